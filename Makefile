@@ -1,0 +1,55 @@
+# LogLine: `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+TAGS    := grpcnotrace
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 5s
+
+.PHONY: help build run demo test race fuzz bench lint fmt generate vectors smoke clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/logline (static, nothing to install beside it)
+	$(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/logline ./cmd/logline
+
+run: ## start a server on 127.0.0.1:8080 with its data in ./logline-data
+	$(GO) run -tags $(TAGS) ./cmd/logline serve
+
+demo: ## this repository's history as a verified timeline, then a running server (Ctrl-C stops it)
+	$(GO) run -tags $(TAGS) ./cmd/logline demo $(ARGS)
+
+test: ## all tests; needs Go and git alone
+	@bash scripts/test.sh $(ARGS)
+
+race: ## the concurrent packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -count=1 ./internal/... ./client/...
+
+fuzz: ## every fuzz target for FUZZTIME (default 5s)
+	@bash scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## appends/s and latency over HTTP beside bare inserts, in one run
+	$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
+
+lint: ## gofmt, vet, staticcheck, stale generated code
+	@bash scripts/lint.sh
+
+fmt: ## format the Go sources
+	gofmt -w $$(git ls-files '*.go')
+
+generate: ## types, server interface and client from internal/httpapi/openapi.yaml
+	$(GO) generate ./internal/httpapi/... ./client/...
+
+vectors: ## the protocol's byte-level test vectors alone
+	$(GO) test -count=1 -run '^TestVectors' ./internal/...
+
+smoke: ## the main job as a newcomer runs it, in a temporary folder
+	@bash scripts/smoke.sh
+
+clean: ## remove built files (not ./logline-data)
+	rm -rf bin
