@@ -1,0 +1,120 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Engine is the one way in: everything that writes to a timeline.
+// *engine.Engine implements it.
+type Engine interface {
+	// Submit decides and appends one span; raw is kept as received.
+	Submit(ctx context.Context, tenant string, raw []byte, opt engine.Options) engine.Result
+	// SubmitMany decides and appends lines, answering one result each, in order.
+	SubmitMany(ctx context.Context, tenant string, lines [][]byte) []engine.Result
+	// EmbedEvent takes one key event into the directory and into every timeline
+	// that holds the identity; pending names the timelines it could not reach.
+	EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error)
+}
+
+// Tenants finds timelines and the standing at their heads.
+type Tenants interface {
+	Tenant(ctx context.Context, idOrSlug string) (timeline.Tenant, error)
+	Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error)
+	Standing(ctx context.Context, tenant string) (standing.View, error)
+	Stats(ctx context.Context, tenant string) (timeline.Stats, error)
+}
+
+// Entries reads entries and what they led to; a span the reader may not see
+// answers exactly like one that does not exist.
+type Entries interface {
+	Get(ctx context.Context, tenant, spanID string) (timeline.Record, error)
+	Query(ctx context.Context, tenant string, q timeline.Query, r standing.Reader) (timeline.Page, error)
+	Trace(ctx context.Context, tenant, spanID string, dir timeline.Direction, depth int, r standing.Reader) (timeline.Graph, error)
+	Why(ctx context.Context, tenant, spanID string, r standing.Reader) (timeline.Why, error)
+	Export(ctx context.Context, w io.Writer, tenant string, from, to uint64, r standing.Reader) error
+}
+
+// Proofs answers from the Merkle tree; none of it holds content.
+type Proofs interface {
+	Receipt(ctx context.Context, tenant string, seq uint64) (timeline.Receipt, error)
+	Checkpoint(ctx context.Context, tenant string) (note []byte, size uint64, err error)
+	Inclusion(ctx context.Context, tenant string, index, size uint64) (leaf span.Hash, proof []span.Hash, err error)
+	Consistency(ctx context.Context, tenant string, from, to uint64) ([]span.Hash, error)
+}
+
+// Log is the reading side of the timelines. *timeline.Log implements it.
+type Log interface {
+	Tenants
+	Entries
+	Proofs
+}
+
+// Directory knows the identities at this node. *id.Directory implements it.
+type Directory interface {
+	Register(ctx context.Context, events [][]byte, handle, name string) (id.Info, bool, error)
+	Get(ctx context.Context, identity string) (id.Info, error)
+	ByHandle(ctx context.Context, handle string) (id.Info, error)
+	Chain(ctx context.Context, identity string) (*id.Chain, error)
+}
+
+// Onboarding makes tenants. *onboarding.Service implements it.
+type Onboarding interface {
+	// CreateTenant checks and spends the bootstrap token; an empty token is
+	// answered by whatever the node's configuration allows.
+	CreateTenant(ctx context.Context, token, slug, name, owner string, publicReading bool) (timeline.Tenant, error)
+}
+
+// Node is this node's own identity. *id.Node implements it.
+type Node interface {
+	ID() string
+	Events() [][]byte
+}
+
+// Version says what is running.
+type Version struct {
+	Version string // semantic version, or "dev"
+	Commit  string // source revision, "" when unknown
+	Go      string // Go version it was built with
+}
+
+// Limits bounds what one caller can ask of the process. Zero means default.
+type Limits struct {
+	Span          span.Limits   // sizes of a span's header and payload
+	Line          int           // bytes of one NDJSON line or one span body; default header + payload + 64 KiB
+	Body          int64         // bytes of any other JSON body; default 1 MiB
+	Concurrent    int           // requests served at once; default 1024, more answer 503
+	ReadHeader    time.Duration // default 10 s
+	Idle          time.Duration // keep-alive; default 2 min
+	Stall         time.Duration // longest wait for a client that neither sends nor reads; default 30 s
+	Drain         time.Duration // time open requests get at shutdown; default 10 s
+	StreamedLines int           // NDJSON lines handed over at once; default 500
+}
+
+// Deps is everything the server works with. All but Ready, Logger, Now, Limits
+// and Modules are required.
+type Deps struct {
+	Engine     Engine
+	Log        Log
+	Directory  Directory
+	Onboarding Onboarding
+	Node       Node
+
+	// Ready says whether this process can append and sign now; nil means yes.
+	Ready func(ctx context.Context) error
+	// OpenRegistration lets anybody register an identity with its signature alone.
+	OpenRegistration bool
+	Limits           Limits
+	Logger           *slog.Logger // nil: silent
+	Now              func() time.Time
+	Modules          []string // names of the modules that are on
+	Version          Version
+}
