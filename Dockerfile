@@ -9,7 +9,7 @@ RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w -X main.v
 
 FROM scratch
 COPY --from=build /logline /logline
-ENV LOGLINE_DATA_DIR=/data LOGLINE_LISTEN=0.0.0.0:8080
+ENV LOGLINE_DATA_DIR=/data PORT=8080
 VOLUME /data
 EXPOSE 8080
 ENTRYPOINT ["/logline"]
