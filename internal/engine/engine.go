@@ -1,0 +1,172 @@
+// Package engine is the one way into a timeline: it checks a span's form and
+// signature in parallel, brings it to its tenant's sequencer, decides it at the
+// head of the log, commits it together with everything that arrived meanwhile,
+// and answers with the receipt.
+//
+// It owns order, uniqueness and the decision. It does not know HTTP, storage
+// or how contracts are evaluated: the log keeps the entries, a Decider decides.
+package engine
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Directory is what the engine asks of the node's identities. *id.Directory
+// implements it. Methods are safe for concurrent use; an identity that the node
+// does not know is fault not_found, code identity_unknown.
+type Directory interface {
+	// Get returns an identity with all its events, in the order taken.
+	Get(ctx context.Context, identity string) (id.Info, error)
+	// Chain returns the folded identity; it is asked for every span, so it
+	// should answer from memory.
+	Chain(ctx context.Context, identity string) (*id.Chain, error)
+	// Check tells whether a key event would apply, and changes nothing.
+	Check(ctx context.Context, identity string, event []byte) (*id.Event, *id.Chain, bool, error)
+	// Add appends one key event durably.
+	Add(ctx context.Context, identity string, event []byte) (id.Info, error)
+}
+
+// Node is this server as an author: it signs genesis, embedded key events and
+// everything else that only a node may write. *id.Node implements it.
+type Node interface {
+	ID() string
+	Events() [][]byte
+	Signer() id.Signer
+	LogKey() ed25519.PublicKey
+}
+
+// Decider says what becomes of a span that form, signature, keys and roles
+// already permit. It must be a pure function of its arguments, quick, and safe
+// for concurrent use. An error refuses the span; detail (span.Detail, JCS) may
+// be nil. Spans authored by the node are never brought to it (PROTOCOL §4).
+type Decider interface {
+	Decide(view standing.View, sp *span.Span, at standing.Position) (decision span.Decision, detail []byte, err error)
+}
+
+// Config bounds the engine. Zero values mean the defaults named beside them.
+type Config struct {
+	Now  func() time.Time // time.Now
+	Rand io.Reader        // crypto/rand.Reader
+
+	MaxBatch      int // entries that one commit may hold: 1000 spans
+	MaxBatchBytes int // raw bytes that one commit may hold: 16 MiB
+	QueueLimit    int // spans waiting per tenant: 10,000
+	QueueBytes    int // raw bytes waiting per tenant: 64 MiB
+	Workers       int // spans checked at once: GOMAXPROCS
+
+	PastWindow   time.Duration // how old a span's time may be: 7 days
+	FutureWindow time.Duration // how far ahead it may be: 5 minutes
+	GuestQuota   int           // appends a minute by an identity that is only a guest: 60
+
+	CommitTimeout time.Duration // one batch, all retries included: 30 s
+	DrainTimeout  time.Duration // queued work at shutdown: 10 s
+
+	Limits span.Limits
+	Logger *slog.Logger // slog.Default()
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	for _, d := range []struct {
+		field *int
+		value int
+	}{
+		{&c.MaxBatch, 1000}, {&c.MaxBatchBytes, 16 << 20},
+		{&c.QueueLimit, 10_000}, {&c.QueueBytes, 64 << 20},
+		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.GuestQuota, 60},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.PastWindow, 7 * 24 * time.Hour}, {&c.FutureWindow, 5 * time.Minute},
+		{&c.CommitTimeout, 30 * time.Second}, {&c.DrainTimeout, 10 * time.Second},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}
+
+// Engine is the submit pipeline of one process. All methods are safe for
+// concurrent use. It works from New on; Run only waits for the end and drains.
+type Engine struct {
+	log     *timeline.Log
+	dir     Directory
+	verify  id.Verifier
+	decider Decider
+	node    Node
+	bus     *bus.Bus
+	cfg     Config
+
+	checks chan struct{} // one token for each span that may be checked at once
+	guests *quotas
+	known  tenantCache
+
+	mu         sync.Mutex          // guards everything below, and every queue in it
+	queues     map[string]*queue   // by tenant id; only tenants with work at hand
+	closed     bool                // no new work
+	sequencers sync.WaitGroup      // one for each queue in the map; Add under mu and only while open
+	idle       func(tenant string) // test hook: a sequencer was let go; nil in production
+}
+
+// New makes an engine over log. It starts nothing.
+func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node Node, b *bus.Bus, cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	return &Engine{
+		log: log, dir: dir, verify: v, decider: decider, node: node, bus: b, cfg: cfg,
+		checks: make(chan struct{}, cfg.Workers),
+		guests: newQuotas(cfg.GuestQuota),
+		queues: make(map[string]*queue),
+	}
+}
+
+// Run waits until ctx ends and then drains: new work is refused with
+// unavailable engine_stopping, queued work completes. What is still queued
+// after Config.DrainTimeout is answered with the same error. It returns when no
+// goroutine of the engine is left.
+func (e *Engine) Run(ctx context.Context) error {
+	<-ctx.Done()
+	e.drain()
+	return nil
+}
+
+// Ready is nil while the engine takes new work.
+func (e *Engine) Ready(context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errStopping
+	}
+	return nil
+}
+
+var errStopping = fault.New(fault.Unavailable, "engine_stopping",
+	"the server is stopping; nothing was recorded, send the span again in a moment").After(time.Second)
