@@ -1,0 +1,173 @@
+package tree
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// Limits of a checkpoint note. A log signs once, the rest are cosignatures.
+const (
+	MaxNoteSize   = 64 << 10 // bytes
+	MaxSignatures = 100
+)
+
+const signaturePrefix = "— "
+
+// Checkpoint is the head of a timeline (C2SP tlog-checkpoint). A LogLine
+// checkpoint has no extension lines.
+type Checkpoint struct {
+	Origin Origin
+	Size   uint64
+	Root   span.Hash
+}
+
+// Text is the note text: origin, size, root in standard base64, a line each.
+func (c Checkpoint) Text() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+}
+
+// Sign makes the signed note of c. sign gives the Ed25519 signature, by the
+// private half of key, of exactly the bytes it is handed; a signature that does
+// not verify is refused as internal, code log_signature_invalid.
+func (c Checkpoint) Sign(key ed25519.PublicKey, sign func(message []byte) []byte) ([]byte, error) {
+	vkey, err := VerifierKey(c.Origin, key)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "log_key_invalid", "the log key does not make a note verifier").Because(err)
+	}
+	text := c.Text()
+	sig := sign([]byte(text))
+	if !verifier.Verify([]byte(text), sig) {
+		return nil, fault.New(fault.Internal, "log_signature_invalid", "the signer's signature does not verify under the log key")
+	}
+	raw := binary.BigEndian.AppendUint32(nil, verifier.KeyHash())
+	raw = append(raw, sig...)
+	return []byte(text + "\n" + signaturePrefix + verifier.Name() + " " + base64.StdEncoding.EncodeToString(raw) + "\n"), nil
+}
+
+// Note is a signed checkpoint, taken apart but not believed: see Verify.
+type Note struct {
+	Checkpoint
+	Signatures []NoteSignature
+	text       string
+}
+
+// NoteSignature is one signature line of a note.
+type NoteSignature struct {
+	Name    string // of the key: the origin for the log's own
+	KeyHash uint32
+	Value   []byte
+}
+
+// ParseNote reads a signed checkpoint and checks its form, strictly: one
+// spelling for each value, so that no byte can change unnoticed. It verifies no
+// signature. The error's code is checkpoint_invalid.
+func ParseNote(src []byte) (*Note, error) {
+	if len(src) > MaxNoteSize {
+		return nil, checkpointInvalid("it is larger than %d bytes", MaxNoteSize)
+	}
+	head, tail, ok := bytes.Cut(src, []byte("\n\n"))
+	lines := strings.Split(string(head), "\n")
+	if !ok || len(lines) != 3 {
+		return nil, checkpointInvalid("it does not consist of origin, size and root, an empty line and signatures")
+	}
+	n := &Note{text: string(head) + "\n"}
+	var err error
+	if n.Origin, err = ParseOrigin(lines[0]); err != nil {
+		return nil, checkpointInvalid("its first line is not an origin logline/v1/<tenant>/<node>/<epoch>")
+	}
+	if n.Size, err = parseDecimal(lines[1]); err != nil {
+		return nil, checkpointInvalid("its second line is not a size")
+	}
+	if n.Root, ok = decodeHash(lines[2]); !ok {
+		return nil, checkpointInvalid("its third line is not the base64 of a root")
+	}
+	sigs, ok := strings.CutSuffix(string(tail), "\n")
+	if !ok {
+		return nil, checkpointInvalid("it does not end with a signature line")
+	}
+	for i, line := range strings.Split(sigs, "\n") {
+		sig, ok := parseSignature(line)
+		if !ok || i >= MaxSignatures {
+			return nil, checkpointInvalid("signature line %d is malformed, or beyond the limit of %d", i+1, MaxSignatures)
+		}
+		n.Signatures = append(n.Signatures, sig)
+	}
+	return n, nil
+}
+
+func parseSignature(line string) (NoteSignature, bool) {
+	rest, ok := strings.CutPrefix(line, signaturePrefix)
+	name, b64, cut := strings.Cut(rest, " ")
+	raw, err := base64.StdEncoding.Strict().DecodeString(b64)
+	if !ok || !cut || name == "" || err != nil || len(raw) < 5 || strings.ContainsAny(line, "\r") {
+		return NoteSignature{}, false
+	}
+	return NoteSignature{Name: name, KeyHash: binary.BigEndian.Uint32(raw), Value: raw[4:]}, true
+}
+
+// Verify checks that the log's key vkey signed the note, that vkey's name is
+// the note's origin and that the log signed once. It does not say whether vkey
+// is the right key. The error's code is checkpoint_signature_invalid or
+// verifier_key_invalid.
+func (n *Note) Verify(vkey string) error {
+	origin, _, err := ParseVerifierKey(vkey)
+	if err != nil {
+		return err
+	}
+	if origin != n.Origin {
+		return signatureInvalid("the key is for %s, the checkpoint is of %s", origin, n.Origin)
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return signatureInvalid("the key is not usable")
+	}
+	var found int
+	for _, sig := range n.Signatures {
+		if sig.Name != verifier.Name() {
+			continue
+		}
+		if found++; found > 1 {
+			return signatureInvalid("it has several signatures under its own origin")
+		}
+		if sig.KeyHash != verifier.KeyHash() || !verifier.Verify([]byte(n.text), sig.Value) {
+			return signatureInvalid("the signature under its own origin does not verify with the log's key")
+		}
+	}
+	if found == 0 {
+		return signatureInvalid("no signature is by the log's key")
+	}
+	return nil
+}
+
+// OpenNote is ParseNote and Verify.
+func OpenNote(src []byte, vkey string) (Checkpoint, error) {
+	n, err := ParseNote(src)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if err := n.Verify(vkey); err != nil {
+		return Checkpoint{}, err
+	}
+	return n.Checkpoint, nil
+}
+
+func checkpointInvalid(format string, args ...any) *fault.Error {
+	return fault.New(fault.Invalid, "checkpoint_invalid", "this is not a LogLine checkpoint: "+fmt.Sprintf(format, args...))
+}
+
+func signatureInvalid(format string, args ...any) *fault.Error {
+	return fault.New(fault.Invalid, "checkpoint_signature_invalid", "the checkpoint's signature does not hold: "+fmt.Sprintf(format, args...))
+}
