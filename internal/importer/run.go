@@ -1,0 +1,168 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// run is one import under way. The preparing goroutine owns seen, ghosts and
+// the batches it makes; the submitting one owns report.
+type run struct {
+	*Importer
+	source string
+	start  time.Time
+	seen   map[[10]byte]int64 // digest of a source id -> its time in ms
+	ghosts *ghosts
+	report Report
+}
+
+// batch is a group of spans that travel in one request.
+type batch struct {
+	items                       []Item
+	ids                         []string
+	hashes                      []string // payload hashes, to recognise what is already there
+	lines                       [][]byte
+	ghosts                      int
+	edges, unresolved, overflow int64
+}
+
+// prepare reads the source and sends signed batches until it ends.
+func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) error {
+	items := make([]Item, 0, r.cfg.BatchSize)
+	flush := func() error {
+		if len(items) == 0 {
+			return nil
+		}
+		b, err := r.sign(ctx, items)
+		if err != nil {
+			return err
+		}
+		items = make([]Item, 0, r.cfg.BatchSize)
+		select {
+		case ready <- b:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for item, err := range src.Items(ctx) {
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+		if len(items) == r.cfg.BatchSize {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// sign makes the batch: headers in order, since causes look back, then hashes
+// and signatures on every processor.
+func (r *run) sign(ctx context.Context, items []Item) (*batch, error) {
+	if err := r.ghosts.ensure(ctx, items); err != nil {
+		return nil, err
+	}
+	b := &batch{
+		items:  items,
+		ids:    make([]string, len(items)),
+		hashes: make([]string, len(items)),
+		lines:  make([][]byte, len(items)),
+		ghosts: r.ghosts.len(),
+	}
+	headers := make([]span.Header, len(items))
+	now := span.FormatTime(r.cfg.Now())
+	for i := range items {
+		headers[i] = r.header(&items[i], now, b)
+		b.ids[i] = headers[i].ID
+	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	const chunk = 32
+	for at := 0; at < len(items); at += chunk {
+		group.Go(func() error {
+			for i := at; i < min(at+chunk, len(items)); i++ {
+				sealed, err := r.seal(headers[i], &items[i])
+				if err != nil {
+					return err
+				}
+				b.hashes[i], b.lines[i] = sealed.PayloadHash, sealed.Canonical()
+			}
+			return nil
+		})
+	}
+	return b, group.Wait()
+}
+
+// submit appends the batch, retrying what may be retried, and counts.
+func (r *run) submit(ctx context.Context, b *batch) error {
+	results, err := r.append(ctx, b.lines)
+	refused := 0
+	for i, res := range results {
+		switch {
+		case err != nil && temporary(res.Err): // no answer yet: neither there nor refused
+		case res.Err == nil:
+			r.report.Added++
+		case r.alreadyThere(res.Err, b.hashes[i]):
+			r.report.Already++
+		default:
+			refused++
+			r.fail(b, i, res.Err)
+		}
+	}
+	r.report.Edges += b.edges
+	r.report.Unresolved += b.unresolved
+	r.report.Overflow += b.overflow
+	r.report.Ghosts = b.ghosts
+	r.report.Elapsed = r.cfg.Now().Sub(r.start)
+	r.cfg.Progress(r.report.Progress)
+	if err != nil {
+		return err
+	}
+	// When nothing at all was let through for want of rights, the rest of the
+	// source would only be refused in the same words.
+	if first := results[0].Err; refused == int(r.report.Done()) && refused == len(results) && hopeless(first) {
+		return first
+	}
+	return nil
+}
+
+func (r *run) fail(b *batch, i int, err error) {
+	r.report.Failed++
+	if len(r.report.Failures) < maxFailures {
+		f := fault.From(err)
+		r.report.Failures = append(r.report.Failures, Failure{
+			SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: f.Detail,
+		})
+	}
+}
+
+// hopeless says that err is about the author or the tenant, not about the item.
+func hopeless(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Forbidden, fault.Unauthenticated, fault.NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+// alreadyThere says that the span which holds the id is this one from an
+// earlier run: same author, same payload; only the signing time differs.
+func (r *run) alreadyThere(err error, payloadHash string) bool {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Kind != fault.Conflict {
+		return false
+	}
+	existing, ok := f.Meta["existing"].(map[string]any)
+	return ok && existing["author"] == r.cfg.Keys.ID() && existing["payload_hash"] == payloadHash
+}
