@@ -1,0 +1,163 @@
+// Package storage opens the node's SQL database by URL, runs transactions and
+// migrations on it, and turns driver errors into classified ones. It knows no
+// table of any module.
+//
+// SQLite is used with one writing connection, whose transactions take the
+// write lock when they begin, and several reading ones, which see a snapshot
+// and never wait for the writer (WAL). A commit is on the disk when it returns
+// (synchronous=FULL). Deleted content is overwritten with zeros
+// (secure_delete); see [DB.TruncateWAL] for the copies in the write-ahead log.
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	// Read has several connections that refuse to write. Rows held open on it
+	// do not block writers, except in a memory: database, where a commit waits
+	// until they are closed: never start a transaction while reading rows.
+	Read *sql.DB
+	// Write has one connection; its transactions begin with the write lock
+	// held. Use InTx rather than Write itself.
+	Write *sql.DB
+	// Dialect is "sqlite".
+	Dialect string
+
+	memory bool
+	anchor *sql.Conn // keeps a memory: database alive while no pool holds a connection
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the database that url names, and creates it when it is missing:
+// "sqlite:<path>" or "memory:", a private database that ends with Close. A
+// missing parent directory is created for the owner alone (0700). It does not
+// migrate.
+func Open(ctx context.Context, url string) (*DB, error) {
+	target, err := Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	write, read, err := target.dsn()
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{Dialect: "sqlite", memory: target.Memory}
+	if db.Write, err = sql.Open("sqlite", write); err != nil {
+		return nil, openError(target, err)
+	}
+	db.Write.SetMaxOpenConns(1)
+	db.Write.SetMaxIdleConns(1)
+	// The writer opens first: it creates the file and switches it to WAL,
+	// which the readers then find.
+	if err := db.Write.PingContext(ctx); err != nil {
+		return nil, errors.Join(openError(target, err), db.Write.Close())
+	}
+	if db.Read, err = sql.Open("sqlite", read); err != nil {
+		return nil, errors.Join(openError(target, err), db.Write.Close())
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	db.Read.SetMaxOpenConns(readers)
+	db.Read.SetMaxIdleConns(readers)
+	if target.Memory {
+		db.Read.SetMaxOpenConns(readers + 1)
+		if db.anchor, err = db.Read.Conn(ctx); err != nil {
+			return nil, errors.Join(openError(target, err), db.Close())
+		}
+	}
+	if err := db.Read.PingContext(ctx); err != nil {
+		return nil, errors.Join(openError(target, err), db.Close())
+	}
+	return db, nil
+}
+
+// InTx runs fn in a write transaction and commits it. It is rolled back when
+// fn returns an error or panics. Driver errors come back classified, any other
+// error of fn as it is. After an error of kind Unavailable from the commit
+// itself the transaction did not take effect on SQLite.
+func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
+	tx, err := d.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return Classify(fmt.Errorf("begin: %w", err))
+	}
+	done := false
+	defer func() {
+		if !done { // an error or a panic of fn; the outcome of a rollback changes nothing
+			_ = tx.Rollback()
+		}
+	}()
+	if err := fn(tx); err != nil {
+		if known := classify(err); known != nil {
+			return known
+		}
+		return err
+	}
+	done = true
+	if err := tx.Commit(); err != nil {
+		return Classify(fmt.Errorf("commit: %w", err))
+	}
+	return nil
+}
+
+// Ping says whether the database can begin a write transaction now: that the
+// disk and the write lock are there. It changes nothing.
+func (d *DB) Ping(ctx context.Context) error {
+	return d.InTx(ctx, func(tx *sql.Tx) error {
+		var n int
+		return tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+	})
+}
+
+// TruncateWAL copies the write-ahead log into the database file and empties
+// it, so that content deleted before is in neither. It waits for readers that
+// began earlier; call it after an erasure, outside any transaction. It is
+// nothing in a memory: database.
+func (d *DB) TruncateWAL(ctx context.Context) error {
+	if d.memory {
+		return nil
+	}
+	var busy, log, done int
+	err := d.Write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
+	if err != nil {
+		return Classify(fmt.Errorf("truncate write-ahead log: %w", err))
+	}
+	if busy != 0 {
+		return fault.New(fault.Unavailable, "database_busy",
+			"a long read keeps the write-ahead log open; erased content leaves it when that read ends")
+	}
+	return nil
+}
+
+// Close waits for running statements and closes every connection; closing
+// twice is harmless.
+func (d *DB) Close() error {
+	d.closeOnce.Do(func() {
+		if d.anchor != nil {
+			d.closeErr = d.anchor.Close()
+		}
+		if d.Read != nil {
+			d.closeErr = errors.Join(d.closeErr, d.Read.Close())
+		}
+		// The writer closes last: the last connection folds the WAL away.
+		d.closeErr = errors.Join(d.closeErr, d.Write.Close())
+	})
+	return d.closeErr
+}
+
+func openError(t Target, err error) error {
+	f := fault.From(Classify(err))
+	if f.Code == "internal" {
+		f = fault.New(fault.Unavailable, "database_open_failed", "the database cannot be opened").Because(err)
+	}
+	return f.At("", t.String())
+}

@@ -1,0 +1,114 @@
+package storage
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	// The one SQLite driver of the program; it registers itself as "sqlite".
+	_ "modernc.org/sqlite"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+// Target is a parsed database URL.
+type Target struct {
+	Path   string // of the SQLite file; empty for memory:
+	Memory bool
+}
+
+// String is the URL in its short form, without secrets.
+func (t Target) String() string {
+	if t.Memory {
+		return "memory:"
+	}
+	return "sqlite:" + t.Path
+}
+
+// Parse reads a database URL: "sqlite:<path>" (also sqlite://<path>) or
+// "memory:". Errors are of kind Invalid (database_url_invalid) or Unavailable
+// (database_unsupported), and never repeat the URL, which may hold a password.
+func Parse(raw string) (Target, error) {
+	scheme, rest, ok := strings.Cut(raw, ":")
+	switch {
+	case !ok:
+		return Target{}, fault.New(fault.Invalid, "database_url_invalid",
+			"the database URL has no scheme; use sqlite:<path> or memory:")
+	case scheme == "memory" && rest == "":
+		return Target{Memory: true}, nil
+	case scheme == "sqlite":
+		path := strings.TrimPrefix(rest, "//")
+		if path == "" || strings.ContainsAny(path, "?\x00") {
+			return Target{}, fault.New(fault.Invalid, "database_url_invalid",
+				"a SQLite URL is sqlite:<path> with a path and no parameters")
+		}
+		return Target{Path: filepath.Clean(path)}, nil
+	case scheme == "postgres" || scheme == "postgresql":
+		return Target{}, fault.New(fault.Unavailable, "database_unsupported",
+			"this build serves SQLite only: unset DATABASE_URL to use SQLite in the data directory, or set sqlite:<path>")
+	default:
+		return Target{}, fault.Newf(fault.Invalid, "database_url_invalid",
+			"the database URL has the unknown scheme %q; use sqlite:<path> or memory:", scheme)
+	}
+}
+
+// memoryCount names memory: databases, which SQLite shares by name within the
+// process, so that each Open gets its own.
+var memoryCount atomic.Uint64
+
+// dsn makes the data source names of the writer and the readers.
+func (t Target) dsn() (write, read string, err error) {
+	q := url.Values{}
+	q.Set("_busy_timeout", "10000") // ms; one writer in one process hardly ever waits
+	q.Set("_foreign_keys", "on")
+	q.Set("_defensive", "1")
+	q.Set("_dqs", "0")
+	q.Add("_pragma", "temp_store(MEMORY)") // no copy of content in temporary files
+	q.Add("_pragma", "trusted_schema(OFF)")
+	q.Add("_pragma", "secure_delete(ON)")
+	u := url.URL{Scheme: "file"}
+	if t.Memory {
+		// The memdb VFS rather than a shared cache: its connections lock the
+		// database like a file, so a reader never sees half a transaction.
+		u.Path = "/logline-" + strconv.FormatUint(memoryCount.Add(1), 10)
+		q.Set("vfs", "memdb")
+	} else {
+		abs, err := filepath.Abs(t.Path)
+		if err != nil {
+			return "", "", fault.New(fault.Invalid, "database_url_invalid", "the database path cannot be resolved").Because(err)
+		}
+		if err := makeDir(filepath.Dir(abs)); err != nil {
+			return "", "", err
+		}
+		u.Path = filepath.ToSlash(abs)
+		if !strings.HasPrefix(u.Path, "/") { // a Windows drive letter
+			u.Path = "/" + u.Path
+		}
+		q.Set("_journal_mode", "WAL")
+		q.Set("_synchronous", "FULL")
+		q.Add("_pragma", "journal_size_limit(67108864)") // bytes the WAL file keeps after a checkpoint
+		q.Add("_pragma", "cache_size(-16384)")           // KiB for each connection
+	}
+	q.Set("_txlock", "immediate")
+	u.RawQuery = q.Encode()
+	write = u.String()
+
+	q.Del("_journal_mode") // the writer has set it
+	q.Set("_txlock", "deferred")
+	q.Set("_query_only", "1")
+	u.RawQuery = q.Encode()
+	return write, u.String(), nil
+}
+
+// makeDir creates a directory for its owner alone; one that exists is left as
+// it is.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fault.Newf(fault.Unavailable, "data_dir_unusable",
+			"the directory %s cannot be created; check its parent's permissions or choose another with --data-dir", dir).Because(err)
+	}
+	return nil
+}
