@@ -523,16 +523,16 @@ type TenantParameter = string
 
 // ListTenantsParams defines parameters for ListTenants.
 type ListTenantsParams struct {
-	Limit LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next of the page before
-	Cursor CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ExportBundleParams defines parameters for ExportBundle.
 type ExportBundleParams struct {
 	// From First entry
-	From uint64 `form:"from,omitempty" json:"from,omitempty"`
+	From *uint64 `form:"from,omitempty" json:"from,omitempty"`
 
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
@@ -560,29 +560,29 @@ type ListSpansParams struct {
 	Type []string `form:"type,omitempty" json:"type,omitempty"`
 
 	// Author LogLine ID, with or without its scheme
-	Author  string `form:"author,omitempty" json:"author,omitempty"`
-	Subject string `form:"subject,omitempty" json:"subject,omitempty"`
-	Tag     string `form:"tag,omitempty" json:"tag,omitempty"`
+	Author  *string `form:"author,omitempty" json:"author,omitempty"`
+	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
+	Tag     *string `form:"tag,omitempty" json:"tag,omitempty"`
 
 	// Status Effective status
-	Status Status `form:"status,omitempty" json:"status,omitempty"`
+	Status *Status `form:"status,omitempty" json:"status,omitempty"`
 
 	// Since Recorded at this time or later
-	Since Time `form:"since,omitempty" json:"since,omitempty"`
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Recorded before this time
-	Until Time `form:"until,omitempty" json:"until,omitempty"`
+	Until *Time `form:"until,omitempty" json:"until,omitempty"`
 
 	// Cause Span id that the span names as a cause
-	Cause UUID `form:"cause,omitempty" json:"cause,omitempty"`
+	Cause *UUID `form:"cause,omitempty" json:"cause,omitempty"`
 
 	// Q Words that must all occur in type, title, subject or payload
-	Q     string               `form:"q,omitempty" json:"q,omitempty"`
-	Order ListSpansParamsOrder `form:"order,omitempty" json:"order,omitempty"`
-	Limit LimitParameter       `form:"limit,omitempty" json:"limit,omitempty"`
+	Q     *string               `form:"q,omitempty" json:"q,omitempty"`
+	Order *ListSpansParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+	Limit *LimitParameter       `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next of the page before
-	Cursor CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListSpansParamsOrder defines parameters for ListSpans.
@@ -597,18 +597,18 @@ type AppendSpansParams struct {
 // GetCausesParams defines parameters for GetCauses.
 type GetCausesParams struct {
 	// Depth Edges to follow
-	Depth DepthParameter `form:"depth,omitempty" json:"depth,omitempty"`
+	Depth *DepthParameter `form:"depth,omitempty" json:"depth,omitempty"`
 }
 
 // GetEffectsParams defines parameters for GetEffects.
 type GetEffectsParams struct {
 	// Depth Edges to follow
-	Depth DepthParameter `form:"depth,omitempty" json:"depth,omitempty"`
+	Depth *DepthParameter `form:"depth,omitempty" json:"depth,omitempty"`
 }
 
 // GetReceiptParams defines parameters for GetReceipt.
 type GetReceiptParams struct {
-	Format GetReceiptParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+	Format *GetReceiptParamsFormat `form:"format,omitempty" json:"format,omitempty"`
 }
 
 // GetReceiptParamsFormat defines parameters for GetReceipt.

@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+
+	"github.com/danvoulez/logline/client/openapi"
+)
+
+// Filter chooses entries; every member that is set must hold.
+type Filter struct {
+	Types      []string // patterns, any of which may match: * one segment, ** the rest
+	Author     string   // LogLine ID
+	Subject    string
+	Tag        string
+	Status     string // effective status
+	Since      string // recorded at this time or later
+	Until      string // recorded before this time
+	Cause      string // span id among the span's causes
+	Q          string // words that must all occur
+	Descending bool   // newest first
+	Limit      int    // entries a page; 0 = 100, at most 1000
+	Cursor     string // Next of the page before
+}
+
+// Query gives one page of entries; Statuses are the effective ones of Items.
+func (c *Client) Query(ctx context.Context, tenant string, f Filter) (*Page, error) {
+	p := &openapi.ListSpansParams{
+		Type: f.Types, Author: optional(f.Author), Subject: optional(f.Subject), Tag: optional(f.Tag),
+		Status: optional(openapi.Status(f.Status)), Since: optional(f.Since), Until: optional(f.Until),
+		Cause: optional(f.Cause), Q: optional(f.Q), Limit: optional(f.Limit), Cursor: optional(f.Cursor),
+	}
+	if f.Descending {
+		p.Order = optional(openapi.Desc)
+	}
+	return value[Page](c.api.ListSpans(ctx, tenant, p, c.edit))
+}
+
+// All gives every entry of a query, page by page. It ends after an error.
+func (c *Client) All(ctx context.Context, tenant string, f Filter) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		for {
+			page, err := c.Query(ctx, tenant, f)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, entry := range page.Items {
+				if !yield(entry, nil) {
+					return
+				}
+			}
+			if page.Next == nil {
+				return
+			}
+			f.Cursor = *page.Next
+		}
+	}
+}
+
+// Entry gives the entry of one span.
+func (c *Client) Entry(ctx context.Context, tenant, span string) (*Record, error) {
+	return value[Record](c.api.GetSpan(ctx, tenant, span, c.edit))
+}
+
+// Causes is the graph of what led to a span, following up to depth edges;
+// 0 leaves the depth to the node.
+func (c *Client) Causes(ctx context.Context, tenant, span string, depth int) (*Graph, error) {
+	return value[Graph](c.api.GetCauses(ctx, tenant, span, &openapi.GetCausesParams{Depth: optional(depth)}, c.edit))
+}
+
+// Effects is the graph of what a span led to, following up to depth edges;
+// 0 leaves the depth to the node.
+func (c *Client) Effects(ctx context.Context, tenant, span string, depth int) (*Graph, error) {
+	return value[Graph](c.api.GetEffects(ctx, tenant, span, &openapi.GetEffectsParams{Depth: optional(depth)}, c.edit))
+}
+
+// Why explains one entry: who signed, with which key and right, what was
+// decided, what caused it and what it caused.
+func (c *Client) Why(ctx context.Context, tenant, span string) (*Why, error) {
+	return value[Why](c.api.GetWhy(ctx, tenant, span, c.edit))
+}
+
+// Receipt gives the span's first receipt.
+func (c *Client) Receipt(ctx context.Context, tenant, span string) (*Receipt, error) {
+	return value[Receipt](c.api.GetReceipt(ctx, tenant, span, nil, c.edit))
+}
+
+// ReceiptProof gives the span's first receipt as a C2SP tlog-proof file whose
+// extra data is the entry's line.
+func (c *Client) ReceiptProof(ctx context.Context, tenant, span string) ([]byte, error) {
+	p := &openapi.GetReceiptParams{Format: optional(openapi.TlogProof)}
+	body, _, err := answer(c.api.GetReceipt(ctx, tenant, span, p, c.edit))
+	return body, err
+}
+
+// Checkpoint gives the latest signed checkpoint of a timeline.
+func (c *Client) Checkpoint(ctx context.Context, tenant string) ([]byte, error) {
+	body, _, err := answer(c.api.GetCheckpoint(ctx, tenant, c.edit))
+	return body, err
+}
+
+// Inclusion proves that leaf index is in the tree of size; 0 is the current size.
+func (c *Client) Inclusion(ctx context.Context, tenant string, index, size uint64) (*InclusionProof, error) {
+	p := &openapi.GetInclusionParams{Index: index, Size: optional(size)}
+	return value[InclusionProof](c.api.GetInclusion(ctx, tenant, p, c.edit))
+}
+
+// Consistency proves that the tree of size from is a prefix of the tree of
+// size to; to 0 is the current size.
+func (c *Client) Consistency(ctx context.Context, tenant string, from, to uint64) (*ConsistencyProof, error) {
+	p := &openapi.GetConsistencyParams{From: from, To: optional(to)}
+	return value[ConsistencyProof](c.api.GetConsistency(ctx, tenant, p, c.edit))
+}
+
+// Bundle writes entries from..to (to not included; 0 is the current size) to w
+// as a bundle. After an error w holds a cut bundle, which does not verify.
+func (c *Client) Bundle(ctx context.Context, tenant string, w io.Writer, from, to uint64) error {
+	resp, err := c.api.ExportBundle(ctx, tenant, &openapi.ExportBundleParams{From: optional(from), To: optional(to)}, c.edit)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return problemOf(resp)
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("the bundle broke off: %w", err)
+	}
+	return nil
+}
