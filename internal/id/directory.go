@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 )
 
@@ -284,6 +282,14 @@ func unknown(id string) error {
 	return fault.Newf(fault.NotFound, "identity_unknown", "this node knows no identity %s", id)
 }
 
+func handleTaken(handle string) error {
+	return fault.Newf(fault.Conflict, "handle_taken", "the handle %q belongs to another identity; choose another", handle).At("/handle", "is taken")
+}
+
+func identityChanged(id string) error {
+	return fault.Newf(fault.Conflict, "identity_changed", "the identity %s changed meanwhile; fetch its events and try again", id)
+}
+
 // encodeChain is the stored form.
 func encodeChain(c *Chain) ([]byte, error) {
 	out, err := json.Marshal(c)
@@ -300,14 +306,3 @@ func decodeChain(src []byte) (*Chain, error) {
 	}
 	return c, nil
 }
-
-func isAny(err error, targets ...error) bool {
-	for _, t := range targets {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
-}
-
-var _ = span.IsIdentity

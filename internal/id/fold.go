@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -287,7 +286,7 @@ func (g Grant) Covers(typ string) bool {
 	if g.Primary {
 		return true
 	}
-	if reservedType(typ) {
+	if span.IsReserved(typ) {
 		return slices.Contains(g.Types, typ)
 	}
 	if len(g.Types) == 0 {
@@ -295,8 +294,6 @@ func (g Grant) Covers(typ string) bool {
 	}
 	return slices.ContainsFunc(g.Types, func(p string) bool { return span.MatchType(p, typ) })
 }
-
-func reservedType(typ string) bool { return typ == "logline" || strings.HasPrefix(typ, "logline.") }
 
 // Key is what a key may do if it is valid after the last event: the primary or
 // a standing delegation of an active identity. Expiry is the caller's to judge.

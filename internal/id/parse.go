@@ -296,7 +296,7 @@ func (p *eventParser) types() []string {
 		switch {
 		case item.err != nil || !span.ValidPattern(types[i]):
 			p.fail("member_malformed", pointer, "must be a type pattern such as invoice.* or payment.requested")
-		case reservedType(types[i]) && strings.Contains(types[i], "*"):
+		case span.IsReserved(types[i]) && strings.Contains(types[i], "*"):
 			p.fail("types_reserved_pattern", pointer, "must name a reserved type exactly, without *")
 		}
 	}

@@ -2,6 +2,7 @@ package id
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -71,9 +72,9 @@ func VerifyToken(tok, audience string, now time.Time, chain func(id string) (*Ch
 		return "", "", refusal
 	case err == nil:
 		return identity, key, nil
-	case isAny(err, jwt.ErrTokenSignatureInvalid):
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return "", "", because(err, "token_signature", "the token's signature does not verify")
-	case isAny(err, jwt.ErrTokenUnverifiable):
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
 		return "", "", because(err, "token_algorithm", "the token's algorithm must be EdDSA")
 	}
 	return "", "", because(err, "token_malformed", "the bearer token is not a JWT")
