@@ -1,0 +1,53 @@
+// Command logline is the server and the client of LogLine in one binary:
+// flags in, text out, everything else in internal packages.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+func main() {
+	// The first SIGINT or SIGTERM ends the context and everything drains; the
+	// handler is removed then, so that a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, os.Getenv))
+}
+
+// stdio is the three standard streams.
+type stdio struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// run executes one command line and returns its exit code (exit.go).
+func run(ctx context.Context, args []string, std stdio, getenv func(string) string) int {
+	env := &environment{
+		Args: args, Stdin: std.in, Stdout: std.out, Stderr: std.err, Getenv: getenv,
+		IsTerminal: isTerminal(std.out), ErrIsTerm: isTerminal(std.err), Now: time.Now,
+	}
+	err := newRoot(env).ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if !env.started && !errors.As(err, &exit) {
+		err = &usageError{err: err}
+	}
+	printError(std.err, err)
+	return exitCode(err)
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// environment is everything a command may touch of the process around it, so
+// that tests run commands without one.
+type environment struct {
+	Args       []string // without the program's name
+	Stdin      io.Reader
+	Stdout     io.Writer
+	Stderr     io.Writer
+	Getenv     func(string) string
+	IsTerminal bool // Stdout is a terminal: tables and progress bars; otherwise plain lines
+	ErrIsTerm  bool // Stderr is a terminal: coloured logs; otherwise JSON
+	Now        func() time.Time
+
+	started bool // a command's own code has begun: errors from here on are not usage errors
+}
+
+// newRoot builds the command tree. Commands are listed in the order a
+// newcomer meets them.
+func newRoot(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "logline",
+		Short: "A verifiable system of record: signed actions on an append-only timeline",
+		Long: `LogLine records what people, services and agents do as signed spans on an
+append-only timeline that anyone can verify without trusting the server.
+
+Start with "logline demo" in any git repository, or "logline serve".
+
+` + exitHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+
+	root.AddCommand(
+		newServeCmd(env),
+		newConfigCmd(env),
+		newVersionCmd(env),
+		// client commands register below, one line each
+	)
+	markStarted(env, root)
+	return root
+}
+
+// markStarted notes when a command's own code begins, which tells a usage
+// error found by cobra from an error of the command.
+func markStarted(env *environment, cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			env.started = true
+			return run(c, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		markStarted(env, child)
+	}
+}

@@ -1,0 +1,153 @@
+// Package app is the configuration of a node and the one place where its
+// modules are wired together. It holds no behaviour of its own: what a module
+// does is in the module, what the command line looks like is in cmd/logline.
+package app
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/lifecycle"
+	"github.com/danvoulez/logline/internal/storage"
+)
+
+// Config is what an operator may decide. The settings table (settings.go)
+// holds the default, environment variables and description of each.
+type Config struct {
+	Listen         string        `mapstructure:"listen"`
+	DataDir        string        `mapstructure:"data_dir"`
+	DatabaseURL    string        `mapstructure:"database_url"`
+	RedisURL       string        `mapstructure:"redis_url"`
+	Modules        string        `mapstructure:"modules"`
+	LogLevel       string        `mapstructure:"log_level"`
+	LogFormat      string        `mapstructure:"log_format"`
+	BootstrapToken string        `mapstructure:"bootstrap_token"`
+	Registration   string        `mapstructure:"registration"`
+	Tenants        string        `mapstructure:"tenants"`
+	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
+	Limits         Limits        `mapstructure:"limits"`
+	Window         Window        `mapstructure:"window"`
+}
+
+// Limits bound what callers may send.
+type Limits struct {
+	Header     int `mapstructure:"header"`     // bytes of a span's header
+	Payload    int `mapstructure:"payload"`    // bytes of a span's payload
+	Batch      int `mapstructure:"batch"`      // spans in one commit
+	Queue      int `mapstructure:"queue"`      // spans waiting for one tenant
+	Concurrent int `mapstructure:"concurrent"` // HTTP requests at once
+}
+
+// Window is how far a span's time may be from the time it is recorded at.
+type Window struct {
+	Past   time.Duration `mapstructure:"past"`
+	Future time.Duration `mapstructure:"future"`
+}
+
+// Values of Config.Registration and Config.Tenants.
+const (
+	Auto   = "auto"
+	Open   = "open"
+	Closed = "closed"
+)
+
+// OpenRegistration says whether anybody may register an identity with its
+// signature alone: as configured, and by default on a server that only its own
+// machine can reach.
+func (c Config) OpenRegistration() bool {
+	return c.Registration == Open || c.Registration == Auto && loopback(c.Listen)
+}
+
+// Database is the URL of the database, with the default filled in.
+func (c Config) Database() string {
+	if c.DatabaseURL == "" {
+		return "sqlite:" + filepath.Join(c.DataDir, "logline.db")
+	}
+	return c.DatabaseURL
+}
+
+// inMemory says that nothing but keys outlives the process.
+func (c Config) inMemory() bool {
+	target, err := storage.Parse(c.Database())
+	return err == nil && target.Memory
+}
+
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// minToken is the fewest characters of a bootstrap token an operator chooses.
+const minToken = 20
+
+// check is what is wrong with one setting, "" when nothing is. Values have
+// their type already.
+func (c Config) check(key string) string {
+	switch key {
+	case "listen":
+		host, port, err := net.SplitHostPort(c.Listen)
+		if err != nil {
+			return "must be host:port, such as 127.0.0.1:8080"
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+			return "the port must be a number from 0 (any free one) to 65535"
+		}
+		if host != "" && host != "localhost" {
+			if _, err := netip.ParseAddr(host); err != nil {
+				return "the host must be an IP address, localhost, or empty for every address"
+			}
+		}
+	case "data_dir":
+		if c.DataDir == "" {
+			return "must name a directory"
+		}
+	case "modules":
+		if _, err := lifecycle.Select(c.Modules, Modules()); err != nil {
+			return fault.From(err).Detail
+		}
+	case "database_url":
+		if _, err := storage.Parse(c.Database()); err != nil {
+			return fault.From(err).Detail
+		}
+	case "log_level":
+		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
+	case "log_format":
+		return oneOf(c.LogFormat, "auto", "text", "json")
+	case "registration":
+		return oneOf(c.Registration, Auto, Open, Closed)
+	case "tenants":
+		return oneOf(c.Tenants, Open, Closed)
+	case "bootstrap_token":
+		if c.BootstrapToken != "" && len(c.BootstrapToken) < minToken {
+			return "must have at least 20 characters; unset it to have one made"
+		}
+	case "drain_timeout":
+		return within(c.DrainTimeout, time.Second, time.Hour)
+	case "limits.header":
+		return within(c.Limits.Header, 1024, 32<<10) // a line, decision included, is at most 65,535 bytes
+	case "limits.payload":
+		return within(c.Limits.Payload, 1024, 64<<20)
+	case "limits.batch":
+		return within(c.Limits.Batch, 1, 100_000)
+	case "limits.queue":
+		return within(c.Limits.Queue, 1, 10_000_000)
+	case "limits.concurrent":
+		return within(c.Limits.Concurrent, 1, 1_000_000)
+	case "window.past":
+		return within(c.Window.Past, time.Second, 100*365*24*time.Hour)
+	case "window.future":
+		return within(c.Window.Future, time.Second, 24*time.Hour)
+	}
+	return ""
+}

@@ -1,0 +1,186 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/lifecycle"
+)
+
+// sources makes Sources of a file, an environment and a command line.
+func sources(t *testing.T, file string, env map[string]string, args ...string) Sources {
+	t.Helper()
+	dir := t.TempDir()
+	if file != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, FileName), []byte(file), 0o600))
+	}
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(flags)
+	require.NoError(t, flags.Parse(args))
+	return Sources{Dir: dir, Flags: flags, Getenv: func(name string) string { return env[name] }}
+}
+
+func value(t *testing.T, values []Value, key string) Value {
+	t.Helper()
+	for _, v := range values {
+		if v.Key == key {
+			return v
+		}
+	}
+	require.Fail(t, "no setting "+key)
+	return Value{}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, values, err := Load(Sources{})
+	require.NoError(t, err)
+	require.Equal(t, cfg, Defaults())
+	require.Equal(t, Config{
+		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Modules: "all", LogLevel: "info", LogFormat: "auto",
+		Registration: "auto", Tenants: "closed", DrainTimeout: 25 * time.Second,
+		Limits: Limits{Header: 16384, Payload: 1 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024},
+		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
+	}, cfg)
+	require.Equal(t, "sqlite:logline-data/logline.db", cfg.Database())
+	for _, v := range values {
+		require.Equal(t, "default", v.Origin)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	file := "listen: 127.0.0.1:1\nlog_level: warn\nlimits:\n  payload: 2048\n  batch: 7\nwindow: {past: 24h}\n"
+	env := map[string]string{"LOGLINE_LISTEN": "127.0.0.1:2", "LOGLINE_LIMITS_PAYLOAD": "4096", "PORT": "9"}
+	src := sources(t, file, env, "--listen=127.0.0.1:3")
+	cfg, values, err := Load(src)
+	require.NoError(t, err)
+	path := filepath.Join(src.Dir, FileName)
+	for key, want := range map[string][2]string{
+		"listen":         {"127.0.0.1:3", "flag --listen"},
+		"limits.payload": {"4096", "environment LOGLINE_LIMITS_PAYLOAD"},
+		"log_level":      {"warn", "file " + path},
+		"limits.batch":   {"7", "file " + path},
+		"window.past":    {"24h", "file " + path},
+		"limits.header":  {"16384", "default"},
+	} {
+		got := value(t, values, key)
+		require.Equal(t, want, [2]string{got.Value, got.Origin}, key)
+	}
+	require.Equal(t, Limits{Header: 16384, Payload: 4096, Batch: 7, Queue: 10000, Concurrent: 1024}, cfg.Limits)
+	require.Equal(t, 24*time.Hour, cfg.Window.Past)
+	require.Equal(t, 5*time.Minute, cfg.Window.Future)
+
+	cfg, values, err = Load(sources(t, file, env))
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:2", cfg.Listen, "LOGLINE_LISTEN says more than PORT")
+	require.Equal(t, "environment LOGLINE_LISTEN", value(t, values, "listen").Origin)
+}
+
+func TestPlatformVariables(t *testing.T) {
+	t.Parallel()
+	cfg, values, err := Load(sources(t, "", map[string]string{
+		"PORT": "3000", "DATABASE_URL": "memory:", "REDIS_URL": "redis://u:secret@h:6379",
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "0.0.0.0:3000", cfg.Listen)
+	require.False(t, cfg.OpenRegistration())
+	require.True(t, cfg.inMemory())
+	require.Equal(t, "environment DATABASE_URL", value(t, values, "database_url").Origin)
+	require.Equal(t, "redis://u:xxxxx@h:6379", value(t, values, "redis_url").Value)
+}
+
+func TestConfigFileByName(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "other.yml")
+	require.NoError(t, os.WriteFile(path, []byte("log_level: debug\n"), 0o600))
+	cfg, _, err := Load(sources(t, "log_level: warn\n", nil, "--config", path))
+	require.NoError(t, err)
+	require.Equal(t, "debug", cfg.LogLevel)
+	cfg, _, err = Load(sources(t, "", map[string]string{"LOGLINE_CONFIG": path}))
+	require.NoError(t, err)
+	require.Equal(t, "debug", cfg.LogLevel)
+	_, _, err = Load(sources(t, "", nil, "--config", path+".missing"))
+	require.Equal(t, "config_unreadable", fault.CodeOf(err))
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	t.Parallel()
+	_, values, err := Load(sources(t, "bootstrap_token: secret-secret-secret-secret\n", nil))
+	require.NoError(t, err)
+	require.Equal(t, "(set, not shown)", value(t, values, "bootstrap_token").Value)
+	_, values, err = Load(sources(t, "", map[string]string{
+		"DATABASE_URL": "postgres://u:secret@h/d", "LOGLINE_BOOTSTRAP_TOKEN": "secret", "REDIS_URL": ":secret@%%",
+	}))
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "secret")
+	for _, v := range values {
+		require.NotContains(t, v.Value, "secret")
+	}
+}
+
+func TestWrongValues(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ file, env, want string }{
+		{file: "listn: 127.0.0.1:1\n", want: "[listn: no such setting (from file"},
+		{file: "limits:\n  paylod: 1\n", want: "[limits.paylod: no such setting"},
+		{file: "limits: 5\n", want: "[limits: no such setting"},
+		{file: "limits:\n  payload: many\n", want: `[limits.payload: cannot be read: "many" is not a whole number (from file`},
+		{file: "limits:\n  payload: 1\n", want: "[limits.payload: must be from 1024 to 67108864"},
+		{file: "limits:\n  header: [1]\n", want: "[limits.header: cannot be read: it has the wrong type"},
+		{file: "window:\n  past: long\n", want: "[window.past: cannot be read: it must be a duration such as 30s"},
+		{file: "drain_timeout: 0s\n", want: "[drain_timeout: must be from 1s to 1h0m0s"},
+		{file: "listen: 8080\n", want: "[listen: must be host:port"},
+		{file: "listen: 'example.com:80'\n", want: "[listen: the host must be an IP address"},
+		{file: "log_level: loud\n", want: "[log_level: must be one of debug, info, warn, error"},
+		{file: "modules: id,htpapi\n", want: `[modules: there is no module "htpapi"; known: id, timeline, rules, engine, onboarding, httpapi, or all`},
+		{file: "database_url: mysql://x\n", want: `[database_url: the database URL has the unknown scheme "mysql"`},
+		{file: "database_url: postgres://x\n", want: "[database_url: this build serves SQLite only"},
+		{file: "bootstrap_token: short\n", want: "[bootstrap_token: must have at least 20 characters"},
+		{env: "PORT=http", want: "[listen: the port must be a number from 0 (any free one) to 65535 (from environment PORT)]"},
+		{env: "LOGLINE_DRAIN_TIMEOUT=soon", want: "[drain_timeout: cannot be read: it must be a duration such as 30s, 5m or 168h (from environment LOGLINE_DRAIN_TIMEOUT)]"},
+	} {
+		env := map[string]string{}
+		if c.env != "" {
+			name, text, _ := strings.Cut(c.env, "=")
+			env[name] = text
+		}
+		_, _, err := Load(sources(t, c.file, env))
+		require.Equal(t, "config_invalid", fault.CodeOf(err), "%s%s", c.file, c.env)
+		require.ErrorContains(t, err, c.want)
+	}
+	_, _, err := Load(sources(t, "listen: [\n", nil))
+	require.Equal(t, "config_unreadable", fault.CodeOf(err))
+
+	_, _, err = Load(sources(t, "log_level: loud\nlisten: x\n", nil))
+	require.Len(t, fault.From(err).Fields, 2, "every fault is named at once")
+}
+
+func TestRegistrationIsOpenOnLoopbackAlone(t *testing.T) {
+	t.Parallel()
+	for listen, open := range map[string]bool{
+		"127.0.0.1:8080": true, "localhost:1": true, "[::1]:1": true, "127.9.9.9:1": true, "[::ffff:127.0.0.1]:1": true,
+		"0.0.0.0:1": false, ":1": false, "[::]:1": false, "10.0.0.1:1": false,
+	} {
+		require.Equal(t, open, Config{Listen: listen, Registration: Auto}.OpenRegistration(), listen)
+		require.True(t, Config{Listen: listen, Registration: Open}.OpenRegistration())
+		require.False(t, Config{Listen: listen, Registration: Closed}.OpenRegistration())
+	}
+}
+
+func TestModulesFitTogether(t *testing.T) {
+	t.Parallel()
+	all, err := lifecycle.Select(lifecycle.All, Modules())
+	require.NoError(t, err)
+	require.Len(t, all, len(Modules()))
+	for _, m := range all {
+		require.NotEmpty(t, m.About)
+	}
+}

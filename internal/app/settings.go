@@ -1,0 +1,93 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// setting is one line of the configuration: where it may come from and what
+// it means.
+type setting struct {
+	key     string   // in the file; LOGLINE_KEY in the environment, --key as a flag
+	value   any      // default
+	also    []string // further environment variables, after LOGLINE_KEY
+	secret  bool     // never shown, and no flag: other users see command lines
+	isURL   bool     // shown without its password
+	meaning string
+}
+
+// settings is every setting, in the order they are shown.
+var settings = []setting{
+	{key: "listen", value: "127.0.0.1:8080", also: []string{"PORT"}, meaning: "address to serve on; PORT=n means 0.0.0.0:n"},
+	{key: "data_dir", value: "./logline-data", meaning: "directory of keys, token and database, made with mode 0700"},
+	{key: "database_url", value: "", also: []string{"DATABASE_URL"}, isURL: true, meaning: "sqlite:<path> or memory:; empty for SQLite in the data directory"},
+	{key: "redis_url", value: "", also: []string{"REDIS_URL"}, isURL: true, meaning: "accepted and not used yet"},
+	{key: "modules", value: "all", meaning: "modules to run, separated by commas; see --list-modules"},
+	{key: "log_level", value: "info", meaning: "debug, info, warn or error"},
+	{key: "log_format", value: "auto", meaning: "text, json, or auto: text on a terminal"},
+	{key: "bootstrap_token", value: "", secret: true, meaning: "token for the first tenant; empty to have one made in the data directory"},
+	{key: "registration", value: Auto, meaning: "identities may be registered by anybody: open, closed, or auto: open on loopback alone"},
+	{key: "tenants", value: Closed, meaning: "tenants after the first may be made by anybody registered: open or closed"},
+	{key: "drain_timeout", value: "25s", meaning: "time for everything to finish at shutdown"},
+	{key: "limits.header", value: 16 << 10, meaning: "bytes of a span's header"},
+	{key: "limits.payload", value: 1 << 20, meaning: "bytes of a span's payload"},
+	{key: "limits.batch", value: 1000, meaning: "spans in one commit"},
+	{key: "limits.queue", value: 10_000, meaning: "spans waiting for one tenant"},
+	{key: "limits.concurrent", value: 1024, meaning: "HTTP requests served at once"},
+	{key: "window.past", value: "168h", meaning: "how far a span's time may lie before the time it is recorded"},
+	{key: "window.future", value: "5m", meaning: "how far a span's time may lie after the time it is recorded"},
+}
+
+func (s setting) flag() string { return strings.NewReplacer("_", "-", ".", "-").Replace(s.key) }
+
+func (s setting) env() string {
+	return "LOGLINE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+// shown is a value as it may be printed.
+func (s setting) shown(value any) string {
+	text := fmt.Sprint(value)
+	switch {
+	case text == "":
+		return ""
+	case s.secret:
+		return "(set, not shown)"
+	case s.isURL:
+		if u, err := url.Parse(text); err == nil {
+			return u.Redacted()
+		}
+		return "(set, not shown)" // not a URL, so nobody knows where the password is
+	default:
+		return text
+	}
+}
+
+// AddFlags adds one flag for each setting that may be given on a command line,
+// and --config, which names the file.
+func AddFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "configuration file (default logline.yaml where it exists)")
+	for _, s := range settings {
+		if !s.secret {
+			flags.String(s.flag(), fmt.Sprint(s.value), s.meaning)
+		}
+	}
+}
+
+func oneOf(value string, allowed ...string) string {
+	if slices.Contains(allowed, value) {
+		return ""
+	}
+	return "must be one of " + strings.Join(allowed, ", ")
+}
+
+func within[T cmp.Ordered](value, low, high T) string {
+	if value >= low && value <= high {
+		return ""
+	}
+	return fmt.Sprintf("must be from %v to %v", low, high)
+}
