@@ -31,8 +31,7 @@ import (
 type Directory interface {
 	// Get returns an identity with all its events, in the order taken.
 	Get(ctx context.Context, identity string) (id.Info, error)
-	// Chain returns the folded identity; it is asked for every span, so it
-	// should answer from memory.
+	// Chain returns the folded identity.
 	Chain(ctx context.Context, identity string) (*id.Chain, error)
 	// Check tells whether a key event would apply, and changes nothing.
 	Check(ctx context.Context, identity string, event []byte) (*id.Event, *id.Chain, bool, error)
@@ -126,15 +125,16 @@ type Engine struct {
 	bus     *bus.Bus
 	cfg     Config
 
+	random io.Reader     // Config.Rand, shared by all goroutines
 	checks chan struct{} // one token for each span that may be checked at once
 	guests *quotas
 	known  tenantCache
+	chains chainLengths
 
-	mu         sync.Mutex          // guards everything below, and every queue in it
-	queues     map[string]*queue   // by tenant id; only tenants with work at hand
-	closed     bool                // no new work
-	sequencers sync.WaitGroup      // one for each queue in the map; Add under mu and only while open
-	idle       func(tenant string) // test hook: a sequencer was let go; nil in production
+	mu         sync.Mutex        // guards everything below, and every queue in it
+	queues     map[string]*queue // by tenant id; only tenants with work at hand
+	closed     bool              // no new work
+	sequencers sync.WaitGroup    // one for each queue in the map; Add under mu and only while open
 }
 
 // New makes an engine over log. It starts nothing.
@@ -142,6 +142,7 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 	cfg = cfg.withDefaults()
 	return &Engine{
 		log: log, dir: dir, verify: v, decider: decider, node: node, bus: b, cfg: cfg,
+		random: &lockedReader{r: cfg.Rand},
 		checks: make(chan struct{}, cfg.Workers),
 		guests: newQuotas(cfg.GuestQuota),
 		queues: make(map[string]*queue),

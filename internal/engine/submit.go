@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 
-	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -35,39 +37,167 @@ type Result struct {
 // span is dropped and the answer is unavailable request_cancelled; once its
 // batch has begun it completes and is answered whatever ctx says.
 func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Options) Result {
-	panic("TODO")
+	tenant, err := e.resolve(ctx, tenant)
+	if err != nil {
+		return Result{Err: fault.From(err)}
+	}
+	it, err := e.check(ctx, tenant, raw)
+	if err != nil {
+		return Result{Err: fault.From(err)}
+	}
+	it.expected = opt.ExpectedSize
+	return e.submitItem(ctx, tenant, it)
+}
+
+// submitItem queues one item and waits for its answer.
+func (e *Engine) submitItem(ctx context.Context, tenant string, it *item) Result {
+	it.reply = newReply(1)
+	items := []*item{it}
+	if err := e.enqueue(tenant, items); err != nil {
+		return Result{Err: err}
+	}
+	e.await(ctx, tenant, items, it.reply)
+	return e.complete(ctx, tenant, it.reply.answers[0])
 }
 
 // SubmitMany records spans in order and answers each at its index. A refused
 // span does not stop those after it, with one exception: when the queue is
-// full, that span and all after it are answered limited queue_full.
+// full, that span and all after it are answered limited queue_full. While one
+// part of the lines is being committed the next is checked.
 func (e *Engine) SubmitMany(ctx context.Context, tenant string, lines [][]byte) []Result {
-	panic("TODO")
+	results := make([]Result, len(lines))
+	tenant, err := e.resolve(ctx, tenant)
+	if err != nil {
+		failAll(results, fault.From(err))
+		return results
+	}
+	var last *part
+	for from := 0; from < len(lines); {
+		to := e.partEnd(lines, from)
+		next := e.checkPart(ctx, tenant, lines[from:to], results[from:to])
+		if err := e.enqueuePart(ctx, tenant, next, last); err != nil {
+			next.refuse(err)
+			failAll(results[to:], err)
+			break
+		}
+		last.finish(ctx, e, tenant)
+		last, from = next, to
+	}
+	last.finish(ctx, e, tenant)
+	return results
 }
 
-// OwnOptions are the optional header members of a span by the node.
-type OwnOptions struct {
-	Subject    string
-	Tags       []string
-	Causes     []string
-	Visibility string // "public" when empty
+// part is a run of SubmitMany's lines that is queued together.
+type part struct {
+	results []Result
+	items   []*item // those of the lines that passed the check, in order
+	lineOf  []int   // by index in items
+	reply   *reply
 }
 
-// SubmitOwn records a span signed by the node itself; payload is JCS.
-func (e *Engine) SubmitOwn(ctx context.Context, tenant, typ string, payload []byte, opt OwnOptions) Result {
-	panic("TODO")
+// partEnd is where the part that begins at from ends: at most a batch and at
+// most a quarter of the queue, so that one caller does not fill it.
+func (e *Engine) partEnd(lines [][]byte, from int) int {
+	count, bytes := min(e.cfg.MaxBatch, max(e.cfg.QueueLimit/4, 1)), min(e.cfg.MaxBatchBytes, e.cfg.QueueBytes/4)
+	to := from
+	for size := 0; to < len(lines) && to-from < count; to++ {
+		if size += len(lines[to]); size > bytes && to > from {
+			break
+		}
+	}
+	return to
 }
 
-// CreateTenant begins a timeline in one batch: genesis, the node's key events,
-// the owner's, and the owner's grant. The owner must be registered here.
-func (e *Engine) CreateTenant(ctx context.Context, slug, name, owner string, publicReading bool) (timeline.Tenant, error) {
-	panic("TODO")
+// checkPart checks lines in parallel, as far as the engine has room for.
+func (e *Engine) checkPart(ctx context.Context, tenant string, lines [][]byte, results []Result) *part {
+	items := make([]*item, len(lines))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < len(lines); i = int(next.Add(1)) - 1 {
+			it, err := e.check(ctx, tenant, lines[i])
+			if err != nil {
+				results[i].Err = fault.From(err)
+				continue
+			}
+			items[i] = it
+		}
+	}
+	for range min(e.cfg.Workers, len(lines)) - 1 {
+		workers.Go(work)
+	}
+	work()
+	workers.Wait()
+
+	p := &part{results: results}
+	for i, it := range items {
+		if it != nil {
+			it.index = len(p.items)
+			p.items = append(p.items, it)
+			p.lineOf = append(p.lineOf, i)
+		}
+	}
+	p.reply = newReply(len(p.items))
+	for _, it := range p.items {
+		it.reply = p.reply
+	}
+	return p
 }
 
-// EmbedEvent takes a key event of a registered identity: it checks it, adds it
-// to the directory, and appends it to every timeline that holds the identity
-// before it returns. Tenants whose timeline could not be reached are named in
-// pending; they get the event before that identity's next span.
-func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error) {
-	panic("TODO")
+// enqueuePart queues p. A queue that is full is given one more chance once the
+// caller's own earlier part is out of it.
+func (e *Engine) enqueuePart(ctx context.Context, tenant string, p, earlier *part) error {
+	if len(p.items) == 0 {
+		return nil
+	}
+	err := e.enqueue(tenant, p.items)
+	if fault.CodeOf(err) == codeQueueFull && earlier != nil {
+		earlier.finish(ctx, e, tenant)
+		err = e.enqueue(tenant, p.items)
+	}
+	return err
+}
+
+// refuse answers with err whatever of p was not answered by its check.
+func (p *part) refuse(err error) {
+	for _, line := range p.lineOf {
+		p.results[line].Err = err
+	}
+}
+
+// finish waits for p's answers and puts them into its results. Doing it twice,
+// or to nil, is harmless.
+func (p *part) finish(ctx context.Context, e *Engine, tenant string) {
+	if p == nil || len(p.items) == 0 {
+		return
+	}
+	e.await(ctx, tenant, p.items, p.reply)
+	for i, a := range p.reply.answers {
+		p.results[p.lineOf[i]] = e.complete(ctx, tenant, a)
+	}
+	p.items = nil
+}
+
+func failAll(results []Result, err error) {
+	for i := range results {
+		results[i].Err = err
+	}
+}
+
+// complete turns an answer into a Result, reading the first receipt of a span
+// that was recorded earlier.
+func (e *Engine) complete(ctx context.Context, tenant string, a answer) Result {
+	if a.repeats == nil {
+		return a.Result
+	}
+	receipt, err := e.log.Receipt(ctx, tenant, *a.repeats)
+	if err != nil {
+		return Result{Err: fault.From(err)}
+	}
+	entry, err := span.ParseLine(receipt.Line)
+	if err != nil {
+		return Result{Err: fault.From(err)}
+	}
+	a.Receipt, a.Decision = &receipt, entry.Decision
+	return a.Result
 }

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const outcomeAllow = "allow"
+
+// position is where the next entry goes.
+func (r *round) position() standing.Position {
+	return standing.Position{Seq: r.session.Head().Size + uint64(r.drafts), RecordedAt: r.recordedAt}
+}
+
+// conditions checks what the caller and the clock ask: the expected size and
+// the time window.
+func (r *round) conditions(it *item) error {
+	if next := r.position().Seq; it.expected != nil && *it.expected != next {
+		return fault.Newf(fault.Conflict, "expected_seq",
+			"the timeline has %d entries, not the %d you expected; read what is new and decide again", next, *it.expected).
+			With("size", next)
+	}
+	signed, err := span.ParseTime(it.span.Time)
+	if err != nil {
+		return err
+	}
+	cfg := &r.engine.cfg
+	if signed.Before(r.now.Add(-cfg.PastWindow)) || signed.After(r.now.Add(cfg.FutureWindow)) {
+		return fault.Newf(fault.Invalid, "span_time_window",
+			"time %s lies outside the window from %s before to %s after the node's %s; sign it again with the current time, and put the time of the event into occurred_at",
+			it.span.Time, spell(cfg.PastWindow), spell(cfg.FutureWindow), r.recordedAt).
+			At("/time", "outside the accepted window")
+	}
+	return nil
+}
+
+func spell(d time.Duration) string {
+	if days := d / (24 * time.Hour); days > 0 && d%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%d days", days)
+	}
+	return d.String()
+}
+
+// conflict answers a span whose id another span has spent. What it says about
+// that one is only for an author who proves to be the same; whoever may not
+// append here learns nothing.
+func (r *round) conflict(it *item, existing standing.Ref, payloadHash string) error {
+	if err := r.check(it.span); err != nil {
+		return err
+	}
+	f := fault.New(fault.Conflict, "id_conflict",
+		"another span with this id is recorded here; if this is a new span, give it a new id").
+		At("/id", "spent by another span")
+	if existing.Author == it.span.Author && payloadHash != "" {
+		f = f.With("existing", Existing{Seq: existing.Seq, Author: existing.Author, PayloadHash: payloadHash})
+	}
+	return f
+}
+
+// Existing is what an id_conflict tells the author of the recorded span about
+// it, as member "existing" of the problem.
+type Existing struct {
+	Seq         uint64 `json:"seq"`
+	Author      string `json:"author"`
+	PayloadHash string `json:"payload_hash"`
+}
+
+// check applies every rule on keys, roles and reserved types at this position.
+func (r *round) check(sp *span.Span) error {
+	return r.session.Tx().Check(&sp.Header, sp.Payload, r.position(), r.lookup)
+}
+
+// lookup finds the target of a revert, a redaction or a vote.
+func (r *round) lookup(spanID string) (standing.Ref, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.engine.cfg.CommitTimeout)
+	defer cancel()
+	found, err := r.session.Find(ctx, []string{spanID})
+	if err != nil {
+		return standing.Ref{}, false
+	}
+	f, ok := found[spanID]
+	return f.Ref, ok && f.SpentBy == timeline.SpentByEntry
+}
+
+// decide asks the Decider. It brings it nothing that keys and roles forbid, so
+// that a refusal by rule is only ever told to somebody who may append.
+func (r *round) decide(sp *span.Span) (timeline.Draft, error) {
+	d := timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}}
+	own := sp.Author == r.engine.node.ID()
+	if !own || sp.Status == span.StatusSimulated {
+		if err := r.check(sp); err != nil {
+			return d, err
+		}
+	}
+	if own {
+		return d, nil
+	}
+	var err error
+	d.Decision, d.Detail, err = r.engine.decider.Decide(r.session.Tx(), sp, r.position())
+	return d, err
+}
+
+// admit puts a draft at the next position.
+func (r *round) admit(d *timeline.Draft) (seq uint64, err error) {
+	if seq, err = r.session.Admit(d, r.recordedAt); err == nil {
+		r.drafts++
+	}
+	return seq, err
+}
+
+// handOut gives every admitted span the receipt of its entry.
+func (r *round) handOut(batch []*item, receipts []timeline.Receipt) error {
+	if len(receipts) != r.drafts {
+		return fault.Newf(fault.Internal, "internal", "the log answered %d entries with %d receipts", r.drafts, len(receipts))
+	}
+	r.size = receipts[len(receipts)-1].Size
+	for i := range batch {
+		if d := r.draftOf[i]; d >= 0 {
+			r.answers[i].Receipt = &receipts[d]
+		}
+	}
+	return nil
+}

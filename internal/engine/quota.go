@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// sweepAt is how many guests are remembered before those with an untouched
+// quota are forgotten.
+const sweepAt = 4096
+
+// quotas limits what guests append, each by itself, in this process's memory.
+type quotas struct {
+	perMinute int
+
+	mu       sync.Mutex // guards limiters and sweep
+	limiters map[guest]*rate.Limiter
+	sweep    int
+}
+
+type guest struct{ tenant, identity string }
+
+func newQuotas(perMinute int) *quotas {
+	return &quotas{perMinute: perMinute, limiters: make(map[guest]*rate.Limiter), sweep: sweepAt}
+}
+
+// check tells whether the guest has one append left, and spends nothing.
+func (q *quotas) check(tenant, identity string, now time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.limiters[guest{tenant, identity}]
+	if l == nil {
+		return nil
+	}
+	have := l.TokensAt(now)
+	if have >= 1 {
+		return nil
+	}
+	wait := time.Duration((1 - have) / float64(l.Limit()) * float64(time.Second))
+	return fault.Newf(fault.Limited, "guest_quota",
+		"a guest may append %d spans a minute; wait, or ask an owner or admin for the role member", q.perMinute).
+		After(max(wait.Round(time.Second), time.Second))
+}
+
+// spend takes one append from the guest's quota.
+func (q *quotas) spend(tenant, identity string, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g := guest{tenant, identity}
+	l := q.limiters[g]
+	if l == nil {
+		q.forget(now)
+		l = rate.NewLimiter(rate.Limit(float64(q.perMinute)/60), q.perMinute)
+		q.limiters[g] = l
+	}
+	l.AllowN(now, 1)
+}
+
+// forget drops guests whose quota is full again; they lose nothing by it.
+func (q *quotas) forget(now time.Time) {
+	if len(q.limiters) < q.sweep {
+		return
+	}
+	for g, l := range q.limiters {
+		if l.TokensAt(now) >= float64(q.perMinute) {
+			delete(q.limiters, g)
+		}
+	}
+	q.sweep = max(sweepAt, 2*len(q.limiters))
+}
+
+// guestQuota tells whether the span's author is only a guest, and refuses it
+// when the quota is spent.
+func (r *round) guestQuota(it *item) (guest bool, err error) {
+	roles := r.session.Tx().Roles(it.span.Author)
+	if !slices.Contains(roles, span.RoleGuest) {
+		return false, nil
+	}
+	for _, role := range roles {
+		if role != span.RoleGuest && slices.Contains(standing.RoleRights(role), standing.RightAppend) {
+			return false, nil
+		}
+	}
+	if it.charged {
+		return true, nil
+	}
+	return true, r.engine.guests.check(r.tenant, it.span.Author, r.now)
+}

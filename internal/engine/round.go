@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// round decides one batch, in order, on one head and tries to commit it.
+// Nothing is answered before its outcome is known: a refusal may rest on a
+// neighbour that is then not committed.
+type round struct {
+	engine  *Engine
+	tenant  string
+	leftOut map[*item]answer // found in an earlier round of this batch
+
+	answers   []answer // by index in the batch
+	early     []bool   // decided before anything was admitted: holds without the commit
+	attempted bool     // a commit was tried and may have persisted
+	size      uint64   // of the committed timeline; 0 when there was nothing to commit
+
+	session    *timeline.Session
+	recordedAt string
+	now        time.Time         // recordedAt as a time
+	drafts     int               // admitted so far, embeddings included
+	draftOf    []int             // by index in the batch; -1: the item made no entry
+	byID       map[string]placed // admitted in this round
+	found      map[string]timeline.Found
+}
+
+// placed is a span admitted in this round.
+type placed struct {
+	ref         standing.Ref
+	payloadHash string
+	decision    span.Decision
+	draft       int
+}
+
+// leaveOut asks for another round in which an item makes no entry: its answer
+// was found after its embeddings had been admitted, and a span that is not
+// recorded leaves nothing behind.
+type leaveOut struct {
+	index  int // in the batch
+	item   *item
+	answer answer
+}
+
+func (l *leaveOut) Error() string { return "an item must be left out of the batch" }
+
+// sound tells whether item i's answer holds although nothing was committed.
+func (r *round) sound(i int) bool {
+	return i < len(r.answers) && i < len(r.early) && r.early[i] &&
+		(r.answers[i].Err != nil || r.answers[i].Outcome != "")
+}
+
+func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
+	r.answers = make([]answer, len(batch))
+	r.early = make([]bool, len(batch))
+	r.draftOf = make([]int, len(batch))
+	r.byID = make(map[string]placed, len(batch))
+
+	s, err := r.engine.log.Begin(ctx, r.tenant)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	r.session = s
+	if r.found, err = s.Find(ctx, spanIDs(batch)); err != nil {
+		return err
+	}
+	if err := r.stampTime(); err != nil {
+		return err
+	}
+	for i, it := range batch {
+		r.draftOf[i] = -1
+		r.early[i] = r.drafts == 0
+		if err := r.decideItem(ctx, i, it); err != nil {
+			return err
+		}
+	}
+	if r.drafts == 0 {
+		return nil
+	}
+	r.attempted = true
+	receipts, err := s.Commit(ctx)
+	if err != nil {
+		return err
+	}
+	return r.handOut(batch, receipts)
+}
+
+// stampTime sets recorded_at for the whole batch; it never decreases.
+func (r *round) stampTime() error {
+	r.now = r.engine.cfg.Now().UTC().Truncate(time.Millisecond)
+	r.recordedAt = span.FormatTime(r.now)
+	if last := r.session.Head().RecordedAt; last > r.recordedAt {
+		t, err := span.ParseTime(last)
+		if err != nil {
+			return err
+		}
+		r.recordedAt, r.now = last, t
+	}
+	return nil
+}
+
+// decideItem brings one item to its answer. The error is always a leaveOut; a
+// panic while deciding costs the item's neighbours nothing.
+func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
+	if a, known := r.leftOut[it]; known {
+		r.answers[i] = a
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.engine.logPanic(ctx, r.tenant, p)
+			err = &leaveOut{index: i, item: it, answer: refuse(errPanicked)}
+		}
+	}()
+	before := r.drafts
+	if it.span == nil {
+		r.answers[i] = refuse(r.embedItem(ctx, it))
+	} else {
+		r.answers[i] = r.decideSpan(ctx, i, it)
+	}
+	if a := r.answers[i]; r.drafts != before && (a.Err != nil || a.Outcome == Simulated) {
+		return &leaveOut{index: i, item: it, answer: a}
+	}
+	return nil
+}
+
+// decideSpan goes in order through what was recorded before, the caller's
+// conditions, keys and roles, and the decision.
+func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
+	if a, done := r.recordedBefore(i, it); done {
+		return a
+	}
+	if err := r.conditions(it); err != nil {
+		return refuse(err)
+	}
+	if err := r.embedAuthor(ctx, it); err != nil {
+		return refuse(err)
+	}
+	if err := r.embedMember(ctx, it.span); err != nil {
+		return refuse(err)
+	}
+	guest, err := r.guestQuota(it)
+	if err != nil {
+		return refuse(err)
+	}
+	d, err := r.decide(it.span)
+	if err != nil {
+		return refuse(err)
+	}
+	if it.span.Status == span.StatusSimulated {
+		return answer{Result: Result{Outcome: Simulated, Decision: d.Decision}}
+	}
+	seq, err := r.admit(&d)
+	if err != nil {
+		return refuse(err)
+	}
+	if guest && !it.charged {
+		it.charged = true
+		r.engine.guests.spend(r.tenant, it.span.Author, r.now)
+	}
+	r.draftOf[i] = r.drafts - 1
+	r.byID[it.span.ID] = placed{
+		ref:         standing.Ref{ID: it.span.ID, Seq: seq, Author: it.span.Author, HeaderHash: it.hash},
+		payloadHash: it.span.PayloadHash, decision: d.Decision, draft: r.drafts - 1,
+	}
+	return answer{Result: Result{Outcome: Created, Decision: d.Decision}}
+}
+
+func refuse(err error) answer { return answer{Result: Result{Err: err}} }
+
+// isRepeat tells whether a spent id was spent by the very same span.
+func isRepeat(f timeline.Found, hash span.Hash) bool {
+	return f.SpentBy == timeline.SpentByEntry && f.Ref.HeaderHash == hash
+}
+
+// recordedBefore answers a span whose id is spent, in the log or in this batch.
+func (r *round) recordedBefore(i int, it *item) (answer, bool) {
+	if f, ok := r.found[it.span.ID]; ok {
+		if isRepeat(f, it.hash) {
+			seq := f.Ref.Seq
+			return answer{Result: Result{Outcome: Repeat}, repeats: &seq}, true
+		}
+		hash := ""
+		if f.SpentBy == timeline.SpentByEntry && f.Record.Entry != nil {
+			hash = f.Record.Entry.Span.PayloadHash
+		}
+		return refuse(r.conflict(it, f.Ref, hash)), true
+	}
+	earlier, ok := r.byID[it.span.ID]
+	if !ok {
+		return answer{}, false
+	}
+	if earlier.ref.HeaderHash != it.hash {
+		return refuse(r.conflict(it, earlier.ref, earlier.payloadHash)), true
+	}
+	r.draftOf[i] = earlier.draft
+	return answer{Result: Result{Outcome: Repeat, Decision: earlier.decision}}, true
+}
