@@ -1,0 +1,188 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// appendFlags describe one span on the command line.
+type appendFlags struct {
+	spanID, typ, payload, title, subject, occurredAt string
+	onBehalfOf, visibility                           string
+	tags, causes                                     []string
+	simulate                                         bool
+	expected                                         uint64
+}
+
+func newAppendCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var f appendFlags
+	cmd := &cobra.Command{
+		Use:   "append --type TYPE",
+		Short: "Sign a span, append it and check its receipt",
+		Long: `Sign a span with the profile's key, append it to the timeline and check the
+receipt here. The header (type, title, subject, tags, causes) can never be
+erased: put personal data only into the payload.`,
+		Example: `  logline append --type payment.requested --payload '{"amount": "120.00"}' --subject order-17
+  logline append --type note.written --payload @note.json --cause 019…
+  echo '{"ok": true}' | logline append --type check.done --payload - --simulate`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			payload, err := f.readPayload(env)
+			if err != nil {
+				return err
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			sealed, err := f.seal(cmd, s, payload)
+			if err != nil {
+				return err
+			}
+			var options []client.AppendOption
+			if cmd.Flags().Changed("expected-seq") {
+				options = append(options, client.ExpectSize(f.expected))
+			}
+			answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical(), options...)
+			if err != nil {
+				return err
+			}
+			return s.printAppended(cmd, sealed, answer, flags.json)
+		},
+	}
+	flags.registerTenant(cmd)
+	cmd.Flags().StringVar(&f.typ, "type", "", "type of the span, such as payment.requested (required)")
+	cmd.Flags().StringVar(&f.payload, "payload", "{}", "JSON object, @file, or - for standard input")
+	cmd.Flags().StringVar(&f.title, "title", "", "one line for people; no personal data")
+	cmd.Flags().StringVar(&f.subject, "subject", "", "what it is about, an opaque reference")
+	cmd.Flags().StringArrayVar(&f.tags, "tag", nil, "tag; may be repeated")
+	cmd.Flags().StringArrayVar(&f.causes, "cause", nil, "span id that led to this; may be repeated")
+	cmd.Flags().StringVar(&f.visibility, "visibility", span.VisibilityOrganization, "private, organization or public")
+	cmd.Flags().StringVar(&f.occurredAt, "occurred-at", "", "when it happened, if not now")
+	cmd.Flags().StringVar(&f.onBehalfOf, "on-behalf-of", "", "LogLine ID or @handle it is recorded for")
+	cmd.Flags().StringVar(&f.spanID, "id", "", "span id, a UUIDv7 (default: a new one); sending the same again is harmless")
+	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "ask what would be decided, and append nothing")
+	cmd.Flags().Uint64Var(&f.expected, "expected-seq", 0, "append only if the timeline has exactly this many entries")
+	_ = cmd.MarkFlagRequired("type") // the flag exists
+	return cmd
+}
+
+// maxPayload is more than any node takes; the node has the last word.
+const maxPayload = 16 << 20
+
+// readPayload gives the payload as canonical JSON.
+func (f *appendFlags) readPayload(env *environment) ([]byte, error) {
+	raw := []byte(f.payload)
+	var err error
+	if file, ok := strings.CutPrefix(f.payload, "@"); ok {
+		raw, err = readInput(env, file, maxPayload)
+	} else if f.payload == "-" {
+		raw, err = readInput(env, "-", maxPayload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := span.Canonicalize(raw)
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	return canonical, nil
+}
+
+// check refuses before anything is unlocked or sent what no node would take.
+func (f *appendFlags) check() error {
+	switch {
+	case !span.ValidType(f.typ):
+		return usagef("--type %q is not a type; write lower-case words with dots, such as payment.requested", f.typ)
+	case f.visibility != span.VisibilityPrivate && f.visibility != span.VisibilityOrganization && f.visibility != span.VisibilityPublic:
+		return usagef("--visibility %q must be private, organization or public", f.visibility)
+	case f.spanID != "" && !span.IsUUIDv7(f.spanID):
+		return usagef("--id %q is not a UUIDv7", f.spanID)
+	}
+	for i, cause := range f.causes {
+		id, err := spanArg(cause)
+		if err != nil {
+			return err
+		}
+		f.causes[i] = id
+	}
+	return nil
+}
+
+// seal builds and signs the span.
+func (f *appendFlags) seal(cmd *cobra.Command, s *session, payload []byte) (*span.Span, error) {
+	now := s.env.Now()
+	tenant, err := s.tenantID(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	h := span.Header{
+		ID: f.spanID, Tenant: tenant, Author: s.keys.ID(), Type: f.typ, Title: f.title, Subject: f.subject,
+		Tags: f.tags, Time: span.FormatTime(now), Status: span.StatusExecuted, Visibility: f.visibility, Causes: f.causes,
+	}
+	if f.simulate {
+		h.Status = span.StatusSimulated
+	}
+	if h.OccurredAt, err = timeArg("--occurred-at", f.occurredAt, now); err != nil {
+		return nil, err
+	}
+	if f.onBehalfOf != "" {
+		if h.OnBehalfOf, err = s.identityID(cmd.Context(), f.onBehalfOf); err != nil {
+			return nil, err
+		}
+	}
+	if h.ID == "" {
+		if h.ID, err = span.RandomID(now, rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	salt := make([]byte, 16)
+	rand.Read(salt) // never fails (crypto/rand)
+	return id.SealSpan(s.keys.Signer(), h, payload, salt)
+}
+
+func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *client.Appended, asJSON bool) error {
+	if answer.Receipt == nil {
+		if asJSON {
+			return printJSON(s.env.Stdout, map[string]any{"simulated": true, "decision": answer.Decision})
+		}
+		d, err := parseDecision(answer.Decision)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.env.Stdout, "Simulated, nothing was appended. It would be %s.\n", decisionWords(d))
+		return nil
+	}
+	logKey, err := s.logKey(cmd.Context())
+	if err != nil {
+		return err
+	}
+	checked, err := checkReceipt(*answer.Receipt, sealed.ID, sealed.Header.Hash(), logKey)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(s.env.Stdout, checked.json())
+	}
+	switch {
+	case answer.Repeat():
+		fmt.Fprintln(s.env.Stdout, "It was there already; this is its first receipt.")
+	case answer.Status == 202:
+		fmt.Fprintln(s.env.Stdout, "Appended; it waits for approval.")
+	default:
+		fmt.Fprintln(s.env.Stdout, "Appended.")
+	}
+	checked.print(s.env)
+	return nil
+}

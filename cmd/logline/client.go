@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+// clientCommands are the commands that work with a node, or with what one
+// exported, in the order a newcomer meets them.
+func clientCommands(env *environment) []*cobra.Command {
+	cmds := []*cobra.Command{
+		newDemoCmd(env),
+		newOnboardCmd(env),
+		newIdentityCmd(env),
+		newAppendCmd(env),
+		newImportCmd(env),
+		newListCmd(env),
+		newShowCmd(env),
+		newWhyCmd(env),
+		newExportCmd(env),
+		newVerifyCmd(env),
+	}
+	for _, cmd := range cmds {
+		translateErrors(cmd)
+	}
+	return cmds
+}
+
+// translateErrors makes what the node answered look like every other error.
+func translateErrors(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(c *cobra.Command, args []string) error { return asFault(run(c, args)) }
+	}
+	for _, child := range cmd.Commands() {
+		translateErrors(child)
+	}
+}
+
+// asFault classifies what came of talking to a node. Errors that are already
+// classified, or not about a node, stay as they are.
+func asFault(err error) error {
+	var problem *client.Problem
+	var network *url.Error
+	switch {
+	case errors.As(err, &problem):
+		return problemFault(problem)
+	case errors.Is(err, context.Canceled), errors.As(err, new(*fault.Error)):
+		return err
+	case errors.As(err, &network):
+		host := network.URL
+		if u, parseErr := url.Parse(network.URL); parseErr == nil {
+			host = u.Scheme + "://" + u.Host
+		}
+		return fault.Newf(fault.Unavailable, "node_unreachable",
+			"no node answers at %s (%v); start one with `logline serve`, or name another with --url", host, network.Err)
+	default:
+		return err
+	}
+}
+
+// problemFault is the error that the node described.
+func problemFault(p *client.Problem) *fault.Error {
+	f := fault.New(kindOf(p.Status), p.Code, ui.Clean(p.Detail))
+	for _, field := range p.Fields {
+		f.Fields = append(f.Fields, fault.Field{Pointer: ui.Clean(field.Pointer), Detail: ui.Clean(field.Detail)})
+	}
+	f.Meta, f.RetryAfter = p.Meta, p.RetryAfter
+	if p.Instance != "" && f.Kind == fault.Internal {
+		f.Detail += fmt.Sprintf(" [request %s]", ui.Clean(p.Instance))
+	}
+	return f
+}
+
+func kindOf(status int) fault.Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return fault.Unauthenticated
+	case http.StatusForbidden:
+		return fault.Forbidden
+	case http.StatusNotFound:
+		return fault.NotFound
+	case http.StatusConflict:
+		return fault.Conflict
+	case http.StatusGone:
+		return fault.Gone
+	case http.StatusTooManyRequests:
+		return fault.Limited
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fault.Unavailable
+	}
+	if status >= 500 {
+		return fault.Internal
+	}
+	return fault.Invalid
+}
+
+// dial makes the client of a profile; keys may be nil. It sends nothing.
+func dial(env *environment, p profile, keys *id.Keys) (*client.Client, error) {
+	options := []client.Option{client.WithUserAgent("logline-cli"), client.WithClock(env.Now)}
+	if keys != nil {
+		options = append(options, client.WithSigner(keys.Signer(), keys.ID(), p.Node))
+	}
+	c, err := client.New(p.URL, options...)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	return c, nil
+}
+
+// logKey is the note verifier key to check checkpoints with: the one the
+// profile saw first, so that a node cannot quietly become another one.
+func (s *session) logKey(ctx context.Context) (string, error) {
+	own, _ := s.all.find(s.profile.Name)
+	mine := own.Tenant != "" && (s.profile.Tenant == own.Tenant || s.profile.Tenant == own.Slug)
+	if mine && s.profile.LogKey != "" {
+		return s.profile.LogKey, nil
+	}
+	tenant, err := s.client.Tenant(ctx, s.profile.Tenant)
+	if err != nil {
+		return "", err
+	}
+	if mine {
+		own.LogKey = tenant.LogKey
+		return tenant.LogKey, s.all.put(own, false)
+	}
+	return tenant.LogKey, nil
+}
+
+// tenantID is the id of the session's tenant, which spans must carry.
+func (s *session) tenantID(ctx context.Context) (string, error) {
+	if span.IsUUID(s.profile.Tenant) {
+		return s.profile.Tenant, nil
+	}
+	tenant, err := s.client.Tenant(ctx, s.profile.Tenant)
+	if err != nil {
+		return "", err
+	}
+	return tenant.Id, nil
+}
+
+// identityID turns a LogLine ID, with or without scheme, or an @handle into a
+// LogLine ID.
+func (s *session) identityID(ctx context.Context, arg string) (string, error) {
+	if len(arg) > 1 && arg[0] == '@' {
+		info, err := s.client.Identity(ctx, arg)
+		if err != nil {
+			return "", err
+		}
+		return info.Id, nil
+	}
+	if full := fullID(arg); span.IsIdentity(full) {
+		return full, nil
+	}
+	return "", usagef("%q is neither a LogLine ID nor an @handle", ui.Clean(arg))
+}
+
+// names asks the directory what people call these identities; whoever has no
+// name there, or cannot be looked up, is left out.
+func (s *session) names(ctx context.Context, identities ...string) map[string]string {
+	names := make(map[string]string)
+	for _, identity := range identities {
+		if identity == "" || names[identity] != "" {
+			continue
+		}
+		info, err := s.client.Identity(ctx, identity)
+		if err != nil {
+			continue
+		}
+		switch {
+		case info.Name != "":
+			names[identity] = info.Name
+		case info.Handle != "":
+			names[identity] = "@" + info.Handle
+		}
+	}
+	return names
+}

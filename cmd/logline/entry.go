@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+// entryView is an entry as a reader gets it.
+type entryView struct {
+	Seq        uint64 `json:"seq"`
+	RecordedAt string `json:"recorded_at"`
+	Span       struct {
+		span.Header
+		Payload  json.RawMessage `json:"payload"`
+		Salt     string          `json:"salt"`
+		Withheld string          `json:"withheld"`
+	} `json:"span"`
+	Decision decisionView `json:"decision"`
+}
+
+type decisionView struct {
+	Outcome   string   `json:"outcome"`
+	Evaluator string   `json:"evaluator"`
+	Contracts []string `json:"contracts"`
+	Rules     []string `json:"rules"`
+	Detail    struct {
+		Notes   []string `json:"notes"`
+		Reasons []string `json:"reasons"`
+	} `json:"detail"`
+}
+
+func parseEntry(raw []byte) (entryView, error) {
+	var e entryView
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return e, fault.New(fault.Internal, "answer_unreadable", "the node answered with an entry that cannot be read").Because(err)
+	}
+	return e, nil
+}
+
+func parseDecision(raw []byte) (decisionView, error) {
+	var d decisionView
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return d, fault.New(fault.Internal, "answer_unreadable", "the node answered with a decision that cannot be read").Because(err)
+	}
+	return d, nil
+}
+
+// when is the moment to show: when it happened, else when it was signed.
+func (e *entryView) when() string { return firstOf(e.Span.OccurredAt, e.Span.Time) }
+
+// what is the one line that says most about the span.
+func (e *entryView) what() string {
+	if e.Span.Title != "" {
+		return e.Span.Title
+	}
+	var known map[string]any
+	_ = json.Unmarshal(e.Span.Payload, &known) // withheld or not an object: the subject remains
+	for _, member := range []string{"subject", "title", "summary", "message", "name", "slug"} {
+		if s, ok := known[member].(string); ok && s != "" {
+			return s
+		}
+	}
+	if e.Span.Subject == "" && len(known) > 0 {
+		return compact(e.Span.Payload)
+	}
+	return e.Span.Subject
+}
+
+// shortTime is a LogLine time to the minute, for tables.
+func shortTime(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// shortID keeps the first characters of a LogLine ID, enough to tell people
+// apart on one screen.
+func shortID(identity string) string {
+	s := strings.TrimPrefix(identity, span.IdentityScheme)
+	if len(s) > 10 {
+		return s[:10] + "…"
+	}
+	return s
+}
+
+func compact(raw []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+// indented is JSON for people to read.
+func indented(raw []byte) string {
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+// fullID gives a LogLine ID its scheme; handles stay as they are.
+func fullID(s string) string {
+	if strings.HasPrefix(s, "@") || strings.HasPrefix(s, span.IdentityScheme) {
+		return s
+	}
+	return span.IdentityScheme + s
+}
+
+// spanArg checks a span id from the command line.
+func spanArg(s string) (string, error) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if !span.IsUUID(s) {
+		return "", usagef("%q is not a span id (a UUID such as 019…); `logline list` shows them", ui.Clean(s))
+	}
+	return s, nil
+}
+
+func seqOf(n uint64) string { return fmt.Sprint(n) }

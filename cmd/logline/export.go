@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newExportCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var from, to uint64
+	cmd := &cobra.Command{
+		Use:   "export FILE",
+		Short: "Save the timeline as a bundle that can be verified offline",
+		Long: `Save the timeline, or the entries from --from up to but without --to, as a
+bundle: one header line, then one JSON line per entry. The file is readable by
+you alone, and appears only when it is complete. "-" writes to standard output.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("to") && to <= from {
+				return usagef("--to %d must be greater than --from %d", to, from)
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			var count countingWriter
+			fill := func(w io.Writer) error {
+				return s.client.Bundle(cmd.Context(), s.profile.Tenant, io.MultiWriter(w, &count), from, to)
+			}
+			path := args[0]
+			if path == "-" {
+				return fill(env.Stdout)
+			}
+			if err := atomically(path, func(f *os.File) error { return fill(f) }); err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, map[string]any{"file": path, "bytes": count})
+			}
+			fmt.Fprintf(env.Stdout, "Wrote %s (%s bytes). Check it anywhere with: logline verify %s\n", path, ui.Count(int64(count)), path)
+			return nil
+		},
+	}
+	flags.registerTenant(cmd)
+	cmd.Flags().Uint64Var(&from, "from", 0, "first entry")
+	cmd.Flags().Uint64Var(&to, "to", 0, "entry to stop before (default: the end)")
+	return cmd
+}
+
+// countingWriter counts the bytes that pass.
+type countingWriter int64
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	*c += countingWriter(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+// checkedReceipt is a receipt whose proof this program has checked itself.
+type checkedReceipt struct {
+	openapi.Receipt
+	entry      entryView
+	checkpoint tree.Checkpoint
+}
+
+func receiptInvalid(format string, args ...any) error {
+	return fault.Newf(fault.Invalid, "receipt_invalid", "the node's receipt does not hold: "+format, args...)
+}
+
+// checkReceipt checks, without trusting the node, that the entry is the span
+// with this id (and header, unless zero), that its line is the leaf, that the
+// leaf is in the tree, and that the tree's root is signed by the log key.
+func checkReceipt(r openapi.Receipt, spanID string, header span.Hash, logKey string) (*checkedReceipt, error) {
+	line, err := span.ParseLine(r.Entry)
+	if err != nil {
+		return nil, receiptInvalid("its entry is not a canonical line (%v)", err)
+	}
+	if line.Span.ID != spanID {
+		return nil, receiptInvalid("it is about span %s, not %s", line.Span.ID, spanID)
+	}
+	if header != (span.Hash{}) && line.Span.Hash() != header {
+		return nil, receiptInvalid("its entry holds another header than the one that was signed")
+	}
+	leaf := span.LeafHash(r.Entry)
+	if leaf.String() != r.LeafHash || line.Seq != r.Inclusion.Index {
+		return nil, receiptInvalid("its entry is not the leaf it names")
+	}
+	note, err := tree.OpenNote([]byte(r.Checkpoint), logKey)
+	if err != nil {
+		return nil, receiptInvalid("its checkpoint is not signed by the tenant's log key (%v)", err)
+	}
+	if note.Size != r.Inclusion.Size {
+		return nil, receiptInvalid("proof and checkpoint are about trees of different sizes")
+	}
+	hashes := make([]span.Hash, len(r.Inclusion.Hashes))
+	for i, s := range r.Inclusion.Hashes {
+		if hashes[i], err = span.ParseHash(s); err != nil {
+			return nil, receiptInvalid("hash %d of its proof is malformed", i)
+		}
+	}
+	if err := tree.VerifyInclusion(leaf, r.Inclusion.Index, r.Inclusion.Size, hashes, note.Root); err != nil {
+		return nil, receiptInvalid("its proof does not lead to the signed root")
+	}
+	entry, err := parseEntry(r.Entry)
+	return &checkedReceipt{Receipt: r, entry: entry, checkpoint: note}, err
+}
+
+// print says what the receipt proves.
+func (c *checkedReceipt) print(env *environment) {
+	facts(env.Stdout,
+		"span", c.entry.Span.ID,
+		"entry", fmt.Sprintf("%d of the timeline, recorded %s", c.entry.Seq, c.entry.RecordedAt),
+		"leaf", c.LeafHash,
+		"proof", fmt.Sprintf("checked here: %s to the root of %s", ui.Plural(int64(len(c.Inclusion.Hashes)), "hash", "hashes"),
+			ui.Plural(int64(c.Inclusion.Size), "entry", "entries")),
+		"root", c.checkpoint.Root.String(),
+		"signed by", c.checkpoint.Origin.String(),
+	)
+}
+
+// json is the receipt's shape for programs.
+func (c *checkedReceipt) json() any {
+	return struct {
+		openapi.Receipt
+		Entry   json.RawMessage `json:"entry"`
+		Checked bool            `json:"checked"`
+	}{c.Receipt, c.Receipt.Entry, true}
+}

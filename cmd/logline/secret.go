@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+)
+
+var errPassphraseNeeded = fault.New(fault.Unauthenticated, "passphrase_needed",
+	"the key file is protected by a passphrase; set LOGLINE_PASSPHRASE or run this on a terminal")
+
+// loadKeys opens a key file, asking for its passphrase if it has one:
+// LOGLINE_PASSPHRASE, else the terminal.
+func loadKeys(env *environment, path string) (*id.Keys, error) {
+	return id.LoadKeys(path, func() (string, error) {
+		if p := env.Getenv("LOGLINE_PASSPHRASE"); p != "" {
+			return p, nil
+		}
+		p, ok, err := askSecret(env, "Passphrase for "+path+": ")
+		if err == nil && !ok {
+			err = errPassphraseNeeded
+		}
+		return p, err
+	})
+}
+
+// newPassphrase is what to protect a new key file with: LOGLINE_PASSPHRASE,
+// else what is typed twice. "" means unprotected, which needs none to be true.
+func newPassphrase(env *environment, none bool) (string, error) {
+	if none {
+		fmt.Fprintln(env.Stderr, "Warning: the key file is not protected by a passphrase; whoever reads it can sign as you.")
+		return "", nil
+	}
+	if p := env.Getenv("LOGLINE_PASSPHRASE"); p != "" {
+		return p, nil
+	}
+	first, ok, err := askSecret(env, "Passphrase for the new key (it cannot be recovered): ")
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", usagef("a new key needs a passphrase: set LOGLINE_PASSPHRASE, run this on a terminal, or give --no-passphrase")
+	}
+	if first == "" {
+		return "", usagef("the passphrase is empty; give --no-passphrase if the key shall not be protected")
+	}
+	second, _, err := askSecret(env, "The same again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", usagef("the two passphrases differ; nothing was made")
+	}
+	return first, nil
+}
+
+// askSecret reads a line without showing it; ok is false without a terminal.
+func askSecret(env *environment, prompt string) (answer string, ok bool, err error) {
+	in, isFile := env.Stdin.(*os.File)
+	if !isFile || !term.IsTerminal(int(in.Fd())) {
+		return "", false, nil
+	}
+	fmt.Fprint(env.Stderr, prompt)
+	raw, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(env.Stderr)
+	if err != nil {
+		return "", true, errors.Join(errPassphraseNeeded, err)
+	}
+	return string(raw), true, nil
+}

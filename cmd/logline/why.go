@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newWhyCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "why ID",
+		Short: "Say in words who did it, with which right, what was decided and what followed",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spanID, err := spanArg(args[0])
+			if err != nil {
+				return err
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			why, err := s.client.Why(cmd.Context(), s.profile.Tenant, spanID)
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, why)
+			}
+			e, err := parseEntry(why.Entry)
+			if err != nil {
+				return err
+			}
+			names := s.names(cmd.Context(), e.Span.Author, e.Span.OnBehalfOf)
+			explain(env.Stdout, why, &e, names)
+			return nil
+		},
+	}
+	flags.registerTenant(cmd)
+	return cmd
+}
+
+// maxLinks is how many causes or effects `why` lists before it only counts.
+const maxLinks = 10
+
+// explain writes the answer, a paragraph each for what, who, why and what then.
+func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string) {
+	h := &e.Span.Header
+	who := func(identity string) string {
+		if name := names[identity]; name != "" {
+			return ui.Clean(name) + " (" + identity + ")"
+		}
+		return identity
+	}
+	what := ui.Clean(e.what())
+	if what != "" {
+		what = ": " + ui.Cut(what, 200)
+	}
+	fmt.Fprintf(w, "%s%s\n", h.Type, what)
+	fmt.Fprintf(w, "  entry %d of the timeline, recorded %s, status %s\n\n", e.Seq, e.RecordedAt, why.Status)
+
+	fmt.Fprintln(w, "Who did it")
+	if h.OnBehalfOf != "" {
+		fmt.Fprintf(w, "  %s did it", who(h.OnBehalfOf))
+		if h.OccurredAt != "" {
+			fmt.Fprintf(w, " at %s", h.OccurredAt)
+		}
+		fmt.Fprintf(w, ";\n  %s recorded it for them and signed at %s\n", who(h.Author), h.Time)
+	} else {
+		fmt.Fprintf(w, "  %s signed it at %s", who(h.Author), h.Time)
+		if h.OccurredAt != "" {
+			fmt.Fprintf(w, ", as something that happened at %s", h.OccurredAt)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "  with %s\n\n", keyWords(why.Signer))
+
+	fmt.Fprintln(w, "With what right")
+	fmt.Fprintf(w, "  %s\n\n", rightWords(why.Signer, h.Type))
+
+	fmt.Fprintln(w, "What was decided")
+	fmt.Fprintf(w, "  %s\n", decisionWords(e.Decision))
+	for _, reason := range slices.Concat(e.Decision.Detail.Reasons, e.Decision.Detail.Notes) {
+		fmt.Fprintf(w, "  - %s\n", ui.Clean(reason))
+	}
+	fmt.Fprintln(w)
+
+	fmt.Fprintln(w, "What caused it")
+	links(w, why.Causes, "  nothing that it names")
+	for _, id := range why.Unresolved {
+		fmt.Fprintf(w, "  %s, which is not in this timeline or not for you to see\n", id)
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, "What it caused")
+	links(w, why.Effects, "  nothing so far")
+}
+
+func links(w io.Writer, nodes []openapi.GraphNode, none string) {
+	if len(nodes) == 0 {
+		fmt.Fprintln(w, none)
+	}
+	for i, n := range nodes {
+		if i == maxLinks {
+			fmt.Fprintf(w, "  and %s more\n", ui.Count(int64(len(nodes)-i)))
+			return
+		}
+		fmt.Fprintf(w, "  entry %d  %s  %s\n", n.Seq, n.Type, n.Id)
+	}
+}
+
+func keyWords(s openapi.Signer) string {
+	if s.Primary {
+		return "its primary key " + s.Key
+	}
+	words := "the key " + s.Key
+	if s.Label != "" {
+		words += ", delegated as " + ui.Clean(s.Label)
+	}
+	if len(s.Types) > 0 {
+		words += ", which may sign " + strings.Join(s.Types, ", ")
+	}
+	return words
+}
+
+func rightWords(s openapi.Signer, typ string) string {
+	switch {
+	case len(s.Roles) > 0:
+		return "as " + strings.Join(s.Roles, ", ") + " of this tenant when it was recorded"
+	case span.NodeOnly(typ) || s.Subject == "node":
+		return "as the node that keeps this timeline"
+	default:
+		return "without a role in this tenant"
+	}
+}
+
+// decisionWords says a decision in one line.
+func decisionWords(d decisionView) string {
+	var words string
+	switch d.Outcome {
+	case "allow":
+		words = "allowed"
+	case "pending":
+		words = "pending: it waits for approval"
+	default:
+		words = d.Outcome
+	}
+	if len(d.Rules) > 0 {
+		words += " by " + strings.Join(d.Rules, ", ")
+	} else if d.Outcome == "allow" {
+		words += "; no contract had anything to say"
+	}
+	if len(d.Contracts) > 0 {
+		words += " of " + strings.Join(d.Contracts, ", ")
+	}
+	return words
+}
