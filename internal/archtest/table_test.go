@@ -1,0 +1,74 @@
+package archtest
+
+// module is this module's path.
+const module = "github.com/danvoulez/logline"
+
+// Names for sets of packages in the table.
+var sets = map[string][]string{
+	"ours": {module},
+	"modules": {
+		"internal/id", "internal/timeline", "internal/rules", "internal/engine",
+		"internal/federation", "internal/onboarding", "internal/httpapi",
+	},
+	"stores": {
+		"internal/timeline/memstore", "internal/timeline/sqlitestore",
+		"internal/timeline/pgstore", "internal/timeline/ndjsonstore",
+	},
+	"drivers": {"modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/mattn/go-sqlite3", "github.com/lib/pq"},
+	"I/O":     {"os", "net", "syscall", "database/sql", "io/fs", "log", "log/slog", "embed"},
+	"clock":   {"time.Now", "time.Since", "time.Until", "time.After", "time.NewTimer", "time.NewTicker", "time.AfterFunc", "time.Tick"},
+}
+
+// rule is what a package and those below it never use in code outside tests:
+// import paths (with everything below them), "package.Function" names, or sets
+// of those. Paths under internal/ are ours.
+type rule struct {
+	never  []string
+	except []string // of what never forbids
+}
+
+// table is the import table. A package is ruled by the entry with its own path
+// or the nearest above it; one without an entry fails the test, so that every
+// new package says here what it keeps out of.
+var table = map[string]rule{
+	"internal/fault":     {never: []string{"ours"}},
+	"internal/lifecycle": {never: []string{"modules", "internal/storage"}},
+	"internal/bus":       {never: []string{"modules", "internal/storage"}},
+	"internal/storage":   {never: []string{"modules"}},
+	"internal/span":      {never: []string{"ours"}, except: []string{"internal/fault"}},
+	"internal/id":        {never: []string{"internal/timeline", "internal/httpapi", "internal/engine", "internal/standing"}},
+	"internal/standing":  {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
+
+	"internal/timeline": {never: []string{
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/timeline/tree": {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault", "internal/span"}},
+	"internal/timeline/bundle": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+
+	"internal/rules":      {never: []string{"internal/timeline", "internal/storage", "I/O", "clock"}},
+	"internal/engine":     {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
+	"internal/federation": {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
+	"internal/onboarding": {never: []string{"internal/engine", "internal/federation", "internal/httpapi", "stores", "drivers"}},
+	"internal/httpapi":    {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
+	"internal/importer":   {never: []string{"modules", "internal/storage", "net/http"}, except: []string{"internal/id"}},
+	"internal/ui":         {never: []string{"modules", "internal/storage"}},
+	"internal/app":        {},
+	"internal/archtest":   {never: []string{"ours"}},
+
+	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
+	"client":      {never: []string{"internal/storage", "internal/engine", "internal/httpapi", "stores", "drivers"}, except: []string{"internal/httpapi/api"}},
+	"migrations":  {never: []string{"ours"}},
+}
+
+// confined is what only some packages may use at all.
+var confined = map[string][]string{
+	"github.com/labstack/echo/v4": {"internal/httpapi"},
+	"modernc.org/sqlite":          {"internal/storage", "internal/timeline/sqlitestore"},
+	"github.com/jackc/pgx/v5":     {"internal/storage", "internal/timeline/pgstore"},
+	"internal/app":                {"cmd/logline"},
+	"html/template":               {}, // it defeats the linker's removal of unused methods
+	"os.Exit":                     {"cmd/logline"},
+	"log.Fatal":                   {},
+	"log.Fatalf":                  {},
+	"time.Sleep":                  {},
+}
