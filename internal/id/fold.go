@@ -107,7 +107,8 @@ func (c *Chain) apply(e *Event, v Verifier, claimer *Chain) (changed bool, err e
 	case KindDelegate:
 		return c.applyDelegate(e, v)
 	case KindUndelegate:
-		return true, c.applyUndelegate(e, v)
+		err := c.applyUndelegate(e, v)
+		return err == nil, err
 	case KindRotation, KindRevocation, KindClaim:
 		if err := c.follows(e); err != nil {
 			return false, err

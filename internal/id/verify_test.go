@@ -109,7 +109,7 @@ func TestVerifiersAgreeOnRandomInput(t *testing.T) {
 	t.Parallel()
 	a := &agreement{std: StdVerifier(), fast: FastVerifier()}
 	rnd := source(1)
-	for i := range 1500 {
+	for i := range 400 {
 		var seed [32]byte
 		_, _ = rnd.Read(seed[:])
 		key := NewSecretKey(seed)
@@ -179,6 +179,9 @@ func TestVerifiersAgreeOnEdges(t *testing.T) {
 				k := scalar(t, digest)
 				S := edwards25519.NewScalar().MultiplyAdd(k, A.discrete, R.discrete)
 				a.check(t, A.bytes, message, slices.Concat(R.bytes, S.Bytes()))
+				if m > 0 {
+					continue
+				}
 				for _, n := range []*big.Int{
 					new(big.Int), order,
 					new(big.Int).Sub(order, big.NewInt(1)), new(big.Int).Add(order, fromLittle(S.Bytes())),
