@@ -6,13 +6,16 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -212,13 +215,39 @@ func TestKeyFileRace(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestPublishWithoutLinks(t *testing.T) {
+func TestPublishWithoutLink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	// A link across directories that do not exist fails for another reason
-	// than that the name is taken, as on a file system without links.
-	missing := filepath.Join(dir, "missing")
-	require.Error(t, publish(missing, filepath.Join(dir, "a")))
+	tmp, path := filepath.Join(dir, "tmp"), filepath.Join(dir, "me.key")
+	require.NoError(t, os.WriteFile(tmp, []byte("a"), 0o600))
+	require.NoError(t, publishWithoutLink(tmp, path))
+	require.NoError(t, os.WriteFile(tmp, []byte("b"), 0o600))
+	require.ErrorIs(t, publishWithoutLink(tmp, path), os.ErrExist)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "a", string(content))
+}
+
+// TestLoadKeysBoundsWork opens a file that demands more scrypt work than
+// allowed: it must be refused before the work is done.
+func TestLoadKeysBoundsWork(t *testing.T) {
+	t.Parallel()
+	sealed, err := sealKeyFile(newKeys(t, SubjectPerson, 1), "right", quick)
+	require.NoError(t, err)
+	inner, err := io.ReadAll(armor.NewReader(bytes.NewReader(sealed)))
+	require.NoError(t, err)
+	head, rest, ok := bytes.Cut(inner, []byte(" 2\n"))
+	require.True(t, ok)
+	var out bytes.Buffer
+	w := armor.NewWriter(&out)
+	_, err = w.Write(slices.Concat(head, []byte(" 21\n"), rest))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	path := filepath.Join(t.TempDir(), "me.key")
+	require.NoError(t, os.WriteFile(path, out.Bytes(), 0o600))
+	_, err = LoadKeys(path, phrase("right"))
+	requireCode(t, "key_file_malformed", err)
+	require.ErrorContains(t, err, "work factor too large")
 }
 
 func TestLoadKeysRefuses(t *testing.T) {
@@ -250,8 +279,7 @@ func TestLoadKeysRefuses(t *testing.T) {
 	_, err = LoadKeys(path, func() (string, error) { return "", os.ErrClosed })
 	require.ErrorIs(t, err, os.ErrClosed)
 
-	costly := bytes.Replace(sealed, []byte("\n"), []byte("\n"), 1)
-	_, err = LoadKeys(write("cut", costly[:len(costly)/2]), phrase("right"))
+	_, err = LoadKeys(write("cut", sealed[:len(sealed)/2]), phrase("right"))
 	requireCode(t, "key_file_malformed", err)
 	_, err = LoadKeys(write("empty", nil), nil)
 	requireCode(t, "key_file_malformed", err)

@@ -46,14 +46,19 @@ func unwritable(path string, err error) error {
 	return fault.Newf(fault.Unavailable, "key_file_unwritable", "the key file %s cannot be written; check that its directory exists, its permissions and the free space", path).Because(err)
 }
 
-// publish gives the finished file its name unless the name is taken. A hard
-// link does that in one step; where the file system has none, the name is
-// reserved by an empty file first.
+// publish gives the finished file its name unless the name is taken; a hard
+// link does that in one step.
 func publish(tmp, path string) error {
 	err := os.Link(tmp, path)
 	if err == nil || errors.Is(err, os.ErrExist) {
 		return err
 	}
+	return publishWithoutLink(tmp, path)
+}
+
+// publishWithoutLink is for file systems that have no links: an empty file
+// reserves the name first.
+func publishWithoutLink(tmp, path string) error {
 	reserved, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
