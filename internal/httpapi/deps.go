@@ -88,19 +88,43 @@ type Version struct {
 
 // Limits bounds what one caller can ask of the process. Zero means default.
 type Limits struct {
-	Span          span.Limits   // sizes of a span's header and payload
-	Line          int           // bytes of one NDJSON line or one span body; default header + payload + 64 KiB
-	Body          int64         // bytes of any other JSON body; default 1 MiB
-	Concurrent    int           // requests served at once; default 1024, more answer 503
-	ReadHeader    time.Duration // default 10 s
-	Idle          time.Duration // keep-alive; default 2 min
-	Stall         time.Duration // longest wait for a client that neither sends nor reads; default 30 s
-	Drain         time.Duration // time open requests get at shutdown; default 10 s
-	StreamedLines int           // NDJSON lines handed over at once; default 500
+	Span       span.Limits   // sizes of a span's header and payload; default 16 KiB and 1 MiB
+	Line       int           // bytes of one span as sent, alone or as a line; default twice header + payload, room for white space and escapes
+	Body       int           // bytes of any other body; default 1 MiB
+	Concurrent int           // requests served at once; default 1024, more are answered 503
+	ReadHeader time.Duration // for a request's header to arrive; default 10 s
+	Idle       time.Duration // keep-alive between requests; default 2 min
+	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
+	Drain      time.Duration // what open requests get at shutdown; default 10 s
 }
 
-// Deps is everything the server works with. All but Ready, Logger, Now, Limits
-// and Modules are required.
+func (l Limits) withDefaults() Limits {
+	setInt(&l.Span.Header, 16<<10)
+	setInt(&l.Span.Payload, 1<<20)
+	setInt(&l.Line, 2*(l.Span.Header+l.Span.Payload))
+	setInt(&l.Body, 1<<20)
+	setInt(&l.Concurrent, 1024)
+	setDuration(&l.ReadHeader, 10*time.Second)
+	setDuration(&l.Idle, 2*time.Minute)
+	setDuration(&l.Stall, 30*time.Second)
+	setDuration(&l.Drain, 10*time.Second)
+	return l
+}
+
+func setInt(v *int, def int) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+func setDuration(v *time.Duration, def time.Duration) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// Deps is everything the server works with. Engine, Log, Directory, Onboarding
+// and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -110,11 +134,16 @@ type Deps struct {
 
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error
-	// OpenRegistration lets anybody register an identity with its signature alone.
+	// OpenRegistration lets anybody register an identity with its signature
+	// alone. Where it is false, registration is closed.
 	OpenRegistration bool
-	Limits           Limits
-	Logger           *slog.Logger // nil: silent
-	Now              func() time.Time
-	Modules          []string // names of the modules that are on
-	Version          Version
+	// ProtectNames asks, of an open registration that takes a handle or a name,
+	// for the identity's own token: set it where more than this machine can reach
+	// the server.
+	ProtectNames bool
+	Limits       Limits
+	Logger       *slog.Logger     // nil: silent
+	Now          func() time.Time // nil: time.Now
+	Modules      []string         // names of the modules that are on
+	Version      Version
 }

@@ -1,26 +1,88 @@
 // Package httpapi is LogLine over HTTP: it binds requests, makes one call into
 // a module, and renders the answer or the problem. It owns routes, statuses,
-// content types, limits on callers, and who is calling; it decides nothing
+// content types, the limits on callers, and who is calling; it decides nothing
 // about spans and reads no database. openapi.yaml is its source of truth.
 package httpapi
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/httpapi/api"
 )
+
+// maxHeader bounds the bytes of a request's header.
+const maxHeader = 32 << 10
 
 // Server serves the HTTP surface of one node.
 type Server struct {
-	deps Deps
+	deps    Deps
+	limits  Limits
+	log     *slog.Logger
+	now     func() time.Time
+	echo    *echo.Echo
+	metrics *metrics
+	slots   chan struct{} // one held by each request being served
+	stop    chan struct{} // closed when Run begins to stop
 }
 
+var _ api.ServerInterface = (*Server)(nil)
+
 // New makes a server; it starts nothing.
-func New(deps Deps) *Server { return &Server{deps: deps} }
+func New(deps Deps) *Server {
+	s := &Server{
+		deps: deps, limits: deps.Limits.withDefaults(), log: deps.Logger, now: deps.Now,
+		echo: echo.New(), metrics: newMetrics(), stop: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.slots = make(chan struct{}, s.limits.Concurrent)
+	s.echo.HTTPErrorHandler = s.renderError
+	s.echo.Use(s.observe, s.admit)
+	api.RegisterHandlers(s.echo, s)
+	return s
+}
 
 // Handler is the whole surface as one http.Handler.
-func (s *Server) Handler() http.Handler { return http.NotFoundHandler() }
+func (s *Server) Handler() http.Handler { return s.echo }
 
-// Run serves on ln until ctx ends, then lets open requests finish within
-// Limits.Drain. It closes ln.
-func (s *Server) Run(ctx context.Context, ln net.Listener) error { <-ctx.Done(); return ln.Close() }
+// Run serves on ln until ctx ends, then takes no more lines of open streams and
+// lets open requests finish within Limits.Drain. It closes ln and is called once.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: s.limits.ReadHeader,
+		ReadTimeout:       s.limits.ReadHeader + s.limits.Stall,
+		WriteTimeout:      2 * s.limits.Stall, // streams move it along as they write
+		IdleTimeout:       s.limits.Idle,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	close(s.stop)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
+	defer cancel()
+	if srv.Shutdown(drain) != nil {
+		_ = srv.Close() // what has not finished by now is cut off
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -131,7 +131,7 @@ type ConsistencyProof struct {
 // Count defines model for Count.
 type Count struct {
 	Count uint64 `json:"count"`
-	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Decision defines model for Decision.
@@ -251,14 +251,15 @@ type KeyEvents struct {
 
 // Member defines model for Member.
 type Member struct {
-	Handle string `json:"handle,omitempty"`
-
 	// Identity LogLine ID
 	Identity Identifier `json:"identity"`
-	Name     string     `json:"name,omitempty"`
 	Roles    []string   `json:"roles"`
-	Status   string     `json:"status,omitempty"`
-	Subject  string     `json:"subject,omitempty"`
+
+	// Status active, revoked or claimed
+	Status string `json:"status,omitempty"`
+
+	// Subject What kind of actor it is
+	Subject string `json:"subject,omitempty"`
 }
 
 // MemberPage defines model for MemberPage.
@@ -434,7 +435,19 @@ type SpanHeaderWithheld string
 
 // Stats defines model for Stats.
 type Stats struct {
-	Size uint64 `json:"size"`
+	// Authors Different authors
+	Authors uint64 `json:"authors"`
+
+	// FirstAt When entry 0 was recorded
+	FirstAt Time `json:"first_at,omitempty"`
+
+	// Redacted Entries whose payload is erased
+	Redacted uint64 `json:"redacted"`
+
+	// Size Entries
+	Size     uint64  `json:"size"`
+	Statuses []Count `json:"statuses"`
+	Types    []Count `json:"types"`
 }
 
 // Status Effective status

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+var errExpectedMany = fault.New(fault.Invalid, "parameter_invalid",
+	"Logline-Expected-Seq is for one span; leave it out with many")
+
+// AppendSpans takes one span, or many as NDJSON. The signature of a span is its
+// credential; an Authorization header is not looked at.
+func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params api.AppendSpansParams) error {
+	switch mediaType(c.Request()) {
+	case typeJSON:
+		return s.appendOne(c, tenant, params.LoglineExpectedSeq)
+	case typeNDJSON:
+		if params.LoglineExpectedSeq != nil {
+			return errExpectedMany
+		}
+		return s.appendMany(c, tenant)
+	}
+	return errSpanType
+}
+
+func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64) error {
+	raw, err := s.readBody(c, s.limits.Line)
+	if err != nil {
+		return err
+	}
+	r := s.deps.Engine.Submit(c.Request().Context(), tenant, raw, engine.Options{ExpectedSize: expected})
+	s.hide(tenant, raw, &r)
+	s.countAppend(&r)
+	if r.Err != nil {
+		return r.Err
+	}
+	if r.Outcome == engine.Simulated {
+		body := append(appendSimulation([]byte{'{'}, &r.Decision), '}')
+		return c.Blob(http.StatusOK, typeJSON, body)
+	}
+	body := appendReceipt(make([]byte, 0, len(r.Receipt.Line)+2048), r.Receipt)
+	return c.Blob(appendStatus(&r), typeJSON, body)
+}
+
+// appendStatus is the HTTP status of a span that was not refused.
+func appendStatus(r *engine.Result) int {
+	switch {
+	case pending(r):
+		return http.StatusAccepted
+	case r.Outcome == engine.Created:
+		return http.StatusCreated
+	}
+	return http.StatusOK // a repeat or a simulation
+}
+
+// hide makes a slug that leads to no tenant and one that leads to a tenant the
+// sender knows nothing of answer alike. Only somebody who knows a tenant's id can
+// sign a span for it, and ids are open (checkpoints); so a span for another
+// tenant sent to a slug is answered as if the slug led nowhere, and what is
+// wrong with the form of a span comes first in both cases.
+func (s *Server) hide(tenant string, raw []byte, r *engine.Result) {
+	if r.Err == nil {
+		return
+	}
+	unknown := fault.CodeOf(r.Err) == errTenant.Code
+	if span.IsUUID(tenant) {
+		if unknown {
+			r.Err = errTenant
+		}
+		return
+	}
+	if !unknown && fault.CodeOf(r.Err) != "tenant_mismatch" {
+		return
+	}
+	r.Err = errTenant
+	if unknown {
+		if _, err := span.Parse(raw, s.limits.Span); err != nil {
+			r.Err = err
+		}
+	}
+}
+
+func (s *Server) countAppend(r *engine.Result) {
+	outcome := r.Outcome
+	switch {
+	case r.Err != nil:
+		outcome = outcomeRefused
+	case pending(r):
+		outcome = outcomePending
+	}
+	s.metrics.appends.WithLabelValues(outcome).Inc()
+}
+
+// appendResult appends the result line of one NDJSON line.
+func (s *Server) appendResult(ctx context.Context, dst []byte, line int, r *engine.Result, requestID string) []byte {
+	status := 0
+	var problem *fault.Error
+	if r.Err != nil {
+		problem = classify(r.Err)
+		status = statusOf(problem)
+	} else {
+		status = appendStatus(r)
+	}
+	dst = append(dst, `{"line":`...)
+	dst = strconv.AppendInt(dst, int64(line), 10)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	switch {
+	case problem != nil:
+		if problem.Kind == fault.Internal {
+			s.log.ErrorContext(ctx, "line not appended", slog.Int("line", line),
+				slog.String("request_id", requestID), slog.Any("error", problem))
+		}
+		dst = append(dst, `,"problem":`...)
+		dst = s.appendProblem(ctx, dst, problem, requestID)
+	case r.Outcome == engine.Simulated:
+		dst = append(dst, ',')
+		dst = appendSimulation(dst, &r.Decision)
+	default:
+		dst = append(dst, `,"receipt":`...)
+		dst = appendReceipt(dst, r.Receipt)
+	}
+	return append(dst, "}\n"...)
+}

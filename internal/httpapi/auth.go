@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+var (
+	errCredential = fault.New(fault.Unauthenticated, "credential_required",
+		"this needs Authorization: Bearer with a token signed by your own key")
+	errScheme = fault.New(fault.Unauthenticated, "credential_malformed",
+		"the Authorization header must be Bearer followed by a token")
+	// errTenant is one value for a tenant that does not exist and for one that
+	// the caller may not read, so that the two cannot be told apart.
+	errTenant = fault.New(fault.NotFound, "tenant_unknown", "there is no such tenant, or none that you may read")
+	errSpan   = fault.New(fault.NotFound, "span_unknown", "there is no such span in this tenant, or none that you may read")
+	errMember = fault.New(fault.Forbidden, "role_forbidden", "this is for members who may read the whole timeline")
+)
+
+// bearer is the token of the request, "" without one.
+func bearer(c echo.Context) (string, error) {
+	header := c.Request().Header.Get(echo.HeaderAuthorization)
+	if header == "" {
+		return "", nil
+	}
+	scheme, token, _ := strings.Cut(header, " ")
+	if !equalFoldASCII(scheme, "bearer") || token == "" {
+		return "", errScheme
+	}
+	return token, nil
+}
+
+// caller is the identity whose own key signed the request's token, "" for a
+// request without one. A token that proves nothing is an error everywhere but
+// where none is looked at.
+func (s *Server) caller(c echo.Context) (string, error) {
+	token, err := bearer(c)
+	if err != nil || token == "" {
+		return "", err
+	}
+	return s.callerOf(c, token)
+}
+
+func (s *Server) callerOf(c echo.Context, token string) (string, error) {
+	ctx := c.Request().Context()
+	identity, _, err := id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
+		return s.deps.Directory.Chain(ctx, who)
+	})
+	return identity, err
+}
+
+// known is caller for routes that take no anonymous request.
+func (s *Server) known(c echo.Context) (string, error) {
+	identity, err := s.caller(c)
+	if err == nil && identity == "" {
+		err = errCredential
+	}
+	return identity, err
+}
+
+// sight is a tenant together with what the caller may read of it.
+type sight struct {
+	timeline.Tenant
+	reader standing.Reader
+	view   standing.View
+}
+
+// look finds a tenant for a caller who may read something of it. Anybody else
+// gets the same answer as for a tenant that does not exist: 401 for an
+// anonymous caller, 404 for a known one.
+func (s *Server) look(c echo.Context, idOrSlug string) (sight, error) {
+	identity, err := s.caller(c)
+	if err != nil {
+		return sight{}, err
+	}
+	seen, err := s.lookAs(c, idOrSlug, identity)
+	if fault.KindOf(err) == fault.NotFound {
+		if err = errTenant; identity == "" {
+			err = errCredential
+		}
+	}
+	return seen, err
+}
+
+func (s *Server) lookAs(c echo.Context, idOrSlug, identity string) (sight, error) {
+	ctx := c.Request().Context()
+	t, err := s.deps.Log.Tenant(ctx, idOrSlug)
+	if err != nil {
+		return sight{}, err
+	}
+	view, err := s.deps.Log.Standing(ctx, t.ID)
+	if err != nil {
+		return sight{}, err
+	}
+	reader := standing.ReaderFor(view, identity, t.PublicReading)
+	if !mayLook(view, reader, t.PublicReading) {
+		return sight{}, errTenant
+	}
+	return sight{Tenant: t, reader: reader, view: view}, nil
+}
+
+// mayLook says whether a reader may know that the tenant exists: everybody where
+// public reading is on, else whoever holds a role, guests included.
+func mayLook(view standing.View, r standing.Reader, publicReading bool) bool {
+	return publicReading || r.Organization || r.Private || r.Identity != "" && len(view.Roles(r.Identity)) > 0
+}
+
+// lookAsMember is look for what only members see: who belongs to the tenant,
+// and figures over all of its entries.
+func (s *Server) lookAsMember(c echo.Context, idOrSlug string) (sight, error) {
+	seen, err := s.look(c, idOrSlug)
+	switch {
+	case err != nil:
+		return sight{}, err
+	case seen.reader.Organization:
+		return seen, nil
+	case seen.reader.Identity == "":
+		return sight{}, errCredential
+	}
+	return sight{}, errMember
+}
+
+// openTenant finds the tenant of a route that is open to all by tenant id, where
+// no credential is looked at; by slug it asks for the right to read.
+func (s *Server) openTenant(c echo.Context, idOrSlug string) (string, error) {
+	if !span.IsUUID(idOrSlug) {
+		seen, err := s.look(c, idOrSlug)
+		return seen.ID, err
+	}
+	t, err := s.deps.Log.Tenant(c.Request().Context(), idOrSlug)
+	if fault.KindOf(err) == fault.NotFound {
+		err = errTenant
+	}
+	return t.ID, err
+}

@@ -1,0 +1,97 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+const (
+	typeJSON   = "application/json"
+	typeNDJSON = "application/x-ndjson"
+	typeText   = "text/plain; charset=utf-8"
+)
+
+// mediaType is the request's content type without parameters; "" when it has
+// none or is not one, or names a character set other than UTF-8.
+func mediaType(req *http.Request) string {
+	typ, params, err := mime.ParseMediaType(req.Header.Get(echo.HeaderContentType))
+	if err != nil {
+		return ""
+	}
+	if set, ok := params["charset"]; ok && !equalFoldASCII(set, "utf-8") {
+		return ""
+	}
+	return typ
+}
+
+// readBody reads a body of at most limit bytes whole, into one allocation when
+// its length was announced.
+func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
+	req := c.Request()
+	if req.ContentLength > int64(limit) {
+		return nil, tooLarge(limit)
+	}
+	var body []byte
+	var err error
+	if req.ContentLength >= 0 {
+		body = make([]byte, req.ContentLength)
+		_, err = io.ReadFull(req.Body, body)
+	} else if body, err = io.ReadAll(io.LimitReader(req.Body, int64(limit)+1)); err == nil && len(body) > limit {
+		return nil, tooLarge(limit)
+	}
+	if err != nil {
+		return nil, errIncomplete.Because(err)
+	}
+	// The deadline was for sending; it must not end the work that follows.
+	_ = http.NewResponseController(c.Response().Writer).SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+func tooLarge(limit int) error {
+	return fault.Newf(fault.Invalid, "body_too_large", "the body has more than the %d bytes taken here", limit)
+}
+
+// bind reads a JSON body strictly: unknown and duplicate members are refused.
+func (s *Server) bind(c echo.Context, into any) error {
+	if mediaType(c.Request()) != typeJSON {
+		return errMediaType
+	}
+	body, err := s.readBody(c, s.limits.Body)
+	if err != nil {
+		return err
+	}
+	if err := jsonv2.Unmarshal(body, into, jsonv2.RejectUnknownMembers(true)); err != nil {
+		e := fault.New(fault.Invalid, "body_malformed", "the body is not the JSON asked for here")
+		var at *jsonv2.SemanticError
+		if errors.As(err, &at) {
+			return e.At(string(at.JSONPointer), "unknown, or of another type than asked for").Because(err)
+		}
+		return e.Because(err)
+	}
+	return nil
+}
+
+// answer renders v as JSON.
+func answer(c echo.Context, status int, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // notes and names stay readable, and no browser renders this
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return c.Blob(status, typeJSON, b.Bytes())
+}
+
+func equalFoldASCII(a, b string) bool {
+	return len(a) == len(b) && bytes.EqualFold([]byte(a), []byte(b))
+}

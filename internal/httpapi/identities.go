@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+var (
+	errRegistration = fault.New(fault.Forbidden, "registration_closed",
+		"this node registers no new identities over HTTP; ask whoever runs it")
+	errName = fault.New(fault.Forbidden, "name_not_proven",
+		"a handle or a name needs a token signed by the identity that takes it")
+	errIdentity = fault.New(fault.NotFound, "identity_unknown", "no such identity is registered at this node")
+)
+
+// RegisterIdentity takes a new identity; the same again changes nothing.
+func (s *Server) RegisterIdentity(c echo.Context) error {
+	var body api.Registration
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	events := make([][]byte, len(body.Events))
+	for i, e := range body.Events {
+		events[i] = e
+	}
+	if err := s.mayRegister(c, events, body.Handle+body.Name != ""); err != nil {
+		return err
+	}
+	info, created, err := s.deps.Directory.Register(c.Request().Context(), events, body.Handle, body.Name)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return answer(c, status, identityOf(info))
+}
+
+// mayRegister asks for the identity's own token where its signatures are not
+// enough. A node that is closed to new identities still answers one it knows.
+func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error {
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.deps.OpenRegistration && !(named && s.deps.ProtectNames):
+		return nil
+	case token == "" && s.deps.OpenRegistration:
+		return errName
+	case token == "":
+		return errRegistration
+	}
+	chain, err := foldEvents(events)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	_, _, err = id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
+		known, err := s.deps.Directory.Chain(ctx, who)
+		switch {
+		case who != chain.ID():
+			return nil, errName
+		case fault.KindOf(err) == fault.NotFound && s.deps.OpenRegistration:
+			return chain, nil
+		case fault.KindOf(err) == fault.NotFound:
+			return nil, errRegistration
+		}
+		return known, err
+	})
+	return err
+}
+
+// foldEvents judges the events of a registration far enough to know whose
+// token may accompany them; the directory judges them in full.
+func foldEvents(events [][]byte) (*id.Chain, error) {
+	verifier := id.StdVerifier()
+	var chain *id.Chain
+	for i, raw := range events {
+		event, err := id.ParseEvent(raw)
+		switch {
+		case err != nil:
+		case i == 0:
+			chain, err = id.Begin(event, verifier)
+		default:
+			_, err = chain.Apply(event, verifier, nil)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if chain == nil {
+		return nil, fault.New(fault.Invalid, "events_missing", "registering an identity takes its key events, the inception first").
+			At("/events", "is empty")
+	}
+	return chain, nil
+}
+
+// GetIdentity looks an identity up by id or @handle.
+func (s *Server) GetIdentity(c echo.Context, identity api.IdentityParameter) error {
+	if _, err := s.known(c); err != nil {
+		return err
+	}
+	info, err := s.find(c, identity)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, identityOf(info))
+}
+
+// ListKeyEvents is open to all by id, since anybody may check signatures; which
+// identity a handle leads to is the directory's to tell.
+func (s *Server) ListKeyEvents(c echo.Context, identity api.IdentityParameter) error {
+	if strings.HasPrefix(identity, "@") {
+		if _, err := s.known(c); err != nil {
+			return err
+		}
+	}
+	info, err := s.find(c, identity)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, api.KeyEvents{Id: info.ID, Status: info.Status, Events: rawEvents(info.Events)})
+}
+
+// AddKeyEvent takes one key event, proven by its own signature.
+func (s *Server) AddKeyEvent(c echo.Context, identity api.IdentityParameter) error {
+	if mediaType(c.Request()) != typeJSON {
+		return errMediaType
+	}
+	event, err := s.readBody(c, s.limits.Body)
+	if err != nil {
+		return err
+	}
+	full := withScheme(identity)
+	if !span.IsIdentity(full) {
+		return errIdentity
+	}
+	info, pending, err := s.deps.Engine.EmbedEvent(c.Request().Context(), full, event)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, api.KeyEventAdded{Id: info.ID, Status: info.Status, Pending: pending})
+}
+
+// find looks an identity up as a path names it.
+func (s *Server) find(c echo.Context, identity string) (id.Info, error) {
+	ctx := c.Request().Context()
+	if handle, ok := strings.CutPrefix(identity, "@"); ok {
+		return s.deps.Directory.ByHandle(ctx, handle)
+	}
+	full := withScheme(identity)
+	if !span.IsIdentity(full) {
+		return id.Info{}, errIdentity
+	}
+	return s.deps.Directory.Get(ctx, full)
+}
+
+// withScheme is a LogLine ID from a path, where it stands without its scheme.
+func withScheme(identity string) string {
+	if strings.HasPrefix(identity, span.IdentityScheme) {
+		return identity
+	}
+	return span.IdentityScheme + identity
+}
+
+func identityOf(info id.Info) api.Identity {
+	return api.Identity{
+		Id: info.ID, Subject: api.IdentitySubject(info.Subject), Handle: info.Handle, Name: info.Name,
+		Status: api.IdentityStatus(info.Status), Events: rawEvents(info.Events),
+	}
+}

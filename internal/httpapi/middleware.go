@@ -1,0 +1,143 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+// maxRequestID bounds a request id that a caller may choose.
+const maxRequestID = 128
+
+// observe gives the request its id, renders its error, counts it and logs it.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		req, res := c.Request(), c.Response()
+		res.Header().Set(echo.HeaderXRequestID, requestID(req))
+		if req.Body == http.NoBody {
+			// The deadline for sending a request must not end one that was sent whole.
+			_ = http.NewResponseController(res.Writer).SetReadDeadline(time.Time{})
+		}
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+
+		err := s.guard(next, c)
+		if err != nil {
+			c.Error(err)
+		}
+		took := time.Since(began)
+		route := c.Path()
+		if route == "" || res.Status == http.StatusNotFound && errors.Is(err, echo.ErrNotFound) {
+			route = "none" // a path of the caller's invention must not become a label
+		}
+		s.metrics.request(route, req.Method, res.Status, took)
+		s.logRequest(c, err, took)
+		if errors.Is(err, errCut) {
+			panic(http.ErrAbortHandler) // net/http closes the connection without a last chunk
+		}
+		return nil
+	}
+}
+
+// guard turns a panic into an internal error.
+func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.Any("panic", p),
+				slog.String("request_id", idOf(c)), slog.String("stack", string(debug.Stack())))
+			err = fault.From(errors.New("panic"))
+		}
+	}()
+	return next(c)
+}
+
+// admit bounds how many requests are served at once; the operator's own routes
+// always get in.
+func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if operators(c.Path()) {
+			return next(c)
+		}
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+			return next(c)
+		default:
+			return errBusy
+		}
+	}
+}
+
+var errBusy = fault.New(fault.Unavailable, "server_busy",
+	"the server is answering as many requests as it takes at once; nothing was done, send the request again").After(time.Second)
+
+func operators(route string) bool {
+	return route == "/livez" || route == "/readyz" || route == "/metrics"
+}
+
+func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
+	req, res := c.Request(), c.Response()
+	level := slog.LevelInfo
+	var cause error
+	switch {
+	case res.Status >= http.StatusInternalServerError:
+		level, cause = slog.LevelError, err
+		if res.Status == http.StatusServiceUnavailable {
+			level = slog.LevelWarn
+		}
+	case errors.Is(err, errCut):
+		level, cause = slog.LevelWarn, err
+	case operators(c.Path()):
+		level = slog.LevelDebug
+	}
+	if !s.log.Enabled(req.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", res.Status),
+		slog.Int64("bytes", res.Size), slog.Duration("took", took), slog.String("request_id", idOf(c)),
+		slog.String("remote", req.RemoteAddr),
+	}
+	if cause != nil {
+		attrs = append(attrs, slog.Any("error", cause))
+	}
+	s.log.LogAttrs(req.Context(), level, "request", attrs...)
+}
+
+// idOf is the id of a request that observe has seen.
+func idOf(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+
+// requestID is the caller's X-Request-Id where it is printable and short, a new
+// one otherwise.
+func requestID(req *http.Request) string {
+	if id := req.Header.Get(echo.HeaderXRequestID); id != "" && len(id) <= maxRequestID && plain(id) {
+		return id
+	}
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+func plain(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',
+			c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func statusText(status int) string { return strconv.Itoa(status) }

@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+const (
+	problemType    = "application/problem+json"
+	problemPrefix  = "urn:logline:problem:"
+	defaultRetry   = time.Second
+	authentication = `Bearer realm="logline"`
+)
+
+// Problems of HTTP itself, which no module knows.
+var (
+	errRoute      = fault.New(fault.NotFound, "route_unknown", "there is nothing at this address; see the API's document for what there is")
+	errMethod     = fault.New(fault.Invalid, "method_not_allowed", "this address does not take this method; the Allow header lists those it takes")
+	errMediaType  = fault.New(fault.Invalid, "content_type_unsupported", "send the body as application/json and say so in Content-Type")
+	errSpanType   = fault.New(fault.Invalid, "content_type_unsupported", "send one span as application/json or many as application/x-ndjson, and say so in Content-Type")
+	errIncomplete = fault.New(fault.Invalid, "body_incomplete", "the body ended, or stopped coming, before its end; send the request again")
+	errCancelled  = fault.New(fault.Unavailable, "request_cancelled", "the request ended before its answer; send it again")
+
+	// errCut ends a streamed answer that cannot be completed: the connection
+	// breaks off, so that nobody takes a part for the whole.
+	errCut = errors.New("the answer was cut off")
+)
+
+// statusByKind is the HTTP status of each kind of failure.
+var statusByKind = map[fault.Kind]int{
+	fault.Invalid:         http.StatusBadRequest,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.Conflict:        http.StatusConflict,
+	fault.Gone:            http.StatusGone,
+	fault.Limited:         http.StatusTooManyRequests,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+	fault.Internal:        http.StatusInternalServerError,
+}
+
+// titleByKind is the short name of each kind, which never varies (RFC 9457 §3.1.3).
+var titleByKind = map[fault.Kind]string{
+	fault.Invalid:         "Invalid input",
+	fault.Unauthenticated: "Not authenticated",
+	fault.Forbidden:       "Not permitted",
+	fault.NotFound:        "Not found",
+	fault.Conflict:        "Conflict",
+	fault.Gone:            "Gone",
+	fault.Limited:         "Too much",
+	fault.Unavailable:     "Not available now",
+	fault.Internal:        "Internal error",
+}
+
+// statusOf is the kind's status, but where HTTP has a finer one for the code.
+func statusOf(e *fault.Error) int {
+	switch {
+	case e.Code == errMethod.Code:
+		return http.StatusMethodNotAllowed
+	case e.Code == errMediaType.Code:
+		return http.StatusUnsupportedMediaType
+	case e.Kind == fault.Invalid && strings.HasSuffix(e.Code, "_too_large"):
+		return http.StatusRequestEntityTooLarge
+	}
+	if status, ok := statusByKind[e.Kind]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// classify turns whatever a handler or echo returned into a classified error.
+func classify(err error) *fault.Error {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var http4 *echo.HTTPError
+	switch {
+	case errors.As(err, &http4):
+		return fromEcho(http4)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return errCancelled.Because(err)
+	}
+	return fault.From(err)
+}
+
+// fromEcho classifies what the router and the generated binding refuse.
+func fromEcho(err *echo.HTTPError) *fault.Error {
+	switch err.Code {
+	case http.StatusNotFound:
+		return errRoute
+	case http.StatusMethodNotAllowed:
+		return errMethod
+	case http.StatusBadRequest:
+		detail, _ := err.Message.(string)
+		return fault.New(fault.Invalid, "parameter_invalid", "a parameter is missing or malformed: "+detail)
+	}
+	return fault.From(err)
+}
+
+// renderError is echo's error handler.
+func (s *Server) renderError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	e := classify(err)
+	header := c.Response().Header()
+	status := statusOf(e)
+	switch status {
+	case http.StatusUnauthorized:
+		header.Set(echo.HeaderWWWAuthenticate, authentication)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retrySeconds(e)))
+	}
+	// A client that went away cannot be told so: the error is of no use.
+	_ = c.Blob(status, problemType, s.appendProblem(c.Request().Context(), nil, e, idOf(c)))
+}
+
+// retrySeconds is the Retry-After of e, rounded up: whole seconds, at least one.
+func retrySeconds(e *fault.Error) int {
+	after := e.RetryAfter
+	if after <= 0 {
+		after = defaultRetry
+	}
+	return int(math.Ceil(after.Seconds()))
+}
+
+// appendProblem appends the problem document (RFC 9457) of e.
+func (s *Server) appendProblem(ctx context.Context, dst []byte, e *fault.Error, requestID string) []byte {
+	doc := make(map[string]any, 6+len(e.Meta))
+	maps.Copy(doc, e.Meta)
+	doc["type"] = problemPrefix + e.Code
+	doc["title"] = titleByKind[e.Kind]
+	doc["status"] = statusOf(e)
+	doc["detail"] = e.Detail
+	doc["instance"] = requestID
+	if len(e.Fields) > 0 {
+		doc["errors"] = e.Fields
+	}
+	body, err := json.Marshal(doc)
+	if err != nil {
+		s.log.ErrorContext(ctx, "members of a problem cannot be written", slog.String("code", e.Code), slog.Any("error", err))
+		for k := range e.Meta {
+			delete(doc, k)
+		}
+		body, _ = json.Marshal(doc) // strings and numbers always marshal
+	}
+	return append(dst, body...)
+}
+
+// notReady keeps the reason of err and makes it Unavailable whatever its kind.
+func notReady(err error) error {
+	e := fault.From(err)
+	if e.Kind == fault.Unavailable {
+		return e
+	}
+	return fault.New(fault.Unavailable, "not_ready", "this process cannot append and sign now; its log says why").Because(err)
+}

@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"bufio"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+)
+
+// GetCheckpoint gives the latest signed checkpoint.
+func (s *Server) GetCheckpoint(c echo.Context, tenant api.TenantParameter) error {
+	t, err := s.openTenant(c, tenant)
+	if err != nil {
+		return err
+	}
+	note, _, err := s.deps.Log.Checkpoint(c.Request().Context(), t)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, typeText, note)
+}
+
+// GetInclusion proves that a leaf is in a tree.
+func (s *Server) GetInclusion(c echo.Context, tenant api.TenantParameter, params api.GetInclusionParams) error {
+	t, err := s.openTenant(c, tenant)
+	if err != nil {
+		return err
+	}
+	size, err := s.sizeOf(c, t, params.Size)
+	if err != nil {
+		return err
+	}
+	leaf, proof, err := s.deps.Log.Inclusion(c.Request().Context(), t, params.Index, size)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, api.InclusionProof{
+		Index: params.Index, Size: size, LeafHash: leaf.String(), Hashes: hashTexts(proof),
+	})
+}
+
+// GetConsistency proves that one tree is a prefix of another.
+func (s *Server) GetConsistency(c echo.Context, tenant api.TenantParameter, params api.GetConsistencyParams) error {
+	t, err := s.openTenant(c, tenant)
+	if err != nil {
+		return err
+	}
+	to, err := s.sizeOf(c, t, params.To)
+	if err != nil {
+		return err
+	}
+	proof, err := s.deps.Log.Consistency(c.Request().Context(), t, params.From, to)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, api.ConsistencyProof{From: params.From, To: to, Hashes: hashTexts(proof)})
+}
+
+// sizeOf is the tree size asked for, the checkpoint's when none is.
+func (s *Server) sizeOf(c echo.Context, tenant string, asked *uint64) (uint64, error) {
+	if asked != nil {
+		return *asked, nil
+	}
+	_, size, err := s.deps.Log.Checkpoint(c.Request().Context(), tenant)
+	return size, err
+}
+
+// ExportBundle streams a bundle. Before its first byte a failure is a problem;
+// after it the connection breaks off.
+func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params api.ExportBundleParams) error {
+	seen, err := s.look(c, tenant)
+	if err != nil {
+		return err
+	}
+	to, err := s.sizeOf(c, seen.ID, params.To)
+	if err != nil {
+		return err
+	}
+	from := given(params.From)
+	if from > to {
+		return fault.New(fault.Invalid, "range_invalid", "from must not be greater than to, which is the current size when absent")
+	}
+	res := c.Response()
+	rc := http.NewResponseController(res.Writer)
+	_ = rc.SetReadDeadline(time.Time{})
+	res.Header().Set(echo.HeaderContentType, typeNDJSON)
+	out := bufio.NewWriterSize(&pacedWriter{res, rc, s.limits.Stall}, 64<<10)
+	err = s.deps.Log.Export(c.Request().Context(), out, seen.ID, from, to, seen.reader)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil && res.Committed {
+		return errors.Join(errCut, err)
+	}
+	return err
+}

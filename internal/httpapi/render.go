@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Answers on the way of a span are written by hand: no reflection, and the
+// bytes of a line go out as they were stored.
+
+// appendReceipt appends a receipt, whose entry is the line itself.
+func appendReceipt(dst []byte, r *timeline.Receipt) []byte {
+	dst = append(dst, `{"entry":`...)
+	dst = append(dst, r.Line...)
+	dst = append(dst, `,"leaf_hash":`...)
+	dst = appendHash(dst, r.Leaf)
+	dst = append(dst, `,"checkpoint":`...)
+	dst = span.AppendString(dst, string(r.Checkpoint))
+	dst = append(dst, `,"inclusion":{"index":`...)
+	dst = strconv.AppendUint(dst, r.Index, 10)
+	dst = append(dst, `,"size":`...)
+	dst = strconv.AppendUint(dst, r.Size, 10)
+	dst = append(dst, `,"hashes":`...)
+	dst = appendHashes(dst, r.Proof)
+	return append(dst, "}}"...)
+}
+
+// appendSimulation appends the members of a simulated span's answer, without
+// the braces around them.
+func appendSimulation(dst []byte, d *span.Decision) []byte {
+	dst = append(dst, `"simulated":true,"decision":`...)
+	return d.AppendCanonical(dst)
+}
+
+// appendEntry appends an entry as somebody who may read it sees it: payload,
+// salt and detail put back, or the word that they were redacted.
+func appendEntry(dst []byte, r *timeline.Record) []byte {
+	o := span.Opened{Entry: *r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
+	if r.Redacted {
+		o.Payload, o.Salt, o.Detail = nil, "", nil
+		o.Withheld = span.WithheldRedacted
+		if o.Decision.DetailHash != "" {
+			o.DetailWithheld = span.WithheldRedacted
+		}
+	}
+	return o.AppendLine(dst)
+}
+
+// appendRecord appends an entry with its leaf hash and effective status, without
+// the brace that ends them.
+func appendRecord(dst []byte, r *timeline.Record) []byte {
+	dst = append(dst, `{"entry":`...)
+	dst = appendEntry(dst, r)
+	dst = append(dst, `,"leaf_hash":`...)
+	dst = appendHash(dst, r.Leaf)
+	dst = append(dst, `,"status":`...)
+	return span.AppendString(dst, r.Status)
+}
+
+// appendPage appends a page of entries.
+func appendPage(dst []byte, p *timeline.Page) []byte {
+	dst = append(dst, `{"items":[`...)
+	for i := range p.Records {
+		dst = appendComma(dst, i)
+		dst = appendEntry(dst, &p.Records[i])
+	}
+	dst = append(dst, `],"statuses":[`...)
+	for i := range p.Records {
+		dst = appendComma(dst, i)
+		dst = span.AppendString(dst, p.Records[i].Status)
+	}
+	dst = append(dst, `],"next":`...)
+	if p.Next == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = span.AppendString(dst, p.Next)
+	}
+	return append(dst, '}')
+}
+
+func appendHashes(dst []byte, hashes []span.Hash) []byte {
+	dst = append(dst, '[')
+	for i, h := range hashes {
+		dst = appendComma(dst, i)
+		dst = appendHash(dst, h)
+	}
+	return append(dst, ']')
+}
+
+func appendHash(dst []byte, h span.Hash) []byte {
+	dst = append(dst, '"')
+	dst = base64.RawURLEncoding.AppendEncode(dst, h[:])
+	return append(dst, '"')
+}
+
+func appendComma(dst []byte, i int) []byte {
+	if i > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// pending says whether the entry of a result waits for its resolution.
+func pending(r *engine.Result) bool {
+	return r.Outcome == engine.Created && r.Decision.Outcome == span.OutcomePending
+}
+
+func hashTexts(hashes []span.Hash) []string {
+	out := make([]string, len(hashes))
+	for i, h := range hashes {
+		out[i] = h.String()
+	}
+	return out
+}

@@ -1,0 +1,233 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/engine"
+)
+
+// waitingResults is how many chunks of results wait for a client that is still
+// sending: clients that read only when they have sent everything get that far.
+const waitingResults = 32
+
+// appendMany appends a stream of lines and streams their results. Three
+// goroutines work at once: one reads lines, this one submits what has come, one
+// writes results; each waits only for its neighbour. All have ended when it returns.
+func (s *Server) appendMany(c echo.Context, tenant string) error {
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	defer cancel()
+	rc := http.NewResponseController(c.Response().Writer)
+	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
+	st := &appendStream{server: s, tenant: tenant, ctx: ctx, control: rc, id: idOf(c), lines: newLineQueue()}
+
+	body := &pacedReader{r: c.Request().Body, rc: rc, stall: s.limits.Stall}
+	answered := false
+	var reading, watching sync.WaitGroup
+	reading.Go(func() { answered = readLines(body, s.limits.Line, st.lines) })
+	released := make(chan struct{})
+	watching.Go(func() { // ends the reading where the handler or the server ends first
+		select {
+		case <-released:
+		case <-s.stop:
+		case <-ctx.Done():
+		}
+		st.lines.close()
+		body.end()
+	})
+	err := st.run(c)
+	close(released)
+	watching.Wait()
+	reading.Wait()
+	if err == nil && !answered {
+		err = errCut // lines came that were never answered
+	}
+	return err
+}
+
+// appendStream is one NDJSON append.
+type appendStream struct {
+	server  *Server
+	tenant  string
+	ctx     context.Context // of the request; never outlives appendMany
+	control *http.ResponseController
+	id      string // of the request
+	lines   *lineQueue
+
+	chunk   []numbered
+	raw     [][]byte
+	results []engine.Result
+}
+
+// run submits chunk by chunk. Before the first result it can still answer the
+// request as a whole.
+func (st *appendStream) run(c echo.Context) error {
+	st.submit()
+	if err := st.refusedWhole(); err != nil {
+		return err
+	}
+	res := c.Response()
+	res.Header().Set(echo.HeaderContentType, typeNDJSON)
+	res.WriteHeader(http.StatusOK)
+	if len(st.chunk) == 0 {
+		return nil
+	}
+	w := newResultWriter(res, st.control, st.server.limits.Stall)
+	defer w.wait()
+	for len(st.chunk) > 0 && w.send(st.render()) {
+		st.submit()
+	}
+	return w.wait()
+}
+
+// submit takes the next chunk and brings what can be read to the engine.
+func (st *appendStream) submit() {
+	st.chunk = st.lines.take(st.chunk)
+	st.raw = st.raw[:0]
+	for _, l := range st.chunk {
+		if l.err == nil {
+			st.raw = append(st.raw, l.bytes)
+		}
+	}
+	st.results = nil
+	if len(st.raw) > 0 {
+		st.results = st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, st.raw)
+	}
+	for i := range st.results {
+		st.server.hide(st.tenant, st.raw[i], &st.results[i])
+		st.server.countAppend(&st.results[i])
+	}
+}
+
+// refusedWhole is the one problem of a request whose first lines all say that
+// the tenant is unknown.
+func (st *appendStream) refusedWhole() error {
+	if len(st.results) == 0 {
+		return nil
+	}
+	for i := range st.results {
+		if !errors.Is(st.results[i].Err, errTenant) {
+			return nil
+		}
+	}
+	return errTenant
+}
+
+// render writes the result lines of the chunk, in order.
+func (st *appendStream) render() []byte {
+	var out []byte
+	next := 0
+	for _, l := range st.chunk {
+		r := engine.Result{Err: l.err}
+		if l.err == nil {
+			r = st.results[next]
+			next++
+		}
+		out = st.server.appendResult(st.ctx, out, l.number, &r, st.id)
+	}
+	return out
+}
+
+// resultWriter writes and flushes results on a goroutine of its own.
+type resultWriter struct {
+	queue chan []byte
+	done  chan struct{} // closed when nothing is written any more
+	err   error         // why writing ended early; read after done
+	once  sync.Once
+}
+
+func newResultWriter(w io.Writer, rc *http.ResponseController, stall time.Duration) *resultWriter {
+	rw := &resultWriter{queue: make(chan []byte, waitingResults), done: make(chan struct{})}
+	go func() {
+		defer close(rw.done)
+		pw := pacedWriter{w, rc, stall}
+		for chunk := range rw.queue {
+			if _, rw.err = pw.Write(chunk); rw.err == nil {
+				rw.err = rc.Flush()
+			}
+			if rw.err != nil {
+				return
+			}
+		}
+	}()
+	return rw
+}
+
+// send hands over a chunk, waiting for room; false when the client is gone.
+func (rw *resultWriter) send(chunk []byte) bool {
+	select {
+	case rw.queue <- chunk:
+		return true
+	case <-rw.done:
+		return false
+	}
+}
+
+// wait ends the writing and says whether all was written. It may be called again.
+func (rw *resultWriter) wait() error {
+	rw.once.Do(func() { close(rw.queue) })
+	<-rw.done
+	if rw.err != nil {
+		return errors.Join(errCut, rw.err)
+	}
+	return nil
+}
+
+// pacedReader gives each read its own deadline: a client may send for as long as
+// it likes, but not pause for long.
+type pacedReader struct {
+	r     io.Reader
+	rc    *http.ResponseController
+	stall time.Duration
+
+	mu    sync.Mutex // guards ended, and the deadline with it
+	ended bool
+}
+
+func (p *pacedReader) Read(b []byte) (int, error) {
+	if !p.deadline(time.Now().Add(p.stall)) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := p.r.Read(b)
+	if err == io.EOF {
+		// The end of the body is not the end of the request: see observe.
+		p.deadline(time.Time{})
+	}
+	return n, err
+}
+
+func (p *pacedReader) deadline(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		_ = p.rc.SetReadDeadline(t)
+	}
+	return !p.ended
+}
+
+// end makes the read that is waiting, and every later one, return at once.
+func (p *pacedReader) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	_ = p.rc.SetReadDeadline(time.Now())
+}
+
+// pacedWriter does for writing what pacedReader does for reading.
+type pacedWriter struct {
+	w     io.Writer
+	rc    *http.ResponseController
+	stall time.Duration
+}
+
+func (p *pacedWriter) Write(b []byte) (int, error) {
+	_ = p.rc.SetWriteDeadline(time.Now().Add(p.stall))
+	return p.w.Write(b)
+}

@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+var errOwner = fault.New(fault.Forbidden, "owner_not_caller",
+	"your token makes tenants that you own; name yourself as the owner")
+
+// CreateTenant makes a tenant: the first with the bootstrap token, later ones
+// with the owner's own token where the node allows it.
+func (s *Server) CreateTenant(c echo.Context) error {
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		return errCredential
+	}
+	caller := ""
+	if isJWT(token) {
+		if caller, err = s.callerOf(c, token); err != nil {
+			return err
+		}
+		token = ""
+	}
+	var body api.NewTenant
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	if caller != "" && body.Owner != caller {
+		return errOwner
+	}
+	t, err := s.deps.Onboarding.CreateTenant(c.Request().Context(), token, body.Slug, body.Name, body.Owner, body.PublicReading)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, tenantOf(t))
+}
+
+// isJWT tells a signed token from a bootstrap token: a JWT begins with the
+// base64url of `{"`.
+func isJWT(token string) bool {
+	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
+}
+
+// ListTenants lists the tenants the caller may read.
+func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error {
+	identity, err := s.known(c)
+	if err != nil {
+		return err
+	}
+	limit, err := pageLimit(params.Limit)
+	if err != nil {
+		return err
+	}
+	after, err := afterOf(params.Cursor)
+	if err != nil {
+		return err
+	}
+	page := api.TenantPage{Items: []api.Tenant{}}
+	for {
+		found, err := s.deps.Log.Tenants(c.Request().Context(), after, maxLimit)
+		if err != nil {
+			return err
+		}
+		for _, t := range found {
+			after = t.ID
+			if _, err := s.lookAs(c, t.ID, identity); fault.KindOf(err) == fault.NotFound {
+				continue
+			} else if err != nil {
+				return err
+			}
+			if len(page.Items) == limit {
+				next := cursorOf(page.Items[limit-1].Id)
+				page.Next = &next
+				return answer(c, http.StatusOK, page)
+			}
+			page.Items = append(page.Items, tenantOf(t))
+		}
+		if len(found) < maxLimit {
+			return answer(c, http.StatusOK, page)
+		}
+	}
+}
+
+// pageLimit is the number of items of a page.
+func pageLimit(asked *int) (int, error) {
+	if asked == nil {
+		return defaultLimit, nil
+	}
+	if *asked < 1 || *asked > maxLimit {
+		return 0, fault.Newf(fault.Invalid, "parameter_invalid", "limit is 1 to %d", maxLimit)
+	}
+	return *asked, nil
+}
+
+func cursorOf(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+
+func afterOf(cursor *string) (string, error) {
+	if cursor == nil {
+		return "", nil
+	}
+	after, err := base64.RawURLEncoding.DecodeString(*cursor)
+	if err != nil || !span.IsUUID(string(after)) {
+		return "", fault.New(fault.Invalid, "cursor_invalid", "cursor is not the next of an earlier page")
+	}
+	return string(after), nil
+}
+
+// GetTenant shows one tenant.
+func (s *Server) GetTenant(c echo.Context, tenant api.TenantParameter) error {
+	seen, err := s.look(c, tenant)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, tenantOf(seen.Tenant))
+}
+
+// ListMembers shows who holds which roles now.
+func (s *Server) ListMembers(c echo.Context, tenant api.TenantParameter) error {
+	seen, err := s.lookAsMember(c, tenant)
+	if err != nil {
+		return err
+	}
+	page := api.MemberPage{Items: []api.Member{}}
+	for _, m := range seen.view.Members() {
+		item := api.Member{Identity: m.Identity, Roles: m.Roles}
+		if chain, ok := seen.view.Identity(m.Identity); ok {
+			item.Subject, item.Status = chain.Subject(), chain.Status()
+		}
+		page.Items = append(page.Items, item)
+	}
+	return answer(c, http.StatusOK, page)
+}
+
+func tenantOf(t timeline.Tenant) api.Tenant {
+	return api.Tenant{
+		Id: t.ID, Slug: t.Slug, Name: t.Name, Size: t.Size, Origin: t.Origin, LogKey: t.LogKey,
+		Node: t.Node, Owner: t.Owner, PublicReading: t.PublicReading, CreatedAt: t.CreatedAt,
+	}
+}
