@@ -183,6 +183,6 @@ func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *c
 	default:
 		fmt.Fprintln(s.env.Stdout, "Appended.")
 	}
-	checked.print(s.env)
+	checked.print(s.env, "")
 	return nil
 }

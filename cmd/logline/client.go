@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/importer/remote"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -40,69 +36,11 @@ func clientCommands(env *environment) []*cobra.Command {
 // translateErrors makes what the node answered look like every other error.
 func translateErrors(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
-		cmd.RunE = func(c *cobra.Command, args []string) error { return asFault(run(c, args)) }
+		cmd.RunE = func(c *cobra.Command, args []string) error { return remote.Fault(run(c, args)) }
 	}
 	for _, child := range cmd.Commands() {
 		translateErrors(child)
 	}
-}
-
-// asFault classifies what came of talking to a node. Errors that are already
-// classified, or not about a node, stay as they are.
-func asFault(err error) error {
-	var problem *client.Problem
-	var network *url.Error
-	switch {
-	case errors.As(err, &problem):
-		return problemFault(problem)
-	case errors.Is(err, context.Canceled), errors.As(err, new(*fault.Error)):
-		return err
-	case errors.As(err, &network):
-		host := network.URL
-		if u, parseErr := url.Parse(network.URL); parseErr == nil {
-			host = u.Scheme + "://" + u.Host
-		}
-		return fault.Newf(fault.Unavailable, "node_unreachable",
-			"no node answers at %s (%v); start one with `logline serve`, or name another with --url", host, network.Err)
-	default:
-		return err
-	}
-}
-
-// problemFault is the error that the node described.
-func problemFault(p *client.Problem) *fault.Error {
-	f := fault.New(kindOf(p.Status), p.Code, ui.Clean(p.Detail))
-	for _, field := range p.Fields {
-		f.Fields = append(f.Fields, fault.Field{Pointer: ui.Clean(field.Pointer), Detail: ui.Clean(field.Detail)})
-	}
-	f.Meta, f.RetryAfter = p.Meta, p.RetryAfter
-	if p.Instance != "" && f.Kind == fault.Internal {
-		f.Detail += fmt.Sprintf(" [request %s]", ui.Clean(p.Instance))
-	}
-	return f
-}
-
-func kindOf(status int) fault.Kind {
-	switch status {
-	case http.StatusUnauthorized:
-		return fault.Unauthenticated
-	case http.StatusForbidden:
-		return fault.Forbidden
-	case http.StatusNotFound:
-		return fault.NotFound
-	case http.StatusConflict:
-		return fault.Conflict
-	case http.StatusGone:
-		return fault.Gone
-	case http.StatusTooManyRequests:
-		return fault.Limited
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return fault.Unavailable
-	}
-	if status >= 500 {
-		return fault.Internal
-	}
-	return fault.Invalid
 }
 
 // dial makes the client of a profile; keys may be nil. It sends nothing.

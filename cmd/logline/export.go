@@ -30,7 +30,7 @@ you alone, and appears only when it is complete. "-" writes to standard output.`
 			}
 			var count countingWriter
 			fill := func(w io.Writer) error {
-				return s.client.Bundle(cmd.Context(), s.profile.Tenant, io.MultiWriter(w, &count), from, to)
+				return s.client.Bundle(cmd.Context(), s.profile.Tenant, countInto(w, &count), from, to)
 			}
 			path := args[0]
 			if path == "-" {
@@ -59,3 +59,6 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	*c += countingWriter(len(p))
 	return len(p), nil
 }
+
+// countInto is w, with what passes counted.
+func countInto(w io.Writer, count *countingWriter) io.Writer { return io.MultiWriter(w, count) }

@@ -61,15 +61,15 @@ func checkReceipt(r openapi.Receipt, spanID string, header span.Hash, logKey str
 }
 
 // print says what the receipt proves.
-func (c *checkedReceipt) print(env *environment) {
+func (c *checkedReceipt) print(env *environment, margin string) {
 	facts(env.Stdout,
-		"span", c.entry.Span.ID,
-		"entry", fmt.Sprintf("%d of the timeline, recorded %s", c.entry.Seq, c.entry.RecordedAt),
-		"leaf", c.LeafHash,
-		"proof", fmt.Sprintf("checked here: %s to the root of %s", ui.Plural(int64(len(c.Inclusion.Hashes)), "hash", "hashes"),
+		margin+"span", c.entry.Span.ID,
+		margin+"entry", fmt.Sprintf("%d of the timeline, recorded %s", c.entry.Seq, c.entry.RecordedAt),
+		margin+"leaf", c.LeafHash,
+		margin+"proof", fmt.Sprintf("checked here: %s to the root of %s", ui.Plural(int64(len(c.Inclusion.Hashes)), "hash", "hashes"),
 			ui.Plural(int64(c.Inclusion.Size), "entry", "entries")),
-		"root", c.checkpoint.Root.String(),
-		"signed by", c.checkpoint.Origin.String(),
+		margin+"root", c.checkpoint.Root.String(),
+		margin+"signed by", c.checkpoint.Origin.String(),
 	)
 }
 

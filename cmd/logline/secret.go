@@ -15,18 +15,21 @@ var errPassphraseNeeded = fault.New(fault.Unauthenticated, "passphrase_needed",
 	"the key file is protected by a passphrase; set LOGLINE_PASSPHRASE or run this on a terminal")
 
 // loadKeys opens a key file, asking for its passphrase if it has one:
-// LOGLINE_PASSPHRASE, else the terminal.
-func loadKeys(env *environment, path string) (*id.Keys, error) {
-	return id.LoadKeys(path, func() (string, error) {
-		if p := env.Getenv("LOGLINE_PASSPHRASE"); p != "" {
-			return p, nil
+// LOGLINE_PASSPHRASE, else the terminal. It gives the passphrase too ("" when
+// the file has none), for writing a later state back.
+func loadKeys(env *environment, path string) (keys *id.Keys, passphrase string, err error) {
+	keys, err = id.LoadKeys(path, func() (string, error) {
+		if passphrase = env.Getenv("LOGLINE_PASSPHRASE"); passphrase != "" {
+			return passphrase, nil
 		}
 		p, ok, err := askSecret(env, "Passphrase for "+path+": ")
 		if err == nil && !ok {
 			err = errPassphraseNeeded
 		}
+		passphrase = p
 		return p, err
 	})
+	return keys, passphrase, err
 }
 
 // newPassphrase is what to protect a new key file with: LOGLINE_PASSPHRASE,

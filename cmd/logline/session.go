@@ -45,8 +45,10 @@ type session struct {
 	env     *environment
 	profile profile
 	all     *profiles
-	keys    *id.Keys // nil until unlocked
+	keys    *id.Keys // nil where the profile has no identity
 	client  *client.Client
+
+	passphrase string // of the key file, to write it again
 }
 
 // resolve finds the profile that the flags and the environment name. Without
@@ -78,7 +80,7 @@ func (f *clientFlags) open(env *environment) (*session, error) {
 	}
 	s := &session{env: env, profile: p, all: all}
 	if p.KeyFile != "" {
-		if s.keys, err = loadKeys(env, p.KeyFile); err != nil {
+		if s.keys, s.passphrase, err = loadKeys(env, p.KeyFile); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -89,24 +90,24 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 }
 
 func (s *session) showReceipt(cmd *cobra.Command, spanID string, asJSON bool) error {
-	checked, err := s.receipt(cmd, spanID)
+	checked, err := s.receipt(cmd.Context(), spanID)
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return printJSON(s.env.Stdout, checked.json())
 	}
-	checked.print(s.env)
+	checked.print(s.env, "")
 	return nil
 }
 
 // receipt fetches a span's receipt and checks it against the pinned log key.
-func (s *session) receipt(cmd *cobra.Command, spanID string) (*checkedReceipt, error) {
-	logKey, err := s.logKey(cmd.Context())
+func (s *session) receipt(ctx context.Context, spanID string) (*checkedReceipt, error) {
+	logKey, err := s.logKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.client.Receipt(cmd.Context(), s.profile.Tenant, spanID)
+	receipt, err := s.client.Receipt(ctx, s.profile.Tenant, spanID)
 	if err != nil {
 		return nil, err
 	}

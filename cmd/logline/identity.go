@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/importer/remote"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newIdentityCmd(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "identity",
+		Short: "Make an identity, look one up, change its keys",
+		Long: `An identity is a chain of key events. Its name never changes, its key may:
+rotate it when a device is lost, delegate keys to devices, services and agents,
+revoke it when all else fails. Every change is signed here, with the profile's
+key file, saved there first and then sent to the node.`,
+	}
+	cmd.AddCommand(
+		newIdentityNewCmd(env),
+		newIdentityShowCmd(env),
+		newIdentityListCmd(env),
+		newIdentityRegisterCmd(env),
+		newIdentityRotateCmd(env),
+		newIdentityDelegateCmd(env),
+		newIdentityUndelegateCmd(env),
+		newIdentityRevokeCmd(env),
+		newIdentityClaimCmd(env),
+	)
+	return cmd
+}
+
+func newIdentityNewCmd(env *environment) *cobra.Command {
+	var name, url, subject, keyFile string
+	var noPassphrase, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "new PROFILE",
+		Short: "Make an identity and save it as a profile, without telling any node",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name = args[0]
+			if !profileName.MatchString(name) {
+				return usagef("profile name %q must be lower-case letters, digits, dots, dashes and underscores", name)
+			}
+			all, err := loadProfiles(env)
+			if err != nil {
+				return err
+			}
+			if _, exists := all.find(name); exists {
+				return usagef("there is a profile %q already; choose another name", name)
+			}
+			if keyFile == "" {
+				keyFile = filepath.Join(filepath.Dir(all.path), "keys", name+".key")
+			}
+			keys, err := makeKeys(env, keyFile, subject, noPassphrase)
+			if err != nil {
+				return err
+			}
+			p := profile{Name: name, URL: firstOf(url, env.Getenv("LOGLINE_URL"), defaultURL), Identity: keys.ID(), KeyFile: keyFile}
+			if err := all.put(p, false); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(env.Stdout, p)
+			}
+			facts(env.Stdout, "identity", p.Identity, "subject", keys.Subject(), "key file", keyFile, "profile", name)
+			fmt.Fprintf(env.Stdout, "\nNext: logline identity register --profile %s\n", name)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&url, "url", "", "the node (default "+defaultURL+", or LOGLINE_URL)")
+	cmd.Flags().StringVar(&subject, "subject", "person", "person, organization, service or agent")
+	cmd.Flags().StringVar(&keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
+	cmd.Flags().BoolVar(&noPassphrase, "no-passphrase", false, "keep the key unprotected")
+	registerJSON(cmd, &asJSON)
+	return cmd
+}
+
+func newIdentityShowCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "show [ID or @HANDLE]",
+		Short: "Show an identity as the node knows it; without an argument, your own",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := flags.open(env)
+			if err != nil {
+				return err
+			}
+			who := ""
+			switch {
+			case len(args) == 1 && strings.HasPrefix(args[0], "@"):
+				who = args[0]
+			case len(args) == 1:
+				if who, err = s.identityID(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+			case s.keys != nil:
+				who = s.keys.ID()
+			default:
+				return usagef("name a LogLine ID or an @handle; profile %q has no identity", s.profile.Name)
+			}
+			info, err := s.client.Identity(cmd.Context(), who)
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, info)
+			}
+			return printIdentity(env, info)
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// printIdentity folds the events itself rather than believing a summary.
+func printIdentity(env *environment, info *client.Identity) error {
+	handle := info.Handle
+	if handle != "" {
+		handle = "@" + handle
+	}
+	facts(env.Stdout, "identity", info.Id, "subject", string(info.Subject), "status", string(info.Status), "name", info.Name, "handle", handle)
+	table := ui.NewTable(">#", "EVENT", "TIME", "KEY", "DETAIL")
+	for i, raw := range info.Events {
+		e, err := id.ParseEvent(raw)
+		if err != nil {
+			return err
+		}
+		if i == 0 && e.IdentityID() != info.Id {
+			return fault.New(fault.Invalid, "identity_forged", "the node's key events are not those of this identity")
+		}
+		detail := firstOf(e.Label, e.Reason, e.By)
+		if len(e.Types) > 0 {
+			detail += " [" + strings.Join(e.Types, ", ") + "]"
+		}
+		if e.Expires != "" && e.Kind == id.KindDelegate {
+			detail += " until " + e.Expires
+		}
+		table.Row(fmt.Sprint(i), e.Kind, e.Time, e.Key, detail)
+	}
+	fmt.Fprintln(env.Stdout)
+	return writeTable(env, table)
+}
+
+func newIdentityListCmd(env *environment) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the profiles and identities on this computer",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := loadProfiles(env)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				if all.Profiles == nil {
+					all.Profiles = []profile{}
+				}
+				return printJSON(env.Stdout, all)
+			}
+			if len(all.Profiles) == 0 {
+				fmt.Fprintln(env.Stdout, "No profiles: "+all.names())
+				return nil
+			}
+			table := ui.NewTable("", "PROFILE", "TENANT", "NODE", "IDENTITY")
+			for _, p := range all.Profiles {
+				mark := ""
+				if p.Name == all.Current {
+					mark = "*"
+				}
+				table.Row(mark, p.Name, firstOf(p.Slug, p.Tenant, "-"), p.URL, p.Identity)
+			}
+			return writeTable(env, table)
+		},
+	}
+	registerJSON(cmd, &asJSON)
+	return cmd
+}
+
+func newIdentityRegisterCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var handle, name string
+	cmd := &cobra.Command{
+		Use:   "register",
+		Short: "Make your identity known at the node, or give it a handle and a name there",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			info, created, err := s.client.Register(cmd.Context(), remote.Registration(s.keys, handle, name))
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, info)
+			}
+			if created {
+				fmt.Fprintf(env.Stdout, "Registered %s at %s.\n", info.Id, s.profile.URL)
+			} else {
+				fmt.Fprintf(env.Stdout, "%s was known at %s already.\n", info.Id, s.profile.URL)
+			}
+			return nil
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&handle, "handle", "", "your @handle in the node's directory")
+	cmd.Flags().StringVar(&name, "name", "", "your name in the node's directory, which can be erased")
+	return cmd
+}
+
+// openKeys is open for commands that need keys and no tenant.
+func (f *clientFlags) openKeys(env *environment) (*session, error) {
+	s, err := f.open(env)
+	if err == nil && s.keys == nil {
+		err = usagef("profile %q has no identity; make one with `logline identity new`", s.profile.Name)
+	}
+	return s, err
+}
+
+// sendEvents brings the node up to the key file: events that are saved here and
+// unknown there are sent, in order. The file is always ahead or level, because
+// every event is saved before it is sent, so an interrupted change is completed
+// by the next one.
+func (s *session) sendEvents(ctx context.Context) (pending []string, err error) {
+	// Without credentials: the file may be a rotation ahead of the node, and
+	// events carry their own proof.
+	c, err := dial(s.env, s.profile, nil)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.KeyEvents(ctx, s.keys.ID())
+	if err != nil {
+		return nil, err
+	}
+	mine := s.keys.Events()
+	for i, event := range known.Events {
+		canonical, err := span.Canonicalize(event)
+		if err != nil {
+			return nil, err
+		}
+		if i >= len(mine) || !bytes.Equal(canonical, mine[i]) {
+			return nil, fault.New(fault.Conflict, "key_file_behind",
+				"the node knows key events that this key file does not hold; work with the newest copy of the file")
+		}
+	}
+	for _, event := range mine[len(known.Events):] {
+		added, err := c.AppendEvent(ctx, s.keys.ID(), event)
+		if err != nil {
+			return nil, err
+		}
+		pending = added.Pending
+	}
+	return pending, nil
+}
+
+// change lets edit make one key event, saves the key file, and sends it.
+func (s *session) change(ctx context.Context, edit func(*id.Keys) (*id.Event, error)) (*id.Event, error) {
+	// What an earlier, interrupted change left behind goes first.
+	if _, err := s.sendEvents(ctx); err != nil {
+		return nil, err
+	}
+	event, err := edit(s.keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := id.ReplaceKeys(s.profile.KeyFile, s.keys, s.passphrase); err != nil {
+		return nil, err
+	}
+	pending, err := s.sendEvents(ctx)
+	if err != nil {
+		fmt.Fprintln(s.env.Stderr, "The key file holds the change; the node does not yet. Run any `logline identity` change again to complete it.")
+		return nil, err
+	}
+	for _, tenant := range pending {
+		fmt.Fprintf(s.env.Stderr, "Timeline %s could not be reached; it gets the event before your next span there.\n", tenant)
+	}
+	return event, nil
+}
+
+func newIdentityRotateCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace your primary key by the next one, which ends all delegations",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Rotate(env.Now(), rand.Reader) })
+			if err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, "Rotated: the primary key is now "+event.Key+".")
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// printEvent confirms a key event.
+func printEvent(env *environment, asJSON bool, identity string, event *id.Event, words string) error {
+	if asJSON {
+		return printJSON(env.Stdout, map[string]any{"identity": identity, "event": rawJSON(event.Raw)})
+	}
+	fmt.Fprintln(env.Stdout, words)
+	return nil
+}

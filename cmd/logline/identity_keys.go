@@ -1,0 +1,184 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/importer"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+type rawJSON = json.RawMessage
+
+func newIdentityDelegateCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var label, expires, key string
+	var types []string
+	cmd := &cobra.Command{
+		Use:   "delegate --label LABEL",
+		Short: "Let another key sign for you: of a device, a service, an agent",
+		Long: `Let another key sign for you, limited to types and to a time. --key names the
+public key of whoever shall hold it; without it a key is made and kept in your
+key file. The label can never be erased and must hold no personal data.`,
+		Example: `  logline identity delegate --label build-agent --type 'build.**' --expires 2027-01-01 --key <public key>`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, t := range types {
+				if !span.ValidPattern(t) {
+					return usagef("--type %q is not a type pattern; try build.* or payment.**", t)
+				}
+			}
+			if expires != "" {
+				var err error
+				if expires, err = timeArg("--expires", expires, env.Now()); err != nil {
+					return err
+				}
+				if expires <= span.FormatTime(env.Now()) {
+					return usagef("--expires %s is in the past", expires)
+				}
+			}
+			if key != "" {
+				raw, err := span.ParseB64(key, 32)
+				if err == nil {
+					err = id.CheckPublicKey(raw)
+				}
+				if err != nil {
+					return &usageError{err: fmt.Errorf("--key %q is not a usable Ed25519 public key (43 characters of base64url)", key)}
+				}
+			}
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) {
+				if key != "" {
+					return k.DelegateKey(key, label, types, expires, "", env.Now())
+				}
+				e, _, err := k.Delegate(label, types, expires, env.Now(), rand.Reader)
+				return e, err
+			})
+			if err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, "Delegated to "+event.Key+" as "+label+".")
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&label, "label", "", "what the key is for, at most 64 bytes (required)")
+	cmd.Flags().StringArrayVar(&types, "type", nil, "what it may sign, a type or pattern; may be repeated (default: all but logline.*)")
+	cmd.Flags().StringVar(&expires, "expires", "", "when it ends, a day or a time")
+	cmd.Flags().StringVar(&key, "key", "", "public key to delegate to (default: make one)")
+	_ = cmd.MarkFlagRequired("label") // the flag exists
+	return cmd
+}
+
+func newIdentityUndelegateCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "undelegate KEY",
+		Short: "Take a delegated key's right back",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Undelegate(args[0], env.Now()) })
+			if err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, "Undelegated "+event.Key+".")
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newIdentityRevokeCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "revoke --yes",
+		Short: "End your identity for good",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			if !yes {
+				return usagef("revoking %s cannot be undone: it will never sign again; confirm with --yes", s.keys.ID())
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Revoke(reason, env.Now()) })
+			if err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, "Revoked "+s.keys.ID()+". What it signed before stays valid.")
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "at most 64 bytes, no personal data, never erased")
+	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
+	return cmd
+}
+
+func newIdentityClaimCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var source, actor, byKey string
+	cmd := &cobra.Command{
+		Use:   "claim --source SOURCE --actor ACTOR",
+		Short: "Make the ghost of somebody you imported part of a real identity",
+		Long: `Make the ghost of a person whose history you imported part of that person's
+identity. The ghost's key follows from your key file; the person's counter-signs.
+--source is what the import printed (git:…), or a repository's folder.`,
+		Example: `  logline identity claim --source . --actor ana@example.org
+  logline identity claim --source git:1f0c… --actor ana@example.org --by-key ana.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !strings.HasPrefix(source, "git:") && !strings.HasPrefix(source, "git-shallow:") {
+				if src, err := importer.OpenGit(cmd.Context(), source, importer.GitOptions{AllowShallow: true}); err == nil {
+					source = src.Name()
+				}
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			tenant, err := s.tenantID(cmd.Context())
+			if err != nil {
+				return err
+			}
+			ghost, err := id.GhostKeys(s.keys.Secret(), tenant, source, actor)
+			if err != nil {
+				return err
+			}
+			claimer := s.keys
+			if byKey != "" {
+				if claimer, _, err = loadKeys(env, byKey); err != nil {
+					return err
+				}
+			}
+			event, err := ghost.ClaimBy(claimer, env.Now())
+			if err != nil {
+				return err
+			}
+			if _, err := s.client.AppendEvent(cmd.Context(), ghost.ID(), event.Raw); err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, ghost.ID(), event, "Claimed: "+ghost.ID()+"\nis now part of "+claimer.ID()+".")
+		},
+	}
+	flags.registerTenant(cmd)
+	cmd.Flags().StringVar(&source, "source", "", "the import's source, or a git repository's folder (required)")
+	cmd.Flags().StringVar(&actor, "actor", "", "who, as the source names them: an e-mail address for git (required)")
+	cmd.Flags().StringVar(&byKey, "by-key", "", "key file of whoever claims (default: your own)")
+	_ = cmd.MarkFlagRequired("source") // the flag exists
+	_ = cmd.MarkFlagRequired("actor")
+	return cmd
+}

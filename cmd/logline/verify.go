@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newVerifyCmd(env *environment) *cobra.Command {
+	var node, checkpoint, identities, state, saveState string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Check an exported timeline offline: every hash, signature, key, role and proof",
+		Long: `Check a bundle without any server or network; "-" reads standard input. Every
+line is checked, problems are named by line, and the exit code is 1 if there are any.
+
+A bundle that is consistent may still be made up as a whole by somebody else.
+Pin whom to believe: --node names the node, --checkpoint is a checkpoint file you
+trust. --identities FILE compares the authors' key events with what you know of
+them (one sealed event a line). For a bundle that does not begin at 0, --state
+takes what an earlier run kept with --save-state.`,
+		Example: `  logline verify timeline.ndjson
+  logline verify timeline.ndjson --node logline-id://… --json
+  logline export - | logline verify -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			opt, err := verifyOptions(env, node, checkpoint, identities, state)
+			if err != nil {
+				return err
+			}
+			report, err := verifyFile(env, args[0], opt)
+			if err != nil {
+				return err
+			}
+			if saveState != "" && report.OK {
+				if err := saveVerifyState(saveState, report); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				err = printJSON(env.Stdout, report)
+			} else {
+				printReport(env.Stdout, args[0], report)
+			}
+			if err == nil && !report.OK {
+				err = &exitError{code: exitFailed}
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
+	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
+	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with key events you know, one a line")
+	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
+	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
+	registerJSON(cmd, &asJSON)
+	return cmd
+}
+
+// Sizes of the side files of verify, in bytes.
+const (
+	maxCheckpointFile = 64 << 10
+	maxIdentitiesFile = 256 << 20
+	maxStateFile      = 1 << 30
+)
+
+func verifyOptions(env *environment, node, checkpoint, identities, state string) (bundle.Options, error) {
+	var opt bundle.Options
+	if node != "" {
+		if opt.Node = fullID(node); !span.IsIdentity(opt.Node) {
+			return opt, usagef("--node %q is not a LogLine ID", ui.Clean(node))
+		}
+	}
+	if checkpoint != "" {
+		raw, err := readInput(env, checkpoint, maxCheckpointFile)
+		if err != nil {
+			return opt, err
+		}
+		opt.Checkpoint = raw
+	}
+	if identities != "" {
+		raw, err := readInput(env, identities, maxIdentitiesFile)
+		if err != nil {
+			return opt, err
+		}
+		opt.Identities = bytes.NewReader(raw)
+	}
+	if state != "" {
+		raw, err := readInput(env, state, maxStateFile)
+		if err != nil {
+			return opt, err
+		}
+		if opt.State, err = bundle.ReadState(bytes.NewReader(raw)); err != nil {
+			return opt, err
+		}
+	}
+	return opt, nil
+}
+
+// verifyFile verifies a file or, for "-", standard input.
+func verifyFile(env *environment, path string, opt bundle.Options) (*bundle.Report, error) {
+	var in io.Reader = env.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fileError("read", path, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	report, err := bundle.Verify(in, opt)
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		return nil, fileError("read", path, err)
+	}
+	return report, err
+}
+
+func saveVerifyState(path string, report *bundle.Report) error {
+	return atomically(path, func(f *os.File) error { return report.State().Write(f) })
+}
+
+// printReport says what was found, the verdict last, where the eye is.
+func printReport(w io.Writer, name string, r *bundle.Report) {
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "%s\n", ui.Clean(p.String()))
+	}
+	if more := r.ProblemCount - len(r.Problems); more > 0 {
+		fmt.Fprintf(w, "and %s more\n", ui.Plural(int64(more), "problem", "problems"))
+	}
+	if len(r.Problems) > 0 {
+		fmt.Fprintln(w)
+	}
+	tenant := r.Tenant
+	if r.Slug != "" {
+		tenant = r.Slug + "  " + r.Tenant
+	}
+	facts(w,
+		"bundle", name,
+		"tenant", tenant,
+		"node", r.Node,
+		"entries", fmt.Sprintf("%s, %d to %d of %d", ui.Count(int64(r.Entries)), r.From, r.To, r.Size),
+		"checked", ui.Count(int64(r.Checked)),
+		"not checked", notChecked(r),
+		"root", r.Root,
+	)
+	if len(r.Authors) > 0 {
+		fmt.Fprintln(w)
+		table := ui.NewTable("AUTHOR", ">ENTRIES", "LAST KEY EVENT HERE")
+		for i, a := range r.Authors {
+			if i == maxAuthors {
+				break
+			}
+			last := "not in this bundle"
+			if a.LastEvent != nil {
+				last = a.LastEvent.Kind + " of " + a.LastEvent.Time
+			}
+			table.Row(a.ID, ui.Count(int64(a.Entries)), last)
+		}
+		_ = table.Write(w, 0) // standard output: nothing could be said about it
+		if more := len(r.Authors) - maxAuthors; more > 0 {
+			fmt.Fprintf(w, "and %s more\n", ui.Plural(int64(more), "author", "authors"))
+		}
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\nnote: %s\n", ui.Clean(note))
+	}
+	verdict := "OK"
+	if !r.OK {
+		verdict = "BAD"
+	}
+	fmt.Fprintf(w, "\n%s: %s\n", verdict, r.Verdict)
+}
+
+// maxAuthors is how many authors are listed; --json has them all.
+const maxAuthors = 10
+
+func notChecked(r *bundle.Report) string {
+	var words string
+	add := func(n int, what string) {
+		if n > 0 {
+			if words != "" {
+				words += ", "
+			}
+			words += ui.Count(int64(n)) + " " + what
+		}
+	}
+	add(r.WithheldRedacted, "redacted")
+	add(r.WithheldPrivate, "private")
+	add(r.Hidden, "not for this reader")
+	add(r.RightsUnchecked, "with rights from before this bundle")
+	return words
+}
