@@ -60,7 +60,7 @@ func (b *batchRun) run(ctx context.Context, batch []*item) {
 				batch = batch[out.index:]
 			}
 			continue
-		case errors.Is(err, timeline.ErrHeadMoved):
+		case errors.Is(err, timeline.ErrHeadMoved), errors.Is(err, timeline.ErrSpent):
 			if try++; try < maxRetries && ctx.Err() == nil {
 				continue
 			}
@@ -93,7 +93,7 @@ func (b *batchRun) failed(ctx context.Context, batch []*item, r *round, err erro
 		if b.resolve(ctx, batch, r) {
 			batch, r = b.unanswered(batch, r)
 		}
-		if f.Kind != fault.Unavailable && len(batch) > 1 && b.splits < maxSplits && ctx.Err() == nil {
+		if mayBePoison(f) && len(batch) > 1 && b.splits < maxSplits && ctx.Err() == nil {
 			// One span may be what the store refuses: its neighbours must not pay.
 			b.splits++
 			b.run(ctx, batch[:len(batch)/2])
@@ -114,6 +114,12 @@ func (b *batchRun) failed(ctx context.Context, batch []*item, r *round, err erro
 		}
 		b.answer(it, answer{Result: Result{Err: answerErr}})
 	}
+}
+
+// mayBePoison tells whether a commit failed for a reason that is not the
+// store's own state, and so perhaps for what one of its spans holds.
+func mayBePoison(f *fault.Error) bool {
+	return f.Kind != fault.Unavailable || f.Code == "commit_unknown"
 }
 
 // resolve asks the store which spans of a failed commit it holds and answers

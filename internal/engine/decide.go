@@ -50,51 +50,44 @@ func spell(d time.Duration) string {
 // conflict answers a span whose id another span has spent. What it says about
 // that one is only for an author who proves to be the same; whoever may not
 // append here learns nothing.
-func (r *round) conflict(it *item, existing standing.Ref, payloadHash string) error {
-	if err := r.check(it.span); err != nil {
+func (r *round) conflict(ctx context.Context, it *item, existing standing.Ref, payloadHash string) error {
+	if err := r.check(ctx, it.span); err != nil {
 		return err
 	}
 	f := fault.New(fault.Conflict, "id_conflict",
 		"another span with this id is recorded here; if this is a new span, give it a new id").
 		At("/id", "spent by another span")
 	if existing.Author == it.span.Author && payloadHash != "" {
-		f = f.With("existing", Existing{Seq: existing.Seq, Author: existing.Author, PayloadHash: payloadHash})
+		f = f.With("existing", map[string]any{"seq": existing.Seq, "author": existing.Author, "payload_hash": payloadHash})
 	}
 	return f
 }
 
-// Existing is what an id_conflict tells the author of the recorded span about
-// it, as member "existing" of the problem.
-type Existing struct {
-	Seq         uint64 `json:"seq"`
-	Author      string `json:"author"`
-	PayloadHash string `json:"payload_hash"`
-}
-
 // check applies every rule on keys, roles and reserved types at this position.
-func (r *round) check(sp *span.Span) error {
-	return r.session.Tx().Check(&sp.Header, sp.Payload, r.position(), r.lookup)
-}
-
-// lookup finds the target of a revert, a redaction or a vote.
-func (r *round) lookup(spanID string) (standing.Ref, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.engine.cfg.CommitTimeout)
-	defer cancel()
-	found, err := r.session.Find(ctx, []string{spanID})
-	if err != nil {
-		return standing.Ref{}, false
+func (r *round) check(ctx context.Context, sp *span.Span) error {
+	var failed error
+	err := r.session.Tx().Check(&sp.Header, sp.Payload, r.position(), func(spanID string) (standing.Ref, bool) {
+		found, err := r.session.Find(ctx, []string{spanID})
+		if err != nil {
+			failed = err
+			return standing.Ref{}, false
+		}
+		f, ok := found[spanID]
+		return f.Ref, ok && f.SpentBy == timeline.SpentByEntry
+	})
+	if failed != nil {
+		return failed // what the rules concluded from not finding it means nothing
 	}
-	f, ok := found[spanID]
-	return f.Ref, ok && f.SpentBy == timeline.SpentByEntry
+	return err
 }
 
 // decide asks the Decider. It brings it nothing that keys and roles forbid, so
 // that a refusal by rule is only ever told to somebody who may append.
-func (r *round) decide(sp *span.Span) (timeline.Draft, error) {
+func (r *round) decide(ctx context.Context, sp *span.Span) (timeline.Draft, error) {
 	d := timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}}
 	own := sp.Author == r.engine.node.ID()
 	if !own || sp.Status == span.StatusSimulated {
-		if err := r.check(sp); err != nil {
+		if err := r.check(ctx, sp); err != nil {
 			return d, err
 		}
 	}

@@ -18,7 +18,7 @@ type round struct {
 	leftOut map[*item]answer // found in an earlier round of this batch
 
 	answers   []answer // by index in the batch
-	early     []bool   // decided before anything was admitted: holds without the commit
+	early     []bool   // decided with nothing admitted yet: holds without the commit
 	attempted bool     // a commit was tried and may have persisted
 	size      uint64   // of the committed timeline; 0 when there was nothing to commit
 
@@ -51,10 +51,7 @@ type leaveOut struct {
 func (l *leaveOut) Error() string { return "an item must be left out of the batch" }
 
 // sound tells whether item i's answer holds although nothing was committed.
-func (r *round) sound(i int) bool {
-	return i < len(r.answers) && i < len(r.early) && r.early[i] &&
-		(r.answers[i].Err != nil || r.answers[i].Outcome != "")
-}
+func (r *round) sound(i int) bool { return i < len(r.early) && r.early[i] }
 
 func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	r.answers = make([]answer, len(batch))
@@ -76,10 +73,10 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	}
 	for i, it := range batch {
 		r.draftOf[i] = -1
-		r.early[i] = r.drafts == 0
 		if err := r.decideItem(ctx, i, it); err != nil {
 			return err
 		}
+		r.early[i] = r.drafts == 0
 	}
 	if r.drafts == 0 {
 		return nil
@@ -134,7 +131,7 @@ func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
 // decideSpan goes in order through what was recorded before, the caller's
 // conditions, keys and roles, and the decision.
 func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
-	if a, done := r.recordedBefore(i, it); done {
+	if a, done := r.recordedBefore(ctx, i, it); done {
 		return a
 	}
 	if err := r.conditions(it); err != nil {
@@ -150,7 +147,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	if err != nil {
 		return refuse(err)
 	}
-	d, err := r.decide(it.span)
+	d, err := r.decide(ctx, it.span)
 	if err != nil {
 		return refuse(err)
 	}
@@ -181,7 +178,7 @@ func isRepeat(f timeline.Found, hash span.Hash) bool {
 }
 
 // recordedBefore answers a span whose id is spent, in the log or in this batch.
-func (r *round) recordedBefore(i int, it *item) (answer, bool) {
+func (r *round) recordedBefore(ctx context.Context, i int, it *item) (answer, bool) {
 	if f, ok := r.found[it.span.ID]; ok {
 		if isRepeat(f, it.hash) {
 			seq := f.Ref.Seq
@@ -191,14 +188,14 @@ func (r *round) recordedBefore(i int, it *item) (answer, bool) {
 		if f.SpentBy == timeline.SpentByEntry && f.Record.Entry != nil {
 			hash = f.Record.Entry.Span.PayloadHash
 		}
-		return refuse(r.conflict(it, f.Ref, hash)), true
+		return refuse(r.conflict(ctx, it, f.Ref, hash)), true
 	}
 	earlier, ok := r.byID[it.span.ID]
 	if !ok {
 		return answer{}, false
 	}
 	if earlier.ref.HeaderHash != it.hash {
-		return refuse(r.conflict(it, earlier.ref, earlier.payloadHash)), true
+		return refuse(r.conflict(ctx, it, earlier.ref, earlier.payloadHash)), true
 	}
 	r.draftOf[i] = earlier.draft
 	return answer{Result: Result{Outcome: Repeat, Decision: earlier.decision}}, true

@@ -96,8 +96,8 @@ func TestConflictNamesTheExistingSpanToItsAuthorAlone(t *testing.T) {
 
 	r := w.submit(w.seal(w.owner, []byte(`{"n":2}`), sameID))
 	requireCode(t, "id_conflict", r.Err)
-	require.Equal(t, engine.Existing{
-		Seq: first.Receipt.Index, Author: w.owner.ID(), PayloadHash: spanOf(t, raw).PayloadHash,
+	require.Equal(t, map[string]any{
+		"seq": first.Receipt.Index, "author": w.owner.ID(), "payload_hash": spanOf(t, raw).PayloadHash,
 	}, fault.From(r.Err).Meta["existing"])
 
 	r = w.submit(w.seal(other, []byte(`{"n":2}`), sameID))
