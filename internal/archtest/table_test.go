@@ -54,6 +54,7 @@ var table = map[string]rule{
 	"internal/ui":         {never: []string{"modules", "internal/storage"}},
 	"internal/app":        {},
 	"internal/archtest":   {never: []string{"ours"}},
+	"internal/systemtest": {never: []string{"ours"}},
 
 	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"client":      {never: []string{"internal/storage", "internal/engine", "internal/httpapi", "stores", "drivers"}, except: []string{"internal/httpapi/api"}},

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/danvoulez/logline/internal/fault"
 )
@@ -33,7 +34,8 @@ type DB struct {
 	Dialect string
 
 	memory bool
-	anchor *sql.Conn // keeps a memory: database alive while no pool holds a connection
+	anchor *sql.Conn   // keeps a memory: database alive while no pool holds a connection
+	owed   atomic.Bool // a TruncateWAL found a reader in its way
 
 	closeOnce sync.Once
 	closeErr  error
@@ -78,6 +80,8 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	if err := db.Read.PingContext(ctx); err != nil {
 		return nil, errors.Join(openError(target, err), db.Close())
 	}
+	// What a killed process may have left of erased content in the log.
+	db.owed.Store(!target.Memory)
 	return db, nil
 }
 
@@ -106,34 +110,8 @@ func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
 	if err := tx.Commit(); err != nil {
 		return Classify(fmt.Errorf("commit: %w", err))
 	}
-	return nil
-}
-
-// Ping says whether the database can begin a write transaction now: that the
-// disk and the write lock are there. It changes nothing.
-func (d *DB) Ping(ctx context.Context) error {
-	return d.InTx(ctx, func(tx *sql.Tx) error {
-		var n int
-		return tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
-	})
-}
-
-// TruncateWAL copies the write-ahead log into the database file and empties
-// it, so that content deleted before is in neither. It waits for readers that
-// began earlier; call it after an erasure, outside any transaction. It is
-// nothing in a memory: database.
-func (d *DB) TruncateWAL(ctx context.Context) error {
-	if d.memory {
-		return nil
-	}
-	var busy, log, done int
-	err := d.Write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
-	if err != nil {
-		return Classify(fmt.Errorf("truncate write-ahead log: %w", err))
-	}
-	if busy != 0 {
-		return fault.New(fault.Unavailable, "database_busy",
-			"a long read keeps the write-ahead log open; erased content leaves it when that read ends")
+	if d.owed.Load() {
+		_ = d.truncateWAL(ctx, "0") // the transaction stands either way; still owed after an error
 	}
 	return nil
 }

@@ -55,6 +55,10 @@ func Parse(raw string) (Target, error) {
 	}
 }
 
+// busyTimeout is how long a statement waits for a lock, in milliseconds. One
+// writer in one process hardly ever does.
+const busyTimeout = "10000"
+
 // memoryCount names memory: databases, which SQLite shares by name within the
 // process, so that each Open gets its own.
 var memoryCount atomic.Uint64
@@ -62,7 +66,7 @@ var memoryCount atomic.Uint64
 // dsn makes the data source names of the writer and the readers.
 func (t Target) dsn() (write, read string, err error) {
 	q := url.Values{}
-	q.Set("_busy_timeout", "10000") // ms; one writer in one process hardly ever waits
+	q.Set("_busy_timeout", busyTimeout)
 	q.Set("_foreign_keys", "on")
 	q.Set("_defensive", "1")
 	q.Set("_dqs", "0")
