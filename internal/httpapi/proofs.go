@@ -8,7 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 )
 
@@ -77,20 +76,15 @@ func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params
 	if err != nil {
 		return err
 	}
-	to, err := s.sizeOf(c, seen.ID, params.To)
-	if err != nil {
-		return err
-	}
-	from := given(params.From)
-	if from > to {
-		return fault.New(fault.Invalid, "range_invalid", "from must not be greater than to, which is the current size when absent")
+	if params.To != nil && *params.To == 0 {
+		return wrong("to", "greater than 0; leave it out for the current size")
 	}
 	res := c.Response()
 	rc := http.NewResponseController(res.Writer)
 	_ = rc.SetReadDeadline(time.Time{})
 	res.Header().Set(echo.HeaderContentType, typeNDJSON)
 	out := bufio.NewWriterSize(&pacedWriter{res, rc, s.limits.Stall}, 64<<10)
-	err = s.deps.Log.Export(c.Request().Context(), out, seen.ID, from, to, seen.reader)
+	err = s.deps.Log.Export(c.Request().Context(), out, seen.ID, given(params.From), given(params.To), seen.reader)
 	if err == nil {
 		err = out.Flush()
 	}

@@ -10,14 +10,13 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
 const (
-	defaultDepth = 10
-	maxDepth     = 100
+	defaultDepth = 5
+	maxDepth     = 64
 	maxQuestion  = 256 // bytes of q
 )
 
@@ -129,8 +128,7 @@ func (s *Server) record(c echo.Context, seen sight, spanID string) (timeline.Rec
 	if err != nil {
 		return timeline.Record{}, err
 	}
-	h := &r.Entry.Span
-	if !standing.MayRead(seen.reader, h.Visibility, h.Author, h.OnBehalfOf) {
+	if !r.VisibleTo(seen.reader) {
 		return timeline.Record{}, errSpan
 	}
 	return r, nil

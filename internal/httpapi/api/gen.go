@@ -85,6 +85,22 @@ const (
 	TlogProof GetReceiptParamsFormat = "tlog-proof"
 )
 
+// Act A revert, redaction, approval or resolution of the span
+type Act struct {
+	// Author LogLine ID
+	Author Identifier `json:"author"`
+	Id     UUID       `json:"id"`
+
+	// Outcome Vote of an approval, outcome of a resolution
+	Outcome string `json:"outcome,omitempty"`
+
+	// Reason Of a revert or redaction
+	Reason     string `json:"reason,omitempty"`
+	RecordedAt Time   `json:"recorded_at"`
+	Seq        uint64 `json:"seq"`
+	Type       string `json:"type"`
+}
+
 // AppendResult The answer to one line, as it would be to that span alone
 type AppendResult struct {
 	Decision Decision `json:"decision,omitempty"`
@@ -438,11 +454,17 @@ type Stats struct {
 	// Authors Different authors
 	Authors uint64 `json:"authors"`
 
-	// FirstAt When entry 0 was recorded
+	// FirstAt When the first entry was recorded
 	FirstAt Time `json:"first_at,omitempty"`
+
+	// LastAt When the last entry was recorded
+	LastAt Time `json:"last_at,omitempty"`
 
 	// Redacted Entries whose payload is erased
 	Redacted uint64 `json:"redacted"`
+
+	// Root Of the whole tree
+	Root Hash `json:"root"`
 
 	// Size Entries
 	Size     uint64  `json:"size"`
@@ -495,9 +517,14 @@ type Version struct {
 
 // Why defines model for Why.
 type Why struct {
-	Causes   []GraphNode `json:"causes"`
-	Decision Decision    `json:"decision"`
-	Effects  []GraphNode `json:"effects"`
+	// Acts What was done to it since, in order
+	Acts []Act `json:"acts"`
+
+	// Causes Direct ones
+	Causes []GraphNode `json:"causes"`
+
+	// Effects Direct ones
+	Effects []GraphNode `json:"effects"`
 
 	// Entry One line of a timeline. In a receipt it is the line itself, canonical,
 	// so its bytes hash to the leaf; elsewhere payload, salt and detail are put
@@ -506,14 +533,17 @@ type Why struct {
 	Entry Entry `json:"entry"`
 
 	// LeafHash SHA-256, base64url without padding
-	LeafHash Hash `json:"leaf_hash"`
+	LeafHash Hash    `json:"leaf_hash"`
+	Receipt  Receipt `json:"receipt"`
 
 	// Signer Who signed, with which key, and the roles held when it was recorded
 	Signer Signer `json:"signer"`
 
 	// Status Effective status
-	Status     Status `json:"status"`
-	Unresolved []UUID `json:"unresolved,omitempty"`
+	Status Status `json:"status"`
+
+	// Unresolved Causes not in this timeline, or not for this reader
+	Unresolved []UUID `json:"unresolved"`
 }
 
 // CursorParameter defines model for CursorParameter.

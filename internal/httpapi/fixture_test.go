@@ -1,0 +1,302 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/httpapi"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+)
+
+const bootstrapToken = "llb_for-tests-only-1234567890"
+
+// clock stands still until a test moves it.
+type clock struct{ ms atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.ms.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+// world is a real server over real modules and SQLite, with one tenant and its
+// owner. Every answer it gives is held against the API's document.
+type world struct {
+	t      testing.TB
+	url    string
+	http   *http.Client // validates
+	clock  *clock
+	dir    *id.Directory
+	node   *id.Node
+	log    *timeline.Log
+	engine *engine.Engine
+	owner  *id.Keys
+	tenant client.Tenant
+}
+
+type maker struct {
+	*engine.Engine
+	*timeline.Log
+}
+
+// setup changes the server before it is made.
+type setup func(*httpapi.Deps)
+
+func newWorld(t testing.TB, changes ...setup) *world {
+	t.Helper()
+	w := newNode(t, changes...)
+	w.owner = w.identity()
+	w.tenant = w.newTenant(bootstrapToken, "acme", false)
+	return w
+}
+
+// newNode is a world without a tenant.
+func newNode(t testing.TB, changes ...setup) *world {
+	t.Helper()
+	ctx := context.Background()
+	w := &world{t: t, clock: newClock()}
+	db, err := storage.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "logline.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	require.NoError(t, db.Migrate(ctx))
+	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
+	require.NoError(t, err)
+	verify := id.FastVerifier()
+	w.dir = id.NewDirectory(db, verify, w.clock.now)
+	w.log = timeline.NewLog(sqlitestore.NewStore(db), w.node, verify, timeline.Config{Now: w.clock.now})
+	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, bus.New(), engine.Config{Now: w.clock.now})
+	service := onboarding.New(db, maker{w.engine, w.log}, onboarding.Config{DataDir: t.TempDir(), Token: bootstrapToken, OpenTenants: true})
+	_, _, err = service.FirstRun(ctx)
+	require.NoError(t, err)
+
+	deps := httpapi.Deps{
+		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
+		OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "engine", "httpapi"},
+		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
+	}
+	for _, change := range changes {
+		change(&deps)
+	}
+	server := httptest.NewServer(httpapi.New(deps).Handler())
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(transport.CloseIdleConnections)
+	w.http = &http.Client{Transport: &checked{t: t, next: transport}}
+	return w
+}
+
+// identity makes a person and registers it over HTTP.
+func (w *world) identity() *id.Keys {
+	w.t.Helper()
+	keys := w.keys()
+	w.register(keys)
+	return keys
+}
+
+// keys makes a person that the node does not know.
+func (w *world) keys() *id.Keys {
+	w.t.Helper()
+	keys, err := id.NewKeys(id.SubjectPerson, w.clock.now(), rand.Reader)
+	require.NoError(w.t, err)
+	return keys
+}
+
+func (w *world) register(keys *id.Keys) {
+	w.t.Helper()
+	_, _, err := w.dir.Register(context.Background(), keys.Events(), "", "")
+	require.NoError(w.t, err)
+}
+
+func (w *world) newTenant(token, slug string, public bool) client.Tenant {
+	w.t.Helper()
+	var out client.Tenant
+	w.post("/v1/tenants", token, client.NewTenant{Slug: slug, Name: "A tenant", Owner: w.owner.ID(), PublicReading: public}).
+		want(w.t, http.StatusCreated).decode(w.t, &out)
+	return out
+}
+
+// member registers a person and has the owner grant it roles.
+func (w *world) member(roles ...string) *id.Keys {
+	w.t.Helper()
+	keys := w.identity()
+	w.append(w.grant(keys.ID(), roles...)).want(w.t, http.StatusCreated)
+	return keys
+}
+
+func (w *world) grant(identity string, roles ...string) []byte {
+	payload, err := span.Canonical(span.Member{Identity: identity, Roles: roles, Action: span.ActionGrant})
+	require.NoError(w.t, err)
+	return w.seal(w.owner, payload, func(h *span.Header) { h.Type = span.TypeMember })
+}
+
+// token is a credential of keys for this node.
+func (w *world) token(keys *id.Keys) string {
+	w.t.Helper()
+	if keys == nil {
+		return ""
+	}
+	tok, err := id.SignToken(keys.Signer(), keys.ID(), w.node.ID(), w.clock.now(), time.Minute)
+	require.NoError(w.t, err)
+	return tok
+}
+
+// seal makes a span of author's in the world's tenant, as the bytes to send.
+func (w *world) seal(author *id.Keys, payload []byte, change ...func(*span.Header)) []byte {
+	w.t.Helper()
+	return w.sealBy(author.Signer(), author.ID(), payload, change...)
+}
+
+func (w *world) sealBy(s id.Signer, author string, payload []byte, change ...func(*span.Header)) []byte {
+	w.t.Helper()
+	spanID, err := span.RandomID(w.clock.now(), rand.Reader)
+	require.NoError(w.t, err)
+	h := span.Header{
+		ID: spanID, Tenant: w.tenant.Id, Author: author, Type: "test.happened", Time: span.FormatTime(w.clock.now()),
+		Status: span.StatusExecuted, Visibility: span.VisibilityOrganization,
+	}
+	for _, c := range change {
+		c(&h)
+	}
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt)
+	sp, err := id.SealSpan(s, h, payload, salt)
+	require.NoError(w.t, err)
+	return sp.Canonical()
+}
+
+// note is an ordinary span.
+func (w *world) note(author *id.Keys, n int, change ...func(*span.Header)) []byte {
+	return w.seal(author, fmt.Appendf(nil, `{"n":%d}`, n), change...)
+}
+
+func visible(v string) func(*span.Header) { return func(h *span.Header) { h.Visibility = v } }
+
+func spanID(t testing.TB, raw []byte) string {
+	t.Helper()
+	sp, err := span.Parse(raw, span.Limits{})
+	require.NoError(t, err)
+	return sp.ID
+}
+
+// reply is an answer read whole.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r reply) want(t testing.TB, status int) reply {
+	t.Helper()
+	require.Equal(t, status, r.status, "%s", r.body)
+	return r
+}
+
+// problem expects a problem of a code with a status.
+func (r reply) problem(t testing.TB, status int, code string) client.Problem {
+	t.Helper()
+	r.want(t, status)
+	require.Equal(t, "application/problem+json", r.header.Get("Content-Type"))
+	var p client.Problem
+	require.NoError(t, json.Unmarshal(r.body, &p))
+	require.Equal(t, code, p.Code, "%s", r.body)
+	require.Equal(t, status, p.Status)
+	require.NotEmpty(t, p.Detail)
+	require.Equal(t, r.header.Get("X-Request-Id"), p.Instance)
+	return p
+}
+
+func (r reply) decode(t testing.TB, into any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(r.body, into), "%s", r.body)
+}
+
+func (w *world) do(req *http.Request) reply {
+	w.t.Helper()
+	resp, err := w.http.Do(req)
+	require.NoError(w.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(w.t, err)
+	return reply{resp.StatusCode, resp.Header, body}
+}
+
+func (w *world) request(method, path, token, contentType string, body io.Reader) *http.Request {
+	w.t.Helper()
+	req, err := http.NewRequest(method, w.url+path, body)
+	require.NoError(w.t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req
+}
+
+func (w *world) get(path, token string) reply {
+	w.t.Helper()
+	return w.do(w.request(http.MethodGet, path, token, "", nil))
+}
+
+func (w *world) post(path, token string, body any) reply {
+	w.t.Helper()
+	raw, ok := body.([]byte)
+	if !ok {
+		var err error
+		raw, err = json.Marshal(body)
+		require.NoError(w.t, err)
+	}
+	return w.do(w.request(http.MethodPost, path, token, "application/json", bytes.NewReader(raw)))
+}
+
+// at is a path of the world's tenant.
+func (w *world) at(path string) string { return "/v1/tenants/" + w.tenant.Id + path }
+
+func (w *world) append(raw []byte) reply {
+	w.t.Helper()
+	return w.post(w.at("/spans"), "", raw)
+}
+
+func (w *world) appendLines(lines ...[]byte) reply {
+	w.t.Helper()
+	return w.do(w.request(http.MethodPost, w.at("/spans"), "", "application/x-ndjson", bytes.NewReader(bytes.Join(lines, []byte("\n")))))
+}
+
+// results are the lines of an NDJSON answer.
+func (r reply) results(t testing.TB) []client.LineResult {
+	t.Helper()
+	require.Equal(t, "application/x-ndjson", r.header.Get("Content-Type"))
+	var out []client.LineResult
+	for line := range strings.Lines(string(r.body)) {
+		var l client.LineResult
+		require.NoError(t, json.Unmarshal([]byte(line), &l), "%s", line)
+		out = append(out, l)
+	}
+	return out
+}
