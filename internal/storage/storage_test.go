@@ -296,6 +296,57 @@ func TestCloseTwice(t *testing.T) {
 	require.Equal(t, "database_closed", fault.CodeOf(db.InTx(t.Context(), func(*sql.Tx) error { return nil })))
 }
 
+func TestCorruptDatabase(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.db")
+	db, err := Open(t.Context(), "sqlite:"+path)
+	require.NoError(t, err)
+	for _, statement := range []string{
+		"CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)",
+		"WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO t SELECT i, randomblob(1000) FROM n",
+	} {
+		_, err = db.Write.Exec(statement)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = file.WriteAt([]byte(strings.Repeat("\xff", 20*4096)), 4096) // pages 2 to 21
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+
+	db, err = Open(t.Context(), "sqlite:"+path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	var n int
+	err = db.Read.QueryRowContext(t.Context(), "SELECT sum(length(v)) FROM t").Scan(&n)
+	require.Equal(t, "database_corrupt", fault.CodeOf(Classify(err)))
+}
+
+func TestConstraintsOtherThanUnique(t *testing.T) {
+	t.Parallel()
+	db := open(t, "memory:")
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("CREATE TABLE s (v TEXT NOT NULL) STRICT; INSERT INTO s VALUES (NULL)")
+		return err
+	})
+	require.Equal(t, "constraint_violation", fault.CodeOf(err))
+	require.Equal(t, fault.Internal, fault.KindOf(err))
+}
+
+func TestBusyDatabase(t *testing.T) {
+	t.Parallel()
+	path := "sqlite:" + filepath.Join(t.TempDir(), "x.db")
+	first, second := open(t, path), open(t, path)
+	_, err := second.Write.Exec("PRAGMA busy_timeout = 1")
+	require.NoError(t, err)
+	err = first.InTx(t.Context(), func(*sql.Tx) error {
+		return second.InTx(t.Context(), func(*sql.Tx) error { return nil })
+	})
+	require.Equal(t, "database_busy", fault.CodeOf(err))
+	require.Positive(t, fault.From(err).RetryAfter)
+}
+
 func TestClassifyLeavesClassifiedErrors(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, Classify(nil))
