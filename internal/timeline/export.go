@@ -1,0 +1,80 @@
+package timeline
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// Export writes the bundle (PROTOCOL §6) of the entries from <= seq < to, as
+// far as the reader may see them, with the checkpoint of the head. A to of 0
+// means the head; one beyond it is bundle_range_invalid. After an error what was written is not a
+// bundle.
+func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to uint64, r standing.Reader) error {
+	t, err := l.Tenant(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	head, err := l.store.Head(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	if to == 0 {
+		to = head.Size
+	}
+	note, err := tree.ParseNote(head.Checkpoint)
+	if err != nil {
+		return err
+	}
+	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node)
+	if err != nil {
+		return err
+	}
+	info := bundle.Info{
+		Tenant: t.ID, Slug: t.Slug, Name: t.Name, Node: note.Origin.Node, Events: events, LogKey: t.LogKey,
+		Checkpoint: head.Checkpoint, From: from, To: to,
+	}
+	return bundle.Write(ctx, w, info, hashes{l.store, t.ID}, l.bundleEntries(ctx, t.ID, from, to, r))
+}
+
+func (l *Log) bundleEntries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) iter.Seq2[bundle.Entry, error] {
+	return func(yield func(bundle.Entry, error) bool) {
+		for seq := from; seq < to; {
+			records, err := l.store.Range(ctx, tenant, seq, to)
+			if err == nil && len(records) == 0 {
+				err = ErrHashesMissing(0, seq, to)
+			}
+			if err != nil {
+				yield(bundle.Entry{}, err)
+				return
+			}
+			for i := range records {
+				err := records[i].parse()
+				if !yield(records[i].bundled(r), err) || err != nil {
+					return
+				}
+				seq++
+			}
+		}
+	}
+}
+
+// bundled is a record as a reader's bundle has it.
+func (r *Record) bundled(reader standing.Reader) bundle.Entry {
+	if r.Entry == nil || !r.VisibleTo(reader) {
+		return bundle.Entry{Seq: r.Seq, Hidden: true, Leaf: r.Leaf}
+	}
+	e := bundle.Entry{Seq: r.Seq, Line: r.Line, Parsed: r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
+	if r.Redacted {
+		e.Withheld = span.WithheldRedacted
+		if r.Entry.Decision.DetailHash != "" {
+			e.DetailWithheld = span.WithheldRedacted
+		}
+	}
+	return e
+}

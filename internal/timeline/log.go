@@ -1,0 +1,119 @@
+package timeline
+
+import (
+	"context"
+	"crypto/ed25519"
+	"sync"
+	"time"
+
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// NoteSigner signs checkpoints with a node's log key. *id.Node implements it.
+type NoteSigner interface {
+	NodeID() string
+	LogKey() ed25519.PublicKey
+	SignLog(message []byte) []byte // Ed25519 over exactly message
+}
+
+// Config of a Log. Zero values are usable.
+type Config struct {
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// NotesDir is an existing directory for the last checkpoint given out of
+	// each tenant, outside the database, so that a database restored from an
+	// older copy is noticed. "" keeps none. One process may use it at a time.
+	NotesDir string
+}
+
+// Log is every timeline of a store as one node writes and reads it. It is safe
+// for concurrent use; appends to one tenant take turns. Methods take a tenant
+// by id or slug; one that does not exist is ErrTenantUnknown.
+type Log struct {
+	store  Store
+	signer NoteSigner
+	verify id.Verifier
+	cfg    Config
+	notes  notes
+
+	mu    sync.Mutex // guards the rest
+	lives map[string]*live
+	slugs map[string]string // slug to id; slugs never change
+}
+
+// NewLog makes a Log over store. The caller closes the store.
+func NewLog(store Store, signer NoteSigner, v id.Verifier, cfg Config) *Log {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Log{
+		store: store, signer: signer, verify: v, cfg: cfg, notes: notes{dir: cfg.NotesDir},
+		lives: make(map[string]*live), slugs: make(map[string]string),
+	}
+}
+
+// Tenant finds one by id or slug.
+func (l *Log) Tenant(ctx context.Context, idOrSlug string) (Tenant, error) {
+	if span.IsUUID(idOrSlug) {
+		return l.store.TenantByID(ctx, idOrSlug)
+	}
+	return l.store.TenantBySlug(ctx, idOrSlug)
+}
+
+// Tenants lists tenants with id > after in order of id, at most limit.
+func (l *Log) Tenants(ctx context.Context, after string, limit int) ([]Tenant, error) {
+	return l.store.Tenants(ctx, after, limit)
+}
+
+// Holding lists the ids of the tenants in whose timelines an identity is
+// embedded.
+func (l *Log) Holding(ctx context.Context, identity string) ([]string, error) {
+	return l.store.Holding(ctx, identity)
+}
+
+// id is the id of a tenant named by id or slug; an id is not looked up.
+func (l *Log) id(ctx context.Context, idOrSlug string) (string, error) {
+	if span.IsUUID(idOrSlug) {
+		return idOrSlug, nil
+	}
+	l.mu.Lock()
+	id, ok := l.slugs[idOrSlug]
+	l.mu.Unlock()
+	if ok {
+		return id, nil
+	}
+	t, err := l.store.TenantBySlug(ctx, idOrSlug)
+	if err != nil {
+		return "", err
+	}
+	l.mu.Lock()
+	l.slugs[idOrSlug] = t.ID
+	l.mu.Unlock()
+	return t.ID, nil
+}
+
+// live is what this process holds of a tenant that the store has.
+func (l *Log) live(id string) *live {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lv := l.lives[id]
+	if lv == nil {
+		lv = newLive(id)
+		l.lives[id] = lv
+	}
+	return lv
+}
+
+// hashes reads the stored tree of one tenant.
+type hashes struct {
+	store  Store
+	tenant string
+}
+
+var _ tree.HashReader = hashes{}
+
+func (h hashes) Hashes(ctx context.Context, level int, from, to uint64) ([]span.Hash, error) {
+	return h.store.Hashes(ctx, h.tenant, level, from, to)
+}

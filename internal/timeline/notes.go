@@ -1,0 +1,137 @@
+package timeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// notes keeps the last checkpoint given out of each tenant in files of its own,
+// <tenant id>.note. It is the memory that a restored database does not have.
+type notes struct{ dir string } // "" keeps nothing
+
+func (n notes) path(tenant string) string { return filepath.Join(n.dir, tenant+".note") }
+
+// read is the note on the disk, nil when there is none.
+func (n notes) read(tenant string) (*tree.Checkpoint, error) {
+	if n.dir == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(n.path(tenant))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	// What a power failure leaves of a file that was not flushed: no more than
+	// no file at all.
+	if err == nil && len(bytes.Trim(raw, "\x00")) == 0 {
+		return nil, nil
+	}
+	var parsed *tree.Note
+	if err == nil {
+		parsed, err = tree.ParseNote(raw)
+	}
+	if err != nil || parsed.Origin.Tenant != tenant {
+		return nil, fault.Newf(fault.Unavailable, "checkpoint_note_unreadable",
+			"the last checkpoint given out, %s, cannot be read, so nothing is signed; if the database is surely not an older copy, remove the file", n.path(tenant)).Because(err)
+	}
+	return &parsed.Checkpoint, nil
+}
+
+// write replaces the note atomically. It is not flushed to the medium: after a
+// power failure the database, which is, has at least as much; only together
+// with a database restored from an older copy would the difference matter.
+func (n notes) write(tenant string, note []byte) error {
+	if n.dir == "" {
+		return nil
+	}
+	path := n.path(tenant)
+	err := os.WriteFile(path+".new", note, 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fault.Newf(fault.Unavailable, "checkpoint_note_unwritable",
+			"the entries are recorded, but the checkpoint could not be kept in %s, so it is not given out; make the directory writable and send the request again", n.dir).Because(err)
+	}
+	return nil
+}
+
+// agree makes sure that the head of the turn's holder extends the last
+// checkpoint known to be given out, and that the disk has a note of it.
+func (l *Log) agree(ctx context.Context, lv *live) error {
+	if err := l.recall(lv); err != nil {
+		return err
+	}
+	if g := lv.given; g != nil && (g.Size != lv.head.Size || g.Root != lv.head.Root) {
+		if g.Size > lv.head.Size {
+			return regression(lv, g)
+		}
+		root, err := tree.Root(ctx, hashes{l.store, lv.id}, g.Size)
+		if err != nil {
+			return err
+		}
+		if root != g.Root {
+			return regression(lv, g)
+		}
+	}
+	if lv.head.Size == 0 {
+		return nil
+	}
+	if g := lv.given; g == nil || g.Size != lv.head.Size {
+		n, err := tree.ParseNote(lv.head.Checkpoint)
+		if err != nil {
+			return err
+		}
+		if g != nil && g.Origin.Epoch > n.Origin.Epoch {
+			return regression(lv, g)
+		}
+		lv.given = &n.Checkpoint
+	}
+	return l.keepNote(lv)
+}
+
+// recall reads the note on the disk, once.
+func (l *Log) recall(lv *live) error {
+	if lv.noteRead {
+		return nil
+	}
+	g, err := l.notes.read(lv.id)
+	if err != nil {
+		return err
+	}
+	if g != nil {
+		lv.onDisk = g.Size
+		if lv.given == nil || g.Size > lv.given.Size {
+			lv.given = g
+		}
+	}
+	lv.noteRead = true
+	return nil
+}
+
+// keepNote writes the head's note to the disk unless it is there.
+func (l *Log) keepNote(lv *live) error {
+	if lv.onDisk == lv.head.Size {
+		return nil
+	}
+	if err := l.notes.write(lv.id, lv.head.Checkpoint); err != nil {
+		return err
+	}
+	lv.onDisk = lv.head.Size
+	return nil
+}
+
+func regression(lv *live, g *tree.Checkpoint) error {
+	return fault.Newf(fault.Unavailable, "checkpoint_regression",
+		"the database does not contain what this node has signed: its timeline of tenant %s has %d entries, root %s, "+
+			"but a checkpoint of %d entries, root %s, origin %s, was given out. The database is probably an older copy. "+
+			"Nothing is signed, so that no two histories carry this node's signature. Bring back the newer database, "+
+			"or start once with --new-epoch to go on from here under a new origin, for all to see",
+		lv.id, lv.head.Size, lv.head.Root, g.Size, g.Root, g.Origin)
+}

@@ -1,0 +1,305 @@
+package timeline
+
+import (
+	"context"
+	"slices"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// maxDecision is the largest decision that becomes an entry, in bytes of JCS
+// (PROTOCOL §4).
+const maxDecision = 32 << 10
+
+// Session is one turn at the end of a timeline: drafts are admitted one after
+// the other, each decided on what stands before it, and committed together.
+// It holds the tenant's turn in this process from Begin to Close. Not safe for
+// concurrent use. It lives as long as one operation, whose context it keeps.
+type Session struct {
+	log  *Log
+	lv   *live
+	ctx  context.Context
+	head Head
+	tx   *standing.Tx
+	edge *tree.Range
+
+	last     string // recorded_at of the entry before the next
+	admitted []admitted
+	changes  []standing.StatusChange
+	redacted []uint64
+	embedded []string
+	found    map[string]Found // by spent id: what the store said, and what was admitted
+	unspent  map[string]bool  // ids the store said are unspent
+
+	create *Tenant // for a timeline that begins
+	epoch  *Epoch  // for an epoch that begins
+	epochN uint64  // its number
+
+	err    error // why nothing more can be admitted or committed
+	closed bool
+}
+
+// admitted is an entry that is not committed yet.
+type admitted struct {
+	draft Draft
+	entry *span.Entry
+	line  []byte
+	leaf  span.Hash
+	spent []SpentID
+}
+
+// Begin takes the tenant's turn, catches up with the store and makes sure that
+// this node may sign on: the log key is its own (log_key_mismatch) and the
+// head extends the last checkpoint given out (checkpoint_regression). The
+// caller closes the session.
+func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
+	id, err := l.id(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.store.Head(ctx, id); err != nil { // unknown tenants are not remembered
+		return nil, err
+	}
+	lv := l.live(id)
+	if err := lv.take(ctx); err != nil {
+		return nil, err
+	}
+	s, err := l.begin(ctx, lv)
+	if err != nil {
+		lv.release()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (l *Log) begin(ctx context.Context, lv *live) (*Session, error) {
+	if err := l.refresh(ctx, lv); err != nil {
+		return nil, err
+	}
+	if err := l.ownsKey(lv.state); err != nil {
+		return nil, err
+	}
+	if err := l.agree(ctx, lv); err != nil {
+		return nil, err
+	}
+	return l.session(ctx, lv)
+}
+
+// session opens a session on what lv holds.
+func (l *Log) session(ctx context.Context, lv *live) (*Session, error) {
+	edge, err := tree.NewRange(0, lv.head.Size, lv.head.Edge)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{
+		log: l, lv: lv, ctx: ctx, head: lv.head, tx: lv.state.Begin(), edge: edge, last: lv.head.RecordedAt,
+		found: map[string]Found{}, unspent: map[string]bool{},
+	}, nil
+}
+
+// ownsKey says whether this node writes the timeline now.
+func (l *Log) ownsKey(v standing.View) error {
+	if v.Node() == l.signer.NodeID() && v.LogKey() == tree.EncodeLogKey(l.signer.LogKey()) {
+		return nil
+	}
+	return fault.Newf(fault.Unavailable, "log_key_mismatch",
+		"the timeline of tenant %s is written by node %s under a log key that this node (%s) does not hold, so nothing can be appended here; "+
+			"bring back the node's keys, or start once with --new-epoch where the node is the same and its log key new",
+		v.Tenant(), v.Node(), l.signer.NodeID())
+}
+
+// Head is the committed head that the session builds on.
+func (s *Session) Head() Head { return s.head }
+
+// Tx is the standing after everything admitted so far. It is read by the
+// caller and changed only by Admit.
+func (s *Session) Tx() *standing.Tx { return s.tx }
+
+// Find says which of the ids are spent: in the store, or by what this session
+// admitted. Unspent ids are absent.
+func (s *Session) Find(ctx context.Context, ids []string) (map[string]Found, error) {
+	var ask []string
+	for _, id := range ids {
+		if _, known := s.found[id]; !known && !s.unspent[id] {
+			ask = append(ask, id)
+		}
+	}
+	if len(ask) > 0 {
+		found, err := s.log.findAt(ctx, s.lv.id, ask, s.create != nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ask {
+			if f, ok := found[id]; ok {
+				s.found[id] = f
+			} else {
+				s.unspent[id] = true
+			}
+		}
+	}
+	out := make(map[string]Found)
+	for _, id := range ids {
+		if f, ok := s.found[id]; ok {
+			out[id] = f
+		}
+	}
+	return out, nil
+}
+
+// findAt is find, where a tenant that is being created has nothing yet.
+func (l *Log) findAt(ctx context.Context, tenant string, ids []string, creating bool) (map[string]Found, error) {
+	if creating {
+		return nil, nil
+	}
+	return l.find(ctx, tenant, ids, false)
+}
+
+// look answers the rules' questions about earlier spans.
+func (s *Session) look(spanID string) (standing.Ref, bool) {
+	found, err := s.Find(s.ctx, []string{spanID})
+	if err != nil {
+		s.fail(err)
+		return standing.Ref{}, false
+	}
+	f, ok := found[spanID]
+	return f.Ref, ok && f.SpentBy == SpentByEntry
+}
+
+func (s *Session) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// Admit checks a draft at the next position by every rule of standing and
+// takes it in. recorded_at is recordedAt, or the last entry's where that is
+// later. A refused draft leaves the session as it was; the refusal is
+// standing's, or ErrSpent, line_too_large, decision_too_large,
+// detail_mismatch. The span's Ed25519 signature and time window are the
+// caller's to check. The draft is kept until the session ends.
+func (s *Session) Admit(d *Draft, recordedAt string) (seq uint64, err error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	a, err := s.draw(d, recordedAt)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.free(a.spent); err != nil {
+		return 0, err
+	}
+	h := &a.entry.Span
+	err = s.tx.Check(h, d.Span.Payload, standing.Position{Seq: a.entry.Seq, RecordedAt: a.entry.RecordedAt}, s.look)
+	if s.err != nil { // the store failed while the rules asked
+		return 0, s.err
+	}
+	if err != nil {
+		return 0, err
+	}
+	change, err := s.tx.Apply(a.entry, d.Span.Payload, s.look)
+	if err == nil {
+		err = s.err
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.take(a, change)
+	return a.entry.Seq, nil
+}
+
+// draw makes the entry of a draft at the next position.
+func (s *Session) draw(d *Draft, recordedAt string) (*admitted, error) {
+	seq := s.head.Size + uint64(len(s.admitted))
+	e := &span.Entry{Seq: seq, RecordedAt: max(recordedAt, s.last), Span: d.Span.Header, Decision: d.Decision}
+	if len(d.Decision.AppendCanonical(nil)) > maxDecision {
+		return nil, fault.Newf(fault.Invalid, "decision_too_large", "the decision about this span has more than %d bytes", maxDecision)
+	}
+	if err := checkDetail(d); err != nil {
+		return nil, err
+	}
+	a := &admitted{draft: *d, entry: e, line: e.AppendLine(nil), spent: []SpentID{{ID: d.Span.ID, Spent: Spent{Seq: seq, By: SpentByEntry}}}}
+	if len(a.line) > span.MaxLine {
+		return nil, fault.Newf(fault.Invalid, "line_too_large",
+			"header and decision make a line of %d bytes, the limit is %d; shorten tags, causes or subject", len(a.line), span.MaxLine)
+	}
+	a.leaf = span.LeafHash(a.line)
+	if e.Span.Type == span.TypeDecision {
+		refused, err := span.ParseRefusal(d.Span.Payload)
+		if err != nil {
+			return nil, err
+		}
+		a.spent = append(a.spent, SpentID{ID: refused.Span, Spent: Spent{Seq: seq, By: SpentByDecision}})
+	}
+	return a, nil
+}
+
+func checkDetail(d *Draft) error {
+	if d.Detail == nil && d.Decision.DetailHash == "" {
+		return nil
+	}
+	detail, _, err := span.ParseDetail(d.Detail)
+	if err != nil {
+		return err
+	}
+	if detail.Hash().String() != d.Decision.DetailHash {
+		return fault.New(fault.Internal, "detail_mismatch", "the decision does not hash the detail that came with it")
+	}
+	return nil
+}
+
+// free makes sure that ids are unspent and different.
+func (s *Session) free(ids []SpentID) error {
+	if len(ids) == 2 && ids[0].ID == ids[1].ID {
+		return ErrSpent
+	}
+	for _, id := range ids {
+		found, err := s.Find(s.ctx, []string{id.ID})
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			return ErrSpent
+		}
+	}
+	return nil
+}
+
+// take records what was admitted and what it changes.
+func (s *Session) take(a *admitted, change standing.Change) {
+	s.admitted = append(s.admitted, *a)
+	s.last = a.entry.RecordedAt
+	r := Record{Seq: a.entry.Seq, Line: a.line, Entry: a.entry, Status: standing.InitialStatus(a.entry)}
+	for _, id := range a.spent {
+		delete(s.unspent, id.ID)
+		s.found[id.ID] = Found{Ref: r.ref(), Record: r, SpentBy: id.By, Pending: true}
+	}
+	for _, c := range change.Statuses {
+		s.changes = append(s.changes, c)
+		if f, ok := s.found[c.SpanID]; ok {
+			f.Ref.Status, f.Record.Status = c.Status, c.Status
+			s.found[c.SpanID] = f
+		}
+	}
+	for _, ref := range change.Redacted {
+		if !slices.Contains(s.redacted, ref.Seq) {
+			s.redacted = append(s.redacted, ref.Seq)
+		}
+	}
+	if identity := embeds(a); identity != "" && !slices.Contains(s.embedded, identity) {
+		s.embedded = append(s.embedded, identity)
+	}
+}
+
+// Close ends the session and passes the turn on; what is not committed is
+// gone. Closing twice is harmless.
+func (s *Session) Close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.fail(fault.New(fault.Internal, "session_closed", "the session has ended"))
+	s.lv.release()
+}

@@ -1,0 +1,260 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// writer is the prepared statements of an append.
+type writer struct {
+	head                                    *sql.Stmt
+	setState, dropState, setStatus, redact  *sql.Stmt
+	entries, ids, tags, links               inserter
+	hashes, checkpoints, states, identities inserter
+}
+
+// Append implements timeline.Appender. Once begun it runs to its end whatever
+// becomes of ctx, so that a caller who goes away leaves no doubtful commit.
+func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return storage.Classify(err)
+	}
+	if err := b.Check(); err != nil {
+		return err
+	}
+	if b.Head.Size >= 1<<seqBits {
+		return fault.New(fault.Unavailable, "timeline_full", "this timeline holds as many entries as the database can; continue in a new tenant")
+	}
+	// Statements under a context that can end each cost a goroutine.
+	ctx = context.WithoutCancel(ctx)
+	w, err := s.writer(ctx)
+	if err != nil {
+		return err
+	}
+	var created tenantKey
+	if b.Create == nil {
+		if _, err := s.key(ctx, b.Tenant); err != nil {
+			return err
+		}
+	}
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		key, err := s.claim(ctx, tx, w, b)
+		if err != nil {
+			return err
+		}
+		created = key
+		return s.put(ctx, tx, w, key, b)
+	})
+	if err != nil {
+		return storage.Classify(err)
+	}
+	s.mu.Lock()
+	s.keys[b.Tenant] = created
+	s.mu.Unlock()
+	if len(b.Redacted) > 0 {
+		// The commit stands whatever becomes of this: a long read can hold the
+		// log open, and the next redaction or automatic checkpoint empties it.
+		_ = s.db.TruncateWAL(ctx)
+	}
+	return nil
+}
+
+// claim makes the tenant or compares its head and sets it. Holding the write
+// lock, so that what it saw stays true until the commit.
+func (s *Store) claim(ctx context.Context, tx *sql.Tx, w *writer, b *timeline.Batch) (tenantKey, error) {
+	edge := make([]byte, 0, len(b.Head.Edge)*len(span.Hash{}))
+	for i := range b.Head.Edge {
+		edge = append(edge, b.Head.Edge[i][:]...)
+	}
+	if b.Create != nil {
+		return create(ctx, tx, b, edge)
+	}
+	key, err := s.key(ctx, b.Tenant)
+	if err != nil {
+		return 0, err
+	}
+	res, err := tx.StmtContext(ctx, w.head).ExecContext(ctx, b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge,
+		key, b.ExpectedSize, b.ExpectedRoot[:])
+	if err != nil {
+		return 0, err
+	}
+	if n, err := res.RowsAffected(); err != nil {
+		return 0, err
+	} else if n != 1 {
+		return 0, timeline.ErrHeadMoved
+	}
+	if b.Epoch != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE timeline_tenants SET origin = ?, log_key = ? WHERE tenant = ?`,
+			b.Epoch.Origin, b.Epoch.LogKey, key); err != nil {
+			return 0, err
+		}
+	}
+	return key, nil
+}
+
+func create(ctx context.Context, tx *sql.Tx, b *timeline.Batch, edge []byte) (tenantKey, error) {
+	t := b.Create
+	if b.ExpectedRoot != tree.EmptyRoot() {
+		return 0, timeline.ErrHeadMoved
+	}
+	var key tenantKey
+	err := tx.QueryRowContext(ctx, `INSERT INTO timeline_tenants (id, slug, name, node, owner, origin, log_key, public_reading, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING tenant`,
+		t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, t.PublicReading, t.CreatedAt).Scan(&key)
+	if isUnique(err) {
+		return 0, timeline.ErrTenantTaken
+	} else if err != nil {
+		return 0, err
+	}
+	if key > maxTenants {
+		return 0, fault.New(fault.Unavailable, "tenants_full", "this database holds as many tenants as it can")
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
+		key, b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge)
+	return key, err
+}
+
+// put writes everything but the head.
+func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b *timeline.Batch) error {
+	var entries, ids, tags, links, hashes, state, identities []any
+	entries = make([]any, 0, len(b.Rows)*w.entries.columns)
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		entries = append(entries, key.position(r.Seq), int64(key), r.Leaf[:], r.RecordedAt, r.Type, r.Author,
+			orNull(r.OnBehalfOf), orNull(r.Subject), visibilityNumber(r.Visibility), r.Status, 0,
+			r.Line, orNull(r.Salt), orNullBytes(r.Detail), orNullBytes(r.Payload))
+		for _, tag := range r.Tags {
+			tags = append(tags, int64(key), tag, r.Seq)
+		}
+		for _, l := range r.Links {
+			links = append(links, int64(key), int(l.Kind), uuidBytes(l.ID), r.Seq)
+		}
+	}
+	ids = make([]any, 0, len(b.Spent)*w.ids.columns)
+	for _, id := range b.Spent {
+		ids = append(ids, int64(key), uuidBytes(id.ID), id.Seq, spentNumber(id.By))
+	}
+	for i := range b.Subtrees {
+		h := &b.Subtrees[i]
+		hashes = append(hashes, int64(key), h.Level, h.Index, h.Hash[:])
+	}
+	for _, row := range b.State {
+		if row.Value != nil {
+			state = append(state, int64(key), row.Key, row.Value)
+		}
+	}
+	for _, identity := range b.Embedded {
+		identities = append(identities, identity, int64(key))
+	}
+	if err := w.ids.insert(ctx, tx, ids); isUnique(err) {
+		return timeline.ErrSpent
+	} else if err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		into inserter
+		args []any
+	}{
+		{w.entries, entries},
+		{w.tags, tags},
+		{w.links, links},
+		{w.hashes, hashes},
+		{w.states, state},
+		{w.identities, identities},
+		{w.checkpoints, []any{int64(key), b.Head.Size, b.Head.Checkpoint}},
+	} {
+		if err := p.into.insert(ctx, tx, p.args); err != nil {
+			return err
+		}
+	}
+	return change(ctx, tx, w, key, b)
+}
+
+// change writes what a batch alters of rows that are there.
+func change(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b *timeline.Batch) error {
+	for _, row := range b.State {
+		if row.Value == nil {
+			if _, err := tx.StmtContext(ctx, w.dropState).ExecContext(ctx, int64(key), row.Key); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range b.Statuses {
+		if _, err := tx.StmtContext(ctx, w.setStatus).ExecContext(ctx, c.Status, key.position(c.Seq)); err != nil {
+			return err
+		}
+	}
+	for _, seq := range b.Redacted {
+		if _, err := tx.StmtContext(ctx, w.redact).ExecContext(ctx, key.position(seq)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writer prepares what an append needs, once.
+func (s *Store) writer(ctx context.Context) (*writer, error) {
+	s.mu.RLock()
+	w := s.appends
+	s.mu.RUnlock()
+	if w != nil {
+		return w, nil
+	}
+	w = new(writer)
+	for _, p := range []struct {
+		to   **sql.Stmt
+		text string
+	}{
+		{&w.head, `UPDATE timeline_heads SET size = ?, root = ?, recorded_at = ?, checkpoint = ?, edge = ?
+			WHERE tenant = ? AND size = ? AND root = ?`},
+		{&w.dropState, `DELETE FROM timeline_state WHERE tenant = ? AND key = ?`},
+		{&w.setStatus, `UPDATE timeline_entries SET status = ? WHERE position = ?`},
+		{&w.redact, `UPDATE timeline_entries SET payload = NULL, salt = NULL, detail = NULL, redacted = 1 WHERE position = ?`},
+	} {
+		st, err := s.write.get(ctx, p.text)
+		if err != nil {
+			return nil, err
+		}
+		*p.to = st
+	}
+	for _, p := range []struct {
+		to                     *inserter
+		table, columns, repeat string
+	}{
+		{&w.entries, "timeline_entries", "position, tenant, leaf, recorded_at, type, author, on_behalf_of, subject, visibility, status, redacted, line, salt, detail, payload", ""},
+		{&w.ids, "timeline_ids", "tenant, id, seq, spent", ""},
+		{&w.tags, "timeline_tags", "tenant, tag, seq", ""},
+		{&w.links, "timeline_links", "tenant, kind, id, seq", ""},
+		{&w.hashes, "timeline_hashes", "tenant, level, idx, hash", ""},
+		{&w.states, "timeline_state", "tenant, key, value", " ON CONFLICT DO UPDATE SET value = excluded.value"},
+		{&w.identities, "timeline_identities", "identity, tenant", " ON CONFLICT DO NOTHING"},
+		{&w.checkpoints, "timeline_checkpoints", "tenant, size, note", ""},
+	} {
+		in, err := s.inserter(ctx, p.table, p.columns, p.repeat)
+		if err != nil {
+			return nil, err
+		}
+		*p.to = in
+	}
+	s.mu.Lock()
+	s.appends = w
+	s.mu.Unlock()
+	return w, nil
+}
+
+func spentNumber(by string) int {
+	if by == timeline.SpentByDecision {
+		return 1
+	}
+	return 0
+}
+
+func isUnique(err error) bool {
+	return err != nil && fault.CodeOf(storage.Classify(err)) == "unique_violation"
+}

@@ -1,0 +1,436 @@
+package sqlitestore
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const (
+	// scanBudget is how many entries one Select looks at where no index
+	// answers the whole filter; then it returns what it has.
+	scanBudget = 20000
+	// maxUnion is how many types one statement merges by index; a pattern that
+	// fits more is answered by looking at every entry.
+	maxUnion = 32
+)
+
+// Select implements timeline.EntryReader. One condition, the most selective
+// kind first, drives the statement through its index, in order of seq; the
+// others are checked on the rows it finds.
+func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (timeline.Selection, error) {
+	var none timeline.Selection
+	key, err := s.key(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	p := &plan{store: s, key: key, filter: f, from: f.From}
+	if p.to, err = s.end(ctx, key, f.To); err != nil {
+		return none, err
+	}
+	if err := p.bound(ctx); err != nil || p.from >= p.to {
+		return none, err
+	}
+	if err := p.build(ctx); err != nil || p.text == "" {
+		return none, err
+	}
+	return p.run(ctx)
+}
+
+// end is the committed size, at most to.
+func (s *Store) end(ctx context.Context, key tenantKey, to uint64) (uint64, error) {
+	row, err := s.read.queryRow(ctx, `SELECT size FROM timeline_heads WHERE tenant = ?`, int64(key))
+	if err != nil {
+		return 0, err
+	}
+	var size uint64
+	if err := row.Scan(&size); err != nil {
+		return 0, readError("read head", err)
+	}
+	return min(size, to), nil
+}
+
+// plan is how one Select is answered.
+type plan struct {
+	store    *Store
+	key      tenantKey
+	filter   *timeline.Filter
+	from, to uint64 // seqs that can match
+
+	text     string
+	args     []any
+	types    []string // concrete types that fit the patterns; nil: not resolved
+	checkTyp bool     // the patterns are checked on each row's line
+	cut      uint64   // bound of the stretch looked at; see window
+	windowed bool
+}
+
+// bound turns Since and Until into seqs: recorded_at never decreases.
+func (p *plan) bound(ctx context.Context) (err error) {
+	if p.filter.Since != "" {
+		if p.from, err = p.bisect(ctx, p.filter.Since); err != nil {
+			return err
+		}
+	}
+	if p.filter.Until != "" {
+		p.to, err = p.bisect(ctx, p.filter.Until)
+	}
+	return err
+}
+
+const timeText = `SELECT recorded_at FROM timeline_entries WHERE position = ?`
+
+// bisect finds the first seq in bounds with recorded_at >= t.
+func (p *plan) bisect(ctx context.Context, t string) (uint64, error) {
+	st, err := p.store.read.get(ctx, timeText)
+	if err != nil {
+		return 0, err
+	}
+	lo, hi := p.from, p.to
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		var at string
+		if err := st.QueryRowContext(ctx, p.key.position(mid)).Scan(&at); err != nil {
+			return 0, readError("find time", err)
+		}
+		if at < t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
+
+// build writes the statement; an empty text means that nothing can match.
+func (p *plan) build(ctx context.Context) error {
+	f := p.filter
+	switch {
+	case f.Cause != "":
+		p.linked(`timeline_links d`, `d.tenant = ? AND d.kind = ? AND d.id = ?`, int64(p.key), int(timeline.LinkCause), uuidBytes(f.Cause))
+	case f.Tag != "":
+		p.linked(`timeline_tags d`, `d.tenant = ? AND d.tag = ?`, int64(p.key), f.Tag)
+	case f.Subject != "":
+		p.indexed("timeline_entries_subject", "subject", f.Subject)
+	case f.Status != "" && f.Status != timeline.StatusExecuted:
+		p.indexed("timeline_entries_status", "status", f.Status)
+	case f.Author != "":
+		p.indexed("timeline_entries_author", "author", f.Author)
+	case len(f.Types) > 0:
+		return p.byType(ctx)
+	default:
+		p.everything()
+	}
+	return nil
+}
+
+// linked goes through a side table, in order of its seq.
+func (p *plan) linked(table, where string, args ...any) {
+	lo, hi := int64(p.from), int64(p.to)
+	p.text = `SELECT ` + recordColumns + ` FROM ` + table + ` CROSS JOIN timeline_entries e ON e.position = ? + d.seq WHERE ` + where +
+		` AND d.seq >= ? AND d.seq < ?`
+	p.args = append(p.args, int64(p.key)<<seqBits)
+	p.args = append(p.args, args...)
+	p.args = append(p.args, lo, hi)
+	p.rest("")
+	p.finish("d.seq")
+}
+
+// indexed goes through an index of timeline_entries that ends with position.
+func (p *plan) indexed(index, column, value string) {
+	p.text = `SELECT ` + recordColumns + ` FROM timeline_entries e INDEXED BY ` + index +
+		` WHERE e.tenant = ? AND e.` + column + ` = ?` + p.between()
+	if column == "status" {
+		p.text += ` AND e.status <> 'executed'` // as the index has it
+	}
+	p.args = append([]any{int64(p.key), value}, p.betweenArgs()...)
+	p.rest(column)
+	p.finish("e.position")
+}
+
+// byType merges the types that fit the patterns, each through the index.
+func (p *plan) byType(ctx context.Context) error {
+	if err := p.resolveTypes(ctx); err != nil {
+		return err
+	}
+	switch n := len(p.types); {
+	case n == 0:
+		return nil
+	case n == 1:
+		p.indexed("timeline_entries_type", "type", p.types[0])
+		return nil
+	case n > maxUnion || len(p.filter.Words) > 0:
+		p.everything()
+		return nil
+	}
+	var branches []string
+	var args []any
+	for _, typ := range p.types {
+		b := &plan{store: p.store, key: p.key, filter: p.filter, from: p.from, to: p.to}
+		b.text = `SELECT e.position AS position FROM timeline_entries e INDEXED BY timeline_entries_type WHERE e.tenant = ? AND e.type = ?` + p.between()
+		b.args = append([]any{int64(p.key), typ}, p.betweenArgs()...)
+		b.rest("type")
+		b.finish("e.position")
+		branches = append(branches, `SELECT position FROM (`+b.text+`)`)
+		args = append(args, b.args...)
+	}
+	p.text = `SELECT ` + recordColumns + ` FROM (` + strings.Join(branches, " UNION ALL ") + `) u CROSS JOIN timeline_entries e ON e.position = u.position`
+	p.args = args
+	p.finish("u.position")
+	return nil
+}
+
+// everything goes through the entries themselves, a stretch of them at a time
+// where conditions remain that few of them may meet.
+func (p *plan) everything() {
+	if p.filter.Sight != nil || len(p.filter.Types) > 0 || len(p.filter.Words) > 0 {
+		p.window()
+	}
+	p.text = `SELECT ` + recordColumns + ` FROM timeline_entries e WHERE` + strings.TrimPrefix(p.between(), " AND")
+	p.args = p.betweenArgs()
+	p.rest("")
+	p.finish("e.position")
+}
+
+// window narrows the bounds to what one Select may look at.
+func (p *plan) window() {
+	if p.to-p.from <= scanBudget {
+		return
+	}
+	p.windowed = true
+	if p.filter.Descending {
+		p.cut = p.to - scanBudget - 1 // the first seq left for the next time
+		p.from = p.to - scanBudget
+	} else {
+		p.cut = p.from + scanBudget
+		p.to = p.cut
+	}
+}
+
+func (p *plan) between() string { return ` AND e.position >= ? AND e.position < ?` }
+
+func (p *plan) betweenArgs() []any {
+	return []any{p.key.position(p.from), p.key.position(p.to)}
+}
+
+// rest adds the conditions that the driving one does not cover. The unary plus
+// keeps the planner from choosing another index for them.
+func (p *plan) rest(driving string) {
+	f := p.filter
+	equal := func(column, value string) {
+		if value != "" && column != driving {
+			p.text += ` AND +e.` + column + ` = ?`
+			p.args = append(p.args, value)
+		}
+	}
+	equal("subject", f.Subject)
+	equal("status", f.Status)
+	equal("author", f.Author)
+	if f.Tag != "" && !strings.Contains(p.text, "timeline_tags") {
+		p.text += ` AND EXISTS (SELECT 1 FROM timeline_tags g WHERE g.tenant = ? AND g.tag = ? AND g.seq = e.position - ?)`
+		p.args = append(p.args, int64(p.key), f.Tag, int64(p.key)<<seqBits)
+	}
+	if len(f.Types) > 0 && driving != "type" {
+		if exact := exactTypes(f.Types); exact {
+			p.in("type", f.Types)
+		} else if p.types != nil && len(p.types) <= scanBudget/100 {
+			p.in("type", p.types)
+		} else {
+			p.checkTyp = true
+		}
+	}
+	p.sight()
+}
+
+func (p *plan) in(column string, values []string) {
+	p.text += ` AND +e.` + column + ` IN (?` + strings.Repeat(", ?", len(values)-1) + `)`
+	for _, v := range values {
+		p.args = append(p.args, v)
+	}
+}
+
+// sight adds what the reader may see.
+func (p *plan) sight() {
+	if p.filter.Sight == nil {
+		return
+	}
+	var any []string
+	for _, a := range p.filter.Sight {
+		v := visibilityNumber(a.Visibility)
+		if a.All {
+			any = append(any, `e.visibility = ?`)
+			p.args = append(p.args, v)
+			continue
+		}
+		if a.Author != "" {
+			any = append(any, `(e.visibility = ? AND +e.author = ?)`)
+			p.args = append(p.args, v, a.Author)
+		}
+		if a.OnBehalfOf != "" {
+			any = append(any, `(e.visibility = ? AND e.on_behalf_of = ?)`)
+			p.args = append(p.args, v, a.OnBehalfOf)
+		}
+	}
+	if len(any) == 0 {
+		p.text += ` AND 0`
+		return
+	}
+	p.text += ` AND (` + strings.Join(any, " OR ") + `)`
+}
+
+// finish orders by a column that the driving index is ordered by, and limits:
+// one more than asked for tells whether there is more.
+func (p *plan) finish(order string) {
+	p.text += ` ORDER BY ` + order
+	if p.filter.Descending {
+		p.text += ` DESC`
+	}
+	limit := p.filter.Limit + 1
+	if p.filtersRows() {
+		limit = scanBudget + 1
+	}
+	p.text += ` LIMIT ?`
+	p.args = append(p.args, limit)
+}
+
+// filtersRows says whether conditions remain that SQL does not evaluate.
+func (p *plan) filtersRows() bool { return p.checkTyp || len(p.filter.Words) > 0 }
+
+func (p *plan) run(ctx context.Context) (out timeline.Selection, err error) {
+	rows, err := p.store.db.Read.QueryContext(ctx, p.text, p.args...)
+	if err != nil {
+		return out, readError("query entries", err)
+	}
+	defer rows.Close()
+	for looked := 0; rows.Next(); looked++ {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return timeline.Selection{}, err
+		}
+		if looked == scanBudget || len(out.Records) == p.filter.Limit {
+			out.More, out.Resume = true, r.Seq
+			return out, nil
+		}
+		if ok, err := p.matches(&r); err != nil {
+			return timeline.Selection{}, err
+		} else if ok {
+			out.Records = append(out.Records, r)
+		}
+	}
+	if err := ended("query entries", rows); err != nil {
+		return timeline.Selection{}, err
+	}
+	if p.windowed {
+		out.More, out.Resume = true, p.cut
+	}
+	return out, nil
+}
+
+func (p *plan) matches(r *timeline.Record) (bool, error) {
+	if p.checkTyp {
+		typ, err := timeline.TypeOf(r.Line)
+		if err != nil || !p.filter.MatchesType(typ) {
+			return false, err
+		}
+	}
+	return p.filter.MatchesWords(r.Line, r.Payload)
+}
+
+// distinctText steps from type to type through the index.
+const distinctText = `WITH RECURSIVE d(type) AS (
+		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = ?1)
+		UNION ALL
+		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = ?1 AND type > d.type) FROM d WHERE d.type IS NOT NULL
+	) SELECT type FROM d WHERE type IS NOT NULL`
+
+// resolveTypes finds the types of this timeline that fit the patterns.
+func (p *plan) resolveTypes(ctx context.Context) error {
+	if exactTypes(p.filter.Types) {
+		p.types = slices.Compact(slices.Sorted(slices.Values(p.filter.Types)))
+		return nil
+	}
+	rows, err := p.store.read.query(ctx, distinctText, int64(p.key))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var typ string
+		if err := rows.Scan(&typ); err != nil {
+			return readError("read types", err)
+		}
+		if p.filter.MatchesType(typ) {
+			p.types = append(p.types, typ)
+		}
+	}
+	return ended("read types", rows)
+}
+
+func exactTypes(patterns []string) bool {
+	return !slices.ContainsFunc(patterns, func(p string) bool { return strings.Contains(p, "*") })
+}
+
+// Count implements timeline.EntryReader; every tally reads an index alone.
+func (s *Store) Count(ctx context.Context, id string) (c timeline.Counts, err error) {
+	key, err := s.key(ctx, id)
+	if err != nil {
+		return c, err
+	}
+	if c.Size, err = s.end(ctx, key, 1<<seqBits); err != nil {
+		return c, err
+	}
+	k, last := int64(key), key.position(c.Size)
+	// Entries committed meanwhile are beyond last.
+	for _, q := range []struct {
+		to   any
+		text string
+		args []any
+	}{
+		{&c.Types, `SELECT type, count(*) FROM timeline_entries INDEXED BY timeline_entries_type WHERE tenant = ? AND position < ? GROUP BY type ORDER BY type`, []any{k, last}},
+		{&c.Statuses, `SELECT status, count(*) FROM timeline_entries INDEXED BY timeline_entries_status WHERE tenant = ? AND status <> 'executed' AND position < ? GROUP BY status ORDER BY status`, []any{k, last}},
+		{&c.Authors, `SELECT count(DISTINCT author) FROM timeline_entries INDEXED BY timeline_entries_author WHERE tenant = ? AND position < ?`, []any{k, last}},
+		{&c.Redacted, `SELECT count(*) FROM timeline_entries INDEXED BY timeline_entries_redacted WHERE tenant = ? AND redacted = 1 AND position < ?`, []any{k, last}},
+		{&c.FirstAt, timeText, []any{key.position(0)}},
+	} {
+		switch to := q.to.(type) {
+		case *[]timeline.Tally:
+			*to, err = s.tallies(ctx, q.text, q.args...)
+		default:
+			row, rowErr := s.read.queryRow(ctx, q.text, q.args...)
+			if err = rowErr; err == nil {
+				err = row.Scan(to)
+			}
+		}
+		if err != nil {
+			return timeline.Counts{}, readError("count", err)
+		}
+	}
+	executed := c.Size
+	for _, t := range c.Statuses {
+		executed -= t.Count
+	}
+	if executed > 0 {
+		c.Statuses = append([]timeline.Tally{{Value: timeline.StatusExecuted, Count: executed}}, c.Statuses...)
+		slices.SortFunc(c.Statuses, func(a, b timeline.Tally) int { return strings.Compare(a.Value, b.Value) })
+	}
+	return c, nil
+}
+
+func (s *Store) tallies(ctx context.Context, text string, args ...any) ([]timeline.Tally, error) {
+	rows, err := s.read.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []timeline.Tally
+	for rows.Next() {
+		var t timeline.Tally
+		if err := rows.Scan(&t.Value, &t.Count); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, rows.Err()
+}
