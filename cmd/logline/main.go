@@ -14,12 +14,16 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-func main() {
+func main() { os.Exit(process()) }
+
+// process runs the command line of this process and returns its exit code.
+func process() int {
 	// The first SIGINT or SIGTERM ends the context and everything drains; the
 	// handler is removed then, so that a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, os.Getenv))
+	return run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, os.Getenv)
 }
 
 // stdio is the three standard streams.

@@ -70,10 +70,13 @@ func (c Config) Database() string {
 	return c.DatabaseURL
 }
 
-// inMemory says that nothing but keys outlives the process.
-func (c Config) inMemory() bool {
+// databaseDir is the directory of the database file, "" when it is in memory.
+func (c Config) databaseDir() string {
 	target, err := storage.Parse(c.Database())
-	return err == nil && target.Memory
+	if err != nil || target.Memory {
+		return ""
+	}
+	return filepath.Dir(target.Path)
 }
 
 func loopback(listen string) bool {

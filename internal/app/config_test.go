@@ -92,7 +92,7 @@ func TestPlatformVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0.0.0.0:3000", cfg.Listen)
 	require.False(t, cfg.OpenRegistration())
-	require.True(t, cfg.inMemory())
+	require.Empty(t, cfg.databaseDir())
 	require.Equal(t, "environment DATABASE_URL", value(t, values, "database_url").Origin)
 	require.Equal(t, "redis://u:xxxxx@h:6379", value(t, values, "redis_url").Value)
 }
@@ -129,23 +129,23 @@ func TestSecretsAreMasked(t *testing.T) {
 func TestWrongValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ file, env, want string }{
-		{file: "listn: 127.0.0.1:1\n", want: "[listn: no such setting (from file"},
-		{file: "limits:\n  paylod: 1\n", want: "[limits.paylod: no such setting"},
-		{file: "limits: 5\n", want: "[limits: no such setting"},
-		{file: "limits:\n  payload: many\n", want: `[limits.payload: cannot be read: "many" is not a whole number (from file`},
-		{file: "limits:\n  payload: 1\n", want: "[limits.payload: must be from 1024 to 67108864"},
-		{file: "limits:\n  header: [1]\n", want: "[limits.header: cannot be read: it has the wrong type"},
-		{file: "window:\n  past: long\n", want: "[window.past: cannot be read: it must be a duration such as 30s"},
-		{file: "drain_timeout: 0s\n", want: "[drain_timeout: must be from 1s to 1h0m0s"},
-		{file: "listen: 8080\n", want: "[listen: must be host:port"},
-		{file: "listen: 'example.com:80'\n", want: "[listen: the host must be an IP address"},
-		{file: "log_level: loud\n", want: "[log_level: must be one of debug, info, warn, error"},
-		{file: "modules: id,htpapi\n", want: `[modules: there is no module "htpapi"; known: id, timeline, rules, engine, onboarding, httpapi, or all`},
-		{file: "database_url: mysql://x\n", want: `[database_url: the database URL has the unknown scheme "mysql"`},
-		{file: "database_url: postgres://x\n", want: "[database_url: this build serves SQLite only"},
-		{file: "bootstrap_token: short\n", want: "[bootstrap_token: must have at least 20 characters"},
-		{env: "PORT=http", want: "[listen: the port must be a number from 0 (any free one) to 65535 (from environment PORT)]"},
-		{env: "LOGLINE_DRAIN_TIMEOUT=soon", want: "[drain_timeout: cannot be read: it must be a duration such as 30s, 5m or 168h (from environment LOGLINE_DRAIN_TIMEOUT)]"},
+		{file: "listn: 127.0.0.1:1\n", want: "config_invalid: listn: no such setting (from file"},
+		{file: "limits:\n  paylod: 1\n", want: "config_invalid: limits.paylod: no such setting"},
+		{file: "limits: 5\n", want: "config_invalid: limits: no such setting"},
+		{file: "limits:\n  payload: many\n", want: `config_invalid: limits.payload: cannot be read: "many" is not a whole number (from file`},
+		{file: "limits:\n  payload: 1\n", want: "config_invalid: limits.payload: must be from 1024 to 67108864"},
+		{file: "limits:\n  header: [1]\n", want: "config_invalid: limits.header: cannot be read: it has the wrong type"},
+		{file: "window:\n  past: long\n", want: "config_invalid: window.past: cannot be read: it must be a duration such as 30s"},
+		{file: "drain_timeout: 0s\n", want: "config_invalid: drain_timeout: must be from 1s to 1h0m0s"},
+		{file: "listen: 8080\n", want: "config_invalid: listen: must be host:port"},
+		{file: "listen: 'example.com:80'\n", want: "config_invalid: listen: the host must be an IP address"},
+		{file: "log_level: loud\n", want: "config_invalid: log_level: must be one of debug, info, warn, error"},
+		{file: "modules: id,htpapi\n", want: `config_invalid: modules: there is no module "htpapi"; known: id, timeline, rules, engine, onboarding, httpapi, or all`},
+		{file: "database_url: mysql://x\n", want: `config_invalid: database_url: the database URL has the unknown scheme "mysql"`},
+		{file: "database_url: postgres://x\n", want: "config_invalid: database_url: this build serves SQLite only"},
+		{file: "bootstrap_token: short\n", want: "config_invalid: bootstrap_token: must have at least 20 characters"},
+		{env: "PORT=http", want: "config_invalid: listen: the port must be a number from 0 (any free one) to 65535 (from environment PORT)"},
+		{env: "LOGLINE_DRAIN_TIMEOUT=soon", want: "config_invalid: drain_timeout: cannot be read: it must be a duration such as 30s, 5m or 168h (from environment LOGLINE_DRAIN_TIMEOUT)"},
 	} {
 		env := map[string]string{}
 		if c.env != "" {

@@ -43,8 +43,7 @@ func Load(src Sources) (Config, []Value, error) {
 	}
 	var cfg Config
 	values := make([]Value, 0, len(settings))
-	bad := fault.New(fault.Invalid, "config_invalid", "the configuration is wrong")
-	wrong := 0
+	var wrong []fault.Field
 	for _, s := range settings {
 		value, origin := l.find(s)
 		values = append(values, Value{Key: s.key, Value: s.shown(value), Origin: origin})
@@ -55,18 +54,21 @@ func Load(src Sources) (Config, []Value, error) {
 			reason = cfg.check(s.key)
 		}
 		if reason != "" {
-			bad = bad.At(s.key, fmt.Sprintf("%s (from %s)", reason, origin))
-			wrong++
+			wrong = append(wrong, fault.Field{Pointer: s.key, Detail: fmt.Sprintf("%s (from %s)", reason, origin)})
 		}
 	}
 	for _, key := range l.unknown() {
-		bad = bad.At(key, fmt.Sprintf("no such setting (from file %s); `logline config print` shows all", l.file))
-		wrong++
+		wrong = append(wrong, fault.Field{Pointer: key, Detail: fmt.Sprintf("no such setting (from file %s); `logline config print` shows all", l.file)})
 	}
-	if wrong > 0 {
-		return cfg, values, bad
+	switch len(wrong) {
+	case 0:
+		return cfg, values, nil
+	case 1: // one line says it all
+		return cfg, values, fault.Newf(fault.Invalid, "config_invalid", "%s: %s", wrong[0].Pointer, wrong[0].Detail)
 	}
-	return cfg, values, nil
+	bad := fault.Newf(fault.Invalid, "config_invalid", "the configuration has %d faults", len(wrong))
+	bad.Fields = wrong
+	return cfg, values, bad
 }
 
 // Defaults is the configuration with nothing set.

@@ -55,8 +55,7 @@ func classifySQL(err error) *fault.Error {
 	}
 	switch e.Code() & 0xff { // the primary result code
 	case sqlite3.SQLITE_FULL:
-		return fault.New(fault.Unavailable, "disk_full",
-			"the disk that holds the database is full; nothing of this request was recorded; free space and send it again").After(30 * time.Second)
+		return errDiskFull
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fault.New(fault.Unavailable, "database_busy",
 			"the database is locked by another writer; try again in a moment").After(time.Second)
@@ -67,8 +66,7 @@ func classifySQL(err error) *fault.Error {
 		return fault.New(fault.Unavailable, "database_open_failed",
 			"the database file cannot be opened; check that its path exists and is readable and writable by this user")
 	case sqlite3.SQLITE_IOERR:
-		return fault.New(fault.Unavailable, "database_io",
-			"the disk failed to read or write the database; nothing of this request was recorded; check the disk and its free space").After(30 * time.Second)
+		return errIO
 	case sqlite3.SQLITE_CORRUPT:
 		return fault.New(fault.Unavailable, "database_corrupt",
 			"the database file is damaged; stop the server, keep a copy of the file and restore a backup")

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/app"
+)
+
+func newConfigCmd(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show or check the configuration of a node",
+		Long: `A setting comes from, in this order: a flag, the environment, the file
+logline.yaml (or --config), the default. PORT, DATABASE_URL and REDIS_URL are
+read where LOGLINE_LISTEN, LOGLINE_DATABASE_URL and LOGLINE_REDIS_URL are not
+set. Both commands take the flags of "logline serve".`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newConfigPrintCmd(env), newConfigCheckCmd(env))
+	return cmd
+}
+
+func newConfigPrintCmd(env *environment) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "Show every setting with where it comes from; secrets are masked",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, values, err := loadConfig(env, cmd)
+			if asJSON {
+				return errors.Join(json.NewEncoder(env.Stdout).Encode(values), err)
+			}
+			w := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
+			for _, v := range values {
+				shown := v.Value
+				if shown == "" {
+					shown = "-"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", v.Key, shown, v.Origin)
+			}
+			return errors.Join(w.Flush(), err)
+		},
+	}
+	app.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON for programs")
+	return cmd
+}
+
+func newConfigCheckCmd(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and exit: 0 when it is good, 2 when it is not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := loadConfig(env, cmd)
+			if err != nil {
+				return err
+			}
+			registration := "closed"
+			if cfg.OpenRegistration() {
+				registration = "open"
+			}
+			_, err = fmt.Fprintf(env.Stdout, "the configuration is good: %s on %s, registration %s\n",
+				cfg.Modules, cfg.Listen, registration)
+			return err
+		},
+	}
+	app.AddFlags(cmd.Flags())
+	return cmd
+}

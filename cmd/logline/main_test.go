@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets scripts run this test binary as the command logline, so that
+// they test the real thing without building it again.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"logline": func() { os.Exit(process()) }})
+}
+
+// TestScripts runs every testdata/script/*.txtar, each in a directory of its
+// own, with an environment that holds nothing of whoever runs the tests.
+//
+// Beyond the commands of testscript there are:
+//
+//	serve [flags]        start a node on a free port, wait until it is ready, set $URL and $ADDR
+//	signal NAME          send SIGTERM, SIGINT or SIGKILL to it, wait for its end and write
+//	                     its log to server.log; its exit code must be 0, with "!" anything
+//	get PATH FILE        GET $URL/PATH into FILE; with "!" the status must be 4xx or 5xx
+//	status N cmd [args]  run a command that must exit with N
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.Cd)
+			env.Setenv("XDG_CONFIG_HOME", env.Cd+"/.config")
+			env.Values[serverKey{}] = &scriptServer{}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve":  serveCmd,
+			"signal": signalCmd,
+			"get":    getCmd,
+			"status": statusCmd,
+		},
+	})
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+type serverKey struct{}
+
+// scriptServer is the node that a script has started.
+type scriptServer struct {
+	cmd  *exec.Cmd
+	log  bytes.Buffer  // its stderr; whole once read is closed
+	read chan struct{} // closed at the end of stderr
+}
+
+// scriptVars is what a script's processes are told; a script sets them by env.
+var scriptVars = []string{
+	"HOME", "XDG_CONFIG_HOME", "PATH", "TMPDIR", "WORK", "PORT", "DATABASE_URL", "REDIS_URL",
+	"LOGLINE_DATA_DIR", "LOGLINE_BOOTSTRAP_TOKEN", "LOGLINE_MODULES", "LOGLINE_REGISTRATION", "LOGLINE_LOG_LEVEL",
+}
+
+func serveCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("use status to see a server fail")
+	}
+	s := ts.Value(serverKey{}).(*scriptServer)
+	if s.cmd != nil {
+		ts.Fatalf("a server is running already")
+	}
+	path, err := exec.LookPath("logline")
+	ts.Check(err)
+	s.cmd = exec.Command(path, append([]string{"serve", "--listen=127.0.0.1:0", "--log-format=json"}, args...)...)
+	s.cmd.Dir = ts.MkAbs(".")
+	for _, name := range scriptVars {
+		if v := ts.Getenv(name); v != "" {
+			s.cmd.Env = append(s.cmd.Env, name+"="+v)
+		}
+	}
+	stderr, err := s.cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(s.cmd.Start())
+	ts.Defer(func() {
+		if s.cmd != nil {
+			s.end(ts, syscall.SIGKILL)
+		}
+	})
+	s.log.Reset()
+	s.read = make(chan struct{})
+	ready := make(chan string, 1)
+	go s.follow(stderr, ready)
+	select {
+	case url := <-ready:
+		ts.Setenv("URL", url)
+		ts.Setenv("ADDR", strings.TrimPrefix(url, "http://"))
+	case <-s.read:
+		ts.Fatalf("the server ended before it was ready:\n%s", s.log.String())
+	}
+}
+
+// follow copies the log and tells the URL in the line that says ready.
+func (s *scriptServer) follow(stderr io.Reader, ready chan<- string) {
+	defer close(s.read)
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		s.log.Write(append(lines.Bytes(), '\n'))
+		var line struct{ Msg, URL string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+			select {
+			case ready <- line.URL:
+			default:
+			}
+		}
+	}
+}
+
+// end sends the signal and waits for the process.
+func (s *scriptServer) end(ts *testscript.TestScript, sig syscall.Signal) error {
+	cmd := s.cmd
+	s.cmd = nil
+	ts.Check(cmd.Process.Signal(sig))
+	<-s.read // before Wait, which closes the pipe
+	return cmd.Wait()
+}
+
+func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(serverKey{}).(*scriptServer)
+	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGKILL": syscall.SIGKILL}
+	if len(args) != 1 || signals[args[0]] == 0 || s.cmd == nil {
+		ts.Fatalf("usage: signal SIGTERM|SIGINT|SIGKILL, while a server runs")
+	}
+	err := s.end(ts, signals[args[0]])
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "server.log"), s.log.Bytes(), 0o600))
+	if err != nil && !neg {
+		ts.Fatalf("the server ended with %v:\n%s", err, s.log.String())
+	}
+}
+
+func getCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: get PATH FILE")
+	}
+	resp, err := http.Get(ts.Getenv("URL") + args[0])
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+	if neg != (resp.StatusCode >= 400) {
+		ts.Fatalf("GET %s: %s\n%s", args[0], resp.Status, body)
+	}
+}
+
+func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%v ended with %d, not %d", args[1:], got, want)
+	}
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+)
+
+// The implementations that the modules' interfaces are given.
+var (
+	_ timeline.NoteSigner    = (*id.Node)(nil)
+	_ engine.Node            = (*id.Node)(nil)
+	_ engine.Directory       = (*id.Directory)(nil)
+	_ engine.Decider         = rules.Open{}
+	_ onboarding.TenantMaker = tenantMaker{}
+	_ httpapi.Engine         = (*engine.Engine)(nil)
+	_ httpapi.Log            = (*timeline.Log)(nil)
+	_ httpapi.Directory      = (*id.Directory)(nil)
+	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
+	_ httpapi.Node           = (*id.Node)(nil)
+)
+
+// tenantMaker is the engine that makes timelines and the log that lists them.
+type tenantMaker struct {
+	*engine.Engine
+	*timeline.Log
+}
+
+// wire builds every module that is on and gives each its work.
+func (a *App) wire(ctx context.Context) error {
+	limits := span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload}
+	verify := id.DefaultVerifier()
+	directory := id.NewDirectory(a.db, verify, a.opt.Now)
+	store, notes, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes})
+	eng := engine.New(log, directory, verify, rules.Open{}, a.node, bus.New(), engine.Config{
+		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: limits,
+		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
+		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
+		DrainTimeout: a.cfg.DrainTimeout / 3,
+	})
+	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
+		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
+	})
+
+	ready := &probe{db: a.db, dir: a.cfg.databaseDir(), node: a.node, verify: verify, engine: eng.Ready, now: a.opt.Now}
+	deps := httpapi.Deps{
+		Engine: eng, Log: log, Directory: directory, Onboarding: offOnboarding{}, Node: a.node,
+		Ready:            ready.Ready,
+		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
+		Limits: httpapi.Limits{Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2},
+		Logger: a.log, Now: a.opt.Now, Version: a.opt.Version,
+	}
+	for i, m := range a.modules {
+		deps.Modules = append(deps.Modules, m.Name)
+		switch m.Name {
+		case "engine":
+			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				ready()
+				return eng.Run(ctx)
+			}
+		case "onboarding":
+			deps.Onboarding = tenants
+			if err := a.firstRun(ctx, tenants); err != nil {
+				return err
+			}
+		case "httpapi": // last in order: deps is complete when this runs
+			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				return a.serve(ctx, httpapi.New(deps), ready)
+			}
+		}
+	}
+	return nil
+}
+
+// openStore opens the timelines' store, and the directory of the checkpoints
+// given out: a database in memory is always older than those, so it has none.
+func (a *App) openStore() (store timeline.Store, notes string, err error) {
+	if a.cfg.databaseDir() == "" {
+		store = memstore.New()
+	} else {
+		notes = filepath.Join(a.cfg.DataDir, "checkpoints")
+		if err := os.MkdirAll(notes, 0o700); err != nil {
+			return nil, "", fault.Newf(fault.Unavailable, "data_dir_unusable",
+				"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
+		}
+		store = sqlitestore.NewStore(a.db)
+	}
+	a.store = store
+	return store, notes, nil
+}
+
+// firstRun prepares the bootstrap token and says where it is, never what it is.
+func (a *App) firstRun(ctx context.Context, tenants *onboarding.Service) error {
+	created, path, err := tenants.FirstRun(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case created:
+		a.log.InfoContext(ctx, "bootstrap token made; it makes the first tenant", slog.String("file", path))
+	case path != "":
+		a.log.InfoContext(ctx, "no tenant yet; the bootstrap token makes the first one", slog.String("file", path))
+	}
+	return nil
+}
+
+// serve listens and serves until ctx ends.
+func (a *App) serve(ctx context.Context, server *httpapi.Server, ready func()) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.Listen)
+	if err != nil {
+		return fault.Newf(fault.Unavailable, "listen_failed",
+			"cannot listen on %s; if another program does, stop it or choose another address with --listen", a.cfg.Listen).Because(err)
+	}
+	a.url = "http://" + reachable(listener.Addr())
+	ready()
+	return server.Run(ctx, listener)
+}
+
+// reachable is an address for people on this machine.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
