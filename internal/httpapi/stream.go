@@ -187,8 +187,9 @@ type pacedReader struct {
 	rc    *http.ResponseController
 	stall time.Duration
 
-	mu    sync.Mutex // guards ended, and the deadline with it
+	mu    sync.Mutex // guards the rest, and the deadline with it
 	ended bool
+	whole bool // the body has been read to its end
 }
 
 func (p *pacedReader) Read(b []byte) (int, error) {
@@ -197,8 +198,13 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	if err == io.EOF {
-		// The end of the body is not the end of the request: see observe.
+		// The end of the body is not the end of the request: see observe. From
+		// here on net/http itself reads ahead for the next request, and a
+		// deadline would end the context of every later one on this connection.
 		p.deadline(time.Time{})
+		p.mu.Lock()
+		p.whole = true
+		p.mu.Unlock()
 	}
 	return n, err
 }
@@ -217,7 +223,9 @@ func (p *pacedReader) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
-	_ = p.rc.SetReadDeadline(time.Now())
+	if !p.whole {
+		_ = p.rc.SetReadDeadline(time.Now())
+	}
 }
 
 // pacedWriter does for writing what pacedReader does for reading.
