@@ -30,6 +30,8 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
 
+var randReader = rand.Reader
+
 const bootstrapToken = "llb_for-tests-only-1234567890"
 
 // clock stands still until a test moves it.
