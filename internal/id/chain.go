@@ -1,8 +1,12 @@
 package id
 
 import (
-	"time"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -21,25 +25,45 @@ type Chain struct {
 	s chainState
 }
 
-// Grant is what a key may do now.
-type Grant struct {
-	Key     string   // b64u public key
-	Label   string   // of the delegation
-	Types   []string // patterns named by the delegation; none: any but logline.*
-	Expires string   // first instant at which it no longer holds, "" for never
-	Custody string   // node that holds the private key, "" for the owner
-	Primary bool
+// chainState is the folded identity, exported for JSON alone.
+type chainState struct {
+	ID        string       `json:"id"`
+	Subject   string       `json:"subject"`
+	Status    string       `json:"status"`
+	Primary   string       `json:"primary"`
+	Next      string       `json:"next,omitempty"` // commitment to the next primary
+	Seq       uint64       `json:"seq"`            // of Head
+	Head      hashText     `json:"head"`
+	Under     hashText     `json:"under"` // last inception or rotation
+	Len       int          `json:"len"`
+	Custody   string       `json:"custody,omitempty"`
+	Expires   string       `json:"expires,omitempty"`
+	ClaimedBy string       `json:"claimed_by,omitempty"`
+	Delegated []delegation `json:"delegated,omitempty"` // under Under, in order
+	Former    []string     `json:"former,omitempty"`    // keys that a rotation ended, in order, for a better answer
 }
 
-// Begin starts a chain with its inception, whose signature it checks.
-func Begin(inception *Event, v Verifier) (*Chain, error) { return begin(inception, v) }
+// delegation is one key delegated under the current event.
+type delegation struct {
+	Key     string   `json:"key"`
+	Event   hashText `json:"event"` // sealed hash: tells an identical repeat
+	Label   string   `json:"label,omitempty"`
+	Types   []string `json:"types,omitempty"`
+	Expires string   `json:"expires,omitempty"`
+	Custody string   `json:"custody,omitempty"`
+	Ended   bool     `json:"ended,omitempty"` // undelegated, for good under this event
+}
 
-// Apply takes the next event. claimer is the chain of the identity that a
-// claim names in `by`, nil when it is unknown (the claim is then refused); it
-// is not used for other kinds. An identical repeat of a standing delegation is
-// no error and changes nothing. After an error the chain is as before.
-func (c *Chain) Apply(e *Event, v Verifier, claimer *Chain) (changed bool, err error) {
-	return c.apply(e, v, claimer)
+// hashText is a hash that is b64u in JSON.
+type hashText struct{ span.Hash }
+
+// MarshalText is the b64u form.
+func (h hashText) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads the b64u form, strictly.
+func (h *hashText) UnmarshalText(text []byte) (err error) {
+	h.Hash, err = span.ParseHash(string(text))
+	return err
 }
 
 // ID is the LogLine ID, which never changes.
@@ -71,6 +95,30 @@ func (c *Chain) Expires() string { return c.s.Expires }
 // ClaimedBy is the identity that a claimed ghost became part of, or "".
 func (c *Chain) ClaimedBy() string { return c.s.ClaimedBy }
 
-// MayAuthenticate says whether key may sign bearer tokens at now: the primary,
-// or a delegated key with logline.api named exactly.
-func (c *Chain) MayAuthenticate(key string, now time.Time) error { return c.mayAuthenticate(key, now) }
+// MarshalJSON is a form that UnmarshalJSON reads back to an equal chain; equal
+// chains give equal bytes. It is for a node's own storage, not for exchange.
+func (c *Chain) MarshalJSON() ([]byte, error) { return json.Marshal(&c.s) }
+
+// UnmarshalJSON reads what MarshalJSON wrote. It does not judge: a chain from
+// outside is folded from its events with Begin and Apply, never read.
+func (c *Chain) UnmarshalJSON(src []byte) error {
+	var s chainState
+	d := json.NewDecoder(bytes.NewReader(src))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return fmt.Errorf("read a stored chain: %w", err)
+	}
+	if s.ID == "" || s.Status == "" || s.Primary == "" {
+		return fault.New(fault.Internal, "chain_malformed", "a stored chain lacks its identity, status or key")
+	}
+	c.s = s
+	return nil
+}
+
+// Clone is an independent copy.
+func (c *Chain) Clone() *Chain {
+	n := *c
+	n.s.Delegated = slices.Clone(c.s.Delegated) // Types are never changed in place
+	n.s.Former = slices.Clone(c.s.Former)
+	return &n
+}

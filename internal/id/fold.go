@@ -1,87 +1,16 @@
 package id
 
 import (
-	"bytes"
 	"crypto/ed25519"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 )
 
-// chainState is the folded identity, exported for JSON alone.
-type chainState struct {
-	ID        string       `json:"id"`
-	Subject   string       `json:"subject"`
-	Status    string       `json:"status"`
-	Primary   string       `json:"primary"`
-	Next      string       `json:"next,omitempty"` // commitment to the next primary
-	Seq       uint64       `json:"seq"`            // of Head
-	Head      hashText     `json:"head"`
-	Under     hashText     `json:"under"` // last inception or rotation
-	Len       int          `json:"len"`
-	Custody   string       `json:"custody,omitempty"`
-	Expires   string       `json:"expires,omitempty"`
-	ClaimedBy string       `json:"claimed_by,omitempty"`
-	Delegated []delegation `json:"delegated,omitempty"` // under Under, in order
-	Former    []string     `json:"former,omitempty"`    // keys that a rotation ended, in order, for a better answer
-}
-
-// delegation is one key delegated under the current event.
-type delegation struct {
-	Key     string   `json:"key"`
-	Event   hashText `json:"event"` // sealed hash: tells an identical repeat
-	Label   string   `json:"label,omitempty"`
-	Types   []string `json:"types,omitempty"`
-	Expires string   `json:"expires,omitempty"`
-	Custody string   `json:"custody,omitempty"`
-	Ended   bool     `json:"ended,omitempty"` // undelegated, for good under this event
-}
-
-// hashText is a hash that is b64u in JSON.
-type hashText struct{ span.Hash }
-
-// MarshalText is the b64u form.
-func (h hashText) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
-// UnmarshalText reads the b64u form, strictly.
-func (h *hashText) UnmarshalText(text []byte) (err error) {
-	h.Hash, err = span.ParseHash(string(text))
-	return err
-}
-
-// MarshalJSON is a form that UnmarshalJSON reads back to an equal chain; equal
-// chains give equal bytes. It is for a node's own storage, not for exchange.
-func (c *Chain) MarshalJSON() ([]byte, error) { return json.Marshal(&c.s) }
-
-// UnmarshalJSON reads what MarshalJSON wrote. It does not judge: a chain from
-// outside is folded from its events with Begin and Apply, never read.
-func (c *Chain) UnmarshalJSON(src []byte) error {
-	var s chainState
-	d := json.NewDecoder(bytes.NewReader(src))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("read a stored chain: %w", err)
-	}
-	if s.ID == "" || s.Status == "" || s.Primary == "" {
-		return fault.New(fault.Internal, "chain_malformed", "a stored chain lacks its identity, status or key")
-	}
-	c.s = s
-	return nil
-}
-
-// Clone is an independent copy.
-func (c *Chain) Clone() *Chain {
-	n := *c
-	n.s.Delegated = slices.Clone(c.s.Delegated) // Types are never changed in place
-	n.s.Former = slices.Clone(c.s.Former)
-	return &n
-}
-
-func begin(e *Event, v Verifier) (*Chain, error) {
+// Begin starts a chain with its inception, whose signature it checks. Codes:
+// inception_expected, signer_wrong, signature_invalid.
+func Begin(e *Event, v Verifier) (*Chain, error) {
 	if e.Kind != KindInception {
 		return nil, fault.Newf(fault.Invalid, "inception_expected", "an identity begins with an inception, not with %q", e.Kind).
 			At("/kind", "must be \"inception\"")
@@ -96,7 +25,12 @@ func begin(e *Event, v Verifier) (*Chain, error) {
 	}}, nil
 }
 
-func (c *Chain) apply(e *Event, v Verifier, claimer *Chain) (changed bool, err error) {
+// Apply takes the next event (PROTOCOL §2). claimer is the chain of the
+// identity that a claim names in `by`, nil when it is unknown (the claim is
+// then refused); it is not used for other kinds. An identical repeat of a
+// standing delegation is no error and changes nothing. After an error the chain
+// is as before.
+func (c *Chain) Apply(e *Event, v Verifier, claimer *Chain) (changed bool, err error) {
 	switch c.s.Status {
 	case StatusRevoked:
 		return false, fault.New(fault.Conflict, "identity_revoked", "the identity is revoked; nothing follows a revocation")
@@ -278,113 +212,4 @@ func commitment(key string) string {
 		return ""
 	}
 	return span.Sum(raw).String()
-}
-
-// Covers says whether the grant lets its key sign spans of typ (PROTOCOL §2):
-// a primary any; a delegated key the types it names, where a reserved type is
-// named exactly; without named types any but logline.*.
-func (g Grant) Covers(typ string) bool {
-	if g.Primary {
-		return true
-	}
-	if span.IsReserved(typ) {
-		return slices.Contains(g.Types, typ)
-	}
-	if len(g.Types) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(g.Types, func(p string) bool { return span.MatchType(p, typ) })
-}
-
-// Key is what a key may do if it is valid after the last event: the primary or
-// a standing delegation of an active identity. Expiry is the caller's to judge.
-func (c *Chain) Key(key string) (Grant, bool) {
-	if c.s.Status != StatusActive {
-		return Grant{}, false
-	}
-	if key == c.s.Primary {
-		return Grant{Key: key, Expires: c.s.Expires, Custody: c.s.Custody, Primary: true}, true
-	}
-	d := c.delegation(key)
-	if d == nil || d.Ended {
-		return Grant{}, false
-	}
-	expires := d.Expires
-	if c.s.Expires != "" && (expires == "" || c.s.Expires < expires) {
-		expires = c.s.Expires // a ghost's delegations end with the ghost
-	}
-	return Grant{Key: key, Label: d.Label, Types: slices.Clone(d.Types), Expires: expires, Custody: d.Custody}, true
-}
-
-// Keys are all keys valid after the last event, the primary first.
-func (c *Chain) Keys() []Grant {
-	var all []Grant
-	if g, ok := c.Key(c.s.Primary); ok {
-		all = append(all, g)
-	}
-	for _, d := range c.s.Delegated {
-		if g, ok := c.Key(d.Key); ok && !g.Primary {
-			all = append(all, g)
-		}
-	}
-	return all
-}
-
-// MaySign says whether key may sign a span of typ that is recorded at
-// recordedAt (the protocol's time form). Codes: key_unknown, key_rotated,
-// key_revoked, key_expired, key_type_not_delegated.
-func (c *Chain) MaySign(key, typ, recordedAt string) error {
-	g, err := c.current(key, recordedAt)
-	if err != nil {
-		return err
-	}
-	if !g.Covers(typ) {
-		return fault.Newf(fault.Forbidden, "key_type_not_delegated", "the delegation of this key does not cover type %q; delegate it or sign with another key", typ)
-	}
-	return nil
-}
-
-// current is the grant of a key that is valid at the time, or why it is not.
-func (c *Chain) current(key, at string) (Grant, error) {
-	g, ok := c.Key(key)
-	if !ok {
-		return Grant{}, c.whyNot(key)
-	}
-	if g.Expires != "" && at >= g.Expires {
-		return Grant{}, fault.Newf(fault.Forbidden, "key_expired", "the key expired at %s", g.Expires)
-	}
-	return g, nil
-}
-
-func (c *Chain) whyNot(key string) error {
-	d := c.delegation(key)
-	known := key == c.s.Primary || d != nil && !d.Ended
-	switch {
-	case known && c.s.Status == StatusRevoked:
-		return fault.New(fault.Forbidden, "key_revoked", "the identity is revoked; none of its keys is valid any more")
-	case known:
-		return fault.Newf(fault.Forbidden, "key_revoked", "the identity was claimed by %s; sign with that identity's key", c.s.ClaimedBy)
-	case d != nil:
-		return fault.New(fault.Forbidden, "key_revoked", "the delegation of this key was withdrawn")
-	case slices.Contains(c.s.Former, key):
-		return fault.New(fault.Forbidden, "key_rotated", "the key was valid once; a rotation replaced it. Sign with the current key")
-	}
-	return fault.New(fault.Forbidden, "key_unknown", "the key is none of this identity's keys")
-}
-
-func (c *Chain) mayAuthenticate(key string, now time.Time) error {
-	g, err := c.current(key, span.FormatTime(now))
-	if err != nil {
-		return unauthenticated(err)
-	}
-	if !g.Primary && !slices.Contains(g.Types, TypeAPI) {
-		return fault.Newf(fault.Unauthenticated, "key_type_not_delegated", "this key may not sign tokens; its delegation would have to name %s", TypeAPI)
-	}
-	return nil
-}
-
-// unauthenticated is err as an answer to a credential.
-func unauthenticated(err error) error {
-	f := fault.From(err)
-	return fault.New(fault.Unauthenticated, f.Code, f.Detail).Because(err)
 }

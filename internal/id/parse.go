@@ -59,6 +59,7 @@ func ParseEvent(src []byte) (*Event, error) {
 type eventParser struct {
 	event   *Event
 	members map[string]json.RawMessage
+	sound   string // the public key that was checked last: often the signer's too
 	err     *fault.Error
 }
 
@@ -226,7 +227,7 @@ func (p *eventParser) key(name string) string {
 }
 
 func (p *eventParser) checkKey(s, pointer string) {
-	if p.err != nil {
+	if p.err != nil || s != "" && s == p.sound {
 		return
 	}
 	raw, err := span.ParseB64(s, ed25519.PublicKeySize)
@@ -237,7 +238,9 @@ func (p *eventParser) checkKey(s, pointer string) {
 	if err := CheckPublicKey(raw); err != nil {
 		f := fault.From(err)
 		p.err = f.At("/"+pointer, f.Detail)
+		return
 	}
+	p.sound = s
 }
 
 // maxSeq is the greatest integer that I-JSON carries, 2^53-1.
