@@ -30,7 +30,7 @@ const (
 	inDetailWithheld
 )
 
-const anyInDecision = 1<<inDetailWithheld - 1&^(1<<inDetail)
+const anyInDecision = (1<<inDetailWithheld - 1) &^ (1 << inDetail)
 
 var decisionShape = shape{
 	kind: "decision",
@@ -155,6 +155,8 @@ func (s *scanner) sealed(o *Opened, open bool) error {
 
 func (s *scanner) decision(o *Opened, open bool) error {
 	d := &o.Decision
+	s.peek()
+	from := s.pos
 	allowed := uint32(anyInDecision)
 	if open {
 		allowed |= 1<<inDetail | 1<<inDetailWithheld
@@ -200,13 +202,18 @@ func (s *scanner) decision(o *Opened, open bool) error {
 	if seen&both == both || seen&both != 0 && seen&(1<<inDetailHash) == 0 {
 		return refuse("decision_detail_invalid", "a detail stands beside its detail_hash, or withheld says why it is gone")
 	}
-	return d.checkSize()
+	if s.pos-from < MaxDecision/8 { // canonical numbers are at most 5 times longer
+		return nil
+	}
+	return d.CheckSize()
 }
 
 // maxListed bounds the lists of a decision, whose real limit is its size.
 const maxListed = MaxDecision
 
-func (d *Decision) checkSize() error {
+// CheckSize refuses a decision of more than MaxDecision bytes of JCS, without
+// its detail. Fails with decision_too_large.
+func (d *Decision) CheckSize() error {
 	var buf [2048]byte
 	if len(d.AppendCanonical(buf[:0])) > MaxDecision {
 		return refusef("decision_too_large", "the decision has more than %d bytes", MaxDecision)

@@ -1,8 +1,6 @@
 package span
 
 import (
-	"crypto/subtle"
-
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -15,8 +13,11 @@ const (
 	saltSize = 16
 )
 
-// DefaultLimits are the limits of PROTOCOL §3.
-var defaultLimits = Limits{Header: 16 << 10, Payload: 1 << 20}
+// The default limits of PROTOCOL §3, in bytes.
+const (
+	defaultHeader  = 16 << 10
+	defaultPayload = 1 << 20
+)
 
 // Limits are the largest sizes accepted, in bytes of JCS. Zero means the
 // default: 16 KiB and 1 MiB.
@@ -24,10 +25,10 @@ type Limits struct{ Header, Payload int }
 
 func (l Limits) orDefault() Limits {
 	if l.Header <= 0 {
-		l.Header = defaultLimits.Header
+		l.Header = defaultHeader
 	}
 	if l.Payload <= 0 {
-		l.Payload = defaultLimits.Payload
+		l.Payload = defaultPayload
 	}
 	return l
 }
@@ -96,7 +97,7 @@ func Parse(src []byte, lim Limits) (*Span, error) {
 	sp := &r.span
 	// The header's canonical form is never longer than its source.
 	if len(src)-r.payloadLen > lim.Header && len(sp.Header.AppendCanonical(nil)) > lim.Header {
-		return nil, fault.Newf(fault.Invalid, "header_too_large", "the header has more than %d bytes; put data into the payload", lim.Header)
+		return nil, errHeaderSize(lim)
 	}
 	if len(sp.Payload) > lim.Payload {
 		return nil, within(refusef("payload_too_large", "the payload has more than %d bytes", lim.Payload), "payload")
@@ -131,14 +132,14 @@ func errHeaderSize(lim Limits) error {
 
 // checkPayload holds payload and salt against payload_hash.
 func (s *Span) checkPayload() error {
-	var salt [saltSize + 2]byte // Decode may not write past EncodedLen's worth
-	n, err := b64u.Decode(salt[:], []byte(s.Salt))
-	if err != nil || n != saltSize {
+	var salt [saltSize + 2]byte // Decode writes whole groups of three
+	if n, err := b64u.Decode(salt[:], []byte(s.Salt)); err != nil || n != saltSize {
 		return within(spanShape.wrong(inSalt, "b64u of exactly 16 bytes"), "salt")
 	}
-	want, err := ParseHash(s.PayloadHash)
-	got := PayloadHash(salt[:saltSize], s.Payload)
-	if err != nil || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+	var hash [43]byte
+	sum := PayloadHash(salt[:saltSize], s.Payload)
+	b64u.Encode(hash[:], sum[:])
+	if string(hash[:]) != s.PayloadHash {
 		return within(refuse("payload_hash_mismatch", "the hash is not that of salt and payload; one of the three was altered"), "payload_hash")
 	}
 	return nil
@@ -160,8 +161,11 @@ func (r *spanReader) read(i int) (err error) {
 			return s.mistyped("an object")
 		}
 		from := s.pos
-		// One allocation for what is usually the rest of a small source.
-		r.span.Payload, err = s.object(make([]byte, 0, min(len(s.src)-from, 1<<16)))
+		size := len(s.src) - from
+		if size < sharedText { // the header is the larger part of small spans
+			size = min(size, 256)
+		}
+		r.span.Payload, err = s.object(make([]byte, 0, size))
 		r.payloadLen = s.pos - from
 		return err
 	case inV:

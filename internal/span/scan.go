@@ -2,6 +2,7 @@ package span
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -17,6 +18,7 @@ const maxDepth = 64
 // JSON Pointer of the place. It is not safe for concurrent use.
 type scanner struct {
 	src     []byte
+	all     string // src again, for texts that share it; "" until needed
 	pos     int
 	depth   int
 	members []member // of the objects that are open, innermost last
@@ -177,6 +179,9 @@ func (s *scanner) object(dst []byte) ([]byte, error) {
 			return nil, within(err, string(name))
 		}
 		m.end = len(dst)
+		if s.members == nil {
+			s.members = make([]member, 0, 8)
+		}
 		s.members = append(s.members, m)
 		switch s.peek() {
 		case ',':
@@ -246,7 +251,7 @@ func order(dst []byte, a, b member) int {
 		}
 		x, y = x[n:], y[m:]
 	}
-	return len(x) - len(y) // only the sign matters
+	return cmp.Compare(len(x), len(y))
 }
 
 // number appends the ECMAScript form of the next number, behind the guard:
@@ -269,8 +274,7 @@ func (s *scanner) number(dst []byte) ([]byte, error) {
 		return nil, errNumber()
 	}
 	if f == 0 {
-		f = 0 // -0 is written as 0
-		return append(dst, '0'), nil
+		return append(dst, '0'), nil // -0 too
 	}
 	return jsontext.AppendFloat(dst, f, 64), nil
 }

@@ -14,9 +14,16 @@ type shape struct {
 	required uint32
 }
 
-func (sh *shape) find(name []byte) int {
-	for i, n := range sh.names {
-		if string(name) == n {
+// find is the index of a member, -1 for none. It looks first at next, where a
+// canonical source has it.
+func (sh *shape) find(name []byte, next int) int {
+	for i := next; i < len(sh.names); i++ {
+		if string(name) == sh.names[i] {
+			return i
+		}
+	}
+	for i := range min(next, len(sh.names)) {
+		if string(name) == sh.names[i] {
 			return i
 		}
 	}
@@ -40,7 +47,7 @@ func (s *scanner) shaped(sh *shape, allowed uint32, read func(i int) error) (see
 	if s.peek() == '}' {
 		s.pos++
 	} else {
-		for {
+		for next := 0; ; {
 			if s.peek() != '"' {
 				return 0, s.syntax("expected a member name")
 			}
@@ -51,7 +58,7 @@ func (s *scanner) shaped(sh *shape, allowed uint32, read func(i int) error) (see
 			if escaped {
 				name = unquote(name)
 			}
-			i := sh.find(name)
+			i := sh.find(name, next)
 			if i < 0 || allowed&(1<<i) == 0 {
 				return 0, within(errUnknown(), string(name))
 			}
@@ -59,6 +66,7 @@ func (s *scanner) shaped(sh *shape, allowed uint32, read func(i int) error) (see
 				return 0, within(errDuplicate(), sh.names[i])
 			}
 			seen |= 1 << i
+			next = i + 1
 			if err := s.expect(':'); err != nil {
 				return 0, within(err, sh.names[i])
 			}
@@ -114,10 +122,21 @@ func (s *scanner) text() (string, error) {
 		return "", errEmpty()
 	}
 	if escaped {
-		body = unquote(body)
+		return string(unquote(body)), nil
 	}
-	return string(body), nil
+	if len(s.src) > sharedText {
+		return string(body), nil
+	}
+	if s.all == "" {
+		s.all = string(s.src)
+	}
+	end := s.pos - 1 // the closing quote
+	return s.all[end-len(body) : end], nil
 }
+
+// sharedText is the largest source whose texts share one copy of it: a dozen
+// small allocations less for a span, and nothing big kept alive by a header.
+const sharedText = 2048
 
 // mistyped refuses the next value, for its own defect if it has one.
 func (s *scanner) mistyped(want string) error {

@@ -1,8 +1,31 @@
 package span
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
+
+// plainRun is the index of the first byte at or after i that a canonical
+// string treats specially: quote, backslash, control, or not ASCII; len(b)
+// when there is none. Eight bytes at a time: most of what is signed is text.
+func plainRun(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// A byte below n borrows from its high bit; a borrow can spill over
+		// only into bytes after the first hit.
+		hit := (w | (w-' '*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+		if hit != 0 {
+			return i + bits.TrailingZeros64(hit)/8
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
+}
 
 // raw moves over the string that starts at s.pos and gives what stands
 // between its quotes, checked: valid UTF-8, no control characters, whole
@@ -12,7 +35,10 @@ func (s *scanner) raw() (body []byte, escaped, ascii bool, err error) {
 	start := s.pos + 1
 	i := start
 	ascii = true
-	for i < len(src) {
+	for {
+		if i = plainRun(src, i); i >= len(src) {
+			break
+		}
 		c := src[i]
 		switch {
 		case c == '"':
@@ -31,8 +57,6 @@ func (s *scanner) raw() (body []byte, escaped, ascii bool, err error) {
 				return nil, false, false, errNul()
 			}
 			return nil, false, false, s.syntax("a raw control character in a string; escape it")
-		case c < utf8.RuneSelf:
-			i++
 		default:
 			r, n := utf8.DecodeRune(src[i:])
 			if r == utf8.RuneError && n == 1 {
@@ -167,6 +191,19 @@ func unquote(body []byte) []byte {
 // quote, backslash and control characters are escaped. s must be valid UTF-8.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	at := len(dst)
+	dst = append(dst, s...)
+	for i := plainRun(dst, at); i < len(dst); i = plainRun(dst, i+1) {
+		if c := dst[i]; c < utf8.RuneSelf { // non-ASCII stands as it is
+			return appendEscaped(dst[:i], s[i-at:])
+		}
+	}
+	return append(dst, '"')
+}
+
+// appendEscaped appends the rest of a string that holds something to escape,
+// and its closing quote.
+func appendEscaped(dst []byte, s string) []byte {
 	from := 0
 	for i := range len(s) {
 		c := s[i]
