@@ -1,0 +1,308 @@
+package bundle
+
+import (
+	"fmt"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// commitEvery bounds the standing's overlay, in entries.
+const commitEvery = 4096
+
+// folder takes the checked lines in order: positions, times, tree, span ids,
+// keys and roles.
+type folder struct {
+	rep  *Report
+	h    *header
+	errs *problems
+
+	next       uint64 // position of the next entry
+	unreadable int    // lines since the last placed one that could not be read
+	lastLine   int
+	recordedAt string
+	timeLine   int // that recordedAt is from; 0: before this bundle
+
+	whole    *tree.Range // from leaf 0; nil once a leaf is missing or with no usable range proof
+	packages packageCheck
+
+	spans    *spanSet
+	standing *standing.State // nil where keys and roles cannot be checked
+	tx       *standing.Tx
+	sinceTx  int
+	tainted  int // first line that changes keys or roles and is bad; 0: none
+	hidden   bool
+	embedded *embedded
+	authors  map[string]int
+}
+
+// add takes the next line; following, where not nil, is the one after it.
+func (f *folder) add(l, following *checkedLine) {
+	f.lastLine = l.number
+	if !l.readable() {
+		f.unreadable++
+		f.problem(l, f.next+uint64(f.unreadable-1), l.code, l.reason)
+		return
+	}
+	at, ok := f.place(l, following)
+	if !ok {
+		return
+	}
+	f.rep.Entries++
+	if at != l.seq || l.code != "" {
+		f.packages.explained(at)
+	}
+	if l.code != "" {
+		f.problem(l, at, l.code, l.reason)
+	}
+	f.leaf(at, l)
+	if l.hidden {
+		f.rep.Hidden++
+		f.hidden = true
+		if l.code == "" {
+			return
+		}
+		f.rep.Bad++
+		return
+	}
+	good := f.time(l, at) && l.code == "" && at == l.seq
+	good = f.spend(l, at, good) && good
+	checked := f.judge(l, at, good)
+	f.count(l, at, good, checked)
+}
+
+func (f *folder) problem(l *checkedLine, seq uint64, code, reason string) {
+	f.errs.add(Problem{Line: l.number, Seq: seq, Code: code, Reason: reason})
+}
+
+// place finds the position of a line: the one its seq names, unless the lines
+// around say that the seq itself was altered. Positions must be dense.
+func (f *folder) place(l, following *checkedLine) (uint64, bool) {
+	due := f.next + uint64(f.unreadable) // at most this one, if every unreadable line was an entry
+	switch {
+	case l.seq >= f.next && l.seq <= due && l.seq < f.h.To:
+		f.advance(l.seq)
+		return l.seq, true
+	case due < f.h.To && following != nil && following.readable() && following.seq == due+1,
+		due+1 == f.h.To && following == nil:
+		f.problem(l, due, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due", l.seq, due))
+		l.code = "seq_not_dense"
+		f.advance(due)
+		return due, true
+	case l.seq >= f.h.To:
+		f.problem(l, l.seq, "seq_out_of_range", fmt.Sprintf("the entry's seq is %d; the bundle ends before %d", l.seq, f.h.To))
+	case l.seq < f.next:
+		f.problem(l, l.seq, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due: the line stands twice, or out of order", l.seq, due))
+	default:
+		f.problem(l, due, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due: entries before it are missing, or out of order", l.seq, due))
+		f.tainted = firstOf(f.tainted, l.number)
+		f.advance(l.seq)
+		return l.seq, true
+	}
+	f.rep.Bad++
+	return 0, false
+}
+
+// advance moves to position at; whatever lies between has no known leaf.
+func (f *folder) advance(at uint64) {
+	f.rep.Bad += f.unreadable
+	if at > f.next {
+		f.whole = nil
+		f.packages.missing(f.next, at)
+		f.tainted = firstOf(f.tainted, f.lastLine)
+	}
+	f.unreadable = 0
+	f.next = at
+}
+
+func firstOf(have, line int) int {
+	if have != 0 {
+		return have
+	}
+	return line
+}
+
+func (f *folder) leaf(at uint64, l *checkedLine) {
+	if f.standing != nil && l.opened != nil && l.opened.Span.Type == span.TypeEpoch {
+		f.epochRoot(l, at)
+	}
+	f.packages.add(at, l.number, l.leaf)
+	f.next = at + 1
+	if f.whole != nil {
+		f.whole.Append(l.leaf, nil)
+	}
+}
+
+// epochRoot holds the root that an epoch continues against the tree's own; its
+// position and rights are standing's affair.
+func (f *folder) epochRoot(l *checkedLine, at uint64) {
+	p, err := span.ParseEpoch(l.opened.Payload)
+	if err != nil || f.whole == nil || l.code != "" {
+		return
+	}
+	if root := f.whole.Root().String(); p.PrevRoot != root || p.PrevSize != at {
+		l.bad("epoch_root_mismatch", fmt.Sprintf("the epoch continues size %d with root %s; here the tree has size %d and root %s", p.PrevSize, p.PrevRoot, at, root))
+		f.problem(l, at, l.code, l.reason)
+	}
+}
+
+func (f *folder) time(l *checkedLine, at uint64) bool {
+	before, line := f.recordedAt, f.timeLine
+	f.recordedAt, f.timeLine = l.opened.RecordedAt, l.number
+	if f.recordedAt >= before {
+		return true
+	}
+	p := Problem{Line: l.number, Seq: at, Code: "recorded_at_decreases",
+		Reason: fmt.Sprintf("recorded_at %s lies before the previous entry's %s; one of both was altered", f.recordedAt, before)}
+	if line != 0 {
+		p.Line, p.LineTo, p.Seq = line, l.number, at-1
+	}
+	f.errs.add(p)
+	return false
+}
+
+// spend takes the ids that the entry spends: its own, and the one that a refusal
+// names.
+func (f *folder) spend(l *checkedLine, at uint64, good bool) bool {
+	h := &l.opened.Span
+	ids := []string{h.ID}
+	if h.Type == span.TypeDecision {
+		if refusal, err := span.ParseRefusal(l.opened.Payload); err == nil {
+			ids = append(ids, refusal.Span)
+		}
+	}
+	unique := true
+	for i, id := range ids {
+		seq, byRefusal, taken := f.spans.spent(id)
+		if taken || i > 0 && id == ids[0] {
+			unique = false
+			by := fmt.Sprintf("entry %d", seq)
+			if byRefusal {
+				by = "a refusal"
+			}
+			if good {
+				f.problem(l, at, "id_spent", fmt.Sprintf("span id %s was spent before, by %s", id, by))
+			}
+			continue
+		}
+		if i > 0 {
+			f.spans.spendByRefusal(id)
+			continue
+		}
+		f.spans.add(standing.Ref{
+			ID: h.ID, Seq: at, Author: h.Author, OnBehalfOf: h.OnBehalfOf, Type: h.Type, Visibility: h.Visibility,
+			Status: standing.InitialStatus(&l.opened.Entry), HeaderHash: l.headerHash,
+		})
+	}
+	return unique
+}
+
+type verdict int
+
+const (
+	holds verdict = iota
+	fails
+	unchecked
+)
+
+// judge applies the rules on keys, roles and reserved types at the position.
+func (f *folder) judge(l *checkedLine, at uint64, good bool) verdict {
+	h := &l.opened.Span
+	if h.Tenant != f.h.Tenant.ID {
+		if good {
+			f.problem(l, at, "tenant_mismatch", fmt.Sprintf("the span belongs to tenant %s, the bundle to %s", h.Tenant, f.h.Tenant.ID))
+		}
+		return fails
+	}
+	f.authors[h.Author]++
+	if h.Type == span.TypeIdentity {
+		f.embedded.add(l.opened.Payload, l.number)
+	}
+	if f.standing == nil {
+		return unchecked
+	}
+	entry := &l.opened.Entry
+	err := f.tx.Check(h, l.opened.Payload, standing.Position{Seq: at, RecordedAt: entry.RecordedAt}, f.spans.lookup)
+	var change standing.Change
+	if err == nil {
+		change, err = f.tx.Apply(entry, l.opened.Payload, f.spans.lookup)
+	}
+	if err != nil {
+		return f.refused(l, at, good, err)
+	}
+	if !good && !span.Redactable(h.Type) {
+		f.tainted = firstOf(f.tainted, l.number)
+	}
+	for _, s := range change.Statuses {
+		f.spans.setStatus(s.SpanID, s.Status)
+	}
+	if f.sinceTx++; f.sinceTx == commitEvery {
+		f.tx.Commit()
+		f.tx, f.sinceTx = f.standing.Begin(), 0
+	}
+	return holds
+}
+
+// restsOnRoles are the refusals that an entry hidden from this reader, or one
+// before the bundle, could explain.
+var restsOnRoles = map[string]bool{
+	"not_a_member": true, "append_forbidden": true, "role_forbidden": true, "guest_on_behalf": true, "last_owner": true,
+	"target_unknown": true, "target_not_pending": true, "target_not_executed": true, "resolution_impossible": true,
+}
+
+func (f *folder) refused(l *checkedLine, at uint64, good bool, err error) verdict {
+	code, reason := because(err)
+	if f.hidden && restsOnRoles[code] || f.h.From > 0 && code == "target_unknown" {
+		return unchecked
+	}
+	if !span.Redactable(l.opened.Span.Type) {
+		f.tainted = firstOf(f.tainted, l.number)
+	}
+	if !good {
+		return fails
+	}
+	if fault.KindOf(err) == fault.Internal {
+		code, reason = "standing_failed", "the entry could not be judged: "+reason
+	}
+	if f.tainted != 0 && f.tainted < l.number {
+		reason += fmt.Sprintf("; this may follow from line %d", f.tainted)
+	}
+	f.problem(l, at, code, reason)
+	return fails
+}
+
+func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {
+	o := l.opened
+	if o.Withheld == span.WithheldRedacted || o.DetailWithheld == span.WithheldRedacted {
+		f.rep.WithheldRedacted++
+	} else if o.Withheld != "" || o.DetailWithheld != "" {
+		f.rep.WithheldPrivate++
+	}
+	switch {
+	case !good || v == fails || l.code != "":
+		f.rep.Bad++
+	case v == unchecked:
+		f.rep.RightsUnchecked++
+	case o.Withheld == "" && o.DetailWithheld == "":
+		f.rep.Checked++
+	}
+}
+
+// end closes the last package and says what is missing at the end.
+func (f *folder) end() {
+	f.rep.Bad += f.unreadable
+	if f.next < f.h.To {
+		f.whole = nil
+		f.packages.missing(f.next, f.h.To)
+		if missing := f.h.To - f.next; missing > uint64(f.unreadable) {
+			f.errs.add(Problem{Line: max(f.lastLine, 1), Seq: f.next, Code: "truncated",
+				Reason: fmt.Sprintf("the bundle breaks off: entries from %d on are missing, it should end before %d", f.next+uint64(f.unreadable), f.h.To)})
+		}
+	}
+	f.packages.finish()
+	if f.tx != nil {
+		f.tx.Commit()
+	}
+}

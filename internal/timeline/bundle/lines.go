@@ -1,0 +1,111 @@
+package bundle
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// rawLine is one line as read, without its newline. A line beyond the limit
+// keeps its first bytes only.
+type rawLine struct {
+	number  int // from 1
+	bytes   []byte
+	tooLong bool
+}
+
+// lineReader cuts a stream into lines of bounded length.
+type lineReader struct {
+	in     *bufio.Reader
+	number int
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(r, 128<<10)}
+}
+
+// next is the next line, or io.EOF. The bytes belong to the caller.
+func (l *lineReader) next(limit int) (rawLine, error) {
+	line := rawLine{number: l.number + 1}
+	for {
+		part, err := l.in.ReadSlice('\n')
+		if room := limit + 1 - len(line.bytes); len(part) > 0 && room > 0 {
+			line.bytes = append(line.bytes, part[:min(len(part), room)]...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			if len(line.bytes) == 0 {
+				return rawLine{}, io.EOF
+			}
+		case err != nil:
+			return rawLine{}, fmt.Errorf("read bundle, line %d: %w", line.number, err)
+		}
+		l.number++
+		line.bytes = bytes.TrimSuffix(line.bytes, []byte("\n"))
+		line.tooLong = len(line.bytes) > limit
+		return line, nil
+	}
+}
+
+const (
+	chunkLines = 64
+	chunkBytes = 256 << 10
+)
+
+// chunk is a run of lines that one worker checks.
+type chunk struct {
+	lines []checkedLine
+	err   error // of reading on after these lines
+	done  chan struct{}
+}
+
+// checkAll reads the rest of the stream and checks each line by itself, in
+// parallel, handing the chunks on in order; each must be waited for. It returns
+// when the stream or the context ends. Memory is bounded: chunks are small, and
+// no more wait than the channels hold.
+func checkAll(ctx context.Context, in *lineReader, limit, workers int, check func(*checkedLine), ordered chan<- *chunk) {
+	work := make(chan *chunk, workers)
+	finished := make(chan struct{})
+	for range workers {
+		go func() {
+			defer func() { finished <- struct{}{} }()
+			for c := range work {
+				for i := range c.lines {
+					check(&c.lines[i])
+				}
+				close(c.done)
+			}
+		}()
+	}
+	for more := true; more && ctx.Err() == nil; {
+		c := &chunk{done: make(chan struct{})}
+		for size := 0; len(c.lines) < chunkLines && size < chunkBytes; {
+			line, err := in.next(limit)
+			if err != nil {
+				more = false
+				if !errors.Is(err, io.EOF) {
+					c.err = err
+				}
+				break
+			}
+			size += len(line.bytes)
+			c.lines = append(c.lines, checkedLine{rawLine: line})
+		}
+		select {
+		case ordered <- c:
+			work <- c
+		case <-ctx.Done():
+			more = false
+		}
+	}
+	close(work)
+	for range workers {
+		<-finished
+	}
+	close(ordered)
+}

@@ -1,0 +1,128 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/danvoulez/logline/internal/fault"
+)
+
+// Report is what Verify found out.
+type Report struct {
+	OK            bool   `json:"ok"`
+	Verdict       string `json:"verdict"`       // one line for people
+	Authenticated bool   `json:"authenticated"` // consistent, and of the pinned node or checkpoint
+
+	Tenant     string `json:"tenant,omitempty"` // id
+	Slug       string `json:"slug,omitempty"`
+	Name       string `json:"name,omitempty"`
+	Node       string `json:"node,omitempty"`   // LogLine ID in the checkpoint's origin
+	Origin     string `json:"origin,omitempty"` // of the checkpoint
+	From       uint64 `json:"from"`
+	To         uint64 `json:"to"`
+	Size       uint64 `json:"size"`           // of the checkpoint
+	Root       string `json:"root,omitempty"` // computed from the lines; "" where lines are missing or unreadable
+	Checkpoint string `json:"checkpoint,omitempty"`
+
+	Entries          int `json:"entries"`           // entry lines found in their place
+	Bad              int `json:"bad"`               // lines with a problem, unreadable and misplaced ones included
+	Checked          int `json:"checked"`           // entries that hold in every respect
+	WithheldRedacted int `json:"withheld_redacted"` // payload or detail erased: not checked
+	WithheldPrivate  int `json:"withheld_private"`  // payload or detail not for this reader: not checked
+	Hidden           int `json:"hidden"`            // entry not for this reader: only its leaf checked
+	RightsUnchecked  int `json:"rights_unchecked"`  // entries whose keys and roles rest on what the bundle does not hold
+
+	Notes        []string  `json:"notes,omitempty"` // what was not checked, and why
+	Problems     []Problem `json:"problems,omitempty"`
+	ProblemCount int       `json:"problem_count"` // of all, when the list is cut
+	Authors      []Author  `json:"authors,omitempty"`
+
+	state *State
+}
+
+// Problem is one thing that does not hold. Lines count from 1, the header
+// included; LineTo, where not 0, ends a stretch of which only the tree can tell
+// that one line in it was altered.
+type Problem struct {
+	Line   int    `json:"line"`
+	LineTo int    `json:"line_to,omitempty"`
+	Seq    uint64 `json:"seq"` // of the (first) entry; 0 for the header
+	Code   string `json:"code"`
+	Reason string `json:"reason"`
+}
+
+// String is the problem in one line.
+func (p Problem) String() string {
+	if p.LineTo > p.Line {
+		return fmt.Sprintf("lines %d to %d: %s (%s)", p.Line, p.LineTo, p.Reason, p.Code)
+	}
+	return fmt.Sprintf("line %d: %s (%s)", p.Line, p.Reason, p.Code)
+}
+
+// Author is an identity that signed entries of the bundle, with its last key
+// event that the timeline holds: against a writer that withholds a rotation,
+// somebody who knows the identity must compare.
+type Author struct {
+	ID        string     `json:"id"`
+	Entries   int        `json:"entries"`
+	LastEvent *LastEvent `json:"last_event,omitempty"` // nil where the bundle does not hold it
+}
+
+// LastEvent names a key event.
+type LastEvent struct {
+	Kind string `json:"kind"`
+	Hash string `json:"hash"` // b64u of H(JCS(sealed event))
+	Time string `json:"time"`
+	Line int    `json:"line,omitempty"` // 0: before this bundle
+}
+
+// problems collects problems, a bounded number of them.
+type problems struct {
+	limit int
+	list  []Problem
+	count int
+}
+
+func (p *problems) add(pr Problem) {
+	p.count++
+	if len(p.list) < p.limit {
+		p.list = append(p.list, pr)
+	}
+}
+
+func (p *problems) sorted() []Problem {
+	slices.SortStableFunc(p.list, func(a, b Problem) int { return a.Line - b.Line })
+	return p.list
+}
+
+// because makes a problem's code and reason of an error.
+func because(err error) (code, reason string) {
+	f := fault.From(err)
+	reason = f.Detail
+	var at []string
+	for _, field := range f.Fields {
+		if field.Pointer != "" {
+			at = append(at, field.Pointer)
+		}
+	}
+	if len(at) > 0 {
+		reason += " (at " + strings.Join(at, ", ") + ")"
+	}
+	return f.Code, reason
+}
+
+func (r *Report) conclude(p *problems, pinned bool) {
+	r.Problems, r.ProblemCount, r.OK = p.sorted(), p.count, p.count == 0
+	switch {
+	case !r.OK && p.count == 1:
+		r.Verdict = "not consistent: 1 problem"
+	case !r.OK:
+		r.Verdict = fmt.Sprintf("not consistent: %d problems", p.count)
+	case pinned:
+		r.Authenticated = true
+		r.Verdict = fmt.Sprintf("consistent; origin authenticated (node %s)", r.Node)
+	default:
+		r.Verdict = fmt.Sprintf("consistent; origin not authenticated (node %s)", r.Node)
+	}
+}

@@ -1,0 +1,146 @@
+package bundle
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// maxState bounds a state file, in bytes.
+const maxState = 1 << 30
+
+// State is what a run of Verify leaves for the next: everything that the keys
+// and roles of later entries rest on, and the tree's edge, after Size entries.
+// It is believed as read: keep it where nobody else writes. Its file is one
+// JSON object, {"logline": "state", "v": 1, …}.
+type State struct {
+	Tenant     string
+	Size       uint64
+	RecordedAt string // of the last entry
+
+	edge    *tree.Range
+	rows    []standing.Row
+	events  map[string][]eventRef
+	pending []standing.Ref
+}
+
+type stateFile struct {
+	Logline    string                `json:"logline"`
+	V          int                   `json:"v"`
+	Tenant     string                `json:"tenant"`
+	Size       uint64                `json:"size"`
+	RecordedAt string                `json:"recorded_at"`
+	Edge       []string              `json:"edge"`
+	Standing   []stateRow            `json:"standing"`
+	Events     map[string][]eventRef `json:"events"`
+	Pending    []stateRef            `json:"pending"`
+}
+
+type stateRow struct {
+	Key   string         `json:"key"`
+	Value jsontext.Value `json:"value"`
+}
+
+type stateRef struct {
+	ID         string `json:"id"`
+	Seq        uint64 `json:"seq"`
+	Author     string `json:"author"`
+	OnBehalfOf string `json:"on_behalf_of,omitempty"`
+	Type       string `json:"type"`
+	Visibility string `json:"visibility"`
+	HeaderHash string `json:"header_hash"`
+}
+
+// ReadState reads a state file. The error's code is state_invalid.
+func ReadState(r io.Reader) (*State, error) {
+	invalid := func(err error) error {
+		return fault.New(fault.Invalid, "state_invalid", "this is not a state file of an earlier verification; make it again from the whole timeline").Because(err)
+	}
+	var f stateFile
+	if err := json.UnmarshalRead(io.LimitReader(r, maxState), &f, json.RejectUnknownMembers(true)); err != nil {
+		return nil, invalid(err)
+	}
+	if f.Logline != "state" || f.V != 1 || !span.IsUUID(f.Tenant) {
+		return nil, invalid(nil)
+	}
+	hashes, err := parseHashes(f.Edge)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	s := &State{Tenant: f.Tenant, Size: f.Size, RecordedAt: f.RecordedAt, events: f.Events}
+	if s.edge, err = tree.NewRange(0, f.Size, hashes); err != nil {
+		return nil, invalid(err)
+	}
+	for _, row := range f.Standing {
+		s.rows = append(s.rows, standing.Row{Key: row.Key, Value: row.Value})
+	}
+	for _, p := range f.Pending {
+		h, err := span.ParseHash(p.HeaderHash)
+		if err != nil {
+			return nil, invalid(err)
+		}
+		s.pending = append(s.pending, standing.Ref{
+			ID: p.ID, Seq: p.Seq, Author: p.Author, OnBehalfOf: p.OnBehalfOf, Type: p.Type,
+			Visibility: p.Visibility, Status: standing.StatusPending, HeaderHash: h,
+		})
+	}
+	if _, err := standing.Load(id.StdVerifier(), s.rows); err != nil {
+		return nil, invalid(err)
+	}
+	return s, nil
+}
+
+// Write writes the state file.
+func (s *State) Write(w io.Writer) error {
+	f := stateFile{
+		Logline: "state", V: 1, Tenant: s.Tenant, Size: s.Size, RecordedAt: s.RecordedAt,
+		Edge: formatHashes(s.edge.Hashes()), Standing: []stateRow{}, Events: s.events, Pending: []stateRef{},
+	}
+	for _, row := range s.rows {
+		f.Standing = append(f.Standing, stateRow{Key: row.Key, Value: row.Value})
+	}
+	for _, p := range s.pending {
+		f.Pending = append(f.Pending, stateRef{
+			ID: p.ID, Seq: p.Seq, Author: p.Author, OnBehalfOf: p.OnBehalfOf, Type: p.Type,
+			Visibility: p.Visibility, HeaderHash: p.HeaderHash.String(),
+		})
+	}
+	if err := json.MarshalWrite(w, f, json.Deterministic(true)); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// State is what the next bundle of the same timeline can be verified from, nil
+// unless this one is consistent and keys and roles were checked throughout.
+func (r *Report) State() *State { return r.state }
+
+// stateAfter makes the state after a clean run.
+func (f *folder) stateAfter(tenant string) *State {
+	s := &State{
+		Tenant: tenant, Size: f.next, RecordedAt: f.recordedAt,
+		edge: f.whole.Clone(), rows: f.standing.Rows(), events: maps.Clone(f.embedded.events),
+	}
+	for key, i := range f.spans.at {
+		if i == spentByRefusal {
+			continue
+		}
+		if r := f.spans.refs[i]; f.spans.names[r.status] == standing.StatusPending {
+			ref, _ := f.spans.lookup(uuidText(key))
+			s.pending = append(s.pending, ref)
+		}
+	}
+	slices.SortFunc(s.pending, func(a, b standing.Ref) int { return int(a.Seq) - int(b.Seq) })
+	return s
+}

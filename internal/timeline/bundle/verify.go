@@ -1,0 +1,216 @@
+package bundle
+
+import (
+	"context"
+	"io"
+	"runtime"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// Options say whom to believe, what else is known, and how much to read.
+// The zero value verifies a whole bundle without believing anybody.
+//
+// A policy of cosigning witnesses is not read yet: cosignatures in the
+// checkpoint are counted in a note and not checked.
+type Options struct {
+	Node       string    // pin: LogLine ID of the node that must have signed the checkpoint
+	Checkpoint []byte    // pin: a signed note, had from elsewhere, of a size the bundle can show
+	State      *State    // of an earlier run that ended where this bundle begins
+	Identities io.Reader // NDJSON of {"events": […]}: key event chains known from elsewhere
+
+	Verifier      id.Verifier // nil: id.DefaultVerifier()
+	Limits        span.Limits // of headers and payloads; zero: the protocol's defaults
+	MaxHeaderLine int         // bytes of the bundle's first line; 0: 64 MiB
+	MaxProblems   int         // kept in the report; 0: 100
+	Workers       int         // that check lines in parallel; 0: GOMAXPROCS
+}
+
+const (
+	defaultHeaderLine = 64 << 20
+	defaultProblems   = 100
+	maxDetail         = 1 << 20
+	lineSlack         = 4 << 10 // member names of what is put back
+)
+
+func (o Options) withDefaults() Options {
+	if o.Verifier == nil {
+		o.Verifier = id.DefaultVerifier()
+	}
+	if o.Limits.Header <= 0 {
+		o.Limits.Header = 16 << 10
+	}
+	if o.Limits.Payload <= 0 {
+		o.Limits.Payload = 1 << 20
+	}
+	if o.MaxHeaderLine <= 0 {
+		o.MaxHeaderLine = defaultHeaderLine
+	}
+	if o.MaxProblems <= 0 {
+		o.MaxProblems = defaultProblems
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	return o
+}
+
+// Verify reads a bundle and checks it (PROTOCOL §6), in one pass: each line's
+// form and limits; dense seq, recorded_at not decreasing; leaves; payload and
+// detail hashes; signatures; keys at their position; the tenant's derivation
+// from genesis; authors of reserved types and roles; then the checkpoint: log
+// key and origin, root, signature; then the pins. It goes on after a bad entry;
+// what does not hold is in the report, with the line. An error means that the
+// bundle could not be read or the options are unusable, and that there is no
+// report. Memory grows by about 150 bytes an entry, for span ids.
+func Verify(ctx context.Context, r io.Reader, opt Options) (*Report, error) {
+	opt = opt.withDefaults()
+	if opt.Node != "" && !span.IsIdentity(opt.Node) {
+		return nil, fault.New(fault.Invalid, "pin_invalid", "the node to believe is not a LogLine ID; it reads logline-id:// and 52 base32 characters")
+	}
+	v := &verification{opt: opt, rep: &Report{}, errs: &problems{limit: opt.MaxProblems}}
+	var err error
+	if opt.Checkpoint != nil {
+		if v.pin, err = tree.ParseNote(opt.Checkpoint); err != nil {
+			return nil, err
+		}
+	}
+	if opt.Identities != nil {
+		if v.known, err = readIdentities(ctx, opt.Identities, opt.Verifier); err != nil {
+			return nil, err
+		}
+	}
+	lines := newLineReader(r)
+	first, err := lines.next(opt.MaxHeaderLine)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if !v.begin(first) {
+		v.rep.conclude(v.errs, false)
+		return v.rep, nil
+	}
+	if err := v.fold(ctx, lines); err != nil {
+		return nil, err
+	}
+	v.end()
+	return v.rep, nil
+}
+
+// verification is one run of Verify.
+type verification struct {
+	opt   Options
+	rep   *Report
+	errs  *problems
+	pin   *tree.Note
+	known map[string][]eventRef
+
+	h          *header
+	note       *tree.Note // nil where the header's checkpoint is malformed
+	nodeChain  *id.Chain  // of the header's key events; nil where they do not hold
+	nodeEvents []eventRef // likewise
+	right      []span.Hash
+	f          *folder
+	rootHolds  bool // the computed root is the checkpoint's
+
+	pinned      bool // something that the options pin was met
+	pinReached  bool // the pinned checkpoint's size
+	pinRoot     span.Hash
+	pinLogKey   string // log key at that size, "" where unknown
+	pinPosition string // recorded_at there
+}
+
+func (v *verification) bad(code, reason string) {
+	v.errs.add(Problem{Line: 1, Code: code, Reason: reason})
+}
+
+func (v *verification) remark(s string) { v.rep.Notes = append(v.rep.Notes, s) }
+
+// fold runs the lines through the workers and the folder, one line ahead.
+func (v *verification) fold(ctx context.Context, lines *lineReader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	checker := &lineChecker{verifier: v.opt.Verifier, limits: v.opt.Limits,
+		maxLine: span.MaxLine + v.opt.Limits.Payload + maxDetail + lineSlack}
+	ordered := make(chan *chunk, 2*v.opt.Workers)
+	go checkAll(ctx, lines, checker.maxLine, v.opt.Workers, checker.check, ordered)
+	defer func() {
+		cancel()
+		for range ordered { // checkAll closes it when its workers are done
+		}
+	}()
+	var waiting *checkedLine
+	for c := range ordered {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for i := range c.lines {
+			if waiting != nil {
+				v.add(waiting, &c.lines[i])
+			}
+			waiting = &c.lines[i]
+		}
+		if c.err != nil {
+			return c.err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if waiting != nil {
+		v.add(waiting, nil)
+	}
+	v.f.end()
+	return nil
+}
+
+func (v *verification) add(l, following *checkedLine) {
+	v.f.add(l, following)
+	v.atSize()
+}
+
+// atSize catches what the pinned checkpoint is about as the tree passes its size.
+func (v *verification) atSize() {
+	if v.pin == nil || v.pinReached || v.f.whole == nil || v.f.whole.End() != v.pin.Size {
+		return
+	}
+	v.pinReached, v.pinRoot = true, v.f.whole.Root()
+	if v.f.standing != nil {
+		v.pinLogKey, v.pinPosition = v.f.tx.LogKey(), v.f.recordedAt
+	}
+}
+
+func newFolder(v *verification) (*folder, error) {
+	f := &folder{
+		rep: v.rep, h: v.h, errs: v.errs, next: v.h.From,
+		spans: newSpanSet(), embedded: newEmbedded(), authors: make(map[string]int),
+		packages: packageCheck{from: v.h.From, to: v.h.To, limit: v.opt.MaxProblems},
+	}
+	switch s := v.opt.State; {
+	case s != nil:
+		var err error
+		if f.standing, err = standing.Load(v.opt.Verifier, s.rows); err != nil {
+			return nil, err
+		}
+		f.recordedAt = s.RecordedAt
+		for _, p := range s.pending {
+			f.spans.add(p)
+		}
+		for identity, events := range s.events {
+			for _, e := range events {
+				f.embedded.addRef(identity, e)
+			}
+		}
+	case v.h.From == 0:
+		f.standing = standing.New(v.opt.Verifier)
+	}
+	if f.standing != nil {
+		f.tx = f.standing.Begin()
+	}
+	return f, nil
+}
