@@ -15,7 +15,7 @@ var errSignature = fault.New(fault.Invalid, "signature_invalid",
 	At("/signature/value", "does not verify")
 
 // check does everything about a span that needs no lock: form, limits, payload
-// hash, signature, tenant. At most Config.Workers run at once; ctx ends the
+// hash, tenant, signature. At most Config.Workers run at once; ctx ends the
 // wait for a turn.
 func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, error) {
 	select {
@@ -28,13 +28,13 @@ func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, e
 	if err != nil {
 		return nil, err
 	}
-	if err := e.checkSignature(&sp.Header); err != nil {
-		return nil, err
-	}
 	if sp.Tenant != tenant {
 		return nil, fault.New(fault.Invalid, "tenant_mismatch",
 			"the span is signed for another tenant; send it there, or sign it for this one").
 			At("/tenant", "is not the tenant it was sent to")
+	}
+	if err := e.checkSignature(&sp.Header); err != nil {
+		return nil, err
 	}
 	it := &item{span: sp, hash: sp.Hash(), bytes: len(raw)}
 	return it, e.noteChain(ctx, it)

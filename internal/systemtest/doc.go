@@ -1,0 +1,7 @@
+// Package systemtest tries the real program: it builds cmd/logline once, runs
+// "logline serve" in a process of its own, speaks HTTP to it with real keys
+// through the client package, and does to it what the world does: wrong input,
+// full disks, SIGTERM and SIGKILL. It has no code outside its tests.
+//
+// LOGLINE_TEST_SEED repeats a run's random moments; each run prints its seed.
+package systemtest
