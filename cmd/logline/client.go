@@ -43,6 +43,22 @@ func translateErrors(cmd *cobra.Command) {
 	}
 }
 
+// group is a command that only holds others.
+func group(use, short, long string, cmds ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no command %q here; see logline %s --help", ui.Clean(args[0]), use)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(cmds...)
+	return cmd
+}
+
 // dial makes the client of a profile; keys may be nil. It sends nothing.
 func dial(env *environment, p profile, keys *id.Keys) (*client.Client, error) {
 	options := []client.Option{client.WithUserAgent("logline-cli"), client.WithClock(env.Now)}

@@ -225,7 +225,7 @@ func (f *demoFlags) proveIt(ctx context.Context, s *session) (spanID, path strin
 		return "", "", err
 	}
 	start := s.env.Now()
-	report, err := verifyFile(s.env, path, bundle.Options{Node: s.profile.Node})
+	report, err := verifyFile(ctx, s.env, path, bundle.Options{Node: s.profile.Node})
 	if err != nil {
 		return "", "", err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	"github.com/danvoulez/logline/internal/app"
 )
@@ -17,8 +16,8 @@ type demoNode struct {
 
 // startNode starts a server and waits until it serves. It runs until ctx ends.
 func startNode(ctx context.Context, env *environment, cfg app.Config) (*demoNode, error) {
-	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	a, err := app.New(ctx, cfg, app.Options{Log: log, Now: env.Now})
+	log := newLogger(env.Stderr, "text", cfg.LogLevel, env.ErrIsTerm, env.Getenv("NO_COLOR") == "")
+	a, err := app.New(ctx, cfg, app.Options{Log: log, Now: env.Now, Version: buildVersion()})
 	if err != nil {
 		return nil, err
 	}

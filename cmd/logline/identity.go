@@ -19,15 +19,11 @@ import (
 )
 
 func newIdentityCmd(env *environment) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "identity",
-		Short: "Make an identity, look one up, change its keys",
-		Long: `An identity is a chain of key events. Its name never changes, its key may:
+	return group("identity", "Make an identity, look one up, change its keys",
+		`An identity is a chain of key events. Its name never changes, its key may:
 rotate it when a device is lost, delegate keys to devices, services and agents,
 revoke it when all else fails. Every change is signed here, with the profile's
 key file, saved there first and then sent to the node.`,
-	}
-	cmd.AddCommand(
 		newIdentityNewCmd(env),
 		newIdentityShowCmd(env),
 		newIdentityListCmd(env),
@@ -38,7 +34,6 @@ key file, saved there first and then sent to the node.`,
 		newIdentityRevokeCmd(env),
 		newIdentityClaimCmd(env),
 	)
-	return cmd
 }
 
 func newIdentityNewCmd(env *environment) *cobra.Command {

@@ -15,12 +15,7 @@ import (
 )
 
 func newImportCmd(env *environment) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "import",
-		Short: "Bring history from elsewhere into the timeline, as signed spans",
-	}
-	cmd.AddCommand(newImportGitCmd(env))
-	return cmd
+	return group("import", "Bring history from elsewhere into the timeline, as signed spans", "", newImportGitCmd(env))
 }
 
 func newImportGitCmd(env *environment) *cobra.Command {
@@ -65,7 +60,7 @@ Running it again adds only what is new.`,
 				if jsonErr := printJSON(env.Stdout, importJSON(report)); jsonErr != nil {
 					return jsonErr
 				}
-			} else {
+			} else if err == nil || report.Done() > 0 {
 				printImport(env, report)
 			}
 			if err != nil {

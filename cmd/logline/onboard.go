@@ -101,7 +101,7 @@ func (f *onboardFlags) run(ctx context.Context, env *environment) error {
 		return err
 	}
 	p.Identity = keys.ID()
-	if err := all.put(p, true); err != nil {
+	if err := all.put(p, false); err != nil { // not the current one before it works
 		return err
 	}
 	tenant, err := f.register(ctx, env, p, keys, token)
@@ -155,7 +155,14 @@ func (f *onboardFlags) register(ctx context.Context, env *environment, p profile
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := c.Register(ctx, remote.Registration(keys, f.handle, f.name)); err != nil {
+	_, _, err = c.Register(ctx, remote.Registration(keys, f.handle, f.name))
+	if client.CodeOf(err) == remote.CodeIdentityConflict && f.handle+f.name != "" {
+		// An earlier attempt registered it: that must not keep the tenant from being made.
+		if _, _, err = c.Register(ctx, remote.Registration(keys, "", "")); err == nil {
+			fmt.Fprintln(env.Stderr, "Your identity was registered before and keeps the handle and name it has there.")
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.CreateTenant(ctx, token, client.NewTenant{

@@ -49,8 +49,8 @@ Start with "logline demo" in any git repository, or "logline serve".
 		newServeCmd(env),
 		newConfigCmd(env),
 		newVersionCmd(env),
-		// client commands register below, one line each
 	)
+	root.AddCommand(clientCommands(env)...)
 	markStarted(env, root)
 	return root
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,12 +33,12 @@ takes what an earlier run kept with --save-state.`,
   logline verify timeline.ndjson --node logline-id://… --json
   logline export - | logline verify -`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			opt, err := verifyOptions(env, node, checkpoint, identities, state)
 			if err != nil {
 				return err
 			}
-			report, err := verifyFile(env, args[0], opt)
+			report, err := verifyFile(cmd.Context(), env, args[0], opt)
 			if err != nil {
 				return err
 			}
@@ -107,7 +108,7 @@ func verifyOptions(env *environment, node, checkpoint, identities, state string)
 }
 
 // verifyFile verifies a file or, for "-", standard input.
-func verifyFile(env *environment, path string, opt bundle.Options) (*bundle.Report, error) {
+func verifyFile(ctx context.Context, env *environment, path string, opt bundle.Options) (*bundle.Report, error) {
 	var in io.Reader = env.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
@@ -117,7 +118,7 @@ func verifyFile(env *environment, path string, opt bundle.Options) (*bundle.Repo
 		defer f.Close()
 		in = f
 	}
-	report, err := bundle.Verify(in, opt)
+	report, err := bundle.Verify(ctx, in, opt)
 	var pathErr *os.PathError
 	if errors.As(err, &pathErr) {
 		return nil, fileError("read", path, err)

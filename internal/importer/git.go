@@ -72,17 +72,17 @@ func OpenGit(ctx context.Context, dir string, opt GitOptions) (*Git, error) {
 		return nil, ErrNotGit.Because(err)
 	}
 	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
-		return nil, detail(ErrNotGit, "%s is not a directory", dir).Because(err)
+		return nil, detail(ErrNotGit, "%s is not a directory", dir)
 	}
 	g := &Git{dir: abs, name: opt.Name}
 	if _, err := g.output(ctx, "rev-parse", "--git-dir"); err != nil {
 		if fault.CodeOf(err) == ErrGitMissing.Code || !strings.Contains(strings.ToLower(err.Error()), "not a git repository") {
 			return nil, err
 		}
-		return nil, detail(ErrNotGit, "%s is not in a git repository", dir).Because(err)
+		return nil, detail(ErrNotGit, "%s is not in a git repository", dir)
 	}
 	if _, err := g.output(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); err != nil {
-		return nil, detail(ErrGitEmpty, "the repository at %s has no commits yet", dir).Because(err)
+		return nil, detail(ErrGitEmpty, "the repository at %s has no commits yet", dir)
 	}
 	shallow, err := g.output(ctx, "rev-parse", "--is-shallow-repository")
 	if err != nil {

@@ -17,6 +17,10 @@ import (
 	"github.com/danvoulez/logline/internal/importer"
 )
 
+// CodeIdentityConflict is a node's answer where an identity is registered with
+// another handle or name, or with other events.
+const CodeIdentityConflict = "identity_conflict"
+
 // Appender is a node over HTTP. Safe for concurrent use.
 type Appender struct {
 	node   *client.Client
@@ -50,13 +54,17 @@ func (a *Appender) Append(ctx context.Context, lines [][]byte) ([]importer.Resul
 	return results, nil
 }
 
-// Register makes a ghost known at the node.
+// Register makes a ghost known at the node. A ghost that is known by another
+// name keeps it: people sign with several, and the first one seen stands.
 func (a *Appender) Register(ctx context.Context, ghost *id.Keys, name string) error {
 	c, err := a.as(ghost)
 	if err != nil {
 		return err
 	}
 	_, _, err = c.Register(ctx, Registration(ghost, "", name))
+	if name != "" && client.CodeOf(err) == CodeIdentityConflict {
+		_, _, err = c.Register(ctx, Registration(ghost, "", ""))
+	}
 	return mayHavePersisted(err)
 }
 
