@@ -62,7 +62,7 @@ func TestAllPartsOfATimelineVerify(t *testing.T) {
 		from := random.Uint64N(size + 1)
 		ranges = append(ranges, [2]uint64{from, from + random.Uint64N(size-from+1)})
 	}
-	v := id.DefaultVerifier()
+	v := newRemembering()
 	for _, r := range ranges {
 		src := b.write(r[0], r[1])
 		rep := verify(t, src, Options{Verifier: v, Node: b.node.ID()})
@@ -81,7 +81,7 @@ func TestEveryPartOfASmallTimeline(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
 	b.grow(14)
-	v := id.DefaultVerifier()
+	v := newRemembering()
 	for from := uint64(0); from <= b.edge.End(); from++ {
 		for to := from; to <= b.edge.End(); to++ {
 			rep := verify(t, b.write(from, to), Options{Verifier: v})

@@ -118,7 +118,7 @@ func TestEveryByteCounts(t *testing.T) {
 	b := newBuilder(t, 1)
 	b.say("note.written", `{"n":1}`)
 	src := b.whole()
-	v := id.DefaultVerifier()
+	v := newRemembering()
 	for i := range src {
 		flipped(t, v, src, i, []byte{0x01, 0x20, 0x80}[i%3])
 	}
@@ -129,7 +129,7 @@ func TestSampledBytesCount(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
 	b.story()
-	v := id.DefaultVerifier()
+	v := newRemembering()
 	src := b.whole()
 	for i := 0; i < len(src); i += 17 {
 		flipped(t, v, src, i, byte(1<<(i%8)))
