@@ -83,19 +83,28 @@ func fromLittle(b []byte) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// agreement compares the verifiers on one input, often enough that the fast
-// one answers from its key table too, and counts what is accepted.
+// agreement compares the verifiers on one input, the fast one with and without
+// a table of the key, and counts what is accepted.
 type agreement struct {
 	std, fast        Verifier
+	tables           map[string]bool // keys that fast has a table of
 	checked, accepts int
 }
 
 func (a *agreement) check(t testing.TB, pub, message, sig []byte) bool {
 	t.Helper()
 	want := a.std.Verify(pub, message, sig)
-	for range 3 {
-		if got := a.fast.Verify(pub, message, sig); got != want {
-			t.Fatalf("standard says %v, fast says %v: key %x message %x signature %x", want, got, pub, message, sig)
+	if a.tables == nil {
+		a.tables = make(map[string]bool)
+	}
+	if !a.tables[string(pub)] { // the second meeting makes the table
+		a.fast.Verify(pub, nil, sig)
+		a.fast.Verify(pub, nil, sig)
+		a.tables[string(pub)] = true
+	}
+	for name, v := range map[string]Verifier{"without table": FastVerifier(), "with table": a.fast} {
+		if got := v.Verify(pub, message, sig); got != want {
+			t.Fatalf("standard says %v, fast %s says %v: key %x message %x signature %x", want, name, got, pub, message, sig)
 		}
 	}
 	a.checked++
@@ -173,7 +182,7 @@ func TestVerifiersAgreeOnEdges(t *testing.T) {
 
 	for _, A := range keys {
 		for _, R := range nonces {
-			for m := range byte(8) { // the torsion part cancels for some messages
+			for m := range byte(4) { // the torsion part cancels for some messages
 				message := []byte{m}
 				digest := sha512.Sum512(slices.Concat(R.bytes, A.bytes, message))
 				k := scalar(t, digest)
