@@ -20,27 +20,57 @@ const (
 	RightOwn              Right = "own" // close the tenant, grant and withdraw owner
 )
 
-// RoleRights are the rights of a role; none for a role that is not built in.
-func RoleRights(role string) []Right {
+// rights in the order of the table, for the sets below.
+func rights() [7]Right {
+	return [7]Right{RightAppend, RightReadOrganization, RightReadPrivate, RightAdminister, RightRevertOwn, RightRevertOthers, RightOwn}
+}
+
+// roleSet are the rights of a role as a bit set in the order of rights.
+func roleSet(role string) uint8 {
+	const (
+		add, organization, private, administer, own, others, tenant = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6
+	)
 	switch role {
 	case span.RoleOwner:
-		return []Right{RightAppend, RightReadOrganization, RightAdminister, RightRevertOwn, RightRevertOthers, RightOwn}
+		return add | organization | administer | own | others | tenant
 	case span.RoleAdmin:
-		return []Right{RightAppend, RightReadOrganization, RightAdminister, RightRevertOwn, RightRevertOthers}
+		return add | organization | administer | own | others
 	case span.RoleMember:
-		return []Right{RightAppend, RightReadOrganization, RightRevertOwn}
+		return add | organization | own
 	case span.RoleAgent:
-		return []Right{RightAppend, RightReadOrganization}
+		return add | organization
 	case span.RoleAuditor:
-		return []Right{RightReadOrganization, RightReadPrivate}
+		return organization | private
 	case span.RoleGuest:
-		return []Right{RightAppend}
+		return add
 	}
-	return nil
+	return 0
+}
+
+// RoleRights are the rights of a role, in the order of the table; none for a
+// role that is not built in.
+func RoleRights(role string) []Right {
+	var out []Right
+	for i, r := range rights() {
+		if roleSet(role)&(1<<i) != 0 {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func rolesAllow(roles []string, r Right) bool {
-	return slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(RoleRights(role), r) })
+	all := rights()
+	i := slices.Index(all[:], r)
+	if i < 0 {
+		return false
+	}
+	for _, role := range roles {
+		if roleSet(role)&(1<<i) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Reader is what a caller may see of one tenant.

@@ -163,7 +163,7 @@ func (t *Tx) Apply(e *span.Entry, payload []byte, look Lookup) (Change, error) {
 	if e.Decision.Outcome != span.OutcomePending {
 		return t.take(j.effect), nil
 	}
-	if e.Span.Author == t.node {
+	if e.Span.Author == t.node || span.NodeOnly(e.Span.Type) {
 		return Change{}, fault.New(fault.Invalid, "node_span_pending", "contracts never decide spans of the node, so none can be pending")
 	}
 	if j.effect != nil {
