@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/systemtest/program"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
@@ -33,14 +31,10 @@ type tenancy struct {
 // onboard makes the first tenant of a fresh server.
 func onboard(t *testing.T, s *server) *tenancy {
 	t.Helper()
-	owner := register(t, s, s.client())
-	token, err := os.ReadFile(filepath.Join(s.dir, "bootstrap-token"))
-	require.NoError(t, err)
-	tenant, err := s.client().CreateTenant(background(), strings.TrimSpace(string(token)), client.NewTenant{
-		Slug: "acme", Name: "Acme", Owner: owner.ID(),
-	})
-	require.NoError(t, err)
-	y := &tenancy{server: s, owner: owner, tenant: tenant}
+	y := &tenancy{owner: newKeys(t)}
+	var err error
+	y.tenant, err = s.FirstTenant(background(), s.client(), y.owner, "acme", "Acme")
+	require.NoError(t, err, "log:\n%s", s.Log)
 	y.attach(s)
 	return y
 }
@@ -64,18 +58,10 @@ func newKeys(t *testing.T) *id.Keys {
 func register(t *testing.T, s *server, api *client.Client) *id.Keys {
 	t.Helper()
 	keys := newKeys(t)
-	_, created, err := api.Register(background(), registration(keys.Events()))
-	require.NoError(t, err, "log:\n%s", s.log)
+	_, created, err := api.Register(background(), program.Registration(keys))
+	require.NoError(t, err, "log:\n%s", s.Log)
 	require.True(t, created)
 	return keys
-}
-
-func registration(events [][]byte) client.Registration {
-	var r client.Registration
-	for _, e := range events {
-		r.Events = append(r.Events, json.RawMessage(e))
-	}
-	return r
 }
 
 // member registers somebody and grants roles by the owner.
@@ -129,7 +115,7 @@ func (y *tenancy) checkpoint() tree.Checkpoint {
 func (y *tenancy) export() *bytes.Buffer {
 	y.t.Helper()
 	var b bytes.Buffer
-	require.NoError(y.t, y.api.Bundle(background(), y.tenant.Id, &b, 0, 0), "log:\n%s", y.log)
+	require.NoError(y.t, y.api.Bundle(background(), y.tenant.Id, &b, 0, 0), "log:\n%s", y.Log)
 	report, err := bundle.Verify(background(), bytes.NewReader(b.Bytes()), bundle.Options{Node: y.node})
 	require.NoError(y.t, err)
 	require.True(y.t, report.OK, "%s: %v", report.Verdict, report.Problems)
@@ -141,7 +127,7 @@ func (y *tenancy) export() *bytes.Buffer {
 // post sends raw bytes and gives the status and the problem, if it is one.
 func (s *server) post(t *testing.T, path, contentType string, body []byte) (int, client.Problem) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, s.URL+path, bytes.NewReader(body))
 	require.NoError(t, err)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)

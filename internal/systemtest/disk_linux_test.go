@@ -24,9 +24,10 @@ func TestDiskFull(t *testing.T) {
 		t.Skipf("no private tmpfs on this machine: %v %s", err, out)
 	}
 	dir := t.TempDir()
-	s := startOnSmallDisk(t, dir, mount+dir)
-	disk := fmt.Sprintf("/proc/%d/root%s", s.cmd.Process.Pid, dir) // the server's view of it
-	s.dir = disk
+	// The process id is the server's own: unshare and sh are replaced by it.
+	s := startAfter(t, dir, "unshare", "-rm", "sh", "-c", mount+dir+` && exec "$0" "$@"`)
+	disk := fmt.Sprintf("/proc/%d/root%s", s.Cmd.Process.Pid, dir) // the server's view of it
+	s.Dir = disk
 	y := onboard(t, s)
 	l := newLedger()
 	first := y.note(0)
@@ -56,7 +57,7 @@ func TestDiskFull(t *testing.T) {
 			continue
 		}
 		var p *client.Problem
-		require.ErrorAs(t, err, &p, "log:\n%s", s.log)
+		require.ErrorAs(t, err, &p, "log:\n%s", s.Log)
 		require.Equal(t, "disk_full", p.Code, "%v", p)
 		require.Equal(t, http.StatusServiceUnavailable, p.Status)
 		require.Positive(t, p.RetryAfter)
@@ -69,23 +70,9 @@ func TestDiskFull(t *testing.T) {
 	raw := y.note(1)
 	l.send(raw)
 	a, err = y.api.Append(background(), "acme", raw)
-	require.NoError(t, err, "there is room again; log:\n%s", s.log)
+	require.NoError(t, err, "there is room again; log:\n%s", s.Log)
 	l.ack(raw, a.Receipt)
 	y.settle(l)
 	y.requireAll(l, seed(t))
-	require.Zero(t, s.terminate(), "log:\n%s", s.log)
-}
-
-// startOnSmallDisk is start in a mount namespace where mount has been run. The
-// process id is the server's own: unshare and sh are replaced by it.
-func startOnSmallDisk(t *testing.T, dir, mount string) *server {
-	t.Helper()
-	s := prepare(t, dir, mount)
-	s.cmd.Args = append([]string{"unshare", "-rm"}, s.cmd.Args...)
-	var err error
-	s.cmd.Path, err = exec.LookPath("unshare")
-	require.NoError(t, err)
-	s.run()
-	require.NoError(t, s.waitReady(), "log:\n%s", s.log)
-	return s
+	require.Zero(t, s.terminate(), "log:\n%s", s.Log)
 }

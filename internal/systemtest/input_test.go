@@ -43,8 +43,8 @@ func TestBadInput(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { c.test(t, y) })
 	}
 	y.export()
-	require.Zero(t, y.terminate(), "log:\n%s", y.log)
-	require.NotContains(t, y.log.String(), "panic")
+	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
+	require.NotContains(t, y.Log.String(), "panic")
 }
 
 func testMalformed(t *testing.T, y *tenancy) {

@@ -139,9 +139,9 @@ func TestKillNineUnderLoad(t *testing.T) {
 		select {
 		case <-moment.C:
 		case <-ended:
-			t.Fatalf("round %d: the load ended before the kill; log:\n%s", round, y.log)
+			t.Fatalf("round %d: the load ended before the kill; log:\n%s", round, y.Log)
 		}
-		y.server.kill()
+		y.Kill()
 		stop()
 		<-ended
 
@@ -153,7 +153,7 @@ func TestKillNineUnderLoad(t *testing.T) {
 		last = now
 	}
 	t.Logf("%d spans acknowledged over %d kills, %d entries", len(l.acks), rounds, y.checkpoint().Size)
-	require.Zero(t, y.server.terminate(), "log:\n%s", y.log)
+	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 }
 
 // requireConsistent checks that now extends before, by the server's own proof.
@@ -275,12 +275,12 @@ func TestTerminateUnderLoadDrains(t *testing.T) {
 			break
 		}
 	}
-	require.Zero(t, y.server.terminate(), "log:\n%s", y.log)
+	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 	<-ended
-	require.NotContains(t, y.log.String(), "panic")
+	require.NotContains(t, y.Log.String(), "panic")
 
 	y.attach(start(t, dir))
 	y.settle(l)
 	y.requireAll(l, seed(t))
-	require.Zero(t, y.server.terminate())
+	require.Zero(t, y.terminate())
 }
