@@ -23,8 +23,9 @@ var sets = map[string][]string{
 // import paths (with everything below them), "package.Function" names, or sets
 // of those. Paths under internal/ are ours.
 type rule struct {
-	never  []string
-	except []string // of what never forbids
+	never   []string
+	except  []string // of what never forbids
+	testing bool     // the package serves tests alone, and may panic
 }
 
 // table is the import table. A package is ruled by the entry with its own path
@@ -45,6 +46,9 @@ var table = map[string]rule{
 	"internal/timeline/bundle": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
+	"internal/timeline/storetest": {testing: true, never: []string{
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+
 	"internal/rules":      {never: []string{"internal/timeline", "internal/storage", "I/O", "clock"}},
 	"internal/engine":     {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
 	"internal/federation": {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
@@ -54,7 +58,8 @@ var table = map[string]rule{
 	"internal/ui":         {never: []string{"modules", "internal/storage"}},
 	"internal/app":        {},
 	"internal/archtest":   {never: []string{"ours"}},
-	"internal/systemtest": {never: []string{"ours"}},
+	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP
+	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
 	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"client":      {never: []string{"internal/storage", "internal/engine", "internal/httpapi", "stores", "drivers"}, except: []string{"internal/httpapi/api"}},
@@ -68,7 +73,7 @@ var confined = map[string][]string{
 	"github.com/jackc/pgx/v5":     {"internal/storage", "internal/timeline/pgstore"},
 	"internal/app":                {"cmd/logline"},
 	"html/template":               {}, // it defeats the linker's removal of unused methods
-	"os.Exit":                     {"cmd/logline"},
+	"os.Exit":                     {"cmd/logline", "internal/bench"},
 	"log.Fatal":                   {},
 	"log.Fatalf":                  {},
 	"time.Sleep":                  {},

@@ -135,6 +135,9 @@ func (run *running) early() error {
 // stop ends what was started, in reverse, within the drain time.
 func (r *runner) stop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	if len(r.started) > 0 {
+		r.opt.Log.InfoContext(ctx, "stopping; a second signal ends the process at once", slog.Duration("within", r.opt.Drain))
+	}
 	deadline := time.NewTimer(r.opt.Drain)
 	defer deadline.Stop()
 	var errs []error

@@ -87,13 +87,15 @@ func TestPragmas(t *testing.T) {
 	require.Equal(t, "database_readonly", fault.CodeOf(Classify(err)))
 }
 
-func TestDirectoryIsPrivate(t *testing.T) {
+func TestDirectoryAndFilesArePrivate(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new", "data")
 	open(t, "sqlite:"+filepath.Join(dir, "x.db"))
-	info, err := os.Stat(dir)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	for name, mode := range map[string]os.FileMode{"": 0o700, "x.db": 0o600, "x.db-wal": 0o600, "x.db-shm": 0o600} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode().Perm(), name)
+	}
 }
 
 func TestInTx(t *testing.T) {

@@ -87,6 +87,7 @@ func (t Target) dsn() (write, read string, err error) {
 		if err := makeDir(filepath.Dir(abs)); err != nil {
 			return "", "", err
 		}
+		makeFile(abs)
 		u.Path = filepath.ToSlash(abs)
 		if !strings.HasPrefix(u.Path, "/") { // a Windows drive letter
 			u.Path = "/" + u.Path
@@ -105,6 +106,16 @@ func (t Target) dsn() (write, read string, err error) {
 	q.Set("_query_only", "1")
 	u.RawQuery = q.Encode()
 	return write, u.String(), nil
+}
+
+// makeFile creates an empty database file for its owner alone, where there is
+// none: SQLite would make it, and the logs beside it, readable by others. When
+// it cannot, SQLite says so better. A file that exists is never opened here,
+// because closing it again would drop this process's locks on it.
+func makeFile(path string) {
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = f.Close()
+	}
 }
 
 // makeDir creates a directory for its owner alone; one that exists is left as
