@@ -1,0 +1,78 @@
+package timeline_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/timeline/memstore"
+)
+
+func (w *world) export(from, to uint64, r standing.Reader) []byte {
+	w.t.Helper()
+	var b bytes.Buffer
+	require.NoError(w.t, w.log.Export(w.t.Context(), &b, "acme", from, to, r))
+	return b.Bytes()
+}
+
+func (w *world) verifyBundle(raw []byte) *bundle.Report {
+	w.t.Helper()
+	report, err := bundle.Verify(w.t.Context(), bytes.NewReader(raw), bundle.Options{Node: w.node.ID()})
+	require.NoError(w.t, err)
+	require.True(w.t, report.OK, "%+v", report.Problems)
+	return report
+}
+
+func TestExportVerifies(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, s timeline.Store) {
+		w := script(t, s)
+		hidden := w.by("note.taken", `{"s":"hidden"}`, func(h *span.Header) { h.Visibility = span.VisibilityPrivate })
+		rotation, err := w.owner.Rotate(w.now, w.random)
+		require.NoError(t, err)
+		w.append(hidden, w.embed(rotation.Raw))
+		w.append(w.plain(1)...)
+		size := w.head().Size
+
+		report := w.verifyBundle(w.export(0, 0, all))
+		require.True(t, report.Authenticated)
+		require.Equal(t, size, report.To)
+		require.Equal(t, 1, report.WithheldRedacted)
+		require.Equal(t, w.head().Root.String(), report.Root)
+
+		public := w.export(0, 0, standing.Reader{Public: true})
+		require.NotContains(t, string(public), "hidden")
+		require.Equal(t, 1, w.verifyBundle(public).WithheldPrivate)
+
+		require.Equal(t, uint64(200), w.verifyBundle(w.export(200, 400, all)).From)
+		err = w.log.Export(t.Context(), &bytes.Buffer{}, w.tenant, 0, size+1, all)
+		require.ErrorContains(t, err, "bundle_range_invalid")
+
+		altered := bytes.Replace(w.export(0, 0, all), []byte(`"n":7`), []byte(`"n":8`), 1)
+		bad, err := bundle.Verify(t.Context(), bytes.NewReader(altered), bundle.Options{})
+		require.NoError(t, err)
+		require.False(t, bad.OK)
+	})
+}
+
+// TestExportAfterNewEpoch verifies a tree whose origin changed on the way.
+func TestExportAfterNewEpoch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, memstore.New(), "")
+	w.append(w.plain(3)...)
+	_, err := w.log.NewEpoch(t.Context(), w.tenant, func(payload []byte) (*span.Span, error) {
+		return w.own(span.TypeEpoch, payload).Span, nil
+	})
+	require.NoError(t, err)
+	agent, err := id.NewKeys(id.SubjectAgent, w.now, w.random)
+	require.NoError(t, err)
+	w.append(w.embed(agent.Events()[0]), w.grant(agent.ID(), "agent"))
+	report := w.verifyBundle(w.export(0, 0, all))
+	require.Contains(t, report.Origin, "/1")
+}
