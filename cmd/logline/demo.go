@@ -121,7 +121,7 @@ func (f *demoFlags) onboard(ctx context.Context, env *environment, url string) (
 		return nil, nil, fileError("use", f.dataDir, err)
 	}
 	p := profile{Name: demoName, URL: url, KeyFile: filepath.Join(dataDir, demoName+".key")}
-	keys, err := demoKeys(env, p.KeyFile)
+	keys, err := demoKeys(env, p.KeyFile, filepath.Join(f.dataDir, demoName+".key"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,8 +158,9 @@ func (f *demoFlags) onboard(ctx context.Context, env *environment, url string) (
 	return &session{env: env, profile: p, all: all, keys: keys, client: c}, tenant, nil
 }
 
-// demoKeys opens the demo's key file, or makes it, unprotected.
-func demoKeys(env *environment, path string) (*id.Keys, error) {
+// demoKeys opens the demo's key file, or makes it, unprotected. shown is the
+// path as it was given.
+func demoKeys(env *environment, path, shown string) (*id.Keys, error) {
 	if _, err := os.Stat(path); err == nil {
 		keys, _, err := loadKeys(env, path)
 		return keys, err
@@ -168,7 +169,7 @@ func demoKeys(env *environment, path string) (*id.Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(env.Stderr, "Warning: the demo's key is kept without a passphrase, in %s; use `logline onboard` for real work.\n", path)
+	fmt.Fprintf(env.Stderr, "Warning: %s has no passphrase; make keys for real work with `logline onboard`.\n", shown)
 	return keys, id.SaveKeys(path, keys, "")
 }
 
@@ -235,7 +236,8 @@ func (f *demoFlags) proveIt(ctx context.Context, s *session) (spanID, path strin
 		printReport(out, path, report)
 		return "", "", &exitError{code: exitFailed}
 	}
-	facts(out, "  verdict", report.Verdict, "  size", ui.Plural(int64(report.Size), "entry", "entries"), "  root", report.Root)
+	verdict, _, _ := strings.Cut(report.Verdict, " (") // the node stands above
+	facts(out, "  verdict", verdict, "  size", ui.Plural(int64(report.Size), "entry", "entries"), "  root", report.Root)
 	fmt.Fprintf(out, "  checkpoint\n%s", indent(report.Checkpoint, "    "))
 
 	page, err := s.client.Query(ctx, s.profile.Tenant, client.Filter{Descending: true, Limit: 1})
@@ -261,7 +263,11 @@ func (f *demoFlags) proveIt(ctx context.Context, s *session) (spanID, path strin
 // tellNext prints commands that work as they stand.
 func (f *demoFlags) tellNext(env *environment, s *session, tenant *client.Tenant, spanID, bundlePath string) {
 	logline := programName()
-	fmt.Fprintln(env.Stdout, "\nTry next")
+	if f.exit {
+		fmt.Fprintln(env.Stdout, "\nTry next")
+	} else {
+		fmt.Fprintln(env.Stdout, "\nTry next, in another terminal")
+	}
 	lines := []string{}
 	if !f.exit {
 		profile := ""
@@ -277,13 +283,13 @@ func (f *demoFlags) tellNext(env *environment, s *session, tenant *client.Tenant
 	}
 	lines = append(lines,
 		logline+" verify "+bundlePath,
-		"sed '3s/a/b/' "+bundlePath+" | "+logline+" verify -    # change one byte and be told which line",
+		`sed '$s/"time":"2/"time":"3/' `+bundlePath+" | "+logline+" verify -    # change one byte, be told which line",
 	)
 	for _, line := range lines {
 		fmt.Fprintln(env.Stdout, "  "+line)
 	}
 	if f.exit {
-		fmt.Fprintln(env.Stdout, "  "+logline+" demo    # keeps serving, to list, explain and append")
+		fmt.Fprintln(env.Stdout, "  "+logline+" demo    # the same again, and it keeps serving")
 		return
 	}
 	fmt.Fprintf(env.Stdout, "\nServing on %s until Ctrl-C.\n", s.profile.URL)

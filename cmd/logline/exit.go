@@ -94,6 +94,9 @@ func printError(w io.Writer, err error) {
 	fmt.Fprintf(w, "logline: %s (%s)\n", f.Detail, f.Code)
 	for _, field := range f.Fields {
 		if field.Pointer == "" {
+			if field.Detail == f.Detail {
+				continue // said already
+			}
 			fmt.Fprintf(w, "  %s\n", field.Detail)
 			continue
 		}

@@ -66,11 +66,14 @@ func (c *checkedReceipt) print(env *environment, margin string) {
 		margin+"span", c.entry.Span.ID,
 		margin+"entry", fmt.Sprintf("%d of the timeline, recorded %s", c.entry.Seq, c.entry.RecordedAt),
 		margin+"leaf", c.LeafHash,
-		margin+"proof", fmt.Sprintf("checked here: %s to the root of %s", ui.Plural(int64(len(c.Inclusion.Hashes)), "hash", "hashes"),
-			ui.Plural(int64(c.Inclusion.Size), "entry", "entries")),
+		margin+"proof", "checked here: "+c.proofWords(),
 		margin+"root", c.checkpoint.Root.String(),
-		margin+"signed by", c.checkpoint.Origin.String(),
 	)
+}
+
+func (c *checkedReceipt) proofWords() string {
+	return fmt.Sprintf("%s from the leaf to the root that the log signed for %s",
+		ui.Plural(int64(len(c.Inclusion.Hashes)), "hash", "hashes"), ui.Plural(int64(c.Inclusion.Size), "entry", "entries"))
 }
 
 // json is the receipt's shape for programs.

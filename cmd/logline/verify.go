@@ -132,11 +132,12 @@ func saveVerifyState(path string, report *bundle.Report) error {
 
 // printReport says what was found, the verdict last, where the eye is.
 func printReport(w io.Writer, name string, r *bundle.Report) {
-	for _, p := range r.Problems {
+	shown := r.Problems[:min(len(r.Problems), maxProblems)]
+	for _, p := range shown {
 		fmt.Fprintf(w, "%s\n", ui.Clean(p.String()))
 	}
-	if more := r.ProblemCount - len(r.Problems); more > 0 {
-		fmt.Fprintf(w, "and %s more\n", ui.Plural(int64(more), "problem", "problems"))
+	if more := r.ProblemCount - len(shown); more > 0 {
+		fmt.Fprintf(w, "and %s more; the first may have caused the rest\n", ui.Plural(int64(more), "problem", "problems"))
 	}
 	if len(r.Problems) > 0 {
 		fmt.Fprintln(w)
@@ -182,8 +183,11 @@ func printReport(w io.Writer, name string, r *bundle.Report) {
 	fmt.Fprintf(w, "\n%s: %s\n", verdict, r.Verdict)
 }
 
-// maxAuthors is how many authors are listed; --json has them all.
-const maxAuthors = 10
+// How many problems and authors are shown; --json has more.
+const (
+	maxProblems = 10
+	maxAuthors  = 10
+)
 
 func notChecked(r *bundle.Report) string {
 	var words string

@@ -40,8 +40,20 @@ func newWhyCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			names := s.names(cmd.Context(), e.Span.Author, e.Span.OnBehalfOf)
-			explain(env.Stdout, why, &e, names)
+			logKey, err := s.logKey(cmd.Context())
+			if err != nil {
+				return err
+			}
+			checked, err := checkReceipt(why.Receipt, spanID, e.Span.Header.Hash(), logKey)
+			if err != nil {
+				return err
+			}
+			people := []string{e.Span.Author, e.Span.OnBehalfOf}
+			for _, act := range why.Acts {
+				people = append(people, act.Author)
+			}
+			explain(env.Stdout, why, &e, s.names(cmd.Context(), people...))
+			fmt.Fprintf(env.Stdout, "\nHow you can tell\n  the receipt was checked here: %s\n", checked.proofWords())
 			return nil
 		},
 	}
@@ -102,6 +114,16 @@ func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "What it caused")
 	links(w, why.Effects, "  nothing so far")
+	if len(why.Acts) > 0 {
+		fmt.Fprintln(w, "\nWhat was done to it since")
+	}
+	for _, act := range why.Acts {
+		fmt.Fprintf(w, "  entry %d  %s by %s at %s", act.Seq, act.Type, who(act.Author), act.RecordedAt)
+		if words := firstOf(act.Outcome, act.Reason); words != "" {
+			fmt.Fprintf(w, ": %s", ui.Clean(words))
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 func links(w io.Writer, nodes []openapi.GraphNode, none string) {
