@@ -37,14 +37,14 @@ var (
 type batchRun struct {
 	engine *Engine
 	tenant string
+	left   map[*item]answer // items that make no entry, with the answer found for them
 	splits int
 }
 
 // run answers every item of batch, unless it panics.
 func (b *batchRun) run(ctx context.Context, batch []*item) {
-	left := map[*item]answer{}
 	for try := 0; ; {
-		r := &round{engine: b.engine, tenant: b.tenant, leftOut: left}
+		r := &round{engine: b.engine, tenant: b.tenant, leftOut: b.left}
 		err := r.decideAndCommit(ctx, batch)
 		var out *leaveOut
 		switch {
@@ -52,7 +52,7 @@ func (b *batchRun) run(ctx context.Context, batch []*item) {
 			b.finish(batch, r)
 			return
 		case errors.As(err, &out):
-			left[out.item] = out.answer
+			b.left[out.item] = out.answer
 			if out.index > 0 {
 				// What stands before it goes first, so that no span is decided
 				// again for each one that is left out after it.

@@ -134,6 +134,7 @@ type Engine struct {
 	mu         sync.Mutex        // guards everything below, and every queue in it
 	queues     map[string]*queue // by tenant id; only tenants with work at hand
 	closed     bool              // no new work
+	gaveUp     bool              // at the end of the drain: batches are not begun any more
 	sequencers sync.WaitGroup    // one for each queue in the map; Add under mu and only while open
 }
 

@@ -89,7 +89,7 @@ func (e *Engine) enqueue(tenant string, items []*item) error {
 	q := e.queues[tenant]
 	if q != nil && q.count > 0 && (q.count+len(items) > e.cfg.QueueLimit || q.bytes+bytes > e.cfg.QueueBytes) {
 		return fault.Newf(fault.Limited, codeQueueFull,
-			"%d spans already wait for this tenant; nothing of yours was recorded, send it again in a moment", q.count).After(time.Second)
+			"%d spans already wait for this tenant; this one was not recorded, send it again in a moment", q.count).After(time.Second)
 	}
 	if q == nil {
 		q = &queue{}
@@ -187,9 +187,12 @@ func (e *Engine) runBatch(tenant string, q *queue, batch []*item) {
 	defer cancel()
 	e.mu.Lock()
 	q.abort = cancel
+	if e.gaveUp {
+		cancel()
+	}
 	e.mu.Unlock()
 
-	b := &batchRun{engine: e, tenant: tenant}
+	b := &batchRun{engine: e, tenant: tenant, left: make(map[*item]answer)}
 	defer func() {
 		if p := recover(); p != nil {
 			e.logPanic(ctx, tenant, p)
@@ -227,6 +230,7 @@ func (e *Engine) drain() {
 func (e *Engine) giveUp() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.gaveUp = true
 	for _, q := range e.queues {
 		for _, it := range q.items {
 			if it.state == waiting {

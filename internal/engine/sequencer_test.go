@@ -24,10 +24,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
-// hooked is a store whose appends go through a function.
+// hooked is a store whose appends go through a function, and which may lose
+// checkpoints on demand.
 type hooked struct {
 	timeline.Store
-	hook atomic.Pointer[func(ctx context.Context, b *timeline.Batch, next func() error) error]
+	blind atomic.Bool // Checkpoint fails
+	hook  atomic.Pointer[func(ctx context.Context, b *timeline.Batch, next func() error) error]
 }
 
 func (h *hooked) Append(ctx context.Context, b *timeline.Batch) error {
@@ -36,6 +38,13 @@ func (h *hooked) Append(ctx context.Context, b *timeline.Batch) error {
 		return (*hook)(ctx, b, next)
 	}
 	return next()
+}
+
+func (h *hooked) Checkpoint(ctx context.Context, tenant string, seq uint64) (uint64, []byte, error) {
+	if h.blind.CompareAndSwap(true, false) { // for one question
+		return 0, nil, fault.New(fault.Unavailable, "database_gone", "test")
+	}
+	return h.Store.Checkpoint(ctx, tenant, seq)
 }
 
 func (h *hooked) set(hook func(ctx context.Context, b *timeline.Batch, next func() error) error) {
@@ -345,30 +354,38 @@ func TestFailedCommitIsUnavailable(t *testing.T) {
 func TestUnknownOutcomeIsResolved(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, s setup) {
-		w, h := hookedWorld(t, s)
-		before := w.note(w.owner, 0)
-		require.NoError(t, w.submit(before).Err)
-		h.set(func(_ context.Context, _ *timeline.Batch, next func() error) error {
-			if err := next(); err != nil {
-				return err
-			}
-			return fault.New(fault.Unavailable, "database_gone", "the connection broke after the commit")
-		})
-		raw := w.note(w.owner, 1)
-		results := w.SubmitMany(context.Background(), "acme", [][]byte{before, raw, raw, []byte("x"), w.note(w.owner, 2)})
-		h.set(nil)
-		for i, want := range []string{engine.Repeat, engine.Created, engine.Repeat, "", engine.Created} {
-			if want == "" {
-				require.Error(t, results[i].Err)
-				continue
-			}
-			require.NoError(t, results[i].Err, i)
-			require.Equal(t, want, results[i].Outcome, i)
-		}
-		requireReceipt(t, w, results[1], raw)
-		require.Equal(t, results[1].Receipt, results[2].Receipt)
-		require.EqualValues(t, 8, w.size())
+		t.Run("by the log", func(t *testing.T) { testUnknownOutcome(t, s, false) })
+		t.Run("by the engine", func(t *testing.T) { testUnknownOutcome(t, s, true) })
 	})
+}
+
+// testUnknownOutcome breaks the connection after the commit; with logBlind the
+// log cannot tell what became of it, and the engine looks the ids up again.
+func testUnknownOutcome(t *testing.T, s setup, logBlind bool) {
+	w, h := hookedWorld(t, s)
+	before := w.note(w.owner, 0)
+	require.NoError(t, w.submit(before).Err)
+	h.set(func(_ context.Context, _ *timeline.Batch, next func() error) error {
+		if err := next(); err != nil {
+			return err
+		}
+		h.blind.Store(logBlind)
+		return fault.New(fault.Unavailable, "database_gone", "the connection broke after the commit")
+	})
+	raw := w.note(w.owner, 1)
+	results := w.SubmitMany(context.Background(), "acme", [][]byte{before, raw, raw, []byte("x"), w.note(w.owner, 2)})
+	h.set(nil)
+	for i, want := range []string{engine.Repeat, engine.Created, engine.Repeat, "", engine.Created} {
+		if want == "" {
+			require.Error(t, results[i].Err)
+			continue
+		}
+		require.NoError(t, results[i].Err, i)
+		require.Equal(t, want, results[i].Outcome, i)
+	}
+	requireReceipt(t, w, results[1], raw)
+	require.Equal(t, results[1].Receipt, results[2].Receipt)
+	require.EqualValues(t, 8, w.size())
 }
 
 func TestSpanTheStoreRefusesDoesNotFailItsNeighbours(t *testing.T) {

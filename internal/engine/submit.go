@@ -187,6 +187,9 @@ func failAll(results []Result, err error) {
 // complete turns an answer into a Result, reading the first receipt of a span
 // that was recorded earlier.
 func (e *Engine) complete(ctx context.Context, tenant string, a answer) Result {
+	if a.Err != nil {
+		return Result{Err: fault.From(a.Err)}
+	}
 	if a.repeats == nil {
 		return a.Result
 	}

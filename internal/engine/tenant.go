@@ -17,6 +17,9 @@ import (
 // the owner's, and the owner's grant. The owner must be registered here and
 // able to sign. Slug and name follow the rules of genesis (PROTOCOL §4).
 func (e *Engine) CreateTenant(ctx context.Context, slug, name, owner string, publicReading bool) (timeline.Tenant, error) {
+	if err := e.Ready(ctx); err != nil {
+		return timeline.Tenant{}, err
+	}
 	info, err := e.dir.Get(ctx, owner)
 	if err != nil {
 		if fault.KindOf(err) == fault.NotFound {
