@@ -48,7 +48,7 @@ func TestExportVerifies(t *testing.T) {
 
 		public := w.export(0, 0, standing.Reader{Public: true})
 		require.NotContains(t, string(public), "hidden")
-		require.Equal(t, 1, w.verifyBundle(public).WithheldPrivate)
+		require.Equal(t, 1, w.verifyBundle(public).Hidden)
 
 		require.Equal(t, uint64(200), w.verifyBundle(w.export(200, 400, all)).From)
 		err = w.log.Export(t.Context(), &bytes.Buffer{}, w.tenant, 0, size+1, all)
