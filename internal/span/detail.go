@@ -1,11 +1,5 @@
 package span
 
-import (
-	"strings"
-
-	"github.com/danvoulez/logline/internal/fault"
-)
-
 // maxDetail bounds a detail in bytes of JCS; it is erased with the payload and
 // shares its default limit.
 const maxDetail = 1 << 20
@@ -54,7 +48,7 @@ func ParseDetail(src []byte) (*Detail, []byte, error) {
 }
 
 func errDetailSize() error {
-	return fault.Newf(fault.Invalid, "detail_too_large", "the detail has more than %d bytes", maxDetail)
+	return refusef("detail_too_large", "the detail has more than %d bytes", maxDetail)
 }
 
 // Canonical is JCS of the detail with its salt.
@@ -85,9 +79,3 @@ func (d *Detail) append(dst []byte, salt string) []byte {
 	dst[at] = '{'
 	return append(dst, '}')
 }
-
-// personal data has no place in a reason that can never be erased: 64 bytes
-// leave room for a code, not for a story.
-const maxReason = 64
-
-func shortReason(s string) bool { return len(s) <= maxReason && !strings.ContainsAny(s, "\r\n") }

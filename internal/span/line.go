@@ -1,10 +1,6 @@
 package span
 
-import (
-	"bytes"
-
-	"github.com/danvoulez/logline/internal/fault"
-)
+import "bytes"
 
 const (
 	inDecision = iota
@@ -46,7 +42,7 @@ var transitionShape = shape{kind: "transition", names: []string{"from", "key", "
 // has no entry.
 func ParseLine(line []byte) (*Entry, error) {
 	if len(line) > MaxLine {
-		return nil, fault.Newf(fault.Invalid, "line_too_large", "the line has %d bytes; at most %d are allowed", len(line), MaxLine)
+		return nil, refusef("line_too_large", "the line has %d bytes; at most %d are allowed", len(line), MaxLine)
 	}
 	o, err := parseEntry(line, false)
 	if err != nil {
@@ -54,7 +50,7 @@ func ParseLine(line []byte) (*Entry, error) {
 	}
 	var buf [2048]byte
 	if !bytes.Equal(o.AppendLine(buf[:0]), line) {
-		return nil, fault.New(fault.Invalid, "line_not_canonical", "the line is not in canonical form (RFC 8785)")
+		return nil, refuse("line_not_canonical", "the line is not in canonical form (RFC 8785)")
 	}
 	return &o.Entry, nil
 }
@@ -66,7 +62,7 @@ func ParseLine(line []byte) (*Entry, error) {
 func ParseOpened(src []byte, lim Limits) (*Opened, error) {
 	lim = lim.orDefault()
 	if len(src) > sourceSlack*(MaxLine+lim.Payload+maxDetail) {
-		return nil, fault.Newf(fault.Invalid, "line_too_large", "the line has %d bytes, more than any entry with its payload", len(src))
+		return nil, refusef("line_too_large", "the line has %d bytes, more than any entry with its payload", len(src))
 	}
 	o, err := parseEntry(src, true)
 	if err != nil {

@@ -60,11 +60,11 @@ func TestParseLineRefusesForItsOwnReason(t *testing.T) {
 	}
 	seq := strconv.Itoa(1<<53 - 1)
 	for _, c := range []struct{ why, line, code, pointer string }{
-		{"white space", swap(`,"span"`, `, "span"`), "line_not_canonical", "-"},
-		{"another order", `{"v":1,` + strings.TrimSuffix(line[1:], `,"v":1}`) + "}", "line_not_canonical", "-"},
-		{"needless escape", swap(`order/1`, `order\/1`), "line_not_canonical", "-"},
-		{"number form", swap(seq, "1e2"), "line_not_canonical", "-"},
-		{"values number form", swap("1e-7", "0.0000001"), "line_not_canonical", "-"},
+		{"white space", swap(`,"span"`, `, "span"`), "line_not_canonical", ""},
+		{"another order", `{"v":1,` + strings.TrimSuffix(line[1:], `,"v":1}`) + "}", "line_not_canonical", ""},
+		{"needless escape", swap(`order/1`, `order\/1`), "line_not_canonical", ""},
+		{"number form", swap(seq, "1e2"), "line_not_canonical", ""},
+		{"values number form", swap("1e-7", "0.0000001"), "line_not_canonical", ""},
 		{"seq negative", swap(seq, "-1"), "entry_seq_invalid", "/seq"},
 		{"seq fraction", swap(seq, "1.5"), "entry_seq_invalid", "/seq"},
 		{"seq too big", swap(seq, "9007199254740992"), "json_number_range", "/seq"},
@@ -87,7 +87,7 @@ func TestParseLineRefusesForItsOwnReason(t *testing.T) {
 		{"version", swap(`"v":1,"visibility"`, `"v":2,"visibility"`), "span_v_invalid", "/span/v"},
 		{"unknown at top", `{"a":1,` + line[1:], "member_unknown", "/a"},
 		{"trailing", line + "\n{}", "json_trailing_data", "-"},
-		{"too long", line[:1] + strings.Repeat(" ", span.MaxLine) + line[1:], "line_too_large", "-"},
+		{"too long", line[:1] + strings.Repeat(" ", span.MaxLine) + line[1:], "line_too_large", ""},
 		{"decision too large", swap(`{"quota":{"n":1}}`, `{"q":"`+strings.Repeat("x", span.MaxDecision)+`"}`), "decision_too_large", "/decision"},
 	} {
 		_, err := span.ParseLine([]byte(c.line))
@@ -169,7 +169,7 @@ func TestDetail(t *testing.T) {
 		{`{"salt":"` + someSalt + `","reasons":null}`, "member_empty", "/reasons"},
 		{`{"salt":"` + someSalt + `","why":"x"}`, "member_unknown", "/why"},
 		{`[]`, "json_not_object", ""},
-		{strings.Repeat(" ", 5<<20), "detail_too_large", "-"},
+		{strings.Repeat(" ", 5<<20), "detail_too_large", ""},
 	} {
 		_, _, err := span.ParseDetail([]byte(c.src))
 		requireFault(t, err, c.code, c.pointer)

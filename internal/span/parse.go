@@ -1,8 +1,6 @@
 package span
 
-import (
-	"github.com/danvoulez/logline/internal/fault"
-)
+import "unicode/utf8"
 
 const (
 	maxTitle   = 256 // code points
@@ -81,7 +79,7 @@ var signatureShape = shape{kind: "signature", names: []string{"key", "value"}, r
 func Parse(src []byte, lim Limits) (*Span, error) {
 	lim = lim.orDefault()
 	if len(src) > sourceSlack*(lim.Header+lim.Payload) {
-		return nil, fault.Newf(fault.Invalid, "span_too_large", "the span has %d bytes; a header may have %d and a payload %d", len(src), lim.Header, lim.Payload)
+		return nil, refusef("span_too_large", "the span has %d bytes; a header may have %d and a payload %d", len(src), lim.Header, lim.Payload)
 	}
 	s := scanner{src: src}
 	r := spanReader{s: &s}
@@ -127,7 +125,7 @@ func ParseHeader(src []byte, lim Limits) (*Header, error) {
 }
 
 func errHeaderSize(lim Limits) error {
-	return fault.Newf(fault.Invalid, "header_too_large", "the header has more than %d bytes; put data into the payload", lim.Header)
+	return refusef("header_too_large", "the header has more than %d bytes; put data into the payload", lim.Header)
 }
 
 // checkPayload holds payload and salt against payload_hash.
@@ -207,7 +205,7 @@ func (r *spanReader) read(i int) (err error) {
 	case inTime:
 		h.Time, ok, want = t, isTime(t), wantTime
 	case inTitle:
-		h.Title, ok, want = t, codePoints(t) <= maxTitle, "at most 256 code points"
+		h.Title, ok, want = t, len(t) <= maxTitle || utf8.RuneCountInString(t) <= maxTitle, "at most 256 code points"
 	case inType:
 		h.Type, ok, want = t, ValidType(t), "dot-separated lower-case segments, at most 128 bytes"
 	case inVisibility:

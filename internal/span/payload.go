@@ -9,48 +9,43 @@ import (
 // refused, formats checked. Codes are those of Canonicalize, the structural
 // member_* codes, and `<kind>_<member>_invalid`.
 
+// field is one member of a payload: a text that satisfies ok, or whatever
+// read makes of it.
 type field struct {
 	name string
 	opt  bool
 	into *string
 	ok   func(string) bool
 	want string
+	read func(s *scanner, sh *shape, i int) error
 }
 
-func parseFields(kind string, payload []byte, fields []field, other map[string]func(*scanner, *shape, int) error, optional ...string) error {
+func parseFields(kind string, payload []byte, fields ...field) error {
 	sh := shape{kind: kind}
-	for _, f := range fields {
+	for i, f := range fields {
 		if !f.opt {
-			sh.required |= 1 << len(sh.names)
+			sh.required |= 1 << i
 		}
 		sh.names = append(sh.names, f.name)
 	}
-	for name := range other {
-		req := true
-		for _, o := range optional {
-			req = req && o != name
-		}
-		if req {
-			sh.required |= 1 << len(sh.names)
-		}
-		sh.names = append(sh.names, name)
-	}
 	s := scanner{src: payload}
-	_, err := s.top(&sh, 1<<len(sh.names)-1, func(i int) error {
-		if i >= len(fields) {
-			return other[sh.names[i]](&s, &sh, i)
-		}
-		t, err := s.text()
-		if err != nil {
-			return err
-		}
-		if !fields[i].ok(t) {
-			return sh.wrong(i, fields[i].want)
-		}
-		*fields[i].into = t
-		return nil
-	})
+	_, err := s.top(&sh, 1<<len(fields)-1, func(i int) error { return fields[i].take(&s, &sh, i) })
 	return err
+}
+
+func (f *field) take(s *scanner, sh *shape, i int) error {
+	if f.read != nil {
+		return f.read(s, sh, i)
+	}
+	t, err := s.text()
+	if err != nil {
+		return err
+	}
+	if !f.ok(t) {
+		return sh.wrong(i, f.want)
+	}
+	*f.into = t
+	return nil
 }
 
 func textField(name string, into *string, ok func(string) bool, want string) field {
@@ -67,6 +62,12 @@ func refFields(id, hash *string) []field {
 		textField("header_hash", hash, isHash, "b64u of a SHA-256 digest"),
 	}
 }
+
+// Personal data has no place in a reason that can never be erased: 64 bytes
+// leave room for a code, not for a story.
+const maxReason = 64
+
+func shortReason(s string) bool { return len(s) <= maxReason && !strings.ContainsAny(s, "\r\n") }
 
 func reasonField(into *string, optional bool) field {
 	f := textField("reason", into, shortReason, "one line of at most 64 bytes, without personal data")
@@ -92,31 +93,6 @@ func choice(name string, into *string, words ...string) field {
 
 func isHash(s string) bool { return isB64Of(s, 32) }
 
-// isLogKey: 0x01, the note verifier's mark of Ed25519, and the raw key.
-func isLogKey(s string) bool {
-	b, err := ParseB64(s, 33)
-	return err == nil && b[0] == 1
-}
-
-func isNonce(s string) bool {
-	b, err := ParseB64(s, -1)
-	return err == nil && len(b) >= 16 && len(b) <= 64
-}
-
-// ValidSlug reports whether s may name a tenant at its node: lower-case
-// letters, digits and dashes, at most 63, never of UUID form.
-func ValidSlug(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' || IsUUID(s) {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
-			return false
-		}
-	}
-	return true
-}
-
 func bounded(limit int) func(string) bool {
 	return func(s string) bool { return utf8.RuneCountInString(s) <= limit }
 }
@@ -126,97 +102,39 @@ func isContractWord(s string) bool {
 	return len(s) <= maxType && !strings.ContainsAny(s, "@#/ \t\r\n")
 }
 
-// ParseGenesis reads the payload of entry 0 and checks that its tenant id is
-// the one that derives from the rest.
-func ParseGenesis(payload []byte) (*Genesis, error) {
-	g := &Genesis{}
-	err := parseFields("genesis", payload, []field{
-		textField("slug", &g.Slug, ValidSlug, "lower-case letters, digits and dashes, at most 63, not of UUID form"),
-		textField("name", &g.Name, bounded(256), "at most 256 code points"),
-		identityField("node", &g.Node),
-		textField("log_key", &g.LogKey, isLogKey, "b64u of 0x01 and a 32-byte public key"),
-		identityField("owner", &g.Owner),
-		textField("nonce", &g.Nonce, isNonce, "b64u of 16 to 64 random bytes"),
-		textField("tenant", &g.Tenant, IsUUID, "a UUID in lower case"),
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if g.Tenant != g.TenantID() {
-		return nil, within(refuse("genesis_tenant_mismatch", "the tenant id does not derive from the rest of genesis"), "tenant")
-	}
-	return g, nil
-}
-
-const tenantDomain = "logline.tenant.v1\n"
-
-// TenantID derives the tenant id from genesis: a UUIDv8 whose 122 free bits
-// are the first of H("logline.tenant.v1\n" || JCS(genesis without tenant)).
-// Tenant itself plays no part.
-func (g *Genesis) TenantID() string {
-	h := Sum([]byte(tenantDomain), g.append(""))
-	// 48 bits, version, 12 bits, variant, 62 bits (RFC 9562 §5.8).
-	var b [16]byte
-	bit := 0
-	for i := range 128 {
-		switch i {
-		case 48, 49, 50, 51, 64, 65:
-			continue
-		}
-		b[i/8] |= (h[bit/8] >> (7 - bit%8) & 1) << (7 - i%8)
-		bit++
-	}
-	b[6] |= 0x80
-	b[8] |= 0x80
-	return formatUUID(b)
-}
-
-// Canonical is JCS of the payload.
-func (g *Genesis) Canonical() []byte { return g.append(g.Tenant) }
-
-func (g *Genesis) append(tenant string) []byte {
-	dst := appendMember(nil, `{"log_key":`, g.LogKey)
-	dst = appendMember(dst, `,"name":`, g.Name)
-	dst = appendMember(dst, `,"node":`, g.Node)
-	dst = appendMember(dst, `,"nonce":`, g.Nonce)
-	dst = appendMember(dst, `,"owner":`, g.Owner)
-	dst = appendMember(dst, `,"slug":`, g.Slug)
-	dst = appendOptional(dst, `,"tenant":`, tenant)
-	return append(dst, '}')
-}
-
 // ParseIdentity reads {event}; the event itself is read by internal/id.
 func ParseIdentity(payload []byte) (*Identity, error) {
 	p := &Identity{}
-	err := parseFields("identity", payload, nil, map[string]func(*scanner, *shape, int) error{
-		"event": func(s *scanner, _ *shape, _ int) (err error) {
-			p.Event, err = s.embedded(false)
-			return err
-		},
-	})
+	err := parseFields("identity", payload, field{name: "event", read: func(s *scanner, _ *shape, _ int) (err error) {
+		p.Event, err = s.embedded(false)
+		return err
+	}})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
+// maxRoles bounds the roles that one span grants or withdraws.
+const maxRoles = 64
+
 // ParseMember reads a grant or a withdrawal of at least one role.
 func ParseMember(payload []byte) (*Member, error) {
 	p := &Member{}
-	err := parseFields("member", payload, []field{
+	roles := func(s *scanner, sh *shape, i int) (err error) {
+		seen := map[string]bool{}
+		p.Roles, err = s.texts(maxRoles, func(r string) bool {
+			fresh := !seen[r]
+			seen[r] = true
+			return fresh && ValidRole(r)
+		}, sh, i, "a list of different role names, lower-case letters, digits, '_' and '-'")
+		return err
+	}
+	err := parseFields("member", payload,
 		identityField("identity", &p.Identity),
 		choice("action", &p.Action, ActionGrant, ActionWithdraw),
-	}, map[string]func(*scanner, *shape, int) error{
-		"roles": func(s *scanner, sh *shape, i int) (err error) {
-			seen := map[string]bool{}
-			p.Roles, err = s.texts(64, func(r string) bool {
-				fresh := !seen[r]
-				seen[r] = true
-				return fresh && ValidRole(r)
-			}, sh, i, "a list of different role names, lower-case letters, digits, '_' and '-'")
-			return err
-		},
-	})
+		field{name: "roles", read: roles},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -229,13 +147,13 @@ func ParseContract(payload []byte) (*Contract, error) {
 	p := &Contract{}
 	source := textField("source", &p.Source, anyText, "text")
 	source.opt = true
-	err := parseFields("contract", payload, []field{
+	err := parseFields("contract", payload,
 		textField("name", &p.Name, isContractWord, "at most 128 bytes without spaces, '@', '#' or '/'"),
 		textField("version", &p.Version, isContractWord, "at most 128 bytes without spaces, '@', '#' or '/'"),
 		textField("hash", &p.Hash, isHash, "b64u of a SHA-256 digest"),
 		source,
 		choice("action", &p.Action, ActionActivate, ActionRetire),
-	}, nil)
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +170,7 @@ func ParseContract(payload []byte) (*Contract, error) {
 func ParseApproval(payload []byte) (*Approval, error) {
 	p := &Approval{}
 	err := parseFields("approval", payload, append(refFields(&p.Span, &p.HeaderHash),
-		choice("vote", &p.Vote, VoteApprove, VoteReject), reasonField(&p.Reason, true)), nil)
+		choice("vote", &p.Vote, VoteApprove, VoteReject), reasonField(&p.Reason, true))...)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +181,7 @@ func ParseApproval(payload []byte) (*Approval, error) {
 func ParseResolution(payload []byte) (*Resolution, error) {
 	p := &Resolution{}
 	err := parseFields("resolution", payload, append(refFields(&p.Span, &p.HeaderHash),
-		choice("outcome", &p.Outcome, ResolutionExecuted, ResolutionRejected, ResolutionExpired)), nil)
+		choice("outcome", &p.Outcome, ResolutionExecuted, ResolutionRejected, ResolutionExpired))...)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +196,7 @@ func ParseRefusal(payload []byte) (*Refusal, error) {
 		textField("type", &p.Type, ValidType, "a span type"),
 		identityField("author", &p.Author),
 		textField("contract", &p.Contract, short, "at most 256 code points"),
-		textField("rule", &p.Rule, short, "at most 256 code points")), nil)
+		textField("rule", &p.Rule, short, "at most 256 code points"))...)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +206,7 @@ func ParseRefusal(payload []byte) (*Refusal, error) {
 // ParseRevert reads the undoing of a span, with its reason.
 func ParseRevert(payload []byte) (*Revert, error) {
 	p := &Revert{}
-	err := parseFields("revert", payload, append(refFields(&p.Span, &p.HeaderHash), reasonField(&p.Reason, false)), nil)
+	err := parseFields("revert", payload, append(refFields(&p.Span, &p.HeaderHash), reasonField(&p.Reason, false))...)
 	if err != nil {
 		return nil, err
 	}
@@ -301,24 +219,22 @@ const maxRedacted = 1000
 // ParseRedaction reads the erasure of 1 to 1,000 different spans.
 func ParseRedaction(payload []byte) (*Redaction, error) {
 	p := &Redaction{}
-	err := parseFields("redaction", payload, []field{reasonField(&p.Reason, false)}, map[string]func(*scanner, *shape, int) error{
-		"spans": func(s *scanner, sh *shape, member int) error {
-			seen := map[string]bool{}
-			return s.list(maxRedacted, func(int) error {
-				var r SpanRef
-				if err := s.spanRef(&r); err != nil {
-					return err
-				}
-				if seen[r.Span] {
-					return sh.wrong(member, "a list of different spans")
-				}
-				seen[r.Span] = true
-				p.Spans = append(p.Spans, r)
-				return nil
-			})
-		},
-	})
-	if err != nil {
+	spans := func(s *scanner, sh *shape, member int) error {
+		seen := map[string]bool{}
+		return s.list(maxRedacted, func(int) error {
+			var r SpanRef
+			if err := s.spanRef(&r); err != nil {
+				return err
+			}
+			if seen[r.Span] {
+				return sh.wrong(member, "a list of different spans")
+			}
+			seen[r.Span] = true
+			p.Spans = append(p.Spans, r)
+			return nil
+		})
+	}
+	if err := parseFields("redaction", payload, field{name: "spans", read: spans}, reasonField(&p.Reason, false)); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -328,24 +244,14 @@ var spanRefShape = shape{kind: "ref", names: []string{"span", "header_hash"}, re
 
 func (s *scanner) spanRef(r *SpanRef) error {
 	fields := refFields(&r.Span, &r.HeaderHash)
-	_, err := s.shaped(&spanRefShape, 3, func(i int) error {
-		t, err := s.text()
-		if err != nil {
-			return err
-		}
-		if !fields[i].ok(t) {
-			return spanRefShape.wrong(i, fields[i].want)
-		}
-		*fields[i].into = t
-		return nil
-	})
+	_, err := s.shaped(&spanRefShape, 3, func(i int) error { return fields[i].take(s, &spanRefShape, i) })
 	return err
 }
 
 // ParseHandover reads {to}.
 func ParseHandover(payload []byte) (*Handover, error) {
 	p := &Handover{}
-	if err := parseFields("handover", payload, []field{identityField("to", &p.To)}, nil); err != nil {
+	if err := parseFields("handover", payload, identityField("to", &p.To)); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -355,20 +261,19 @@ func ParseHandover(payload []byte) (*Handover, error) {
 // node needs, is kept as JCS for whoever judges it.
 func ParseEpoch(payload []byte) (*Epoch, error) {
 	p := &Epoch{}
-	err := parseFields("epoch", payload, []field{
+	err := parseFields("epoch", payload,
 		textField("prev_origin", &p.PrevOrigin, bounded(256), "a log origin"),
-		textField("prev_root", &p.PrevRoot, isHash, "b64u of a SHA-256 digest"),
-		textField("log_key", &p.LogKey, isLogKey, "b64u of 0x01 and a 32-byte public key"),
-	}, map[string]func(*scanner, *shape, int) error{
-		"prev_size": func(s *scanner, sh *shape, i int) (err error) {
+		field{name: "prev_size", read: func(s *scanner, sh *shape, i int) (err error) {
 			p.PrevSize, err = s.count(sh, i)
 			return err
-		},
-		"authorisation": func(s *scanner, _ *shape, _ int) (err error) {
+		}},
+		textField("prev_root", &p.PrevRoot, isHash, "b64u of a SHA-256 digest"),
+		textField("log_key", &p.LogKey, isLogKey, "b64u of 0x01 and a 32-byte public key"),
+		field{name: "authorisation", opt: true, read: func(s *scanner, _ *shape, _ int) (err error) {
 			p.Authorisation, err = s.embedded(true)
 			return err
-		},
-	}, "authorisation")
+		}},
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -75,8 +75,10 @@ func errMissing(name string) error {
 	return within(refuse("member_missing", "the member is required"), name)
 }
 
+const codeType = "member_type"
+
 func errType(want string) error {
-	return refusef("member_type", "the member must be %s", want)
+	return refusef(codeType, "the member must be %s", want)
 }
 
 func errEmpty() error {

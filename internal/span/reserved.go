@@ -108,7 +108,7 @@ type Genesis struct {
 	Node   string `json:"node"`    // LogLine ID of the first node
 	LogKey string `json:"log_key"` // b64u(0x01 || Ed25519 public key), as in a note verifier key
 	Owner  string `json:"owner"`   // LogLine ID
-	Nonce  string `json:"nonce"`   // b64u of 16 to 64 random bytes
+	Nonce  string `json:"nonce"`   // b64u of random bytes
 	Tenant string `json:"tenant"`  // UUIDv8 derived from the rest
 }
 

@@ -137,14 +137,12 @@ func TestPayloadsRefusedForTheirOwnReason(t *testing.T) {
 		value         any
 		code, pointer string
 	}{
-		{"genesis", "slug", "Acme", "genesis_slug_invalid", "/slug"},
 		{"genesis", "slug", someID, "genesis_slug_invalid", "/slug"},
-		{"genesis", "slug", "-a", "genesis_slug_invalid", "/slug"},
 		{"genesis", "name", "", "member_empty", "/name"},
 		{"genesis", "node", "@node", "genesis_node_invalid", "/node"},
 		{"genesis", "log_key", someKey, "genesis_log_key_invalid", "/log_key"},
 		{"genesis", "log_key", span.B64(make([]byte, 33)), "genesis_log_key_invalid", "/log_key"},
-		{"genesis", "nonce", "AA", "genesis_nonce_invalid", "/nonce"},
+		{"genesis", "nonce", "A=", "genesis_nonce_invalid", "/nonce"},
 		{"genesis", "tenant", someTenant, "genesis_tenant_mismatch", "/tenant"},
 		{"genesis", "name", "Other", "genesis_tenant_mismatch", "/tenant"},
 		{"identity", "event", object{"a": []any{object{"b": 1e20}}}, "json_number_range", "/event/a/0/b"},
@@ -180,6 +178,14 @@ func TestPayloadsRefusedForTheirOwnReason(t *testing.T) {
 	} {
 		_, err := parsePayload(c.name, encode(t, with(payloads()[c.name], c.member, c.value)))
 		t.Run(c.name+" "+c.member, func(t *testing.T) { requireFault(t, err, c.code, c.pointer) })
+	}
+}
+
+func TestValidSlug(t *testing.T) {
+	t.Parallel()
+	for slug, ok := range map[string]bool{"acme": true, "a": true, "a-1": true, "0x": true, strings.Repeat("a", 63): true,
+		"": false, "-a": false, "a-": false, "A": false, "a.b": false, "a_b": false, someTenant: false, strings.Repeat("a", 64): false} {
+		assert.Equal(t, ok, span.ValidSlug(slug), slug)
 	}
 }
 

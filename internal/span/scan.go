@@ -283,26 +283,12 @@ func (s *scanner) number(dst []byte) ([]byte, error) {
 const maxSafe = 1<<53 - 1
 
 // beyondSafe reports whether a number that rounds to ±(2^53-1) is written
-// with a magnitude above it.
+// with a magnitude above it. Such a number has 16 digits before its point.
 func beyondSafe(tok []byte) bool {
 	tok = bytes.TrimPrefix(tok, []byte("-"))
-	mant, exp, _ := bytes.Cut(bytes.ToLower(tok), []byte("e"))
-	whole, frac, _ := bytes.Cut(mant, []byte("."))
-	e, err := strconv.Atoi(string(bytes.TrimPrefix(exp, []byte("+"))))
-	if err != nil && len(exp) > 0 {
-		return true // an exponent beyond int: refuse rather than guess
-	}
-	point := len(whole) + e // position of the decimal point in digits
-	digits := slices.Concat(whole, frac)
-	lead := 0
-	for lead < len(digits) && digits[lead] == '0' {
-		lead++
-	}
-	digits, point = digits[lead:], point-lead
+	mantissa, _, _ := bytes.Cut(bytes.ToLower(tok), []byte("e"))
+	digits := bytes.TrimLeft(bytes.Replace(mantissa, []byte("."), nil, 1), "0")
 	const limit = "9007199254740991"
-	if point != len(limit) {
-		return point > len(limit)
-	}
 	n := min(len(digits), len(limit))
 	if c := bytes.Compare(digits[:n], []byte(limit)[:n]); c != 0 {
 		return c > 0

@@ -3,7 +3,8 @@ package span
 import (
 	"math/bits"
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/danvoulez/logline/internal/fault"
 )
 
 // shape names the members an object of the protocol may have. Which of them
@@ -106,13 +107,8 @@ func (s *scanner) top(sh *shape, allowed uint32, read func(i int) error) (seen u
 
 // text reads a string that may not be empty.
 func (s *scanner) text() (string, error) {
-	if c := s.peek(); c != '"' {
-		if c == 'n' {
-			if _, err := s.literal(nil, "null"); err == nil {
-				return "", errEmpty()
-			}
-		}
-		return "", s.mistyped("a string")
+	if s.peek() != '"' {
+		return "", s.absent("a string")
 	}
 	body, escaped, _, err := s.raw()
 	if err != nil {
@@ -146,15 +142,20 @@ func (s *scanner) mistyped(want string) error {
 	return errType(want)
 }
 
+// absent is mistyped where null would stand for an absent member.
+func (s *scanner) absent(want string) error {
+	null := s.peek() == 'n'
+	err := s.mistyped(want)
+	if null && fault.CodeOf(err) == codeType {
+		return errEmpty()
+	}
+	return err
+}
+
 // list reads a non-empty array, giving each element's index.
 func (s *scanner) list(limit int, read func(i int) error) error {
 	if s.peek() != '[' {
-		if s.peek() == 'n' {
-			if _, err := s.literal(nil, "null"); err == nil {
-				return errEmpty()
-			}
-		}
-		return s.mistyped("a list")
+		return s.absent("a list")
 	}
 	if err := s.open(); err != nil {
 		return err
@@ -195,18 +196,13 @@ func (s *scanner) texts(limit int, ok func(string) bool, sh *shape, member int, 
 	return out, err
 }
 
-// embedded reads an object of free members as JCS.
+// embedded reads an object of free members as JCS; an optional one may not be
+// empty.
 func (s *scanner) embedded(optional bool) ([]byte, error) {
-	switch s.peek() {
-	case '{':
-	case 'n':
-		if _, err := s.literal(nil, "null"); err == nil && optional {
-			return nil, errEmpty()
-		} else if err == nil {
-			return nil, errType("an object")
+	if s.peek() != '{' {
+		if optional {
+			return nil, s.absent("an object")
 		}
-		return nil, s.mistyped("an object")
-	default:
 		return nil, s.mistyped("an object")
 	}
 	b, err := s.object(nil)
@@ -254,11 +250,4 @@ func parseCount(b []byte) (n uint64, ok bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	return n, true
-}
-
-func codePoints(s string) int {
-	if len(s) <= maxTitle {
-		return 0 // cannot exceed the limit, so its count does not matter
-	}
-	return utf8.RuneCountInString(s)
 }

@@ -29,7 +29,7 @@ func (t *Tx) member(author string, payload []byte) (*effect, error) {
 	}
 	have := t.Roles(p.Identity)
 	if p.Action == span.ActionWithdraw {
-		if slices.Contains(p.Roles, span.RoleOwner) && slices.Contains(have, span.RoleOwner) && t.owners() == 1 {
+		if slices.Contains(p.Roles, span.RoleOwner) && slices.Contains(have, span.RoleOwner) && !t.ownedWithout(p.Identity) {
 			return nil, fault.New(fault.Conflict, "last_owner", "a tenant keeps at least one owner; grant the role to somebody else first").At("/roles", "would leave no owner")
 		}
 		e.roles = dropRoles(have, p.Roles)
@@ -46,12 +46,10 @@ func (t *Tx) member(author string, payload []byte) (*effect, error) {
 	return e, nil
 }
 
-func (t *Tx) owners() int {
-	n := 0
-	for _, m := range t.Members() {
-		if slices.Contains(m.Roles, span.RoleOwner) {
-			n++
-		}
-	}
-	return n
+// ownedWithout reports whether an owner other than identity can still sign.
+func (t *Tx) ownedWithout(identity string) bool {
+	return slices.ContainsFunc(t.Members(), func(m Member) bool {
+		c, ok := t.Identity(m.Identity)
+		return m.Identity != identity && slices.Contains(m.Roles, span.RoleOwner) && ok && c.Status() == id.StatusActive
+	})
 }

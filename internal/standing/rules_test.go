@@ -298,8 +298,14 @@ func TestMembers(t *testing.T) {
 	w.refused(w.withdraw(w.owner, w.owner, "owner"), "last_owner")
 	w.refused(w.grant(w.node, w.owner, "owner"), "reserved_author") // once only
 	w.refused(w.grant(w.node, ana, "member"), "reserved_author")
+	gone := w.member("owner")
+	revocation, err := gone.Revoke("lost", epochStart)
+	require.NoError(t, err)
+	w.must(w.event(revocation.Raw))
+	w.refused(w.withdraw(w.owner, w.owner, "owner"), "last_owner") // the other one can sign nothing
 	w.must(w.grant(w.owner, ana, "owner"))
 	w.must(w.withdraw(ana, w.owner, "owner"))
+	w.must(w.withdraw(ana, gone, "owner"))
 	w.refused(w.span(w.owner, "a.b", object{}), "not_a_member")
 	w.refused(w.grant(w.node, w.owner, "owner"), "reserved_author")
 	w.refused(w.withdraw(ana, ana, "owner"), "last_owner")
