@@ -124,6 +124,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retrySeconds(e)))
 	}
+	header.Set(echo.HeaderContentType, problemType) // a handler may have meant to answer otherwise
 	// A client that went away cannot be told so: the error is of no use.
 	_ = c.Blob(status, problemType, s.appendProblem(c.Request().Context(), nil, e, idOf(c)))
 }

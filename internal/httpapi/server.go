@@ -63,7 +63,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		Handler:           s.echo,
 		ReadHeaderTimeout: s.limits.ReadHeader,
 		ReadTimeout:       s.limits.ReadHeader + s.limits.Stall,
-		WriteTimeout:      2 * s.limits.Stall, // streams move it along as they write
+		WriteTimeout:      s.limits.ReadHeader + 4*s.limits.Stall, // for reading the body too; streams move it along
 		IdleTimeout:       s.limits.Idle,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

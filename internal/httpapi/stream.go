@@ -22,11 +22,9 @@ const waitingResults = 32
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
 func (s *Server) appendMany(c echo.Context, tenant string) error {
-	ctx, cancel := context.WithCancel(c.Request().Context())
-	defer cancel()
 	rc := http.NewResponseController(c.Response().Writer)
 	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
-	st := &appendStream{server: s, tenant: tenant, ctx: ctx, control: rc, id: idOf(c), lines: newLineQueue()}
+	st := &appendStream{server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc, id: idOf(c), lines: newLineQueue()}
 
 	body := &pacedReader{r: c.Request().Body, rc: rc, stall: s.limits.Stall}
 	answered := false
@@ -37,7 +35,6 @@ func (s *Server) appendMany(c echo.Context, tenant string) error {
 		select {
 		case <-released:
 		case <-s.stop:
-		case <-ctx.Done():
 		}
 		st.lines.close()
 		body.end()
@@ -56,7 +53,7 @@ func (s *Server) appendMany(c echo.Context, tenant string) error {
 type appendStream struct {
 	server  *Server
 	tenant  string
-	ctx     context.Context // of the request; never outlives appendMany
+	ctx     context.Context // of the request, but lines that came whole are appended even if it ends
 	control *http.ResponseController
 	id      string // of the request
 	lines   *lineQueue
@@ -198,13 +195,7 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	if err == io.EOF {
-		// The end of the body is not the end of the request: see observe. From
-		// here on net/http itself reads ahead for the next request, and a
-		// deadline would end the context of every later one on this connection.
-		p.deadline(time.Time{})
-		p.mu.Lock()
-		p.whole = true
-		p.mu.Unlock()
+		p.finish()
 	}
 	return n, err
 }
@@ -212,10 +203,20 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 func (p *pacedReader) deadline(t time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.ended {
-		_ = p.rc.SetReadDeadline(t)
+	if p.ended {
+		return false
 	}
-	return !p.ended
+	_ = p.rc.SetReadDeadline(t)
+	return true
+}
+
+// finish takes the deadline away: the connection goes on to its next request,
+// and net/http already listens on it.
+func (p *pacedReader) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.whole = true
+	_ = p.rc.SetReadDeadline(time.Time{})
 }
 
 // end makes the read that is waiting, and every later one, return at once.
