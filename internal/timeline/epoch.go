@@ -22,10 +22,10 @@ func (l *Log) NewEpoch(ctx context.Context, tenant string, seal func(payload []b
 	if err != nil {
 		return Receipt{}, err
 	}
-	if _, err := l.store.Head(ctx, id); err != nil {
+	lv, err := l.existing(ctx, id)
+	if err != nil {
 		return Receipt{}, err
 	}
-	lv := l.live(id)
 	if err := lv.take(ctx); err != nil {
 		return Receipt{}, err
 	}

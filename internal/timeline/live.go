@@ -77,7 +77,8 @@ func (lv *live) committed(size uint64) standing.View {
 }
 
 // Standing is the standing at the committed head. The view stays consistent in
-// itself and may move on with the head while it is used.
+// itself and may move on with the head while it is used. It may wait for the
+// tenant's turn: whoever holds a Session asks that instead.
 func (l *Log) Standing(ctx context.Context, tenant string) (standing.View, error) {
 	id, err := l.id(ctx, tenant)
 	if err != nil {
@@ -241,20 +242,24 @@ func (l *Log) find(ctx context.Context, tenant string, ids []string, full bool) 
 	if err != nil || len(spent) == 0 {
 		return nil, err
 	}
-	out := make(map[string]Found, len(spent))
+	asked := make([]string, 0, len(spent))
+	seqs := make([]uint64, 0, len(spent))
 	for id, by := range spent {
-		records, err := l.store.At(ctx, tenant, []uint64{by.Seq}, full)
-		if err != nil {
+		asked, seqs = append(asked, id), append(seqs, by.Seq)
+	}
+	records, err := l.store.At(ctx, tenant, seqs, full)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]Found, len(spent))
+	for i, id := range asked {
+		if i >= len(records) || records[i].Seq != seqs[i] {
+			return nil, ErrHashesMissing(0, seqs[i], seqs[i]+1)
+		}
+		if err := records[i].parse(); err != nil {
 			return nil, err
 		}
-		if len(records) != 1 {
-			return nil, ErrHashesMissing(0, by.Seq, by.Seq+1)
-		}
-		r := records[0]
-		if err := r.parse(); err != nil {
-			return nil, err
-		}
-		out[id] = Found{Ref: r.ref(), Record: r, SpentBy: by.By}
+		out[id] = Found{Ref: records[i].ref(), Record: records[i], SpentBy: spent[id].By}
 	}
 	return out, nil
 }

@@ -62,9 +62,13 @@ func (l *Log) Tenant(ctx context.Context, idOrSlug string) (Tenant, error) {
 	return l.store.TenantBySlug(ctx, idOrSlug)
 }
 
-// Tenants lists tenants with id > after in order of id, at most limit.
+// Tenants lists tenants with id > after in order of id, at most limit (0 means
+// 100, never more than 1000).
 func (l *Log) Tenants(ctx context.Context, after string, limit int) ([]Tenant, error) {
-	return l.store.Tenants(ctx, after, limit)
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	return l.store.Tenants(ctx, after, min(limit, MaxLimit))
 }
 
 // Holding lists the ids of the tenants in whose timelines an identity is
@@ -104,6 +108,21 @@ func (l *Log) live(id string) *live {
 		l.lives[id] = lv
 	}
 	return lv
+}
+
+// existing is live, after a look at the store where nothing is held yet: an
+// unknown tenant is not remembered.
+func (l *Log) existing(ctx context.Context, id string) (*live, error) {
+	l.mu.Lock()
+	lv := l.lives[id]
+	l.mu.Unlock()
+	if lv != nil {
+		return lv, nil
+	}
+	if _, err := l.store.Head(ctx, id); err != nil {
+		return nil, err
+	}
+	return l.live(id), nil
 }
 
 // hashes reads the stored tree of one tenant.

@@ -60,10 +60,10 @@ func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := l.store.Head(ctx, id); err != nil { // unknown tenants are not remembered
+	lv, err := l.existing(ctx, id)
+	if err != nil {
 		return nil, err
 	}
-	lv := l.live(id)
 	if err := lv.take(ctx); err != nil {
 		return nil, err
 	}
@@ -178,7 +178,8 @@ func (s *Session) fail(err error) {
 // takes it in. recorded_at is recordedAt, or the last entry's where that is
 // later. A refused draft leaves the session as it was; the refusal is
 // standing's, or ErrSpent, line_too_large, decision_too_large,
-// detail_mismatch. The span's Ed25519 signature and time window are the
+// detail_mismatch. Where the store fails meanwhile, that is the answer to this
+// and everything after it. The span's Ed25519 signature and time window are the
 // caller's to check. The draft is kept until the session ends.
 func (s *Session) Admit(d *Draft, recordedAt string) (seq uint64, err error) {
 	if s.err != nil {
@@ -258,6 +259,7 @@ func (s *Session) free(ids []SpentID) error {
 	for _, id := range ids {
 		found, err := s.Find(s.ctx, []string{id.ID})
 		if err != nil {
+			s.fail(err) // the store's trouble, not the draft's
 			return err
 		}
 		if len(found) > 0 {

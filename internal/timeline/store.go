@@ -33,9 +33,10 @@ var (
 // none of them; everything it is asked to filter by stands in typed fields.
 //
 // Concurrency: all methods may be called at once by any number of goroutines
-// and processes. Isolation: nothing of one tenant reaches another; each read
-// method sees one committed state, and an entry is never visible before all
-// entries with smaller seq are. Durability: when Append returns nil the batch
+// and processes. Isolation: nothing of one tenant reaches another; reads see
+// committed batches only, whole ones, and never an entry before all entries
+// with smaller seq; State, Range and Count each see one committed state.
+// Durability: when Append returns nil the batch
 // survives the loss of process and power. Order: seqs are dense from 0.
 // Tenants are named by id; an unknown one is ErrTenantUnknown. Errors of the
 // medium are *fault.Error of kind unavailable or internal. Slices passed in are

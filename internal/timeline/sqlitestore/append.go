@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -58,11 +59,28 @@ func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 	s.keys[b.Tenant] = created
 	s.mu.Unlock()
 	if len(b.Redacted) > 0 {
-		// The commit stands whatever becomes of this: a long read can hold the
-		// log open, and the next redaction or automatic checkpoint empties it.
-		_ = s.db.TruncateWAL(ctx)
+		s.erase.Store(true)
 	}
+	s.emptyLog(ctx)
 	return nil
+}
+
+// emptyLogTimeout bounds how long one append waits for readers that keep the
+// write-ahead log open.
+const emptyLogTimeout = 500 * time.Millisecond
+
+// emptyLog removes erased content from the write-ahead log. The commit stands
+// whatever becomes of this; while readers are in the way, the next append tries
+// again. So does the first append of a process, for one that died before.
+func (s *Store) emptyLog(ctx context.Context) {
+	if !s.erase.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, emptyLogTimeout)
+	defer cancel()
+	if s.db.TruncateWAL(ctx) == nil {
+		s.erase.Store(false)
+	}
 }
 
 // claim makes the tenant or compares its head and sets it. Holding the write

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -34,6 +35,7 @@ type Store struct {
 	db    *storage.DB
 	write *statements
 	read  *statements
+	erase atomic.Bool // the write-ahead log may hold erased content
 
 	mu      sync.RWMutex // guards the rest
 	keys    map[string]tenantKey
@@ -51,7 +53,9 @@ func seqOf(position int64) uint64 { return uint64(position) & (1<<seqBits - 1) }
 
 // NewStore keeps timelines in db, whose migrations have run.
 func NewStore(db *storage.DB) *Store {
-	return &Store{db: db, write: newStatements(db.Write), read: newStatements(db.Read), keys: map[string]tenantKey{}}
+	s := &Store{db: db, write: newStatements(db.Write), read: newStatements(db.Read), keys: map[string]tenantKey{}}
+	s.erase.Store(true)
+	return s
 }
 
 // Close releases prepared statements; the database stays open.
