@@ -16,7 +16,7 @@ type OwnOptions struct {
 	Subject    string
 	Tags       []string
 	Causes     []string
-	Visibility string // "public" when empty
+	Visibility string // when empty: public where the protocol asks for it, else organization
 }
 
 // SubmitOwn records a span signed by the node itself; payload is JCS. It is
@@ -45,7 +45,10 @@ func (e *Engine) sealOwn(tenant, typ string, payload []byte, opt OwnOptions, at 
 		return nil, noRandom(err)
 	}
 	if opt.Visibility == "" {
-		opt.Visibility = span.VisibilityPublic
+		opt.Visibility = span.VisibilityOrganization
+		if span.MustBePublic(typ) {
+			opt.Visibility = span.VisibilityPublic
+		}
 	}
 	return id.SealSpan(e.node.Signer(), span.Header{
 		ID: spanID, Tenant: tenant, Author: e.node.ID(), Type: typ,
