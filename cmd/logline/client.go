@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -33,10 +34,19 @@ func clientCommands(env *environment) []*cobra.Command {
 	return cmds
 }
 
+// errInterrupted is what Ctrl-C leads to, where work was left undone.
+var errInterrupted = errors.New("interrupted; to continue, run it again: nothing is recorded twice")
+
 // translateErrors makes what the node answered look like every other error.
 func translateErrors(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
-		cmd.RunE = func(c *cobra.Command, args []string) error { return remote.Fault(run(c, args)) }
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			err := remote.Fault(run(c, args))
+			if errors.Is(err, context.Canceled) {
+				err = &exitError{code: exitFailed, err: errInterrupted}
+			}
+			return err
+		}
 	}
 	for _, child := range cmd.Commands() {
 		translateErrors(child)

@@ -60,7 +60,7 @@ Remove the data directory to begin anew.`,
 
 func (f *demoFlags) run(ctx context.Context, env *environment) (err error) {
 	cfg := app.Defaults()
-	cfg.DataDir, cfg.Listen, cfg.LogLevel = f.dataDir, f.freeAddress(env), "warn"
+	cfg.DataDir, cfg.Listen, cfg.LogLevel = f.dataDir, f.freeAddress(env), "error"
 	// The demo's own end stops the server too, and waits for it.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -121,6 +121,10 @@ func (f *demoFlags) onboard(ctx context.Context, env *environment, url string) (
 		return nil, nil, fileError("use", f.dataDir, err)
 	}
 	p := profile{Name: demoName, URL: url, KeyFile: filepath.Join(dataDir, demoName+".key")}
+	if !exists(p.KeyFile) && !exists(filepath.Join(dataDir, bootstrapToken)) {
+		return nil, nil, fault.Newf(fault.Conflict, "demo_data_taken",
+			"%s belongs to a node that is in use for something else than this demo; choose another folder with --data-dir", f.dataDir)
+	}
 	keys, err := demoKeys(env, p.KeyFile, filepath.Join(f.dataDir, demoName+".key"))
 	if err != nil {
 		return nil, nil, err
@@ -161,7 +165,7 @@ func (f *demoFlags) onboard(ctx context.Context, env *environment, url string) (
 // demoKeys opens the demo's key file, or makes it, unprotected. shown is the
 // path as it was given.
 func demoKeys(env *environment, path, shown string) (*id.Keys, error) {
-	if _, err := os.Stat(path); err == nil {
+	if exists(path) {
 		keys, _, err := loadKeys(env, path)
 		return keys, err
 	}
@@ -174,10 +178,10 @@ func demoKeys(env *environment, path, shown string) (*id.Keys, error) {
 }
 
 func makeDemoTenant(ctx context.Context, c *client.Client, keys *id.Keys, dataDir string) (*client.Tenant, error) {
-	raw, err := os.ReadFile(filepath.Join(dataDir, "bootstrap-token"))
+	path := filepath.Join(dataDir, bootstrapToken)
+	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.Newf(fault.Conflict, "demo_data_taken",
-			"%s belongs to a node that is in use for something else than this demo; choose another folder with --data-dir", dataDir).Because(err)
+		return nil, fileError("read", path, err)
 	}
 	return c.CreateTenant(ctx, strings.TrimSpace(string(raw)), client.NewTenant{
 		Slug: demoName, Name: "Demo", Owner: keys.ID(), PublicReading: true,

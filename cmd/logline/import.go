@@ -90,9 +90,11 @@ func (s *session) importFrom(ctx context.Context, src importer.Source, cfg impor
 	defer bar.Finish()
 	cfg.Keys, cfg.Tenant, cfg.Now = s.keys, tenant, s.env.Now
 	cfg.Progress = func(p importer.Progress) { bar.Update(p.Done(), p.Total, p.Elapsed) }
-	node := remote.New(s.client, tenant, func(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys) })
-	return importer.New(node, cfg).Run(ctx, src)
+	return importer.New(remote.New(s.client, tenant, s.as), cfg).Run(ctx, src)
 }
+
+// as connects to the session's node with other keys.
+func (s *session) as(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys) }
 
 // importJSON is the final object of --json.
 func importJSON(r importer.Report) any {

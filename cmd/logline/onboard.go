@@ -19,7 +19,10 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-const defaultURL = "http://127.0.0.1:8080"
+const (
+	defaultURL     = "http://127.0.0.1:8080"
+	bootstrapToken = "bootstrap-token" // file in the node's data directory
+)
 
 // onboardFlags say who begins, and what.
 type onboardFlags struct {
@@ -38,6 +41,8 @@ func newOnboardCmd(env *environment) *cobra.Command {
 tenant of a new node, named SLUG (default: main). The node's one-time bootstrap
 token is taken from --token, from LOGLINE_BOOTSTRAP_TOKEN or, on the same
 machine, from the file bootstrap-token in the node's data directory.
+
+Every command asks for the passphrase; LOGLINE_PASSPHRASE answers for scripts.
 
 When it is interrupted, run it again: it continues with the key it made.`,
 		Example: `  logline onboard
@@ -126,7 +131,7 @@ func (f *onboardFlags) openKeys(env *environment, all *profiles, p *profile) (*i
 	if p.KeyFile == "" {
 		p.KeyFile = filepath.Join(filepath.Dir(all.path), "keys", p.Name+".key")
 	}
-	if _, err := os.Stat(p.KeyFile); err == nil {
+	if exists(p.KeyFile) {
 		keys, _, err := loadKeys(env, p.KeyFile)
 		return keys, err
 	}
@@ -176,7 +181,7 @@ func (f *onboardFlags) findToken(env *environment) (string, error) {
 	if token := firstOf(f.token, env.Getenv("LOGLINE_BOOTSTRAP_TOKEN")); token != "" {
 		return token, nil
 	}
-	path := filepath.Join(firstOf(f.dataDir, env.Getenv("LOGLINE_DATA_DIR"), "logline-data"), "bootstrap-token")
+	path := filepath.Join(firstOf(f.dataDir, env.Getenv("LOGLINE_DATA_DIR"), "logline-data"), bootstrapToken)
 	raw, err := os.ReadFile(path)
 	switch {
 	case err == nil:

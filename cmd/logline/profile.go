@@ -151,6 +151,11 @@ func atomically(path string, fill func(f *os.File) error) (err error) {
 	return nil
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // fileError says which file could not be read or written, and why.
 func fileError(verb, path string, err error) error {
 	reason := err.Error()
