@@ -39,17 +39,21 @@ func BenchmarkSubmitMany(b *testing.B) {
 	}
 }
 
-// BenchmarkSubmit is one caller, one span at a time, in memory.
+// BenchmarkSubmit is one caller, one span at a time.
 func BenchmarkSubmit(b *testing.B) {
-	w := newWorld(b, setup{})
-	raws := make([][]byte, b.N)
-	for i := range raws {
-		raws[i] = w.note(w.owner, i)
-	}
-	b.ResetTimer()
-	for _, raw := range raws {
-		if r := w.Submit(context.Background(), w.tenant.ID, raw, engine.Options{}); r.Err != nil {
-			b.Fatal(r.Err)
-		}
+	for name, s := range map[string]setup{"memory": {}, "sqlite": {sqlite: true}} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b, s)
+			raws := make([][]byte, b.N)
+			for i := range raws {
+				raws[i] = w.note(w.owner, i)
+			}
+			b.ResetTimer()
+			for _, raw := range raws {
+				if r := w.Submit(context.Background(), w.tenant.ID, raw, engine.Options{}); r.Err != nil {
+					b.Fatal(r.Err)
+				}
+			}
+		})
 	}
 }

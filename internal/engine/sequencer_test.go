@@ -76,7 +76,7 @@ func (h *hooked) held() (entered chan int, release func()) {
 func TestManyCallersManyTenantsExactlyOnce(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, s setup) {
-		const tenants, callers, spans = 3, 8, 25
+		const tenants, callers, spans = 3, 6, 15
 		s.cfg = engine.Config{MaxBatch: 16}
 		w := newWorld(t, s)
 		ctx := context.Background()

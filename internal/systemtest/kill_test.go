@@ -135,7 +135,7 @@ func TestKillNineUnderLoad(t *testing.T) {
 		ctx, stop := context.WithCancel(background())
 		ended := make(chan struct{})
 		go func() { defer close(ended); y.load(ctx, l) }()
-		moment := time.NewTimer(time.Duration(20+random.IntN(280)) * time.Millisecond)
+		moment := time.NewTimer(time.Duration(20+random.IntN(180)) * time.Millisecond)
 		select {
 		case <-moment.C:
 		case <-ended:
