@@ -63,6 +63,11 @@ func mayOwn(info id.Info) error {
 }
 
 func (e *Engine) genesis(slug, name, owner string) (*span.Genesis, error) {
+	if !span.ValidSlug(slug) {
+		return nil, fault.Newf(fault.Invalid, "slug_invalid",
+			"%q cannot name a tenant here: use lower-case letters, digits and dashes, at most 63, not of UUID form", slug).
+			At("/slug", "lower-case letters, digits and dashes, at most 63")
+	}
 	nonce := make([]byte, 16)
 	if _, err := io.ReadFull(e.random, nonce); err != nil {
 		return nil, noRandom(err)
@@ -72,7 +77,7 @@ func (e *Engine) genesis(slug, name, owner string) (*span.Genesis, error) {
 		LogKey: tree.EncodeLogKey(e.node.LogKey()),
 	}
 	g.Tenant = g.TenantID()
-	// Parsing what was made applies the rules on slug and name once, there.
+	// Parsing what was made applies the rules on the name once, there.
 	return span.ParseGenesis(g.Canonical())
 }
 
