@@ -74,6 +74,30 @@ func TestRedactedBytesAreGone(t *testing.T) {
 	require.Positive(t, inFiles(t, dir, "noted "+storetest.ID(2)), "the neighbour stays")
 }
 
+// TestErasureWaitsForReaders keeps a read open while content is erased: it
+// leaves the write-ahead log with the first append after that read.
+func TestErasureWaitsForReaders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, s := open(t, "sqlite:"+filepath.Join(dir, "logline.db"))
+	tl := storetest.NewTimeline("a")
+	grow := func(redacted []uint64, spec storetest.Spec) {
+		b := tl.Batch(spec)
+		b.Redacted = redacted
+		require.NoError(t, s.Append(t.Context(), b))
+		tl.Done(b)
+	}
+	grow(nil, storetest.Spec{N: 0, Payload: `{"s":"xyzzy"}`})
+	rows, err := db.Read.QueryContext(t.Context(), "SELECT line FROM timeline_entries")
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	grow([]uint64{0}, storetest.Spec{N: 1})
+	require.NoError(t, rows.Close())
+	require.NoError(t, rows.Err())
+	grow(nil, storetest.Spec{N: 2})
+	require.Zero(t, inFiles(t, dir, "xyzzy"))
+}
+
 func inFiles(t *testing.T, dir, secret string) (n int) {
 	t.Helper()
 	files, err := os.ReadDir(dir)
