@@ -63,7 +63,7 @@ func (v *verification) beginCheckpoint() {
 
 // beginNode folds the node's key events that the header gives.
 func (v *verification) beginNode() {
-	chain, refs, err := foldEvents(v.h.Node.Events, v.opt.Verifier)
+	chain, refs, err := foldEvents(v.h.Node.Events, v.opt.Verifier, false)
 	if err != nil {
 		_, reason := because(err)
 		v.bad("node_events_invalid", "the node's key events in the header do not hold: "+reason)

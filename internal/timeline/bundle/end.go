@@ -75,6 +75,8 @@ func (v *verification) endLogKey() {
 			v.bad("origin_mismatch", fmt.Sprintf("the checkpoint is by node %s; the timeline is written by %s", origin.Node, s.Node()))
 		} else if sameEpoch && s.LogKey() != tree.EncodeLogKey(key) {
 			v.bad("log_key_mismatch", "the header's log key is not the one of genesis or of the latest epoch")
+		} else if s.Node() != origin.Node {
+			v.remark(fmt.Sprintf("the entries are written by node %s, the checkpoint by %s in a later epoch that is not in the bundle", s.Node(), origin.Node))
 		}
 		v.checkNodeEvents(origin.Node)
 	}
@@ -198,6 +200,10 @@ func (v *verification) endPins() {
 		v.bad("checkpoint_not_pinned", fmt.Sprintf("at size %d this timeline has root %s, the checkpoint you believe has %s: one of the two is of a fork", pin.Size, root, pin.Root))
 		return
 	}
+	if pin.Origin.Node != v.rep.Node && (!v.pinReached || v.pinLogKey == "") {
+		v.bad("checkpoint_not_pinned", fmt.Sprintf("the checkpoint you believe is by node %s, this one by %s, and the entries do not show how the one took over from the other", pin.Origin.Node, v.rep.Node))
+		return
+	}
 	v.checkPinSignature()
 }
 
@@ -264,6 +270,9 @@ func (v *verification) endRemarks() {
 	}
 	if n := v.rep.WithheldRedacted + v.rep.WithheldPrivate; n > 0 {
 		v.remark(fmt.Sprintf("%d entries have a payload or detail withheld, which was not checked", n))
+	}
+	if n := v.f.erased(); n > 0 && v.note != nil && v.h.To == v.note.Size && v.f.standing != nil && !v.f.hidden {
+		v.remark(fmt.Sprintf("%d of these are withheld as redacted, yet no %s entry names them", n, span.TypeRedaction))
 	}
 	if v.rep.Hidden > 0 {
 		v.remark(fmt.Sprintf("%d entries are withheld whole; roles after them were checked only as far as they do not rest on these", v.rep.Hidden))

@@ -77,9 +77,10 @@ func (b *embedded) last(identity string) *LastEvent {
 	return &LastEvent{Kind: e.Kind, Hash: e.Hash, Time: e.Time, Line: e.line}
 }
 
-// foldEvents checks a chain of sealed key events. A claim is taken as it is:
-// only who holds the claimer's chain could judge it.
-func foldEvents(events []jsontext.Value, v id.Verifier) (*id.Chain, []eventRef, error) {
+// foldEvents checks a chain of sealed key events. With trustClaims a claim is
+// taken as it is, because only who holds the claimer's chain could judge it;
+// else it is refused.
+func foldEvents(events []jsontext.Value, v id.Verifier, trustClaims bool) (*id.Chain, []eventRef, error) {
 	var chain *id.Chain
 	var refs []eventRef
 	for i, raw := range events {
@@ -88,7 +89,7 @@ func foldEvents(events []jsontext.Value, v id.Verifier) (*id.Chain, []eventRef, 
 			switch {
 			case i == 0:
 				chain, err = id.Begin(e, v)
-			case e.Kind != id.KindClaim:
+			case e.Kind != id.KindClaim || !trustClaims:
 				_, err = chain.Apply(e, v, nil)
 			}
 		}
@@ -131,7 +132,7 @@ func readIdentities(ctx context.Context, r io.Reader, v id.Verifier) (map[string
 		if err := json.Unmarshal(line.bytes, &entry); err != nil {
 			return nil, invalid.Because(err)
 		}
-		chain, refs, err := foldEvents(entry.Events, v)
+		chain, refs, err := foldEvents(entry.Events, v, true)
 		if err != nil {
 			return nil, invalid.Because(err)
 		}

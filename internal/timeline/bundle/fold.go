@@ -32,8 +32,9 @@ type folder struct {
 	standing *standing.State // nil where keys and roles cannot be checked
 	tx       *standing.Tx
 	sinceTx  int
-	tainted  int // first line that changes keys or roles and is bad; 0: none
-	hidden   bool
+	tainted  int             // first line that changes keys or roles and is bad; 0: none
+	hidden   bool            // an entry withheld whole was met
+	redacted map[uint64]bool // seqs withheld as redacted: whether a redaction names them
 	embedded *embedded
 	authors  map[string]int
 }
@@ -238,6 +239,11 @@ func (f *folder) judge(l *checkedLine, at uint64, good bool) verdict {
 	for _, s := range change.Statuses {
 		f.spans.setStatus(s.SpanID, s.Status)
 	}
+	for _, r := range change.Redacted {
+		if _, ok := f.redacted[r.Seq]; ok {
+			f.redacted[r.Seq] = true
+		}
+	}
 	if f.sinceTx++; f.sinceTx == commitEvery {
 		f.tx.Commit()
 		f.tx, f.sinceTx = f.standing.Begin(), 0
@@ -277,6 +283,7 @@ func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {
 	o := l.opened
 	if o.Withheld == span.WithheldRedacted || o.DetailWithheld == span.WithheldRedacted {
 		f.rep.WithheldRedacted++
+		f.redacted[at] = false
 	} else if o.Withheld != "" || o.DetailWithheld != "" {
 		f.rep.WithheldPrivate++
 	}
@@ -288,6 +295,16 @@ func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {
 	case o.Withheld == "" && o.DetailWithheld == "":
 		f.rep.Checked++
 	}
+}
+
+// erased counts the entries withheld as redacted that no redaction names.
+func (f *folder) erased() (n int) {
+	for _, named := range f.redacted {
+		if !named {
+			n++
+		}
+	}
+	return n
 }
 
 // end closes the last package and says what is missing at the end.

@@ -50,7 +50,7 @@ func TestAllPartsOfATimelineVerify(t *testing.T) {
 	require.Equal(t, uint64(700), size)
 	random := rand.New(rand.NewChaCha8(seedFor(7)))
 	var ranges [][2]uint64
-	edges := []uint64{0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 699, 700}
+	edges := []uint64{0, 1, 3, 255, 256, 257, 512, 699, 700}
 	for _, from := range edges {
 		for _, to := range edges {
 			if from <= to {
@@ -58,7 +58,7 @@ func TestAllPartsOfATimelineVerify(t *testing.T) {
 			}
 		}
 	}
-	for range 40 {
+	for range 20 {
 		from := random.Uint64N(size + 1)
 		ranges = append(ranges, [2]uint64{from, from + random.Uint64N(size-from+1)})
 	}
@@ -80,7 +80,7 @@ func TestAllPartsOfATimelineVerify(t *testing.T) {
 func TestEveryPartOfASmallTimeline(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
-	b.grow(14)
+	b.grow(9)
 	v := newRemembering()
 	for from := uint64(0); from <= b.edge.End(); from++ {
 		for to := from; to <= b.edge.End(); to++ {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/danvoulez/logline/internal/fault"
 )
@@ -86,9 +87,20 @@ type problems struct {
 
 func (p *problems) add(pr Problem) {
 	p.count++
+	pr.Reason = printable(pr.Reason)
 	if len(p.list) < p.limit {
 		p.list = append(p.list, pr)
 	}
+}
+
+// printable keeps what a hostile bundle says from steering a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 func (p *problems) sorted() []Problem {
@@ -124,5 +136,8 @@ func (r *Report) conclude(p *problems, pinned bool) {
 		r.Verdict = fmt.Sprintf("consistent; origin authenticated (node %s)", r.Node)
 	default:
 		r.Verdict = fmt.Sprintf("consistent; origin not authenticated (node %s)", r.Node)
+	}
+	if r.OK && r.RightsUnchecked > 0 {
+		r.Verdict += fmt.Sprintf("; keys and roles of %d entries not checked", r.RightsUnchecked)
 	}
 }

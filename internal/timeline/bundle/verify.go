@@ -25,13 +25,13 @@ type Options struct {
 
 	Verifier      id.Verifier // nil: id.DefaultVerifier()
 	Limits        span.Limits // of headers and payloads; zero: the protocol's defaults
-	MaxHeaderLine int         // bytes of the bundle's first line; 0: 64 MiB
+	MaxHeaderLine int         // bytes of the bundle's first line; 0: 16 MiB
 	MaxProblems   int         // kept in the report; 0: 100
 	Workers       int         // that check lines in parallel; 0: GOMAXPROCS
 }
 
 const (
-	defaultHeaderLine = 64 << 20
+	defaultHeaderLine = 16 << 20
 	defaultProblems   = 100
 	maxDetail         = 1 << 20
 	lineSlack         = 4 << 10 // member names of what is put back
@@ -188,7 +188,7 @@ func (v *verification) atSize() {
 func newFolder(v *verification) (*folder, error) {
 	f := &folder{
 		rep: v.rep, h: v.h, errs: v.errs, next: v.h.From,
-		spans: newSpanSet(), embedded: newEmbedded(), authors: make(map[string]int),
+		spans: newSpanSet(), embedded: newEmbedded(), authors: make(map[string]int), redacted: make(map[uint64]bool),
 		packages: packageCheck{from: v.h.From, to: v.h.To, limit: v.opt.MaxProblems},
 	}
 	switch s := v.opt.State; {

@@ -85,6 +85,17 @@ func TestPinnedCheckpoints(t *testing.T) {
 		assert.Equal(t, []string{"checkpoint_not_comparable"}, codes(verify(t, part, Options{Checkpoint: b.checkpointAt(at)})))
 	}
 
+	// Entries that another node appends to what is believed, in a part that does
+	// not show how it came to write.
+	pin := b.checkpointAt(size)
+	intruder := newBuilder(t, 3)
+	intruder.tree, intruder.edge, intruder.tenant, intruder.entries = b.tree, b.edge.Clone(), b.tenant, b.entries
+	intruder.gen = b.gen
+	intruder.rogue(intruder.owner.Signer(), intruder.owner.ID(), "note.written", []byte(`{}`), nil)
+	grafted := intruder.write(size, size+1)
+	require.True(t, verify(t, grafted, Options{}).OK, "nobody believed: it is consistent in itself")
+	assert.Equal(t, []string{"checkpoint_not_pinned"}, codes(verify(t, grafted, Options{Checkpoint: pin})))
+
 	// A fork of the same timeline by the same node.
 	fork := newBuilder(t, 1)
 	fork.grow(10)
@@ -116,22 +127,21 @@ func covers(rep *Report, line int) bool {
 func TestEveryByteCounts(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
-	b.say("note.written", `{"n":1}`)
-	src := b.whole()
+	src := b.write(0, 4) // with a range proof
 	v := newRemembering()
 	for i := range src {
 		flipped(t, v, src, i, []byte{0x01, 0x20, 0x80}[i%3])
 	}
 }
 
-// The same for a longer story, at every 17th byte, and for a part of it.
+// The same for a longer story, at every 29th byte, and for a part of it.
 func TestSampledBytesCount(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
 	b.story()
 	v := newRemembering()
 	src := b.whole()
-	for i := 0; i < len(src); i += 17 {
+	for i := 0; i < len(src); i += 29 {
 		flipped(t, v, src, i, byte(1<<(i%8)))
 	}
 	first := verify(t, b.write(0, 6), Options{})
@@ -182,6 +192,11 @@ func TestStructuralDamage(t *testing.T) {
 		"line missing":     {edit(func(l [][]byte) [][]byte { return append(l[:8], l[9:]...) }), 9, "seq_not_dense"},
 		"line twice":       {edit(func(l [][]byte) [][]byte { return append(l[:9], append([][]byte{l[8]}, l[9:]...)...) }), 10, "seq_not_dense"},
 		"two lines change": {edit(func(l [][]byte) [][]byte { l[8], l[9] = l[9], l[8]; return l }), 9, "seq_not_dense"},
+		"line split":       {edit(func(l [][]byte) [][]byte { l[9] = append(append(bytes.Clone(l[9][:50]), '\n'), l[9][50:]...); return l }), 10, "json_syntax"},
+		"lines joined": {edit(func(l [][]byte) [][]byte {
+			l[9] = append(bytes.TrimSuffix(bytes.Clone(l[9]), []byte("\n")), l[10]...)
+			return append(l[:10], l[11:]...)
+		}), 10, "json_trailing_data"},
 		"junk line":        {edit(func(l [][]byte) [][]byte { return append(l[:9:9], append([][]byte{[]byte("junk")}, l[9:]...)...) }), 10, "json_syntax"},
 		"empty line":       {edit(func(l [][]byte) [][]byte { return append(l[:9:9], append([][]byte{nil}, l[9:]...)...) }), 10, "json_syntax"},
 		"junk at the end":  {append(bytes.Clone(src), "junk\n"...), len(lines) + 1, "json_syntax"},
@@ -283,10 +298,38 @@ func TestWithheldEntries(t *testing.T) {
 	assert.Equal(t, 1, rep.Hidden)
 	assert.Equal(t, n-4, rep.Checked)
 
+	assert.NotContains(t, strings.Join(rep.Notes, "\n"), "no logline.redaction")
+
 	hidden := splitLines(b.whole())[n]
 	assert.JSONEq(t, fmt.Sprintf(`{"seq":%d,"leaf":%q}`, n-1, b.tree[0][n-1].String()), string(hidden))
 	wrong := bytes.Replace(b.whole(), []byte(b.tree[0][n-1].String()), []byte(b.tree[0][n-2].String()), 1)
 	assert.Equal(t, []string{"package_mismatch"}, codes(verify(t, wrong, Options{})))
+}
+
+// A payload may be gone; that nobody recorded its redaction is said.
+func TestRedactionsThatNobodyRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	b.story()
+	assert.NotContains(t, strings.Join(verify(t, b.whole(), Options{}).Notes, "\n"), "no logline.redaction")
+	b.grow(1)
+	b.redact(b.edge.End() - 1)
+	rep := verify(t, b.whole(), Options{})
+	assert.True(t, rep.OK)
+	assert.Contains(t, strings.Join(rep.Notes, "\n"), "1 of these are withheld as redacted, yet no logline.redaction")
+}
+
+// What a hostile bundle says reaches no terminal as control characters.
+func TestReasonsArePrintable(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	b.grow(1)
+	src := bytes.Replace(b.whole(), []byte(`"payload":{"n":0}`), []byte(`"pay\u001b[2Jload":{"n":0}`), 1)
+	rep := verify(t, src, Options{})
+	require.NotEmpty(t, rep.Problems)
+	for _, p := range rep.Problems {
+		assert.NotContains(t, p.String(), "\x1b")
+	}
 }
 
 func TestWhatMayNotBeWithheld(t *testing.T) {
