@@ -55,19 +55,20 @@ type appendReport struct {
 	Rate    float64      `json:"appends_per_s"`
 	P50     microseconds `json:"p50_us"` // of a request
 	P99     microseconds `json:"p99_us"`
+	CPU     microseconds `json:"server_cpu_us"` // of the server, start and stop included, per span
 	Batch   float64      `json:"mean_batch"`
 	Bare    float64      `json:"bare_inserts_per_s"`
 	Ratio   float64      `json:"ratio"` // Rate / Bare
 }
 
 func printAppendHead(w io.Writer) {
-	fmt.Fprintf(w, "%-26s %9s %11s %10s %10s %8s %14s %7s\n",
-		"append over HTTP", "spans", "appends/s", "p50", "p99", "batch", "bare inserts/s", "ratio")
+	fmt.Fprintf(w, "%-26s %9s %11s %10s %10s %11s %8s %14s %7s\n",
+		"append over HTTP", "spans", "appends/s", "p50", "p99", "server CPU", "batch", "bare inserts/s", "ratio")
 }
 
 func (r appendReport) print(w io.Writer) {
-	fmt.Fprintf(w, "%-26s %9d %11.0f %10s %10s %8.1f %14.0f %7.2f\n",
-		r.Case, r.Spans, r.Rate, show(r.P50), show(r.P99), r.Batch, r.Bare, r.Ratio)
+	fmt.Fprintf(w, "%-26s %9d %11.0f %10s %10s %11s %8.1f %14.0f %7.2f\n",
+		r.Case, r.Spans, r.Rate, show(r.P50), show(r.P99), show(r.CPU), r.Batch, r.Bare, r.Ratio)
 }
 
 // latencies are of requests, in any order.
@@ -101,6 +102,8 @@ func measureAppends(ctx context.Context, binary, dir string, c appendCase) (appe
 	if code, err := s.Terminate(); err != nil || code != 0 {
 		return r, fmt.Errorf("the server ended with %d: %w", code, err)
 	}
+	ended := s.Cmd.ProcessState
+	r.CPU = microseconds((ended.UserTime() + ended.SystemTime()) / time.Duration(c.spans))
 	r.Rate = float64(c.spans) / elapsed.Seconds()
 	r.P50, r.P99 = microseconds(l.percentile(50)), microseconds(l.percentile(99))
 
