@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -91,8 +92,9 @@ func loopback(listen string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// minToken is the fewest characters of a bootstrap token an operator chooses.
-const minToken = 20
+// tokenPattern is what a bootstrap token that an operator chooses may be. It
+// has no dots, which tell a JWT from it.
+var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{20,200}$`)
 
 // check is what is wrong with one setting, "" when nothing is. Values have
 // their type already.
@@ -132,8 +134,8 @@ func (c Config) check(key string) string {
 	case "tenants":
 		return oneOf(c.Tenants, Open, Closed)
 	case "bootstrap_token":
-		if c.BootstrapToken != "" && len(c.BootstrapToken) < minToken {
-			return "must have at least 20 characters; unset it to have one made"
+		if c.BootstrapToken != "" && !tokenPattern.MatchString(c.BootstrapToken) {
+			return "must have 20 to 200 letters, digits, _ and -; unset it to have one made"
 		}
 	case "drain_timeout":
 		return within(c.DrainTimeout, time.Second, time.Hour)

@@ -33,7 +33,7 @@ var (
 	ErrTokenSpent = fault.New(fault.Forbidden, "bootstrap_token_spent",
 		"the bootstrap token has made its tenant and is spent; ask an owner of this node for further tenants")
 	ErrTenantsClosed = fault.New(fault.Forbidden, "tenants_closed",
-		"this node does not make tenants for everybody; the first one takes the bootstrap token")
+		"this node makes a tenant for the bootstrap token only: the first one takes it, and later ones are not open to everybody")
 )
 
 // TenantMaker is what onboarding asks of the rest: to make a timeline, and
@@ -102,13 +102,18 @@ func (s *Service) FirstRun(ctx context.Context) (created bool, path string, err 
 }
 
 // CreateTenant makes a tenant: the first one for the bootstrap token, which it
-// spends, later ones without a token where the node is open to that. The same
+// spends, later ones without a token where the node is open to that (the caller
+// has made sure then that the owner is the one who asks). The same
 // first tenant asked for again with the same token is answered again. Errors:
 // ErrTokenWrong, ErrTokenSpent, ErrTenantsClosed, and TenantMaker's, after
 // which the token is still good unless a tenant was made.
 func (s *Service) CreateTenant(ctx context.Context, token, slug, name, owner string, publicReading bool) (timeline.Tenant, error) {
 	if token == "" {
-		if !s.cfg.OpenTenants {
+		first, err := s.anyTenant(ctx)
+		if err != nil {
+			return timeline.Tenant{}, err
+		}
+		if !s.cfg.OpenTenants || first == "" {
 			return timeline.Tenant{}, ErrTenantsClosed
 		}
 		return s.tenants.CreateTenant(ctx, slug, name, owner, publicReading)

@@ -231,6 +231,8 @@ func TestOpenTenants(t *testing.T) {
 	f := setUp(t)
 	s := f.start(t, func(c *Config) { c.OpenTenants = true })
 	_, err := s.CreateTenant(t.Context(), "", "acme", "Acme", "me", false)
+	require.ErrorIs(t, err, ErrTenantsClosed, "the first one takes the token")
+	_, err = s.CreateTenant(t.Context(), f.token(t), "acme", "Acme", "me", false)
 	require.NoError(t, err)
 	_, err = s.CreateTenant(t.Context(), "", "other", "Other", "me", false)
 	require.NoError(t, err)
