@@ -92,12 +92,12 @@ func TestClient(t *testing.T) {
 	require.Equal(t, "tenant_unknown", client.CodeOf(err))
 
 	stop := errors.New("enough")
-	endless := func(yield func([]byte) bool) {
-		for i := 0; yield(w.note(keys, i)); i++ {
+	several := func(yield func([]byte) bool) {
+		for i := 0; i < 300 && yield(w.note(keys, i)); i++ {
 		}
 	}
 	n := 0
-	err = c.AppendStream(ctx, tenant.Id, endless, func(client.LineResult) error {
+	err = c.AppendStream(ctx, tenant.Id, several, func(client.LineResult) error {
 		if n++; n == 10 {
 			return stop
 		}

@@ -29,6 +29,8 @@ type Engine interface {
 type Tenants interface {
 	Tenant(ctx context.Context, idOrSlug string) (timeline.Tenant, error)
 	Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error)
+	// Holding lists the ids of the tenants whose timelines hold an identity.
+	Holding(ctx context.Context, identity string) ([]string, error)
 	Standing(ctx context.Context, tenant string) (standing.View, error)
 	Stats(ctx context.Context, tenant string) (timeline.Stats, error)
 }
@@ -92,6 +94,7 @@ type Limits struct {
 	Line       int           // bytes of one span as sent, alone or as a line; default twice header + payload, room for white space and escapes
 	Body       int           // bytes of any other body; default 1 MiB
 	Concurrent int           // requests served at once; default 1024, more are answered 503
+	Streams    int           // NDJSON appends served at once, of those; default 64
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s
 	Idle       time.Duration // keep-alive between requests; default 2 min
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
@@ -104,6 +107,7 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.Line, 2*(l.Span.Header+l.Span.Payload))
 	setInt(&l.Body, 1<<20)
 	setInt(&l.Concurrent, 1024)
+	setInt(&l.Streams, 64)
 	setDuration(&l.ReadHeader, 10*time.Second)
 	setDuration(&l.Idle, 2*time.Minute)
 	setDuration(&l.Stall, 30*time.Second)

@@ -7,8 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -23,7 +26,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
 		req, res := c.Request(), c.Response()
-		res.Header().Set(echo.HeaderXRequestID, requestID(req))
+		header := res.Header()
+		header.Set(echo.HeaderXRequestID, requestID(req))
+		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		header.Set(echo.HeaderCacheControl, "no-store")
 		if req.Body == http.NoBody {
 			// The deadline for sending a request must not end one that was sent whole.
 			_ = http.NewResponseController(res.Writer).SetReadDeadline(time.Time{})
@@ -56,6 +62,9 @@ func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.Any("panic", p),
 				slog.String("request_id", idOf(c)), slog.String("stack", string(debug.Stack())))
 			err = fault.From(errors.New("panic"))
+			if c.Response().Committed {
+				err = errCut
+			}
 		}
 	}()
 	return next(c)
@@ -68,6 +77,9 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if operators(c.Path()) {
 			return next(c)
 		}
+		if err := cleanText(c); err != nil {
+			return err
+		}
 		select {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
@@ -77,6 +89,38 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 	}
 }
+
+// headAsGet answers HEAD as GET: net/http leaves the body out (RFC 9110 §9.3.2).
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodHead {
+			get := *req // a copy: net/http goes on reading the method from req
+			get.Method = http.MethodGet
+			req = &get
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
+// cleanText keeps out of every module what no id, name or filter can hold and
+// some databases fail on: NUL and invalid UTF-8.
+func cleanText(c echo.Context) error {
+	req := c.Request()
+	if !clean(req.URL.Path) {
+		return errRoute
+	}
+	if req.URL.RawQuery == "" {
+		return nil
+	}
+	for name, values := range c.QueryParams() {
+		if !clean(name) || slices.ContainsFunc(values, func(v string) bool { return !clean(v) }) {
+			return fault.New(fault.Invalid, "parameter_invalid", "query parameters are UTF-8 without NUL")
+		}
+	}
+	return nil
+}
+
+func clean(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 var errBusy = fault.New(fault.Unavailable, "server_busy",
 	"the server is answering as many requests as it takes at once; nothing was done, send the request again").After(time.Second)

@@ -14,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -92,12 +93,37 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	require.Contains(t, r.header.Get("Allow"), http.MethodPost)
 }
 
+func TestHead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for path, status := range map[string]int{"/livez": 200, w.at("/checkpoint"): 200, "/nowhere": 404, w.at(""): 401} {
+		resp, err := http.Head(w.url + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, status, resp.StatusCode, path)
+		require.Empty(t, body)
+		require.Positive(t, resp.ContentLength)
+	}
+}
+
 // broken is an engine and a log that panic, fail or block.
 type broken struct {
 	httpapi.Engine
 	httpapi.Log
 	submit func(context.Context) engine.Result
+	many   func(lines [][]byte) []engine.Result
 	tenant func() (timeline.Tenant, error)
+	export func(io.Writer) error
+}
+
+func (b *broken) SubmitMany(_ context.Context, _ string, lines [][]byte) []engine.Result {
+	return b.many(lines)
+}
+
+func (b *broken) Export(_ context.Context, w io.Writer, _ string, _, _ uint64, _ standing.Reader) error {
+	return b.export(w)
 }
 
 func (b *broken) Submit(ctx context.Context, _ string, raw []byte, _ engine.Options) engine.Result {

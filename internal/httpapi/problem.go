@@ -150,6 +150,9 @@ func (s *Server) appendProblem(ctx context.Context, dst []byte, e *fault.Error, 
 	if len(e.Fields) > 0 {
 		doc["errors"] = e.Fields
 	}
+	if e.Kind == fault.Limited || e.Kind == fault.Unavailable {
+		doc["retry_after"] = retrySeconds(e) // a line of many has no header of its own
+	}
 	body, err := json.Marshal(doc)
 	if err != nil {
 		s.log.ErrorContext(ctx, "members of a problem cannot be written", slog.String("code", e.Code), slog.Any("error", err))

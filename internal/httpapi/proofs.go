@@ -72,6 +72,9 @@ func (s *Server) sizeOf(c echo.Context, tenant string, asked *uint64) (uint64, e
 // ExportBundle streams a bundle. Before its first byte a failure is a problem;
 // after it the connection breaks off.
 func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params api.ExportBundleParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	seen, err := s.look(c, tenant)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func TestGetSpan(t *testing.T) {
 	require.Equal(t, sealed.Salt, opened.Salt)
 	require.Equal(t, rec.LeafHash, span.LeafHash(opened.Entry.AppendLine(nil)).String())
 	require.EqualValues(t, "executed", rec.Status)
-	for _, absent := range []string{"x", "01900000-0000-7000-8000-000000000000", "%00", "01900000-0000-7000-8000-00000000000Z"} {
+	for _, absent := range []string{"x", "01900000-0000-7000-8000-000000000000", "%20", "01900000-0000-7000-8000-00000000000Z"} {
 		w.get(w.at("/spans/"+absent), token).problem(t, http.StatusNotFound, "span_unknown")
 	}
 }
@@ -155,6 +155,11 @@ func TestQuery(t *testing.T) {
 			require.Equal(t, ids, paged)
 		}
 	}
+	w.get(w.at("/spans?auhtor=me"), token).problem(t, http.StatusBadRequest, "parameter_unknown")
+	w.get(w.at("/bundle?form=1"), token).problem(t, http.StatusBadRequest, "parameter_unknown")
+	w.get(w.at("/spans?tag=a%00b"), token).problem(t, http.StatusBadRequest, "parameter_invalid")
+	w.get(w.at("/spans?tag=a%ff"), token).problem(t, http.StatusBadRequest, "parameter_invalid")
+	w.get("/v1/tenants/ac%00me/spans", token).problem(t, http.StatusNotFound, "route_unknown")
 	for query := range map[string]bool{
 		"type=A..b": true, "author=me": true, "status=great": true, "since=yesterday": true, "until=2026-03-01T12:00:00Z": true,
 		"cause=x": true, "q=": true, "order=random": true, "limit=0": true, "limit=1001": true, "limit=x": true, "cursor=%21": true,

@@ -29,6 +29,7 @@ type Server struct {
 	echo    *echo.Echo
 	metrics *metrics
 	slots   chan struct{} // one held by each request being served
+	streams chan struct{} // one held by each NDJSON append
 	stop    chan struct{} // closed when Run begins to stop
 }
 
@@ -47,6 +48,7 @@ func New(deps Deps) *Server {
 		s.now = time.Now
 	}
 	s.slots = make(chan struct{}, s.limits.Concurrent)
+	s.streams = make(chan struct{}, s.limits.Streams)
 	s.echo.HTTPErrorHandler = s.renderError
 	s.echo.Use(s.observe, s.admit)
 	api.RegisterHandlers(s.echo, s)
@@ -54,13 +56,13 @@ func New(deps Deps) *Server {
 }
 
 // Handler is the whole surface as one http.Handler.
-func (s *Server) Handler() http.Handler { return s.echo }
+func (s *Server) Handler() http.Handler { return headAsGet(s.echo) }
 
 // Run serves on ln until ctx ends, then takes no more lines of open streams and
 // lets open requests finish within Limits.Drain. It closes ln and is called once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
-		Handler:           s.echo,
+		Handler:           s.Handler(),
 		ReadHeaderTimeout: s.limits.ReadHeader,
 		ReadTimeout:       s.limits.ReadHeader + s.limits.Stall,
 		WriteTimeout:      s.limits.ReadHeader + 4*s.limits.Stall, // for reading the body too; streams move it along

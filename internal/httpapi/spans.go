@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -22,6 +23,9 @@ const (
 
 // ListSpans gives a page of the entries that fit every filter.
 func (s *Server) ListSpans(c echo.Context, tenant api.TenantParameter, params api.ListSpansParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	seen, err := s.look(c, tenant)
 	if err != nil {
 		return err
@@ -222,4 +226,23 @@ func nodesOf(nodes []timeline.Node) []api.GraphNode {
 		out[i] = api.GraphNode{Id: n.ID, Seq: n.Seq, Type: n.Type, Author: n.Author, Depth: n.Depth}
 	}
 	return out
+}
+
+// onlyKnown refuses query parameters that params does not name: a filter with a
+// typing error must not answer as if it were not there.
+func onlyKnown(c echo.Context, params any) error {
+	if c.Request().URL.RawQuery == "" {
+		return nil
+	}
+	known := reflect.TypeOf(params)
+next:
+	for name := range c.QueryParams() {
+		for i := range known.NumField() {
+			if tag, _, _ := strings.Cut(known.Field(i).Tag.Get("form"), ","); tag == name {
+				continue next
+			}
+		}
+		return fault.Newf(fault.Invalid, "parameter_unknown", "there is no query parameter %q here", name)
+	}
+	return nil
 }

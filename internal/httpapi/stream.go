@@ -6,22 +6,30 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/fault"
 )
 
 // waitingResults is how many chunks of results wait for a client that is still
 // sending: clients that read only when they have sent everything get that far.
-const waitingResults = 32
+const waitingResults = 16
 
 // appendMany appends a stream of lines and streams their results. Three
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
-func (s *Server) appendMany(c echo.Context, tenant string) error {
+func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		return errBusy
+	}
 	rc := http.NewResponseController(c.Response().Writer)
 	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
 	st := &appendStream{server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc, id: idOf(c), lines: newLineQueue()}
@@ -39,14 +47,15 @@ func (s *Server) appendMany(c echo.Context, tenant string) error {
 		st.lines.close()
 		body.end()
 	})
-	err := st.run(c)
-	close(released)
-	watching.Wait()
-	reading.Wait()
-	if err == nil && !answered {
-		err = errCut // lines came that were never answered
-	}
-	return err
+	defer func() {
+		close(released)
+		watching.Wait()
+		reading.Wait()
+		if err == nil && !answered {
+			err = errCut // lines came that were never answered
+		}
+	}()
+	return st.run(c)
 }
 
 // appendStream is one NDJSON append.
@@ -96,10 +105,38 @@ func (st *appendStream) submit() {
 	st.results = nil
 	if len(st.raw) > 0 {
 		st.results = st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, st.raw)
+		st.insist()
 	}
 	for i := range st.results {
 		st.server.hide(st.tenant, st.raw[i], &st.results[i])
 		st.server.countAppend(&st.results[i])
+	}
+}
+
+// insist submits again what the engine had no room for, until it has or the
+// patience with a stalled partner ends: the queue being full must slow a stream
+// down, not make its client sort out which lines to repeat.
+func (st *appendStream) insist() {
+	for began := time.Now(); time.Since(began) < st.server.limits.Stall; {
+		tail := slices.IndexFunc(st.results, func(r engine.Result) bool { return fault.CodeOf(r.Err) == codeQueueFull })
+		if tail < 0 || !st.pause(fault.From(st.results[tail].Err).RetryAfter) {
+			return
+		}
+		copy(st.results[tail:], st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, st.raw[tail:]))
+	}
+}
+
+const codeQueueFull = "queue_full"
+
+// pause waits; false when the server stops meanwhile.
+func (st *appendStream) pause(d time.Duration) bool {
+	timer := time.NewTimer(min(max(d, 10*time.Millisecond), time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-st.server.stop:
+		return false
 	}
 }
 

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -72,6 +73,10 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 	if err != nil {
 		return err
 	}
+	holding, err := s.deps.Log.Holding(c.Request().Context(), identity)
+	if err != nil {
+		return err
+	}
 	page := api.TenantPage{Items: []api.Tenant{}}
 	for {
 		found, err := s.deps.Log.Tenants(c.Request().Context(), after, maxLimit)
@@ -80,6 +85,9 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 		}
 		for _, t := range found {
 			after = t.ID
+			if !t.PublicReading && !slices.Contains(holding, t.ID) {
+				continue // nobody holds a role where they are not embedded
+			}
 			if _, err := s.lookAs(c, t.ID, identity); fault.KindOf(err) == fault.NotFound {
 				continue
 			} else if err != nil {

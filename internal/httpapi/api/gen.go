@@ -328,7 +328,10 @@ type Problem struct {
 	Errors []ProblemField `json:"errors,omitempty"`
 
 	// Instance Request id
-	Instance             string                 `json:"instance"`
+	Instance string `json:"instance"`
+
+	// RetryAfter Seconds, as in Retry-After
+	RetryAfter           int                    `json:"retry_after,omitempty"`
 	Status               int                    `json:"status"`
 	Title                string                 `json:"title"`
 	Type                 string                 `json:"type"`
@@ -718,6 +721,14 @@ func (a *Problem) UnmarshalJSON(b []byte) error {
 		delete(object, "instance")
 	}
 
+	if raw, found := object["retry_after"]; found {
+		err = json.Unmarshal(raw, &a.RetryAfter)
+		if err != nil {
+			return fmt.Errorf("error reading 'retry_after': %w", err)
+		}
+		delete(object, "retry_after")
+	}
+
 	if raw, found := object["status"]; found {
 		err = json.Unmarshal(raw, &a.Status)
 		if err != nil {
@@ -776,6 +787,11 @@ func (a Problem) MarshalJSON() ([]byte, error) {
 	object["instance"], err = json.Marshal(a.Instance)
 	if err != nil {
 		return nil, fmt.Errorf("error marshaling 'instance': %w", err)
+	}
+
+	object["retry_after"], err = json.Marshal(a.RetryAfter)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'retry_after': %w", err)
 	}
 
 	object["status"], err = json.Marshal(a.Status)
