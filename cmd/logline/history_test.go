@@ -100,7 +100,7 @@ func startSession(t *testing.T) *session {
 	// t.Context ends before clean-up functions run.
 	t.Cleanup(func() { require.NoError(t, node.wait()) })
 	f := demoFlags{dataDir: cfg.DataDir}
-	s, _, err := f.onboard(t.Context(), env, node.URL())
+	s, err := f.onboard(t.Context(), env, node.URL())
 	require.NoError(t, err)
 	return s
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -13,7 +12,27 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-type rawJSON = json.RawMessage
+func newIdentityRotateCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace your primary key by the next one, which ends all delegations",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Rotate(env.Now(), rand.Reader) })
+			if err != nil {
+				return err
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, "Rotated: the primary key is now "+event.Key+".")
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
 
 func newIdentityDelegateCmd(env *environment) *cobra.Command {
 	var flags clientFlags

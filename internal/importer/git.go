@@ -3,6 +3,7 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,9 +162,9 @@ func (g *Git) Items(ctx context.Context) iter.Seq2[Item, error] {
 			}
 			if err != nil || !yield(item, nil) {
 				cancel()
-				_ = cmd.Wait() // stopped by us
+				stopped := cmd.Wait() // by us, unless it had ended in the middle of a record
 				if err != nil {
-					yield(Item{}, gitError(err, stderr.String()))
+					yield(Item{}, gitError(cmp.Or(stopped, err), stderr.String()))
 				}
 				return
 			}
@@ -261,10 +262,14 @@ func (g *Git) output(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// gitError says what git said; its last line is the reason.
+// gitError says what git said; its first line is the reason.
 func gitError(err error, stderr string) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return ErrGitMissing.Because(err)
+	}
+	// At a terminal Ctrl-C reaches git too, and maybe before it reaches us.
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == -1 {
+		return fmt.Errorf("git was stopped: %w", context.Canceled)
 	}
 	if said := strings.TrimSpace(stderr); said != "" {
 		first, _, _ := strings.Cut(said, "\n")
