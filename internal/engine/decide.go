@@ -13,6 +13,9 @@ import (
 
 const outcomeAllow = "allow"
 
+var errUndecided = fault.New(fault.Unavailable, "decision_unavailable",
+	"the store failed while the span was being decided; nothing was recorded, send it again").After(time.Second)
+
 // position is where the next entry goes.
 func (r *round) position() standing.Position {
 	return standing.Position{Seq: r.session.Head().Size + uint64(r.drafts), RecordedAt: r.recordedAt}
@@ -76,7 +79,8 @@ func (r *round) check(ctx context.Context, sp *span.Span) error {
 		return f.Ref, ok && f.SpentBy == timeline.SpentByEntry
 	})
 	if failed != nil {
-		return failed // what the rules concluded from not finding it means nothing
+		// What the rules concluded from not finding the target means nothing.
+		return errUndecided.Because(failed)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -178,6 +179,9 @@ func (p *part) finish(ctx context.Context, e *Engine, tenant string) {
 	p.items = nil
 }
 
+var errNoReceipt = fault.New(fault.Unavailable, "receipt_unavailable",
+	"the span is recorded, but its receipt cannot be read now; send the same span again, it is never recorded twice").After(time.Second)
+
 func failAll(results []Result, err error) {
 	for i := range results {
 		results[i].Err = err
@@ -195,11 +199,11 @@ func (e *Engine) complete(ctx context.Context, tenant string, a answer) Result {
 	}
 	receipt, err := e.log.Receipt(ctx, tenant, *a.repeats)
 	if err != nil {
-		return Result{Err: fault.From(err)}
+		return Result{Err: errNoReceipt.Because(err)}
 	}
 	entry, err := span.ParseLine(receipt.Line)
 	if err != nil {
-		return Result{Err: fault.From(err)}
+		return Result{Err: errNoReceipt.Because(err)}
 	}
 	a.Receipt, a.Decision = &receipt, entry.Decision
 	return a.Result
