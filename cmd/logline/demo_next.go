@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/danvoulez/logline/internal/app"
 )
 
 // tellNext prints commands that work as they stand.
@@ -37,10 +39,22 @@ func (f *demoFlags) tellNext(s *session, result *demoResult) {
 		fmt.Fprintln(env.Stdout, "  "+line)
 	}
 	if f.exit {
-		fmt.Fprintln(env.Stdout, "  "+logline+" demo    # the same again, and it keeps serving")
+		fmt.Fprintln(env.Stdout, "  "+logline+" demo"+f.given()+"    # the same again, and it keeps serving")
 		return
 	}
 	fmt.Fprintf(env.Stdout, "\nServing on %s until Ctrl-C.\n", s.profile.URL)
+}
+
+// given repeats the flags that say where the demo works.
+func (f *demoFlags) given() string {
+	words := ""
+	if f.dataDir != app.Defaults().DataDir {
+		words += " --data-dir " + shellWord(f.dataDir)
+	}
+	if f.repo != "." {
+		words += " --repo " + shellWord(f.repo)
+	}
+	return words
 }
 
 // programName is what to type to run this program.

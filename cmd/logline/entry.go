@@ -82,16 +82,6 @@ func shortTime(s string) string {
 	return t.Format("2006-01-02 15:04")
 }
 
-// shortID keeps the first characters of a LogLine ID, enough to tell people
-// apart on one screen.
-func shortID(identity string) string {
-	s := strings.TrimPrefix(identity, span.IdentityScheme)
-	if len(s) > 10 {
-		return s[:10] + "…"
-	}
-	return s
-}
-
 func compact(raw []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -175,10 +174,4 @@ func readInput(env *environment, path string, limit int64) ([]byte, error) {
 		return nil, fault.Newf(fault.Invalid, "input_too_large", "%s is larger than %s bytes", path, ui.Count(limit))
 	}
 	return raw, nil
-}
-
-// isCode says whether err carries this stable code.
-func isCode(err error, code string) bool {
-	var f *fault.Error
-	return errors.As(err, &f) && f.Code == code
 }
