@@ -133,6 +133,8 @@ func TestParseRefusesForItsOwnReason(t *testing.T) {
 		{"v is a text", "v", "1", "span_v_invalid", "/v"},
 		{"no signature value", "signature", object{"key": someKey}, "member_missing", "/signature/value"},
 		{"short key", "signature", object{"key": "AA", "value": someSig}, "signature_key_invalid", "/signature/key"},
+		{"key with spare bits", "signature", object{"key": someKey[:42] + "B", "value": someSig}, "signature_key_invalid", "/signature/key"},
+		{"signature with spare bits", "signature", object{"key": someKey, "value": someSig[:85] + "B"}, "signature_value_invalid", "/signature/value"},
 		{"padded signature", "signature", object{"key": someKey, "value": someSig + "=="}, "signature_value_invalid", "/signature/value"},
 		{"signature with more", "signature", object{"key": someKey, "value": someSig, "alg": "x"}, "member_unknown", "/signature/alg"},
 		{"signature is a text", "signature", someSig, "member_type", "/signature"},

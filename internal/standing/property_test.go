@@ -267,6 +267,26 @@ func (w *world) entry(sp *span.Span, outcome string) *span.Entry {
 	return &span.Entry{Seq: at.Seq, RecordedAt: at.RecordedAt, Span: sp.Header, Decision: span.Decision{Outcome: outcome}}
 }
 
+func TestCommittedMembershipEnds(t *testing.T) {
+	t.Parallel()
+	w := founded(t)
+	ana := w.member("member")
+	held := w.grant(w.owner, ana, "agent")
+	w.pending(held)
+	w.tx.Commit()
+	require.True(t, w.state.Can(ana.ID(), standing.RightAppend))
+	rows := len(w.state.Rows())
+
+	w.must(w.withdraw(w.owner, ana, "member"))
+	w.must(w.resolve(held, "rejected"))
+	assert.True(t, w.state.Can(ana.ID(), standing.RightAppend))
+	name := strings.TrimPrefix(ana.ID(), span.IdentityScheme)
+	assert.Equal(t, []standing.Row{{Key: "member/" + name}, {Key: "pending/" + held.ID}}, w.tx.Rows())
+	w.tx.Commit()
+	assert.Nil(t, w.state.Roles(ana.ID()))
+	assert.Len(t, w.state.Rows(), rows-2)
+}
+
 // TestApplyJudgesWhatWasNotChecked: a Check of one span vouches for no other.
 func TestApplyJudgesWhatWasNotChecked(t *testing.T) {
 	t.Parallel()
@@ -323,8 +343,6 @@ func TestLoadRefusesDamagedRows(t *testing.T) {
 // FuzzPayload: whatever a payload holds, the rules answer with a refusal or
 // an effect that can be stored and read back.
 func FuzzPayload(f *testing.F) {
-	_, vectors, _, _ := vectorTimeline(f)
-	_ = vectors
 	var v timelineVectors
 	load(f, "spans.json", &v)
 	for _, c := range v.Spans {

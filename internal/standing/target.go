@@ -76,7 +76,8 @@ func (t *Tx) late(h held, at Position, look Lookup) (*effect, error) {
 		e, err = t.effectOf(h.Type, h.Author, h.Payload, at, look)
 	}
 	if err != nil {
-		return nil, fault.New(fault.Conflict, "resolution_impossible", "what the pending span asked for cannot be done any more; resolve it as rejected").Because(err)
+		return nil, fault.New(fault.Conflict, "resolution_impossible", "what the pending span asked for cannot be done any more; resolve it as rejected").
+			With("because", fault.CodeOf(err)).Because(err)
 	}
 	return e, nil
 }
