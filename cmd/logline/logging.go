@@ -16,7 +16,7 @@ func newLogger(w io.Writer, format, level string, terminal, colour bool) *slog.L
 		threshold = slog.LevelInfo
 	}
 	if format == "text" || format == "auto" && terminal {
-		return slog.New(tint.NewHandler(w, &tint.Options{
+		return slog.New(tint.NewTextHandler(w, &tint.Options{
 			Level: threshold, TimeFormat: "15:04:05.000", NoColor: !terminal || !colour,
 		}))
 	}

@@ -27,7 +27,7 @@ line is checked, problems are named by line, and the exit code is 1 if there are
 A bundle that is consistent may still be made up as a whole by somebody else.
 Pin whom to believe: --node names the node, --checkpoint is a checkpoint file you
 trust. --identities FILE compares the authors' key events with what you know of
-them (one sealed event a line). For a bundle that does not begin at 0, --state
+them: one identity a line, {"events": [...]}, as GET /v1/identities/ID answers. For a bundle that does not begin at 0, --state
 takes what an earlier run kept with --save-state.`,
 		Example: `  logline verify timeline.ndjson
   logline verify timeline.ndjson --node logline-id://… --json
@@ -60,7 +60,7 @@ takes what an earlier run kept with --save-state.`,
 	}
 	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
 	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
-	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with key events you know, one a line")
+	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
 	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
 	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
 	registerJSON(cmd, &asJSON)

@@ -100,6 +100,9 @@ func (o *Opened) CheckHashes() error {
 // stand in it.
 func parseEntry(src []byte, open bool) (*Opened, error) {
 	s := scanner{src: src}
+	if open {
+		s.depth = -2 // a payload stands one level deeper than in its span, a detail two
+	}
 	o := &Opened{}
 	_, err := s.top(&entryShape, 1<<5-1, func(i int) (err error) {
 		switch i {

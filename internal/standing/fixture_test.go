@@ -95,10 +95,6 @@ func (w *world) member(roles ...string) *id.Keys {
 func public(h *span.Header)  { h.Visibility = span.VisibilityPublic }
 func private(h *span.Header) { h.Visibility = span.VisibilityPrivate }
 
-func signedBy(s id.Signer) func(*span.Header) {
-	return func(h *span.Header) { h.Signature = span.Signature{Key: s.Public()} }
-}
-
 // span seals a span by author's primary key; edits come before the signature.
 func (w *world) span(author *id.Keys, typ string, payload any, edits ...func(*span.Header)) *span.Span {
 	w.t.Helper()

@@ -69,7 +69,7 @@ func memberRow(identity string, roles []string) Row {
 }
 
 func pendingRow(spanID string, h held) Row {
-	return Row{pendingPrefix + spanID, encode(heldJSON{h.Type, h.Author, h.Payload})}
+	return Row{pendingPrefix + spanID, encode(heldJSON(h))}
 }
 
 func sortRows(rows []Row) []Row {
@@ -166,7 +166,7 @@ func (s *State) load(r Row) error {
 		if err := json.Unmarshal(r.Value, &h); err != nil {
 			return err
 		}
-		s.pending[key] = held{h.Type, h.Author, h.Payload}
+		s.pending[key] = held(h)
 		return nil
 	}
 	if r.Key != foundingRow {

@@ -508,3 +508,14 @@ func TestReadersAndContexts(t *testing.T) {
 	}
 	assert.True(t, verify(t, bytes.TrimSuffix(src, []byte("\n")), Options{}).OK, "the last newline carries nothing")
 }
+
+// A span may nest 64 levels; its payload stands two levels deeper in a bundle.
+func TestTheDeepestPayloadVerifies(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	deep := strings.Repeat(`{"a":`, 62) + `{}` + strings.Repeat(`}`, 62)
+	sp := b.say("note.written", deep)
+	_, err := span.Parse(sp.Canonical(), span.Limits{})
+	require.NoError(t, err, "a span this deep is accepted")
+	assert.Empty(t, verify(t, b.whole(), Options{}).Problems)
+}

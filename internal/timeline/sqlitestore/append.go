@@ -15,7 +15,7 @@ import (
 // writer is the prepared statements of an append.
 type writer struct {
 	head                                    *sql.Stmt
-	setState, dropState, setStatus, redact  *sql.Stmt
+	dropState, setStatus, redact            *sql.Stmt
 	entries, ids, tags, links               inserter
 	hashes, checkpoints, states, identities inserter
 }
