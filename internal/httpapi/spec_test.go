@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -41,11 +42,19 @@ var document = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 var (
 	good     sync.Map
 	instance = regexp.MustCompile(`"instance":"[^"]*"`)
+	kinds    sync.Map // kind of answer to how many were checked, in short mode
 )
 
-// once runs check unless it has passed for the same text before.
-func once(text string, check func() bool) {
-	text = instance.ReplaceAllString(text, "")
+// once runs check unless it has passed for the same text before. In short mode
+// the first few answers of a kind stand for the rest.
+func once(kind, text string, check func() bool) {
+	if testing.Short() {
+		n, _ := kinds.LoadOrStore(kind, new(atomic.Int32))
+		if n.(*atomic.Int32).Add(1) > 5 {
+			return
+		}
+	}
+	text = kind + instance.ReplaceAllString(text, "")
 	if _, known := good.Load(text); !known && check() {
 		good.Store(text, true)
 	}
@@ -89,7 +98,7 @@ func (c *checked) RoundTrip(req *http.Request) (*http.Response, error) {
 		Status:                 resp.StatusCode, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	}
-	once(fmt.Sprintln(req.Method, route.Path, resp.StatusCode, contentType, string(body)), func() bool {
+	once(fmt.Sprintln(req.Method, route.Path, resp.StatusCode, contentType), string(body), func() bool {
 		err := openapi3filter.ValidateResponse(context.Background(), input)
 		if err != nil {
 			c.t.Errorf("%s %s answered %d against its document: %v\n%s", req.Method, req.URL.Path, resp.StatusCode, err, body)
@@ -133,7 +142,7 @@ func (s *checkedStream) Read(p []byte) (int, error) {
 func checkSchema(t testing.TB, name string, body []byte) {
 	t.Helper()
 	doc, _ := document()
-	once(name+" "+string(body), func() bool {
+	once(name, string(body), func() bool {
 		var v any
 		require.NoError(t, json.Unmarshal(body, &v), "%s", body)
 		err := doc.Components.Schemas[name].Value.VisitJSON(v, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors())

@@ -20,6 +20,9 @@ import (
 // sending: clients that read only when they have sent everything get that far.
 const waitingResults = 16
 
+// usualResult is the size of a receipt's line in a timeline of some size.
+const usualResult = 2048
+
 // appendMany appends a stream of lines and streams their results. Three
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
@@ -156,7 +159,7 @@ func (st *appendStream) refusedWhole() error {
 
 // render writes the result lines of the chunk, in order.
 func (st *appendStream) render() []byte {
-	var out []byte
+	out := make([]byte, 0, len(st.chunk)*usualResult)
 	next := 0
 	for _, l := range st.chunk {
 		r := engine.Result{Err: l.err}
