@@ -903,6 +903,8 @@ type ClientInterface interface {
 
 	// GetMetrics Counters in the Prometheus text format
 	//
+	// Open to callers on the node's own machine; others need a credential.
+	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1121,6 +1123,8 @@ func (c *Client) GetLive(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 }
 
 // GetMetrics Counters in the Prometheus text format
+//
+// Open to callers on the node's own machine; others need a credential.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2940,6 +2944,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetMetricsWithResponse Counters in the Prometheus text format
 	//
+	// Open to callers on the node's own machine; others need a credential.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
@@ -4396,6 +4402,8 @@ func (c *ClientWithResponses) GetLiveWithResponse(ctx context.Context, reqEditor
 }
 
 // GetMetricsWithResponse Counters in the Prometheus text format
+//
+// Open to callers on the node's own machine; others need a credential.
 //
 // Returns a wrapper object for the known response body format(s).
 //

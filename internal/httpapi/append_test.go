@@ -137,6 +137,9 @@ func TestAppendRefusals(t *testing.T) {
 		w.do(w.request(http.MethodPost, w.at("/spans"), "", contentType, bytes.NewReader(good))).
 			problem(t, http.StatusUnsupportedMediaType, "content_type_unsupported")
 	}
+	packed := w.request(http.MethodPost, w.at("/spans"), "", "application/json", bytes.NewReader(good))
+	packed.Header.Set("Content-Encoding", "gzip")
+	w.do(packed).problem(t, http.StatusUnsupportedMediaType, "content_type_unsupported")
 	huge := bytes.Repeat([]byte(" "), 3<<20)
 	w.append(huge).problem(t, http.StatusRequestEntityTooLarge, "body_too_large")
 	w.append(w.note(w.owner, 12)).want(t, http.StatusCreated)

@@ -22,8 +22,11 @@ const (
 )
 
 // mediaType is the request's content type without parameters; "" when it has
-// none or is not one, or names a character set other than UTF-8.
+// none or is not one, names a character set other than UTF-8, or comes compressed.
 func mediaType(req *http.Request) string {
+	if encoding := req.Header.Get(echo.HeaderContentEncoding); encoding != "" && encoding != "identity" {
+		return ""
+	}
 	typ, params, err := mime.ParseMediaType(req.Header.Get(echo.HeaderContentType))
 	if err != nil {
 		return ""

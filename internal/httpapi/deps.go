@@ -94,7 +94,7 @@ type Limits struct {
 	Line       int           // bytes of one span as sent, alone or as a line; default twice header + payload, room for white space and escapes
 	Body       int           // bytes of any other body; default 1 MiB
 	Concurrent int           // requests served at once; default 1024, more are answered 503
-	Streams    int           // NDJSON appends served at once, of those; default 64
+	Streams    int           // NDJSON appends served at once, of those; default 64, more wait for Stall/6
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s
 	Idle       time.Duration // keep-alive between requests; default 2 min
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -113,7 +114,7 @@ func (e exportOnly) Export(ctx context.Context, w io.Writer, tenant string, from
 // Streams are bounded on their own: each holds more memory than a request.
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.Streams = 1 })
+	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.Streams, d.Limits.Stall = 1, 3*time.Second })
 	body, feed := io.Pipe()
 	defer feed.Close()
 	go func() { _, _ = feed.Write(append(w.note(w.owner, 1), 10)) }()

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/labstack/echo/v4"
@@ -28,8 +29,14 @@ func (s *Server) GetReady(c echo.Context) error {
 	return answer(c, http.StatusOK, api.Health{Status: "ready"})
 }
 
-// GetMetrics serves the Prometheus text format.
+// GetMetrics serves the Prometheus text format, to this machine and to whoever
+// has a credential: figures on load are not for everybody.
 func (s *Server) GetMetrics(c echo.Context) error {
+	if !fromThisMachine(c.Request()) {
+		if _, err := s.known(c); err != nil {
+			return err
+		}
+	}
 	s.metrics.handler.ServeHTTP(c.Response(), c.Request())
 	return nil
 }
@@ -53,6 +60,13 @@ func (s *Server) GetNode(c echo.Context) error {
 	node.Limits.Header, node.Limits.Payload = s.limits.Span.Header, s.limits.Span.Payload
 	node.Limits.Line, node.Limits.Body = s.limits.Line, int64(s.limits.Body)
 	return answer(c, http.StatusOK, node)
+}
+
+// fromThisMachine says whether the caller is a process here and no proxy.
+func fromThisMachine(req *http.Request) bool {
+	addr, err := netip.ParseAddrPort(req.RemoteAddr)
+	return err == nil && addr.Addr().Unmap().IsLoopback() &&
+		req.Header.Get(echo.HeaderXForwardedFor) == "" && req.Header.Get("Forwarded") == ""
 }
 
 func rawEvents(events [][]byte) []api.KeyEvent {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,6 +49,25 @@ func TestOperations(t *testing.T) {
 	require.Contains(t, text, `logline_appends_total{outcome="refused"} 1`)
 	require.Contains(t, text, `logline_http_requests_total{method="POST",route="/v1/tenants/:tenant/spans",status="201"} 1`)
 	require.NotContains(t, text, "no/such")
+}
+
+func TestMetricsAreNotForEverybody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, value := range map[string]string{"X-Forwarded-For": "192.0.2.7", "Forwarded": "for=192.0.2.7"} {
+		req := w.request(http.MethodGet, "/metrics", "", "", nil)
+		req.Header.Set(name, value)
+		w.do(req).problem(t, http.StatusUnauthorized, "credential_required")
+		req.Header.Set("Authorization", "Bearer "+w.token(w.owner))
+		w.do(req).want(t, http.StatusOK)
+	}
+	handler := httpapi.New(httpapi.Deps{}).Handler()
+	for addr, status := range map[string]int{"192.0.2.7:80": 401, "127.0.0.1:80": 200, "[::1]:80": 200, "@": 401} {
+		req, rec := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+		req.RemoteAddr = addr
+		handler.ServeHTTP(rec, req)
+		require.Equal(t, status, rec.Code, addr)
+	}
 }
 
 func TestNotReady(t *testing.T) {

@@ -28,8 +28,8 @@ const (
 var (
 	errRoute      = fault.New(fault.NotFound, "route_unknown", "there is nothing at this address; see the API's document for what there is")
 	errMethod     = fault.New(fault.Invalid, "method_not_allowed", "this address does not take this method; the Allow header lists those it takes")
-	errMediaType  = fault.New(fault.Invalid, "content_type_unsupported", "send the body as application/json and say so in Content-Type")
-	errSpanType   = fault.New(fault.Invalid, "content_type_unsupported", "send one span as application/json or many as application/x-ndjson, and say so in Content-Type")
+	errMediaType  = fault.New(fault.Invalid, "content_type_unsupported", "send the body as application/json, not compressed, and say so in Content-Type")
+	errSpanType   = fault.New(fault.Invalid, "content_type_unsupported", "send one span as application/json or many as application/x-ndjson, not compressed, and say so in Content-Type")
 	errIncomplete = fault.New(fault.Invalid, "body_incomplete", "the body ended, or stopped coming, before its end; send the request again")
 	errCancelled  = fault.New(fault.Unavailable, "request_cancelled", "the request ended before its answer; send it again")
 

@@ -27,12 +27,10 @@ const usualResult = 2048
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
 func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
+	if !s.takeStream(c.Request().Context()) {
 		return errBusy
 	}
+	defer func() { <-s.streams }()
 	rc := http.NewResponseController(c.Response().Writer)
 	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
 	st := &appendStream{server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc, id: idOf(c), lines: newLineQueue()}
@@ -59,6 +57,21 @@ func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
 		}
 	}()
 	return st.run(c)
+}
+
+// takeStream waits a while for one of the places of NDJSON appends; a short batch
+// gives its place back soon.
+func (s *Server) takeStream(ctx context.Context) bool {
+	timer := time.NewTimer(s.limits.Stall / 6)
+	defer timer.Stop()
+	select {
+	case s.streams <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.stop:
+	}
+	return false
 }
 
 // appendStream is one NDJSON append.
