@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -40,7 +41,7 @@ func checkReceipt(r openapi.Receipt, spanID string, header span.Hash, logKey str
 	if leaf.String() != r.LeafHash || line.Seq != r.Inclusion.Index {
 		return nil, receiptInvalid("its entry is not the leaf it names")
 	}
-	note, err := tree.OpenNote([]byte(r.Checkpoint), logKey)
+	note, err := tree.OpenNote([]byte(r.Checkpoint), inEpochOf([]byte(r.Checkpoint), logKey))
 	if err != nil {
 		return nil, receiptInvalid("its checkpoint is not signed by the tenant's log key (%v)", err)
 	}
@@ -58,6 +59,26 @@ func checkReceipt(r openapi.Receipt, spanID string, header span.Hash, logKey str
 	}
 	entry, err := parseEntry(r.Entry)
 	return &checkedReceipt{Receipt: r, entry: entry, checkpoint: note}, err
+}
+
+// inEpochOf is the pinned log key under the origin of the note's epoch: a
+// timeline that goes on under a new epoch keeps tenant, node and key, and what
+// is pinned is those. Where they differ it is the pinned key itself, under
+// which the note will not open.
+func inEpochOf(note []byte, pinned string) string {
+	origin, key, err := tree.ParseVerifierKey(pinned)
+	if err != nil {
+		return pinned
+	}
+	line, _, _ := bytes.Cut(note, []byte("\n"))
+	got, err := tree.ParseOrigin(string(line))
+	if err != nil || got.Tenant != origin.Tenant || got.Node != origin.Node {
+		return pinned
+	}
+	if renewed, err := tree.VerifierKey(got, key); err == nil {
+		return renewed
+	}
+	return pinned
 }
 
 // print says what the receipt proves.

@@ -131,7 +131,7 @@ func (s *session) saveProof(cmd *cobra.Command, spanID, path string, asJSON bool
 	if err != nil || line.Span.ID != spanID {
 		return fault.New(fault.Invalid, "receipt_invalid", "the node's proof file is not about this span")
 	}
-	checkpoint, err := file.Verify(span.LeafHash(file.Extra), logKey)
+	checkpoint, err := file.Verify(span.LeafHash(file.Extra), inEpochOf(file.Checkpoint, logKey))
 	if err != nil {
 		return err
 	}

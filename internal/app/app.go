@@ -23,6 +23,10 @@ type Options struct {
 	Now     func() time.Time // time.Now
 	Rand    io.Reader        // crypto/rand.Reader
 	Version httpapi.Version
+
+	// NewEpoch makes Run first open a new epoch for every timeline whose
+	// database is older than the last checkpoint that was given out.
+	NewEpoch bool
 }
 
 // App is one node: its data directory, database, keys and modules. Make it

@@ -73,6 +73,9 @@ func (a *App) wire(ctx context.Context) error {
 		switch m.Name {
 		case "engine":
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				if err := a.renewEpochs(ctx, eng); err != nil {
+					return err
+				}
 				ready()
 				return eng.Run(ctx)
 			}
@@ -88,6 +91,22 @@ func (a *App) wire(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// renewEpochs does what Options.NewEpoch asks for, before anything is served.
+func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
+	if !a.opt.NewEpoch {
+		return nil
+	}
+	renewed, err := eng.RenewEpochs(ctx)
+	for _, t := range renewed {
+		a.log.WarnContext(ctx, "new epoch: the database was older than the last checkpoint given out",
+			slog.String("tenant", t.ID), slog.String("origin", t.Origin), slog.Uint64("size", t.Size))
+	}
+	if err == nil && len(renewed) == 0 {
+		a.log.InfoContext(ctx, "no timeline needs a new epoch")
+	}
+	return err
 }
 
 // openStore opens the timelines' store, and the directory of the checkpoints

@@ -127,8 +127,12 @@ func (l *Log) keepNote(lv *live) error {
 	return nil
 }
 
+// CodeRegression is the code of the refusal to sign for a database that does
+// not contain what was signed before; Log.NewEpoch goes on from there.
+const CodeRegression = "checkpoint_regression"
+
 func regression(lv *live, g *tree.Checkpoint) error {
-	return fault.Newf(fault.Unavailable, "checkpoint_regression",
+	return fault.Newf(fault.Unavailable, CodeRegression,
 		"the database does not contain what this node has signed: its timeline of tenant %s has %d entries, root %s, "+
 			"but a checkpoint of %d entries, root %s, origin %s, was given out. The database is probably an older copy. "+
 			"Nothing is signed, so that no two histories carry this node's signature. Bring back the newer database, "+

@@ -106,7 +106,7 @@ func (l *Log) ownsKey(v standing.View) error {
 	}
 	return fault.Newf(fault.Unavailable, "log_key_mismatch",
 		"the timeline of tenant %s is written by node %s under a log key that this node (%s) does not hold, so nothing can be appended here; "+
-			"bring back the node's keys, or start once with --new-epoch where the node is the same and its log key new",
+			"bring back the keys of that node",
 		v.Tenant(), v.Node(), l.signer.NodeID())
 }
 

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// RenewEpochs opens a new epoch (PROTOCOL §5) for every timeline whose database
+// does not contain the last checkpoint this node gave out, and for no other. It
+// is what an operator orders after restoring an older database. It returns the
+// tenants that go on under a new origin; after an error, those done so far.
+func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
+	const page = 100
+	var renewed []timeline.Tenant
+	for after := ""; ; {
+		tenants, err := e.log.Tenants(ctx, after, page)
+		if err != nil {
+			return renewed, err
+		}
+		for _, t := range tenants {
+			after = t.ID
+			regressed, err := e.regressed(ctx, t.ID)
+			if err != nil {
+				return renewed, err
+			}
+			if !regressed {
+				continue
+			}
+			if _, err := e.log.NewEpoch(ctx, t.ID, func(payload []byte) (*span.Span, error) {
+				return e.sealOwn(t.ID, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
+			}); err != nil {
+				return renewed, err
+			}
+			if t, err = e.log.Tenant(ctx, t.ID); err != nil {
+				return renewed, err
+			}
+			renewed = append(renewed, t)
+		}
+		if len(tenants) < page {
+			return renewed, nil
+		}
+	}
+}
+
+// regressed reports whether the log refuses to sign for this tenant because the
+// database is older than what was given out.
+func (e *Engine) regressed(ctx context.Context, tenant string) (bool, error) {
+	s, err := e.log.Begin(ctx, tenant)
+	if err == nil {
+		s.Close()
+		return false, nil
+	}
+	if fault.CodeOf(err) == timeline.CodeRegression {
+		return true, nil
+	}
+	return false, err
+}
