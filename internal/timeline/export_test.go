@@ -76,3 +76,26 @@ func TestExportAfterNewEpoch(t *testing.T) {
 	report := w.verifyBundle(w.export(0, 0, all))
 	require.Contains(t, report.Origin, "/1")
 }
+
+// TestExportForGuest: whoever sees only what they signed gets a bundle from
+// which even genesis and the key events are withheld, and it verifies.
+func TestExportForGuest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, memstore.New(), "")
+	guest, err := id.NewKeys(id.SubjectPerson, w.now, w.random)
+	require.NoError(t, err)
+	w.append(w.embed(guest.Events()[0]), w.grant(guest.ID(), "guest"))
+	w.append(w.seal(guest.Signer(), guest.ID(), "note.taken", []byte(`{"n":1}`), nil))
+	w.append(w.plain(2)...)
+	reader := standing.Reader{Identity: guest.ID()}
+	report := w.verifyBundle(w.export(0, 0, reader))
+	require.Equal(t, 1, report.RightsUnchecked)
+	require.Equal(t, int(report.To)-1, report.Hidden)
+	w.verifyBundle(w.export(3, 0, reader))
+
+	// What is not withheld is still held against the tree and its signatures.
+	altered := bytes.Replace(w.export(0, 0, reader), []byte(`"n":1`), []byte(`"n":2`), 1)
+	bad, err := bundle.Verify(t.Context(), bytes.NewReader(altered), bundle.Options{})
+	require.NoError(t, err)
+	require.False(t, bad.OK)
+}

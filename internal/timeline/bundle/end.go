@@ -188,6 +188,10 @@ func (v *verification) endPins() {
 		v.bad("checkpoint_not_pinned", fmt.Sprintf("the checkpoint you believe is of tenant %s, the bundle of %s", pin.Origin.Tenant, v.h.Tenant.ID))
 		return
 	}
+	if pin.Size == 0 { // every timeline has this root
+		v.bad("checkpoint_not_comparable", "the checkpoint you believe is of size 0, which says nothing about any entry")
+		return
+	}
 	root, known := v.pinRoot, v.pinReached
 	if !known && v.note != nil && v.rootHolds && pin.Size == v.note.Size {
 		root, known = v.note.Root, true
@@ -262,7 +266,9 @@ func (v *verification) endAuthors() {
 }
 
 func (v *verification) endRemarks() {
-	if v.f.standing == nil {
+	if v.f.unfound {
+		v.remark("genesis or the node's first key events are withheld whole, so keys, roles and the tenant's founding were not checked; ask for a bundle as a member of the tenant")
+	} else if v.f.standing == nil {
 		v.remark(fmt.Sprintf("keys and roles rest on the entries before %d and were not checked; verify those first and give their state (--state)", v.h.From))
 	}
 	if v.opt.State != nil {

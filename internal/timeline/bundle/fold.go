@@ -3,7 +3,6 @@ package bundle
 import (
 	"fmt"
 
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -34,6 +33,7 @@ type folder struct {
 	sinceTx  int
 	tainted  int             // first line that changes keys or roles and is bad; 0: none
 	hidden   bool            // an entry withheld whole was met
+	unfound  bool            // one of the first three was: keys and roles have nothing to rest on
 	redacted map[uint64]bool // seqs withheld as redacted: whether a redaction names them
 	embedded *embedded
 	authors  map[string]int
@@ -61,7 +61,7 @@ func (f *folder) add(l, following *checkedLine) {
 	f.leaf(at, l)
 	if l.hidden {
 		f.rep.Hidden++
-		f.hidden = true
+		f.hide(at)
 		if l.code == "" {
 			return
 		}
@@ -72,6 +72,16 @@ func (f *folder) add(l, following *checkedLine) {
 	good = f.spend(l, at, good) && good
 	checked := f.judge(l, at, good)
 	f.count(l, at, good, checked)
+}
+
+// hide notes an entry withheld whole. Genesis and key events are public, so who
+// may not see the first ones sees none of them: only a reader without the
+// right to read more than their own, to whom keys and roles cannot be shown.
+func (f *folder) hide(at uint64) {
+	f.hidden = true
+	if at < 3 {
+		f.unfound, f.standing, f.tx = true, nil, nil
+	}
 }
 
 func (f *folder) problem(l *checkedLine, seq uint64, code, reason string) {
@@ -198,85 +208,6 @@ func (f *folder) spend(l *checkedLine, at uint64, good bool) bool {
 		})
 	}
 	return unique
-}
-
-type verdict int
-
-const (
-	holds verdict = iota
-	fails
-	unchecked
-)
-
-// judge applies the rules on keys, roles and reserved types at the position.
-func (f *folder) judge(l *checkedLine, at uint64, good bool) verdict {
-	h := &l.opened.Span
-	if h.Tenant != f.h.Tenant.ID {
-		if good {
-			f.problem(l, at, "tenant_mismatch", fmt.Sprintf("the span belongs to tenant %s, the bundle to %s", h.Tenant, f.h.Tenant.ID))
-		}
-		return fails
-	}
-	f.authors[h.Author]++
-	if h.Type == span.TypeIdentity {
-		f.embedded.add(l.opened.Payload, l.number)
-	}
-	if f.standing == nil {
-		return unchecked
-	}
-	entry := &l.opened.Entry
-	err := f.tx.Check(h, l.opened.Payload, standing.Position{Seq: at, RecordedAt: entry.RecordedAt}, f.spans.lookup)
-	var change standing.Change
-	if err == nil {
-		change, err = f.tx.Apply(entry, l.opened.Payload, f.spans.lookup)
-	}
-	if err != nil {
-		return f.refused(l, at, good, err)
-	}
-	if !good && !span.Redactable(h.Type) {
-		f.tainted = firstOf(f.tainted, l.number)
-	}
-	for _, s := range change.Statuses {
-		f.spans.setStatus(s.SpanID, s.Status)
-	}
-	for _, r := range change.Redacted {
-		if _, ok := f.redacted[r.Seq]; ok {
-			f.redacted[r.Seq] = true
-		}
-	}
-	if f.sinceTx++; f.sinceTx == commitEvery {
-		f.tx.Commit()
-		f.tx, f.sinceTx = f.standing.Begin(), 0
-	}
-	return holds
-}
-
-// restsOnRoles are the refusals that an entry hidden from this reader, or one
-// before the bundle, could explain.
-var restsOnRoles = map[string]bool{
-	"not_a_member": true, "append_forbidden": true, "role_forbidden": true, "guest_on_behalf": true, "last_owner": true,
-	"target_unknown": true, "target_not_pending": true, "target_not_executed": true, "resolution_impossible": true,
-}
-
-func (f *folder) refused(l *checkedLine, at uint64, good bool, err error) verdict {
-	code, reason := because(err)
-	if f.hidden && restsOnRoles[code] || f.h.From > 0 && code == "target_unknown" {
-		return unchecked
-	}
-	if !span.Redactable(l.opened.Span.Type) {
-		f.tainted = firstOf(f.tainted, l.number)
-	}
-	if !good {
-		return fails
-	}
-	if fault.KindOf(err) == fault.Internal {
-		code, reason = "standing_failed", "the entry could not be judged: "+reason
-	}
-	if f.tainted != 0 && f.tainted < l.number {
-		reason += fmt.Sprintf("; this may follow from line %d", f.tainted)
-	}
-	f.problem(l, at, code, reason)
-	return fails
 }
 
 func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {

@@ -85,6 +85,11 @@ func TestPinnedCheckpoints(t *testing.T) {
 		assert.Equal(t, []string{"checkpoint_not_comparable"}, codes(verify(t, part, Options{Checkpoint: b.checkpointAt(at)})))
 	}
 
+	// The root of the empty tree is everybody's.
+	rep := verify(t, b.whole(), Options{Checkpoint: b.checkpointAt(0)})
+	assert.Equal(t, []string{"checkpoint_not_comparable"}, codes(rep))
+	assert.False(t, rep.Authenticated)
+
 	// Entries that another node appends to what is believed, in a part that does
 	// not show how it came to write.
 	pin := b.checkpointAt(size)
