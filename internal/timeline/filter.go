@@ -24,12 +24,14 @@ type Filter struct {
 	From, To   uint64 // From <= seq < To
 	Descending bool
 	Limit      int      // > 0
+	Bytes      int      // of the page, see Budget; 0 means MaxPageBytes
 	Sight      []Access // what may be seen; nil sees everything
 }
 
-// Selection is one page of a Select. Where the filter makes the store look at
-// many entries it may stop early: Records may be short, even empty, while More
-// holds. Resume is then the first seq not looked at, in the filter's order.
+// Selection is one page of a Select. Where its bytes are used up, or the filter
+// makes the store look at much, it ends early: Records may be short, even
+// empty, while More holds. Resume is then the first seq not looked at, in the
+// filter's order.
 type Selection struct {
 	Records []Record
 	More    bool

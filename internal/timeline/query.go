@@ -38,7 +38,8 @@ type Query struct {
 
 // Page is one page of a query, in order of seq. Next is the cursor of the next
 // page, "" after the last. A page can be shorter than the limit, even empty,
-// and still have a next one, where few entries match.
+// and still have a next one, where few entries match, or where its entries
+// reach about MaxPageBytes.
 type Page struct {
 	Records []Record
 	Next    string
@@ -64,6 +65,7 @@ func (l *Log) Query(ctx context.Context, tenant string, q Query, r standing.Read
 		f.resume(at)
 	}
 	var page Page
+	f.Bytes = MaxPageBytes
 	for range maxScans {
 		sel, err := l.store.Select(ctx, id, f)
 		if err != nil {
@@ -75,7 +77,11 @@ func (l *Log) Query(ctx context.Context, tenant string, q Query, r standing.Read
 			break
 		}
 		page.Next = formatCursor(sel.Resume, digest)
-		if f.Limit -= len(sel.Records); f.Limit <= 0 {
+		f.Limit -= len(sel.Records)
+		for i := range sel.Records {
+			f.Bytes -= sel.Records[i].size()
+		}
+		if f.Limit <= 0 || f.Bytes <= 0 {
 			break
 		}
 		f.resume(sel.Resume)

@@ -338,3 +338,32 @@ func FuzzCursor(f *testing.F) {
 		require.LessOrEqual(t, len(got.Records), 2)
 	})
 }
+
+// TestPagesAreBoundedInBytes: a thousand large entries are more than one page.
+func TestPagesAreBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, s timeline.Store) {
+		w := newWorld(t, s, "")
+		big := `{"s":"` + strings.Repeat("x", 1<<20-100) + `"}`
+		for range 5 {
+			w.append(w.by("note.big", big, nil), w.by("note.big", big, nil), w.by("note.big", big, nil), w.by("note.big", big, nil))
+		}
+		q := timeline.Query{Types: []string{"note.big"}, Limit: 1000}
+		total, pages := 0, 0
+		for {
+			page, err := w.log.Query(t.Context(), w.tenant, q, all)
+			require.NoError(t, err)
+			size := 0
+			for i := range page.Records {
+				size += len(page.Records[i].Line) + len(page.Records[i].Payload) + len(page.Records[i].Detail)
+			}
+			require.LessOrEqual(t, size, timeline.MaxPageBytes+(1<<20))
+			total, pages = total+len(page.Records), pages+1
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		require.Equal(t, 20, total)
+		require.LessOrEqual(t, pages, 3)
+	})
+}

@@ -78,15 +78,16 @@ type HeadReader interface {
 // EntryReader reads entries. Records come without Entry.
 type EntryReader interface {
 	// Range is the entries with from <= seq < to, in order; fewer where the
-	// timeline ends or limits (a number of entries or of bytes the store
-	// chooses, at least one entry) are reached: the caller goes on from there.
+	// timeline ends or limits (a number of entries the store chooses, a Budget
+	// of MaxPageBytes) are reached: the caller goes on from there.
 	Range(ctx context.Context, tenant string, from, to uint64) ([]Record, error)
 	// At is the entries with these seqs, in this order; those beyond the end
 	// are left out. Unless full, Payload, Salt and Detail stay empty.
 	At(ctx context.Context, tenant string, seqs []uint64, full bool) ([]Record, error)
 	// Spent says which of the ids are spent, and by what; unspent ids are absent.
 	Spent(ctx context.Context, tenant string, ids []string) (map[string]Spent, error)
-	// Select is the entries that match, in the order the filter asks for.
+	// Select is the entries that match, in the order the filter asks for, as
+	// many as its Limit and the Budget of its Bytes let in.
 	Select(ctx context.Context, tenant string, f *Filter) (Selection, error)
 	// Count tallies all entries of a timeline.
 	Count(ctx context.Context, tenant string) (Counts, error)

@@ -20,8 +20,13 @@ func (s *Store) Range(_ context.Context, id string, from, to uint64) ([]timeline
 		return nil, err
 	}
 	var out []timeline.Record
+	budget := timeline.NewBudget(timeline.MaxPageBytes)
 	for seq := from; seq < min(to, t.head.Size) && len(out) < maxRange; seq++ {
-		out = append(out, t.at(seq, true))
+		r := t.at(seq, true)
+		if !budget.Takes(&r) {
+			break
+		}
+		out = append(out, r)
 	}
 	return out, nil
 }
@@ -70,6 +75,7 @@ func (s *Store) Select(_ context.Context, id string, f *timeline.Filter) (timeli
 		return out, err
 	}
 	from, to := f.From, min(f.To, t.head.Size)
+	budget := timeline.NewBudget(f.Bytes)
 	for ; from < to; from++ {
 		seq := from
 		if f.Descending {
@@ -84,11 +90,12 @@ func (s *Store) Select(_ context.Context, id string, f *timeline.Filter) (timeli
 		} else if !ok {
 			continue
 		}
-		if len(out.Records) == f.Limit {
+		found := t.at(seq, true)
+		if len(out.Records) == f.Limit || !budget.Takes(&found) {
 			out.More, out.Resume = true, seq
 			break
 		}
-		out.Records = append(out.Records, t.at(seq, true))
+		out.Records = append(out.Records, found)
 	}
 	return out, nil
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
-// Bounds of one Range.
-const (
-	maxRange      = 1000
-	maxRangeBytes = 8 << 20
-)
+// maxRange is the number of entries one Range returns.
+const maxRange = 1000
 
 const (
 	tenantColumns = `t.id, t.slug, t.name, t.node, t.owner, t.origin, t.log_key, t.public_reading, t.created_at, h.size`
@@ -153,12 +150,14 @@ func (s *Store) Range(ctx context.Context, id string, from, to uint64) ([]timeli
 	}
 	defer rows.Close()
 	var out []timeline.Record
-	for bytes := 0; bytes < maxRangeBytes && rows.Next(); {
+	for budget := timeline.NewBudget(timeline.MaxPageBytes); rows.Next(); {
 		r, err := scanRecord(rows)
 		if err != nil {
 			return nil, err
 		}
-		bytes += len(r.Line) + len(r.Payload) + len(r.Detail)
+		if !budget.Takes(&r) {
+			return out, nil
+		}
 		out = append(out, r)
 	}
 	return out, ended("read entries", rows)

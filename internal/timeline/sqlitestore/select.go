@@ -11,6 +11,8 @@ const (
 	// scanBudget is how many entries one Select looks at where no index
 	// answers the whole filter; then it returns what it has.
 	scanBudget = 20000
+	// scanBytes is how many bytes of lines and payloads it searches for words.
+	scanBytes = 64 << 20
 	// maxUnion is how many types one statement merges by index; a pattern that
 	// fits more is answered by looking at every entry.
 	maxUnion = 32
@@ -238,20 +240,29 @@ func (p *plan) run(ctx context.Context) (out timeline.Selection, err error) {
 		return out, readError("query entries", err)
 	}
 	defer rows.Close()
-	for looked := 0; rows.Next(); looked++ {
+	budget := timeline.NewBudget(p.filter.Bytes)
+	for looked, searched := 0, 0; rows.Next(); looked++ {
 		r, err := scanRecord(rows)
 		if err != nil {
 			return timeline.Selection{}, err
 		}
-		if looked == scanBudget || len(out.Records) == p.filter.Limit {
+		ends := looked == scanBudget || searched >= scanBytes || len(out.Records) == p.filter.Limit
+		if !ends {
+			ok, err := p.matches(&r)
+			if err != nil {
+				return timeline.Selection{}, err
+			}
+			searched += len(r.Line) + len(r.Payload)
+			if !ok {
+				continue
+			}
+			ends = !budget.Takes(&r)
+		}
+		if ends {
 			out.More, out.Resume = true, r.Seq
 			return out, nil
 		}
-		if ok, err := p.matches(&r); err != nil {
-			return timeline.Selection{}, err
-		} else if ok {
-			out.Records = append(out.Records, r)
-		}
+		out.Records = append(out.Records, r)
 	}
 	if err := ended("query entries", rows); err != nil {
 		return timeline.Selection{}, err

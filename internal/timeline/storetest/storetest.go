@@ -36,6 +36,7 @@ func Run(t *testing.T, open Factory) {
 		{"EpochReplacesOrigin", testEpoch},
 		{"QueryAgreesWithModel", testSelect},
 		{"LongQueryStopsEarly", testSelectStops},
+		{"PagesAreBoundedInBytes", testSelectBytes},
 		{"LinksAndHolding", testLinks},
 		{"Counts", testCounts},
 		{"InconsistentBatchIsRefused", testInconsistent},
