@@ -62,7 +62,7 @@ var table = map[string]rule{
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
 	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
-	"client":      {never: []string{"internal/storage", "internal/engine", "internal/httpapi", "stores", "drivers"}, except: []string{"internal/httpapi/api"}},
+	"client":      {never: []string{"ours"}, except: []string{"client"}},
 	"migrations":  {never: []string{"ours"}},
 }
 
