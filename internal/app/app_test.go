@@ -20,6 +20,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/span"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -128,8 +129,10 @@ func TestStartStopStart(t *testing.T) {
 
 			again := start(t, cfg, nil)
 			require.Equal(t, node, again.NodeID())
-			status, body := again.ask(t, "GET", "/readyz", "", "")
-			require.Equal(t, http.StatusOK, status, body)
+			for _, path := range []string{"/readyz", "/v1/identities/" + strings.TrimPrefix(node, span.IdentityScheme) + "/events"} {
+				status, body := again.ask(t, "GET", path, "", "")
+				require.Equal(t, http.StatusOK, status, body)
+			}
 			require.NotContains(t, again.logs.String(), "node keys made")
 			if database == "" {
 				require.NoFileExists(t, onboarding.TokenPath(cfg.DataDir), "the tenant is still there")

@@ -51,6 +51,25 @@ func (a *App) openNode(ctx context.Context) error {
 	return nil
 }
 
+// enlistNode gives the node's own key events to its directory, which serves
+// and extends them like everybody's.
+func (a *App) enlistNode(ctx context.Context, directory *id.Directory) error {
+	events := a.node.Events()
+	info, err := directory.Get(ctx, a.node.ID())
+	if fault.KindOf(err) == fault.NotFound {
+		info, _, err = directory.Register(ctx, events, "", "")
+	}
+	if err != nil {
+		return err
+	}
+	for _, event := range events[min(len(info.Events), len(events)):] {
+		if _, err := directory.Add(ctx, a.node.ID(), event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *App) databaseNode(ctx context.Context) (string, error) {
 	var value []byte
 	err := a.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = ?", nodeKey).Scan(&value)

@@ -45,6 +45,9 @@ func (a *App) wire(ctx context.Context) error {
 	limits := span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload}
 	verify := id.DefaultVerifier()
 	directory := id.NewDirectory(a.db, verify, a.opt.Now)
+	if err := a.enlistNode(ctx, directory); err != nil {
+		return err
+	}
 	store, notes, err := a.openStore()
 	if err != nil {
 		return err
