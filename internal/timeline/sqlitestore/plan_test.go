@@ -67,9 +67,10 @@ func TestEveryFilterUsesAnIndex(t *testing.T) {
 			plan := explain(t, db, p.text, p.args...)
 			require.Contains(t, plan, c.want, name)
 			require.NotContains(t, plan, "SCAN e", name)
-			if name != "type pattern" { // which sorts the few positions of its merge
-				require.NotContains(t, plan, "TEMP B-TREE", name)
+			if name == "type pattern" { // which sorts the positions of its merge, never whole entries
+				_, plan, _ = strings.Cut(plan, "SCAN u")
 			}
+			require.NotContains(t, plan, "TEMP B-TREE", name)
 		}
 	}
 	for text, args := range map[string][]any{

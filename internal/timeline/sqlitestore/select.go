@@ -177,8 +177,12 @@ func (p *plan) byType(ctx context.Context) error {
 		branches = append(branches, `SELECT position FROM (`+b.text+`)`)
 		args = append(args, b.args...)
 	}
-	p.text = `SELECT ` + recordColumns + ` FROM (` + strings.Join(branches, " UNION ALL ") + `) u CROSS JOIN timeline_entries e ON e.position = u.position`
-	p.args = args
+	// Positions are put in order and cut first: sorting whole entries would hold
+	// all of them in memory.
+	merge := &plan{filter: p.filter, text: strings.Join(branches, " UNION ALL "), args: args}
+	merge.finish("position")
+	p.text = `SELECT ` + recordColumns + ` FROM (` + merge.text + `) u CROSS JOIN timeline_entries e ON e.position = u.position`
+	p.args = merge.args
 	p.finish("u.position")
 	return nil
 }
