@@ -1,6 +1,7 @@
 package timeline_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -366,4 +367,55 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 		require.Equal(t, 20, total)
 		require.LessOrEqual(t, pages, 3)
 	})
+}
+
+// widest notes how many entries a reader asks a store for at once.
+type widest struct {
+	timeline.Store
+	at *int
+}
+
+func (s widest) At(ctx context.Context, tenant string, seqs []uint64, full bool) ([]timeline.Record, error) {
+	*s.at = max(*s.at, len(seqs))
+	return s.Store.At(ctx, tenant, seqs, full)
+}
+
+// TestTraceHoldsLittle: however wide the graph, few whole entries are read at
+// a time.
+func TestTraceHoldsLittle(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	w := newWorld(t, store, "")
+	root := w.by("note.taken", `{}`, nil)
+	drafts := []timeline.Draft{root}
+	for range 700 {
+		drafts = append(drafts, w.by("note.taken", `{}`, func(h *span.Header) { h.Causes = []string{root.Span.ID} }))
+	}
+	for first := 1; first <= 640; first += 64 {
+		drafts = append(drafts, w.by("note.taken", `{}`, func(h *span.Header) {
+			for _, d := range drafts[first : first+64] {
+				h.Causes = append(h.Causes, d.Span.ID)
+			}
+		}))
+	}
+	w.append(drafts...)
+	end := w.by("note.taken", `{}`, func(h *span.Header) {
+		for _, d := range drafts[701:] {
+			h.Causes = append(h.Causes, d.Span.ID)
+		}
+	})
+	w.append(end)
+	var at int
+	w.restart(widest{store, &at})
+	g, err := w.log.Trace(t.Context(), w.tenant, root.Span.ID, timeline.Effects, 1, all)
+	require.NoError(t, err)
+	require.Len(t, g.Nodes, 701)
+	require.Len(t, g.Edges, 700)
+	require.LessOrEqual(t, at, 256)
+	at = 0
+	g, err = w.log.Trace(t.Context(), w.tenant, end.Span.ID, timeline.Causes, 3, all)
+	require.NoError(t, err)
+	require.Len(t, g.Nodes, 1+10+640+1)
+	require.Len(t, g.Edges, 10+640+640)
+	require.LessOrEqual(t, at, 256)
 }

@@ -1,8 +1,10 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/standing"
@@ -66,8 +68,7 @@ func (l *Log) Trace(ctx context.Context, tenant, spanID string, dir Direction, d
 		return Graph{}, err
 	}
 	t := &tracer{log: l, tenant: id, reader: r, graph: Graph{Root: spanID}, seen: map[string]bool{}, missing: map[string]bool{}}
-	t.node(&root, 0)
-	front := []Record{root}
+	front := t.add([]step{stepTo(&root)}, 0)
 	for d := 1; d <= depth && len(front) > 0 && !t.graph.Truncated; d++ {
 		if dir == Causes {
 			front, err = t.causes(ctx, front, d)
@@ -81,6 +82,10 @@ func (l *Log) Trace(ctx context.Context, tenant, spanID string, dir Direction, d
 	return t.graph, nil
 }
 
+// traceAtOnce is how many whole entries a Trace holds at a time; what it keeps
+// of each is a step.
+const traceAtOnce = 256
+
 type tracer struct {
 	log     *Log
 	tenant  string
@@ -90,53 +95,53 @@ type tracer struct {
 	missing map[string]bool // span ids in graph.Unresolved
 }
 
-// node adds a record to the graph, and tells whether it is new.
-func (t *tracer) node(r *Record, depth int) bool {
+// step is what a Trace needs of an entry.
+type step struct {
+	Node
+	causes []string // without repeats
+}
+
+func stepTo(r *Record) step {
 	h := &r.Entry.Span
-	if t.seen[h.ID] {
-		return false
-	}
-	if len(t.graph.Nodes) == maxTraceNodes {
-		t.graph.Truncated = true
-		return false
-	}
-	t.seen[h.ID] = true
-	t.graph.Nodes = append(t.graph.Nodes, Node{ID: h.ID, Seq: r.Seq, Type: h.Type, Author: h.Author, Depth: depth})
-	return true
+	return step{Node: Node{ID: strings.Clone(h.ID), Seq: r.Seq, Type: strings.Clone(h.Type), Author: strings.Clone(h.Author)}, causes: unique(h.Causes)}
 }
 
 // causes adds the causes of a front and returns those that are new.
-func (t *tracer) causes(ctx context.Context, front []Record, depth int) ([]Record, error) {
+func (t *tracer) causes(ctx context.Context, front []step, depth int) ([]step, error) {
 	var ids []string
 	asked := map[string]bool{}
 	for i := range front {
-		for _, id := range front[i].Entry.Span.Causes {
+		for _, id := range front[i].causes {
 			if !t.seen[id] && !t.missing[id] && !asked[id] {
 				asked[id] = true
 				ids = append(ids, id)
 			}
 		}
 	}
-	found, err := t.log.find(ctx, t.tenant, ids, false)
-	if err != nil {
-		return nil, err
-	}
-	var next []Record
-	for _, id := range ids {
-		f, ok := found[id]
-		if !ok || f.SpentBy != SpentByEntry || !f.Record.VisibleTo(t.reader) {
-			t.missing[id] = true
-			t.graph.Unresolved = append(t.graph.Unresolved, id)
-			continue
+	var next []step
+	for some := range slices.Chunk(ids, traceAtOnce) {
+		found, err := t.log.find(ctx, t.tenant, some, false)
+		if err != nil {
+			return nil, err
 		}
-		next = append(next, f.Record)
+		for _, id := range some {
+			f, ok := found[id]
+			if !ok || f.SpentBy != SpentByEntry || !f.Record.VisibleTo(t.reader) {
+				t.missing[id] = true
+				t.graph.Unresolved = append(t.graph.Unresolved, id)
+				continue
+			}
+			next = append(next, stepTo(&f.Record))
+		}
+		if len(t.graph.Nodes)+len(next) > maxTraceNodes {
+			break // add cuts the rest
+		}
 	}
 	next = t.add(next, depth)
 	for i := range front {
-		h := &front[i].Entry.Span
-		for _, id := range unique(h.Causes) {
+		for _, id := range front[i].causes {
 			if t.seen[id] {
-				t.graph.Edges = append(t.graph.Edges, Edge{From: id, To: h.ID})
+				t.graph.Edges = append(t.graph.Edges, Edge{From: id, To: front[i].ID})
 			}
 		}
 	}
@@ -144,10 +149,10 @@ func (t *tracer) causes(ctx context.Context, front []Record, depth int) ([]Recor
 }
 
 // effects adds the effects of a front and returns those that are new.
-func (t *tracer) effects(ctx context.Context, front []Record, depth int) ([]Record, error) {
+func (t *tracer) effects(ctx context.Context, front []step, depth int) ([]step, error) {
 	ids := make([]string, len(front))
 	for i := range front {
-		ids[i] = front[i].Entry.Span.ID
+		ids[i] = front[i].ID
 	}
 	// Edges of hidden entries are among them, so the limit is on edges too.
 	links, err := t.log.store.Linked(ctx, t.tenant, LinkCause, ids, 4*maxTraceNodes)
@@ -162,40 +167,49 @@ func (t *tracer) effects(ctx context.Context, front []Record, depth int) ([]Reco
 		seqs[i] = links[i].From
 	}
 	slices.Sort(seqs)
-	records, err := t.log.records(ctx, t.tenant, slices.Compact(seqs))
-	if err != nil {
-		return nil, err
-	}
-	bySeq := make(map[uint64]*Record, len(records))
-	var next []Record
-	for i := range records {
-		if r := &records[i]; r.VisibleTo(t.reader) {
-			bySeq[r.Seq] = r
-			next = append(next, *r)
+	var next []step
+	spanAt := make(map[uint64]string)
+	for some := range slices.Chunk(slices.Compact(seqs), traceAtOnce) {
+		records, err := t.log.records(ctx, t.tenant, some)
+		if err != nil {
+			return nil, err
+		}
+		for i := range records {
+			if r := &records[i]; r.VisibleTo(t.reader) {
+				s := stepTo(r)
+				spanAt[r.Seq] = s.ID
+				next = append(next, s)
+			}
+		}
+		if len(t.graph.Nodes)+len(next) > 2*maxTraceNodes {
+			break // more than add can take, even if it knows as many as there can be
 		}
 	}
 	next = t.add(next, depth)
 	for _, link := range links {
-		if r := bySeq[link.From]; r != nil && t.seen[r.Entry.Span.ID] {
-			t.graph.Edges = append(t.graph.Edges, Edge{From: link.ID, To: r.Entry.Span.ID})
+		if id, ok := spanAt[link.From]; ok && t.seen[id] {
+			t.graph.Edges = append(t.graph.Edges, Edge{From: link.ID, To: id})
 		}
 	}
 	return next, nil
 }
 
-// add puts records into the graph in order of seq and returns the new ones.
-func (t *tracer) add(records []Record, depth int) []Record {
-	slices.SortFunc(records, func(a, b Record) int {
-		if a.Seq < b.Seq {
-			return -1
+// add puts steps into the graph in order of seq and returns the new ones.
+func (t *tracer) add(steps []step, depth int) []step {
+	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.Seq, b.Seq) })
+	var fresh []step
+	for _, s := range steps {
+		if t.seen[s.ID] {
+			continue
 		}
-		return 1
-	})
-	var fresh []Record
-	for i := range records {
-		if t.node(&records[i], depth) {
-			fresh = append(fresh, records[i])
+		if len(t.graph.Nodes) == maxTraceNodes {
+			t.graph.Truncated = true
+			break
 		}
+		s.Depth = depth
+		t.seen[s.ID] = true
+		t.graph.Nodes = append(t.graph.Nodes, s.Node)
+		fresh = append(fresh, s)
 	}
 	return fresh
 }
@@ -218,7 +232,7 @@ func unique(ids []string) []string {
 	var out []string
 	for _, id := range ids {
 		if !slices.Contains(out, id) {
-			out = append(out, id)
+			out = append(out, strings.Clone(id)) // a part of it would keep its whole line
 		}
 	}
 	return out
