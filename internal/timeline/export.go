@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
@@ -16,22 +17,14 @@ import (
 // means the head; one beyond it is bundle_range_invalid. After an error what was written is not a
 // bundle.
 func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to uint64, r standing.Reader) error {
-	t, err := l.Tenant(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	head, err := l.store.Head(ctx, t.ID)
+	t, head, note, err := l.end(ctx, tenant)
 	if err != nil {
 		return err
 	}
 	if to == 0 {
 		to = head.Size
 	}
-	note, err := tree.ParseNote(head.Checkpoint)
-	if err != nil {
-		return err
-	}
-	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node)
+	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node, head.Size)
 	if err != nil {
 		return err
 	}
@@ -40,6 +33,30 @@ func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to u
 		Checkpoint: head.Checkpoint, From: from, To: to,
 	}
 	return bundle.Write(ctx, w, info, hashes{l.store, t.ID}, l.bundleEntries(ctx, t.ID, from, to, r))
+}
+
+// end is a tenant's record with a head of the same epoch.
+func (l *Log) end(ctx context.Context, tenant string) (Tenant, Head, *tree.Note, error) {
+	var note *tree.Note
+	const tries = 3 // an epoch can begin between the two reads; epochs are few
+	for range tries {
+		t, err := l.Tenant(ctx, tenant)
+		if err != nil {
+			return Tenant{}, Head{}, nil, err
+		}
+		head, err := l.store.Head(ctx, t.ID)
+		if err == nil {
+			note, err = tree.ParseNote(head.Checkpoint)
+		}
+		if err != nil {
+			return Tenant{}, Head{}, nil, err
+		}
+		if note.Origin.String() == t.Origin {
+			return t, head, note, nil
+		}
+	}
+	return Tenant{}, Head{}, nil, fault.Newf(fault.Internal, "head_damaged",
+		"the record of tenant %s and its checkpoint are of different epochs; check the timeline with fsck or restore a backup", tenant)
 }
 
 func (l *Log) bundleEntries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) iter.Seq2[bundle.Entry, error] {

@@ -2,6 +2,7 @@ package timeline_test
 
 import (
 	"bytes"
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,4 +99,36 @@ func TestExportForGuest(t *testing.T) {
 	bad, err := bundle.Verify(t.Context(), bytes.NewReader(altered), bundle.Options{})
 	require.NoError(t, err)
 	require.False(t, bad.OK)
+}
+
+// meanwhile lets something happen between two reads of a store.
+type meanwhile struct {
+	timeline.Store
+	beforeHead func()
+}
+
+func (s *meanwhile) Head(ctx context.Context, tenant string) (timeline.Head, error) {
+	if act := s.beforeHead; act != nil {
+		s.beforeHead = nil
+		act()
+	}
+	return s.Store.Head(ctx, tenant)
+}
+
+// TestExportWhileAnEpochBegins: a bundle holds the log key of its checkpoint.
+func TestExportWhileAnEpochBegins(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	w := newWorld(t, store, "")
+	w.append(w.plain(3)...)
+	writer := *w
+	reading := &meanwhile{Store: store, beforeHead: func() {
+		_, err := writer.log.NewEpoch(t.Context(), w.tenant, func(payload []byte) (*span.Span, error) {
+			return writer.own(span.TypeEpoch, payload).Span, nil
+		})
+		require.NoError(t, err)
+	}}
+	w.restart(reading)
+	report := w.verifyBundle(w.export(0, 0, all))
+	require.Contains(t, report.Origin, "/1")
 }

@@ -214,12 +214,12 @@ func (l *Log) each(ctx context.Context, tenant string, f *Filter, visit func(*Re
 	}
 }
 
-// nodeEvents are the sealed key events of an identity that a timeline embeds,
-// in order.
-func (l *Log) nodeEvents(ctx context.Context, tenant, identity string) ([][]byte, error) {
+// nodeEvents are the sealed key events of an identity that the first size
+// entries of a timeline embed, in order.
+func (l *Log) nodeEvents(ctx context.Context, tenant, identity string, size uint64) ([][]byte, error) {
 	var events [][]byte
 	known := map[string]bool{} // b64u hashes of the identity's events
-	err := l.each(ctx, tenant, &Filter{Types: []string{span.TypeIdentity}, To: ^uint64(0), Limit: MaxLimit}, func(rec *Record) error {
+	err := l.each(ctx, tenant, &Filter{Types: []string{span.TypeIdentity}, To: size, Limit: MaxLimit}, func(rec *Record) error {
 		p, err := span.ParseIdentity(rec.Payload)
 		if err != nil {
 			return err
