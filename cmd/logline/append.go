@@ -102,11 +102,12 @@ func (f *appendFlags) readPayload(env *environment) ([]byte, error) {
 
 // check refuses before anything is unlocked or sent what no node would take.
 func (f *appendFlags) check() error {
+	if err := checkVisibility(f.visibility); err != nil {
+		return err
+	}
 	switch {
 	case !span.ValidType(f.typ):
 		return usagef("--type %q is not a type; write lower-case words with dots, such as payment.requested", f.typ)
-	case f.visibility != span.VisibilityPrivate && f.visibility != span.VisibilityOrganization && f.visibility != span.VisibilityPublic:
-		return usagef("--visibility %q must be private, organization or public", f.visibility)
 	case f.spanID != "" && !span.IsUUIDv7(f.spanID):
 		return usagef("--id %q is not a UUIDv7", f.spanID)
 	}
@@ -118,6 +119,14 @@ func (f *appendFlags) check() error {
 		f.causes[i] = id
 	}
 	return nil
+}
+
+func checkVisibility(v string) error {
+	switch v {
+	case span.VisibilityPrivate, span.VisibilityOrganization, span.VisibilityPublic:
+		return nil
+	}
+	return usagef("--visibility %q must be private, organization or public", v)
 }
 
 // seal builds and signs the span.

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/importer"
 	"github.com/danvoulez/logline/internal/importer/remote"
@@ -47,6 +50,9 @@ Running it again adds only what is new.`,
 			if batch < 1 || batch > 5000 {
 				return usagef("--batch must be 1 to 5000")
 			}
+			if err := checkVisibility(visibility); err != nil {
+				return err
+			}
 			src, err := importer.OpenGit(cmd.Context(), dir, opt)
 			if err != nil {
 				return err
@@ -83,15 +89,36 @@ Running it again adds only what is new.`,
 // importFrom runs an import as the session's identity, showing progress.
 func (s *session) importFrom(ctx context.Context, src importer.Source, cfg importer.Config) (importer.Report, error) {
 	tenant, err := s.tenantID(ctx)
+	if err == nil {
+		_, err = s.client.Node(ctx) // the importer has patience with a node that goes away, which one that never came does not deserve
+	}
 	if err != nil {
 		return importer.Report{Source: src.Name()}, err
 	}
 	bar := ui.NewBar(s.env.Stderr, "Importing", s.env.ErrIsTerm, terminalWidth(s.env.Stderr), s.env.Now)
 	defer bar.Finish()
 	cfg.Keys, cfg.Tenant, cfg.Now = s.keys, tenant, s.env.Now
-	cfg.Progress = func(p importer.Progress) { bar.Update(p.Done(), p.Total, p.Elapsed) }
+	var mu sync.Mutex // guards bar and told
+	var told time.Time
+	cfg.Progress = func(p importer.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		bar.Update(p.Done(), p.Total, p.Elapsed)
+	}
+	cfg.Waiting = func(err error, _ time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := s.env.Now(); now.Sub(told) >= tellWaiting {
+			told = now
+			bar.Finish()
+			fmt.Fprintf(s.env.Stderr, "Trying again, for some minutes: %s\n", fault.From(err).Detail)
+		}
+	}
 	return importer.New(remote.New(s.client, tenant, s.as), cfg).Run(ctx, src)
 }
+
+// tellWaiting is how often it is said that an import waits for its node.
+const tellWaiting = 15 * time.Second
 
 // as connects to the session's node with other keys.
 func (s *session) as(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys) }

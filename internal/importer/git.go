@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -27,6 +28,9 @@ const (
 	TypeCommit = "git.commit"
 	TypeMerge  = "git.merge"
 )
+
+// maxSourceName bounds the name that somebody gives a source, in bytes.
+const maxSourceName = 256
 
 // maxSubjectLine bounds the commit's subject line in the payload, in bytes.
 // git joins the whole first paragraph, which can be of any size.
@@ -40,6 +44,7 @@ var (
 	ErrGitShallow = fault.New(fault.Invalid, "git_shallow",
 		"the repository is a shallow clone, without its older history; complete it with `git fetch --unshallow`, or import what is there with --allow-shallow")
 	errGitFailed = fault.New(fault.Unavailable, "git_failed", "git failed")
+	errName      = fault.New(fault.Invalid, "source_name_invalid", "the name of the source must be one line of UTF-8, at most 256 bytes")
 )
 
 // GitOptions change how a repository is read.
@@ -57,8 +62,9 @@ type GitOptions struct {
 // Git is the history of one repository's HEAD, oldest first, parents before
 // children. Authors and committers are its people, by e-mail as the commit has
 // it; the committer is named only where it is not the author. An item's payload
-// is {commit, tree, parents, subject}, with commit_time as git has it only where
-// SpanTime had to move it, and subject_truncated where that is so.
+// is {commit, tree, parents, subject}, with commit_time as git has it ("" where
+// git can read none) only where SpanTime had to move it, and subject_truncated
+// where that is so.
 type Git struct {
 	dir  string
 	name string
@@ -74,6 +80,9 @@ func OpenGit(ctx context.Context, dir string, opt GitOptions) (*Git, error) {
 	}
 	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
 		return nil, detail(ErrNotGit, "%s is not a directory", dir)
+	}
+	if len(opt.Name) > maxSourceName || !utf8.ValidString(opt.Name) || strings.ContainsFunc(opt.Name, unicode.IsControl) {
+		return nil, errName
 	}
 	g := &Git{dir: abs, name: opt.Name}
 	if _, err := g.output(ctx, "rev-parse", "--git-dir"); err != nil {
@@ -194,9 +203,11 @@ func readCommit(r *bufio.Reader) (Item, error) {
 		f[i] = strings.ToValidUTF8(s[:len(s)-1], "\uFFFD")
 	}
 	seconds, err := strconv.ParseInt(f[fieldTime], 10, 64)
-	if err != nil {
-		// git keeps times as unsigned numbers; past 2^63 only the end is left.
-		seconds = latest.Unix() + 1
+	switch {
+	case f[fieldTime] == "":
+		seconds = -1 // git reads no time there, which is what it makes of times before 1970
+	case err != nil:
+		seconds = latest.Unix() + 1 // git keeps times as unsigned numbers; past 2^63 only the end is left
 	}
 	// Beyond this time.Time wraps around; SpanTime moves it to the end anyhow.
 	at := time.Unix(min(seconds, latest.Unix()+1), 0)

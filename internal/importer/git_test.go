@@ -172,6 +172,31 @@ func TestGitTimesThatNoClockShows(t *testing.T) {
 	}
 }
 
+func TestGitTimesThatGitCannotRead(t *testing.T) {
+	t.Parallel()
+	for name, ending := range map[string]string{"before 1970": "<a@b> -100000 +0000", "no date": "<a@b>", "no brackets": "A 5 +0000"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepo(t)
+			raw := "tree " + r.git("", "mktree") + "\nauthor A <a@b> 1 +0000\ncommitter A " + ending + "\n\nx\n"
+			r.head(r.git(raw, "hash-object", "-t", "commit", "-w", "--stdin", "--literally"))
+			item := r.items()[0]
+			require.True(t, SpanTime(item.Time).Equal(time.Unix(0, 0)), "the beginning, not the end: %s", item.Time)
+			require.Contains(t, item.Payload, "commit_time", "it is visible that the time is not git's")
+		})
+	}
+}
+
+func TestGitSourceNamesAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.head(r.commit("1000000000 +0000", "x"))
+	for _, name := range []string{strings.Repeat("x", 257), "bad \xff", "two\nlines"} {
+		_, err := OpenGit(t.Context(), r.dir, GitOptions{Name: name})
+		require.Equal(t, "source_name_invalid", fault.CodeOf(err), "%q", name)
+	}
+}
+
 func TestGitSubjectsOfAnyKind(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

@@ -86,6 +86,9 @@ type Config struct {
 	Now      func() time.Time
 	Patience time.Duration  // how long one request is retried; 0 is 5 minutes
 	Progress func(Progress) // called after each batch, never concurrently; may be nil
+	// Waiting is called before a pause after which a request is tried again,
+	// with what came of it; concurrently, also with Progress. May be nil.
+	Waiting func(err error, pause time.Duration)
 }
 
 // Progress is how far an import is.
@@ -153,6 +156,9 @@ func New(to Appender, cfg Config) *Importer {
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
+	}
+	if cfg.Waiting == nil {
+		cfg.Waiting = func(error, time.Duration) {}
 	}
 	return &Importer{to: to, cfg: cfg, signer: cfg.Keys.Signer()}
 }

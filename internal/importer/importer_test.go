@@ -250,6 +250,42 @@ func TestImportGivesUpInTheEnd(t *testing.T) {
 	})
 }
 
+func TestImportBlamesNoItemForAnInterruption(t *testing.T) {
+	t.Parallel()
+	n, keys := newNode(), newKeys(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	n.trouble = func(call int, _ [][]byte) ([]Result, error) {
+		if call == 2 {
+			interrupt()
+			return nil, fmt.Errorf("post: %w", context.Canceled)
+		}
+		return nil, nil
+	}
+	report, err := New(n, Config{Keys: keys, Tenant: tenantID, BatchSize: 10}).Run(ctx, numbers(30))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, int64(10), report.Added)
+	require.Zero(t, report.Failed, "%v", report.Failures)
+}
+
+func TestImportTellsThatItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, keys := newNode(), newKeys(t)
+		n.trouble = func(call int, _ [][]byte) ([]Result, error) {
+			if call == 1 {
+				return nil, fault.New(fault.Limited, "queue_full", "try later").After(30 * time.Second)
+			}
+			return nil, nil
+		}
+		var told []string
+		_, err := New(n, Config{Keys: keys, Tenant: tenantID, Waiting: func(err error, pause time.Duration) {
+			told = append(told, fault.CodeOf(err)+" "+pause.String())
+		}}).Run(t.Context(), numbers(2))
+		require.NoError(t, err)
+		require.Equal(t, []string{"queue_full 30s"}, told)
+	})
+}
+
 func TestImportStopsAtOnceWithoutRights(t *testing.T) {
 	t.Parallel()
 	n, keys := newNode(), newKeys(t)

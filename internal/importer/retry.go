@@ -30,6 +30,7 @@ func retry(ctx context.Context, cfg Config, f func() error) error {
 		if cfg.Now().Add(wait).After(deadline) {
 			return err
 		}
+		cfg.Waiting(err, wait)
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (r *run) submit(ctx context.Context, b *batch) error {
 	refused := 0
 	for i, res := range results {
 		switch {
-		case err != nil && temporary(res.Err): // no answer yet: neither there nor refused
+		case err != nil && (temporary(res.Err) || ctx.Err() != nil && errors.Is(res.Err, err)): // no answer: neither there nor refused
 		case res.Err == nil:
 			r.report.Added++
 		case r.alreadyThere(res.Err, b.hashes[i]):
