@@ -147,7 +147,8 @@ func (l *Log) within(ctx context.Context, tenant string, size uint64) (hashes, e
 	return hashes{l.store, id}, nil
 }
 
-// Stats are the totals of a timeline, hidden entries included: numbers only.
+// Stats are the totals of a timeline for its members: of private entries the
+// numbers only.
 type Stats struct {
 	Counts
 	Root   span.Hash

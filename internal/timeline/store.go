@@ -199,7 +199,7 @@ type Tally struct {
 // Counts are a timeline's totals; tallies are in order of value.
 type Counts struct {
 	Size     uint64
-	Types    []Tally
+	Types    []Tally // of entries that are not private, whose types are nobody else's to know
 	Statuses []Tally
 	Authors  uint64 // distinct
 	Redacted uint64

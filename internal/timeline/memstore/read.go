@@ -110,7 +110,9 @@ func (s *Store) Count(_ context.Context, id string) (timeline.Counts, error) {
 	}
 	types, statuses, authors := map[string]uint64{}, map[string]uint64{}, map[string]bool{}
 	for i := range t.rows {
-		types[t.rows[i].Type]++
+		if t.rows[i].Visibility != span.VisibilityPrivate {
+			types[t.rows[i].Type]++
+		}
 		statuses[t.rows[i].Status]++
 		authors[t.rows[i].Author] = true
 	}

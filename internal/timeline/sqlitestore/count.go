@@ -51,12 +51,32 @@ func count(ctx context.Context, tx *sql.Tx, key tenantKey, c *timeline.Counts) (
 			return err
 		}
 	}
-	if c.Types, err = tallies(ctx, tx, `SELECT type, count(*)`+from+`type WHERE tenant = ? GROUP BY type ORDER BY type`, key); err != nil {
+	all, err := tallies(ctx, tx, `SELECT type, count(*)`+from+`type WHERE tenant = ? GROUP BY type ORDER BY type`, key)
+	if err != nil {
 		return err
 	}
+	private, err := tallies(ctx, tx, `SELECT type, count(*)`+from+`private WHERE tenant = ? AND visibility = 0 GROUP BY type ORDER BY type`, key)
+	if err != nil {
+		return err
+	}
+	c.Types = less(all, private)
 	// Only what is not executed stands in the index.
 	c.Statuses, err = tallies(ctx, tx, `SELECT status, count(*)`+from+`status WHERE tenant = ? AND status <> 'executed' GROUP BY status`, key)
 	return err
+}
+
+// less takes tallies away from others, both in order of value.
+func less(all, some []timeline.Tally) (out []timeline.Tally) {
+	for _, t := range all {
+		if len(some) > 0 && some[0].Value == t.Value {
+			t.Count -= some[0].Count
+			some = some[1:]
+		}
+		if t.Count > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 func tallies(ctx context.Context, tx *sql.Tx, text string, key tenantKey) ([]timeline.Tally, error) {

@@ -313,13 +313,14 @@ func testLinks(t *testing.T, s timeline.Store) {
 
 func testCounts(t *testing.T, s timeline.Store) {
 	ctx, tl := t.Context(), NewTimeline("a")
-	grow(t, s, tl, Spec{N: 0, Type: "b.x"}, Spec{N: 1, Type: "a.y", Author: Identity("z")}, Spec{N: 2, Type: "b.x", Status: timeline.StatusGhost}, Spec{N: 3, Type: "b", Status: timeline.StatusPending})
+	grow(t, s, tl, Spec{N: 0, Type: "b.x"}, Spec{N: 1, Type: "a.y", Author: Identity("z")}, Spec{N: 2, Type: "b.x", Status: timeline.StatusGhost}, Spec{N: 3, Type: "b", Status: timeline.StatusPending},
+		Spec{N: 4, Type: "b", Visibility: span.VisibilityPrivate}, Spec{N: 5, Type: "secret.plan", Visibility: span.VisibilityPrivate})
 	got, err := s.Count(ctx, tl.Tenant.ID)
 	require.NoError(t, err)
 	require.Equal(t, timeline.Counts{
-		Size: 4, Authors: 2, FirstAt: span.FormatTime(epoch),
+		Size: 6, Authors: 2, FirstAt: span.FormatTime(epoch),
 		Types:    []timeline.Tally{{Value: "a.y", Count: 1}, {Value: "b", Count: 1}, {Value: "b.x", Count: 2}},
-		Statuses: []timeline.Tally{{Value: "executed", Count: 2}, {Value: "ghost", Count: 1}, {Value: "pending", Count: 1}},
+		Statuses: []timeline.Tally{{Value: "executed", Count: 4}, {Value: "ghost", Count: 1}, {Value: "pending", Count: 1}},
 	}, got)
 }
 
