@@ -183,6 +183,8 @@ var errClosedLog = errors.New("the log is full")
 // maxLog bounds what is kept of a process that prints without end, in bytes.
 const maxLog = 64 << 20
 
+// Write keeps p; it fails once 64 MiB are kept, so that a process that prints
+// without end is stopped by its closed pipe.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
