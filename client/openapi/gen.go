@@ -83,6 +83,11 @@ const (
 	Desc ListSpansParamsOrder = "desc"
 )
 
+// Defines values for AppendSpansParamsWait.
+const (
+	Durable AppendSpansParamsWait = "durable"
+)
+
 // Defines values for GetReceiptParamsFormat.
 const (
 	Json      GetReceiptParamsFormat = "json"
@@ -640,9 +645,16 @@ type ListSpansParamsOrder string
 
 // AppendSpansParams defines parameters for AppendSpans.
 type AppendSpansParams struct {
+	// Wait What to wait for before the answer: that the entry is on disk and
+	// signed for. There is nothing else to wait for yet.
+	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
+
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
 	LoglineExpectedSeq *uint64 `json:"Logline-Expected-Seq,omitempty"`
 }
+
+// AppendSpansParamsWait defines parameters for AppendSpans.
+type AppendSpansParamsWait string
 
 // GetCausesParams defines parameters for GetCauses.
 type GetCausesParams struct {
@@ -2517,6 +2529,33 @@ func NewAppendSpansRequestWithBody(server string, tenant TenantParameter, params
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)

@@ -14,12 +14,22 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-var errExpectedMany = fault.New(fault.Invalid, "parameter_invalid",
-	"Logline-Expected-Seq is for one span; leave it out with many")
+var (
+	errExpectedMany = fault.New(fault.Invalid, "parameter_invalid",
+		"Logline-Expected-Seq is for one span; leave it out with many")
+	errWait = fault.New(fault.Invalid, "parameter_invalid",
+		"the query parameter wait must be durable or left out: this node has no witnesses to wait for; nothing was appended")
+)
 
 // AppendSpans takes one span, or many as NDJSON. The signature of a span is its
 // credential; an Authorization header is not looked at.
 func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params api.AppendSpansParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
+	if params.Wait != nil && *params.Wait != api.Durable {
+		return errWait
+	}
 	switch mediaType(c.Request()) {
 	case typeJSON:
 		return s.appendOne(c, tenant, params.LoglineExpectedSeq)

@@ -146,6 +146,35 @@ func TestAppendRefusals(t *testing.T) {
 }
 
 // A credential on an append is not looked at: the span's signature is enough.
+func TestAppendSaysWhatItCannotWaitFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	raw := w.note(w.owner, 1)
+	size := w.size()
+	for query, code := range map[string]string{
+		"?wait=witnessed": "parameter_invalid", "?wait=": "parameter_invalid", "?wait=durable&wait=witnessed": "parameter_invalid",
+		"?wiat=durable": "parameter_unknown", "?timeout=5": "parameter_unknown",
+	} {
+		w.post(w.at("/spans"+query), "", raw).problem(t, http.StatusBadRequest, code)
+	}
+	require.Equal(t, size, w.size(), "what is refused changes nothing")
+	w.post(w.at("/spans?wait=durable"), "", raw).want(t, http.StatusCreated)
+}
+
+func TestNoQueryParameterIsIgnored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	raw := w.note(w.owner, 1)
+	w.append(raw).want(t, http.StatusCreated)
+	one := "/spans/" + spanID(t, raw)
+	for _, path := range []string{
+		w.at("/spans?typ=a"), w.at("/bundle?form=1"), w.at("/proofs/inclusion?index=0&sise=1"), w.at("/proofs/consistency?from=1&two=2"),
+		w.at(one + "/receipt?fromat=json"), w.at(one + "/causes?dept=1"), w.at(one + "/effects?dept=1"), "/v1/tenants?limt=1",
+	} {
+		w.get(path, w.token(w.owner)).problem(t, http.StatusBadRequest, "parameter_unknown")
+	}
+}
+
 func TestAppendIgnoresCredentials(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -280,6 +280,14 @@ func (w *world) post(path, token string, body any) reply {
 // at is a path of the world's tenant.
 func (w *world) at(path string) string { return "/v1/tenants/" + w.tenant.Id + path }
 
+// size is how many entries the timeline has.
+func (w *world) size() uint64 {
+	w.t.Helper()
+	var tenant client.Tenant
+	w.get(w.at(""), w.token(w.owner)).want(w.t, http.StatusOK).decode(w.t, &tenant)
+	return tenant.Size
+}
+
 func (w *world) append(raw []byte) reply {
 	w.t.Helper()
 	return w.post(w.at("/spans"), "", raw)

@@ -26,6 +26,9 @@ func (s *Server) GetCheckpoint(c echo.Context, tenant api.TenantParameter) error
 
 // GetInclusion proves that a leaf is in a tree.
 func (s *Server) GetInclusion(c echo.Context, tenant api.TenantParameter, params api.GetInclusionParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	t, err := s.openTenant(c, tenant)
 	if err != nil {
 		return err
@@ -45,6 +48,9 @@ func (s *Server) GetInclusion(c echo.Context, tenant api.TenantParameter, params
 
 // GetConsistency proves that one tree is a prefix of another.
 func (s *Server) GetConsistency(c echo.Context, tenant api.TenantParameter, params api.GetConsistencyParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	t, err := s.openTenant(c, tenant)
 	if err != nil {
 		return err

@@ -140,6 +140,9 @@ func (s *Server) record(c echo.Context, seen sight, spanID string) (timeline.Rec
 
 // GetReceipt gives the first receipt of a span, as JSON or as a proof file.
 func (s *Server) GetReceipt(c echo.Context, tenant api.TenantParameter, spanID api.SpanParameter, params api.GetReceiptParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	asFile := strings.HasPrefix(c.Request().Header.Get(echo.HeaderAccept), "text/plain")
 	switch given(params.Format) {
 	case "":
@@ -171,11 +174,17 @@ func (s *Server) GetReceipt(c echo.Context, tenant api.TenantParameter, spanID a
 
 // GetCauses gives what led to a span.
 func (s *Server) GetCauses(c echo.Context, tenant api.TenantParameter, spanID api.SpanParameter, params api.GetCausesParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	return s.trace(c, tenant, spanID, timeline.Causes, params.Depth)
 }
 
 // GetEffects gives what a span led to.
 func (s *Server) GetEffects(c echo.Context, tenant api.TenantParameter, spanID api.SpanParameter, params api.GetEffectsParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	return s.trace(c, tenant, spanID, timeline.Effects, params.Depth)
 }
 

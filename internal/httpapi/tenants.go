@@ -61,6 +61,9 @@ func isJWT(token string) bool {
 
 // ListTenants lists the tenants the caller may read.
 func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error {
+	if err := onlyKnown(c, params); err != nil {
+		return err
+	}
 	identity, err := s.known(c)
 	if err != nil {
 		return err

@@ -79,6 +79,11 @@ const (
 	Desc ListSpansParamsOrder = "desc"
 )
 
+// Defines values for AppendSpansParamsWait.
+const (
+	Durable AppendSpansParamsWait = "durable"
+)
+
 // Defines values for GetReceiptParamsFormat.
 const (
 	Json      GetReceiptParamsFormat = "json"
@@ -636,9 +641,16 @@ type ListSpansParamsOrder string
 
 // AppendSpansParams defines parameters for AppendSpans.
 type AppendSpansParams struct {
+	// Wait What to wait for before the answer: that the entry is on disk and
+	// signed for. There is nothing else to wait for yet.
+	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
+
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
 	LoglineExpectedSeq *uint64 `json:"Logline-Expected-Seq,omitempty"`
 }
+
+// AppendSpansParamsWait defines parameters for AppendSpans.
+type AppendSpansParamsWait string
 
 // GetCausesParams defines parameters for GetCauses.
 type GetCausesParams struct {
@@ -1288,6 +1300,12 @@ func (w *ServerInterfaceWrapper) AppendSpans(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params AppendSpansParams
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", ctx.QueryParams(), &params.Wait, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Logline-Expected-Seq" -------------
