@@ -58,6 +58,7 @@ type setup struct {
 	wrap    func(timeline.Store) timeline.Store
 	dir     func(*id.Directory) engine.Directory
 	sqlite  bool
+	path    string // of the SQLite file; a temporary one when empty
 }
 
 // stores runs a test over both stores.
@@ -76,8 +77,13 @@ func newWorld(t testing.TB, s setup) *world {
 	ctx := context.Background()
 	w := &world{t: t, clock: newClock(), bus: bus.New()}
 	url := "memory:"
+	if s.path != "" {
+		s.sqlite = true
+	} else {
+		s.path = filepath.Join(t.TempDir(), "logline.db")
+	}
 	if s.sqlite {
-		url = "sqlite:" + filepath.Join(t.TempDir(), "logline.db")
+		url = "sqlite:" + s.path
 	}
 	var err error
 	w.db, err = storage.Open(ctx, url)
