@@ -64,6 +64,9 @@ type Note struct {
 	text       string
 }
 
+// Text is the signed text, as received: what a cosignature is over.
+func (n *Note) Text() string { return n.text }
+
 // NoteSignature is one signature line of a note.
 type NoteSignature struct {
 	Name    string // of the key: the origin for the log's own

@@ -219,7 +219,7 @@ func FuzzParseNote(f *testing.F) {
 			return
 		}
 		// What was accepted has one spelling, and independent code reads it alike.
-		require.True(t, strings.HasPrefix(string(src), n.Text()+"\n"))
+		require.True(t, strings.HasPrefix(string(src), n.Checkpoint.Text()+"\n"))
 		if n.Verify(vkey) != nil {
 			return
 		}
