@@ -27,6 +27,7 @@ type keyFile struct {
 	Primary   string            `json:"primary"`             // seed of the primary key
 	Next      string            `json:"next,omitempty"`      // seed of the key that the last event commits to; ghosts have none
 	Delegated []string          `json:"delegated,omitempty"` // seeds of own keys delegated now
+	Former    []string          `json:"former,omitempty"`    // a node's: seeds of its earlier primaries, for timelines that lack a rotation
 	Secret    string            `json:"secret,omitempty"`    // the importer's secret, 32 bytes b64u; ghosts have none
 	Events    []json.RawMessage `json:"events"`              // sealed key events, in order
 }
@@ -177,6 +178,9 @@ func formatKeyFile(k *Keys) ([]byte, error) {
 	for _, d := range k.delegated {
 		f.Delegated = append(f.Delegated, span.B64(d.seed()))
 	}
+	for _, d := range k.former {
+		f.Former = append(f.Former, span.B64(d.seed()))
+	}
 	if k.secret != nil {
 		f.Secret = span.B64(k.secret)
 	}
@@ -252,6 +256,9 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 	for _, seed := range f.Delegated {
 		k.delegated = append(k.delegated, key(seed, "delegated"))
 	}
+	for _, seed := range f.Former {
+		k.former = append(k.former, key(seed, "former"))
+	}
 	if f.Secret != "" {
 		var e error
 		if k.secret, e = span.ParseB64(f.Secret, 32); e != nil {
@@ -270,6 +277,11 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 	}
 	if next != k.chain.s.Next {
 		return errors.New("the next seed is not the one that the events commit to")
+	}
+	for _, d := range k.former {
+		if !slices.Contains(k.chain.s.Former, d.Public()) {
+			return errors.New("a former seed is of no key that was the identity's")
+		}
 	}
 	for _, d := range k.delegated {
 		if d := k.chain.delegation(d.Public()); d == nil || d.Ended {

@@ -56,7 +56,8 @@ type Keys struct {
 	primary   *SecretKey
 	next      *SecretKey // nil for ghosts
 	delegated []*SecretKey
-	secret    []byte // importer's, 32 bytes; nil for ghosts
+	former    []*SecretKey // a node's earlier primaries, in order; see Node.Rotate
+	secret    []byte       // importer's, 32 bytes; nil for ghosts
 	events    []*Event
 	chain     *Chain
 }

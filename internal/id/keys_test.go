@@ -389,6 +389,89 @@ func TestOpenNodeRefusesOtherKeys(t *testing.T) {
 	requireCode(t, "randomness_unavailable", err)
 }
 
+func TestNodeRotates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n, _, err := OpenNode(dir, testTime, source(1))
+	require.NoError(t, err)
+	identity, first, logKey, events := n.ID(), n.Signer(), n.LogKey(), n.Events()
+	require.Equal(t, first, n.SignerFor(first.Public()))
+	for i := range 2 {
+		before := n.Signer()
+		require.NoError(t, n.Rotate(testTime, source(byte(2+i))))
+		require.NotEqual(t, before.Public(), n.Signer().Public())
+		require.Equal(t, before.Sign([]byte("m")), n.SignerFor(before.Public()).Sign([]byte("m")))
+		require.Equal(t, identity, n.ID())
+		require.Equal(t, logKey, n.LogKey())
+		require.Len(t, n.Events(), 2+2*(i+1))
+		require.Equal(t, events, n.Events()[:len(events)])
+		events = n.Events()
+
+		again, _, err := OpenNode(dir, testTime, bytes.NewReader(nil))
+		require.NoError(t, err)
+		require.Equal(t, events, again.Events())
+		require.Equal(t, n.Signer().Public(), again.Signer().Public())
+		require.Equal(t, logKey, again.LogKey())
+		require.NotNil(t, again.SignerFor(first.Public()))
+		require.Nil(t, again.SignerFor(span.B64(make([]byte, 32))))
+		info, err := os.Stat(filepath.Join(dir, NodeKeyFile))
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+	// Anybody can follow the chain, and the log key is delegated at its end.
+	parsed, err := parseEvents(events)
+	require.NoError(t, err)
+	chain, err := foldEvents(parsed, StdVerifier())
+	require.NoError(t, err)
+	require.NoError(t, chain.MaySign(span.B64(logKey), TypeLog, span.FormatTime(testTime)))
+	require.Equal(t, n.Signer().Public(), chain.Primary())
+}
+
+func TestNodeRotationThatFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n, _, err := OpenNode(dir, testTime, source(1))
+	require.NoError(t, err)
+	before, events := n.Signer().Public(), n.Events()
+
+	require.Error(t, n.Rotate(testTime, bytes.NewReader(nil)))
+	require.Equal(t, before, n.Signer().Public())
+	path := filepath.Join(dir, NodeKeyFile)
+	require.NoError(t, os.Rename(path, path+".away"))
+	require.Error(t, n.Rotate(testTime, source(2)))
+	require.Equal(t, events, n.Events())
+	require.NoError(t, os.Rename(path+".away", path))
+
+	// A rotation that reached the file and nobody else, as after a crash or a
+	// failed sync: it is taken up, and no second one made.
+	other, _, err := OpenNode(dir, testTime, bytes.NewReader(nil))
+	require.NoError(t, err)
+	require.NoError(t, other.Rotate(testTime, source(3)))
+	require.NoError(t, n.Rotate(testTime, bytes.NewReader(nil)))
+	require.Equal(t, other.Events(), n.Events())
+	require.Equal(t, other.Signer().Public(), n.Signer().Public())
+
+	// Keys of somebody else, or older ones, in its place change nothing.
+	elsewhere := t.TempDir()
+	_, _, err = OpenNode(elsewhere, testTime, source(9))
+	require.NoError(t, err)
+	foreign, err := os.ReadFile(filepath.Join(elsewhere, NodeKeyFile))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, foreign, 0o600))
+	require.Error(t, n.Rotate(testTime, source(4)))
+	require.Equal(t, other.Events(), n.Events())
+	again, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, foreign, again)
+	young, _, err := OpenNode(t.TempDir(), testTime, source(5))
+	require.NoError(t, err)
+	young.path = path
+	require.Error(t, young.Rotate(testTime, source(6)))
+	again, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, foreign, again)
+}
+
 func TestOpenNodeRace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,6 +1,7 @@
 package id
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -16,12 +18,20 @@ import (
 // NodeKeyFile is the name of the node's key file in the data directory.
 const NodeKeyFile = "node.key"
 
+// logLabel names the log key's delegation.
+const logLabel = "log"
+
 // Node is the node's own identity with its log key, the one that signs
-// checkpoints. It is safe for concurrent use.
+// checkpoints and stays the same when the primary rotates. It is safe for
+// concurrent use.
 type Node struct {
-	keys *Keys
+	path string // of the key file
 	log  *SecretKey
 	pub  ed25519.PublicKey // of log
+
+	rotating sync.Mutex // makes rotations take turns
+	mu       sync.RWMutex
+	keys     *Keys // guarded by mu; replaced by a rotation, never changed
 }
 
 // OpenNode reads the node's keys from node.key in the data directory dir, or
@@ -42,7 +52,7 @@ func OpenNode(dir string, now time.Time, rand io.Reader) (n *Node, created bool,
 	if err != nil {
 		return nil, false, fmt.Errorf("open the node's keys: %w", err)
 	}
-	n, err = newNode(keys)
+	n, err = newNode(path, keys)
 	if err != nil {
 		return nil, false, malformed(path, "does not hold a node's keys", err)
 	}
@@ -57,37 +67,105 @@ func makeNodeKeys(dir, path string, now time.Time, rand io.Reader) (*Keys, error
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := keys.Delegate("log", []string{TypeLog}, "", now, rand); err != nil {
+	if _, _, err := keys.Delegate(logLabel, []string{TypeLog}, "", now, rand); err != nil {
 		return nil, err
 	}
 	return keys, SaveKeys(path, keys, "")
 }
 
-func newNode(keys *Keys) (*Node, error) {
+func newNode(path string, keys *Keys) (*Node, error) {
 	if keys.Subject() != SubjectNode {
 		return nil, fmt.Errorf("the identity's subject is %q", keys.Subject())
 	}
 	for _, key := range keys.delegated {
 		g, ok := keys.chain.Key(key.Public())
 		if ok && slices.Equal(g.Types, []string{TypeLog}) {
-			return &Node{keys: keys, log: key, pub: key.private.Public().(ed25519.PublicKey)}, nil
+			return &Node{path: path, keys: keys, log: key, pub: key.private.Public().(ed25519.PublicKey)}, nil
 		}
 	}
 	return nil, errors.New("it delegates no key for logline.log")
 }
 
+// Rotate makes the node's next key its primary, and delegates the log key anew,
+// because a rotation ends every delegation: two events, which belong into one
+// batch of each timeline (PROTOCOL §2). The key file is replaced, all or
+// nothing and synced, before anybody sees the new events; after an error the
+// node goes on with the old ones. A rotation that an earlier call left in the
+// file alone is taken up instead of making another.
+func (n *Node) Rotate(now time.Time, rand io.Reader) error {
+	n.rotating.Lock()
+	defer n.rotating.Unlock()
+	keys, err := LoadKeys(n.path, nil)
+	if err != nil {
+		return fmt.Errorf("rotate the node's key: %w", err)
+	}
+	before := n.Events()
+	if events := keys.Events(); len(events) < len(before) || !slices.EqualFunc(before, events[:len(before)], bytes.Equal) {
+		return malformed(n.path, "holds keys that do not continue this node's", nil)
+	}
+	if len(keys.events) == len(before) {
+		if err := keys.rotateNode(n.log, now, rand); err != nil {
+			return fmt.Errorf("rotate the node's key: %w", err)
+		}
+		if err := ReplaceKeys(n.path, keys, ""); err != nil {
+			return fmt.Errorf("rotate the node's key: %w", err)
+		}
+	}
+	if after, err := newNode(n.path, keys); err != nil || !after.pub.Equal(n.pub) {
+		return malformed(n.path, "does not delegate this node's log key any more", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.keys = keys
+	return nil
+}
+
+// rotateNode keeps the old primary, which timelines that do not hold the
+// rotation yet still know as the node's, and the log key.
+func (k *Keys) rotateNode(log *SecretKey, now time.Time, rand io.Reader) error {
+	former := k.primary
+	if _, err := k.Rotate(now, rand); err != nil {
+		return err
+	}
+	k.former = append(k.former, former)
+	if _, err := k.DelegateKey(log.Public(), logLabel, []string{TypeLog}, "", "", now); err != nil {
+		return err
+	}
+	k.delegated = []*SecretKey{log}
+	return nil
+}
+
+func (n *Node) current() *Keys {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.keys
+}
+
 // ID is the node's LogLine ID.
-func (n *Node) ID() string { return n.keys.ID() }
+func (n *Node) ID() string { return n.current().ID() }
 
 // NodeID is ID, as timeline.NoteSigner names it.
-func (n *Node) NodeID() string { return n.keys.ID() }
+func (n *Node) NodeID() string { return n.ID() }
 
-// Events are the node's sealed key events, in order: the inception, then the
-// log key's delegation.
-func (n *Node) Events() [][]byte { return n.keys.Events() }
+// Events are the node's sealed key events, in order: the inception and the log
+// key's delegation, then each rotation with the log key's delegation under it.
+func (n *Node) Events() [][]byte { return n.current().Events() }
 
 // Signer signs with the node's primary key.
-func (n *Node) Signer() Signer { return n.keys.primary }
+func (n *Node) Signer() Signer { return n.current().primary }
+
+// SignerFor signs with the primary, current or former, whose public key (b64u)
+// is named; nil for any other key. A former one is for timelines that know no
+// later one.
+func (n *Node) SignerFor(public string) Signer {
+	k := n.current()
+	for _, key := range append([]*SecretKey{k.primary}, k.former...) {
+		if key.Public() == public {
+			return key
+		}
+	}
+	return nil
+}
 
 // LogKey is the public key that checkpoints are signed with.
 func (n *Node) LogKey() ed25519.PublicKey { return slices.Clone(n.pub) }
