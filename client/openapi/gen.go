@@ -146,6 +146,9 @@ type Appended struct {
 // AppendedSimulated defines model for Appended.Simulated.
 type AppendedSimulated bool
 
+// BundleHeader The first line of a bundle
+type BundleHeader = json.RawMessage
+
 // ConsistencyProof defines model for ConsistencyProof.
 type ConsistencyProof struct {
 	From   uint64 `json:"from"`
@@ -213,6 +216,9 @@ type Hash = string
 type Health struct {
 	Status string `json:"status"`
 }
+
+// HiddenEntry The line of a bundle for an entry that the reader may not see
+type HiddenEntry = json.RawMessage
 
 // Identifier LogLine ID
 type Identifier = string

@@ -21,6 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/httpapi"
+	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/rules"
@@ -109,7 +110,7 @@ func newNode(t testing.TB, changes ...setup) *world {
 	w.url = server.URL
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
-	w.http = &http.Client{Transport: &checked{t: t, next: transport}}
+	w.http = &http.Client{Transport: spectest.Transport(t, transport)}
 	return w
 }
 

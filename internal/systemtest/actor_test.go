@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/systemtest/program"
@@ -132,7 +133,7 @@ func (s *server) post(t *testing.T, path, contentType string, body []byte) (int,
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: spectest.Transport(t, http.DefaultTransport)}).Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	var p client.Problem

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
@@ -74,12 +75,13 @@ func (s *server) terminate() int {
 	return code
 }
 
-// client talks to the server; each has its own connections.
+// client talks to the server; each has its own connections, and holds every
+// answer against the API's document.
 func (s *server) client(opts ...client.Option) *client.Client {
 	s.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	h := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	h := &http.Client{Transport: spectest.Transport(s.t, transport), Timeout: 30 * time.Second}
 	c, err := client.New(s.URL, append([]client.Option{client.WithHTTPClient(h)}, opts...)...)
 	require.NoError(s.t, err)
 	return c
