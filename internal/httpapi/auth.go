@@ -16,7 +16,7 @@ var (
 	errCredential = fault.New(fault.Unauthenticated, "credential_required",
 		"this needs Authorization: Bearer with a token signed by your own key")
 	errScheme = fault.New(fault.Unauthenticated, "credential_malformed",
-		"the Authorization header must be Bearer followed by a token")
+		"there must be one Authorization header, Bearer followed by a token")
 	// errTenant is one value for a tenant that does not exist and for one that
 	// the caller may not read, so that the two cannot be told apart.
 	errTenant = fault.New(fault.NotFound, "tenant_unknown", "there is no such tenant, or none that you may read")
@@ -26,12 +26,12 @@ var (
 
 // bearer is the token of the request, "" without one.
 func bearer(c echo.Context) (string, error) {
-	header := c.Request().Header.Get(echo.HeaderAuthorization)
-	if header == "" {
+	headers := c.Request().Header.Values(echo.HeaderAuthorization)
+	if len(headers) == 0 || len(headers) == 1 && headers[0] == "" {
 		return "", nil
 	}
-	scheme, token, _ := strings.Cut(header, " ")
-	if !equalFoldASCII(scheme, "bearer") || token == "" {
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !equalFoldASCII(scheme, "bearer") || token == "" {
 		return "", errScheme
 	}
 	return token, nil

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -73,15 +76,46 @@ func (s *Server) bind(c echo.Context, into any) error {
 	if err != nil {
 		return err
 	}
+	if jsontext.Value(body).Kind() == 'n' {
+		return errBody.At("", "is null, where an object is asked for")
+	}
 	if err := jsonv2.Unmarshal(body, into, jsonv2.RejectUnknownMembers(true)); err != nil {
-		e := fault.New(fault.Invalid, "body_malformed", "the body is not the JSON asked for here")
-		var at *jsonv2.SemanticError
-		if errors.As(err, &at) {
-			return e.At(string(at.JSONPointer), "unknown, or of another type than asked for").Because(err)
-		}
-		return e.Because(err)
+		return malformed(err)
 	}
 	return nil
+}
+
+var errBody = fault.New(fault.Invalid, "body_malformed", "the body is not the JSON asked for here")
+
+// malformed says what is wrong with a body and where, in the words of the API
+// and not of the decoder's types.
+func malformed(err error) error {
+	var meaning *jsonv2.SemanticError
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errBody.At("", "ends too soon").Because(err)
+	case errors.As(err, &meaning) && errors.Is(err, jsonv2.ErrUnknownName):
+		return errBody.At(near(meaning.JSONPointer), "is not asked for here").Because(err)
+	case errors.As(err, &meaning):
+		return errBody.At(near(meaning.JSONPointer), "is of another type than asked for").Because(err)
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		return errBody.At(near(syntax.JSONPointer), "is given twice").Because(err)
+	case errors.As(err, &syntax):
+		return errBody.At(near(syntax.JSONPointer), fmt.Sprintf("is not valid JSON at byte %d", syntax.ByteOffset)).Because(err)
+	}
+	return errBody.Because(err)
+}
+
+// maxPointer bounds what of a body's own structure is echoed, in bytes.
+const maxPointer = 256
+
+// near is a pointer, or the nearest place above it that is short enough to name.
+func near(at jsontext.Pointer) string {
+	if len(at) > maxPointer {
+		at = at[:strings.LastIndexByte(string(at[:maxPointer]), '/')]
+	}
+	return string(at)
 }
 
 // answer renders v as JSON.

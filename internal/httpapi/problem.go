@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -105,9 +106,31 @@ func fromEcho(err *echo.HTTPError) *fault.Error {
 		return errMethod
 	case http.StatusBadRequest:
 		detail, _ := err.Message.(string)
-		return fault.New(fault.Invalid, "parameter_invalid", "a parameter is missing or malformed: "+detail)
+		return badParameter(detail)
 	}
 	return fault.From(err)
+}
+
+// bound is how the generated binding says which parameter it refuses, and why.
+var bound = regexp.MustCompile(`^Invalid format for parameter ([A-Za-z0-9_-]+): (.*)`)
+
+// badParameter says what the generated binding refused in words that hold
+// nothing of its code. Of what it parses, all but texts are whole numbers.
+func badParameter(said string) *fault.Error {
+	m := bound.FindStringSubmatch(said)
+	if m == nil {
+		return fault.New(fault.Invalid, "parameter_invalid", "a parameter is missing or malformed")
+	}
+	reason := "must be a whole number within the range that the API's document gives"
+	switch {
+	case strings.Contains(m[2], "is required"):
+		reason = "is missing"
+	case strings.Contains(m[2], "multiple values"):
+		reason = "is given more than once"
+	case !strings.Contains(m[2], "strconv."):
+		reason = "is malformed"
+	}
+	return fault.Newf(fault.Invalid, "parameter_invalid", "the parameter %s %s", m[1], reason)
 }
 
 // renderError is echo's error handler.

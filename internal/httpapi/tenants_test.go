@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,6 +45,53 @@ func TestCreateTenant(t *testing.T) {
 	w.post("/v1/tenants", w.token(w.owner), body).want(t, http.StatusCreated)
 	w.post("/v1/tenants", w.token(w.identity()), body).problem(t, http.StatusForbidden, "owner_not_caller")
 	w.post("/v1/tenants", w.token(w.owner), body).want(t, http.StatusConflict)
+}
+
+func TestBodiesAreToldWhereTheyAreWrong(t *testing.T) {
+	t.Parallel()
+	w := newNode(t)
+	for body, want := range map[string]string{
+		``:                                       "\x00ends too soon",
+		`{"slug":"a"`:                            "\x00ends too soon",
+		`null`:                                   "\x00is null, where an object is asked for",
+		`[]`:                                     "\x00is of another type than asked for",
+		`hello`:                                  "\x00is not valid JSON at byte 0",
+		`{"slug":"a"} x`:                         "\x00is not valid JSON at byte 13",
+		`{"slug":"a","slug":"b"}`:                "/slug\x00is given twice",
+		`{"slug":5}`:                             "/slug\x00is of another type than asked for",
+		`{"slug":"a","colour":1}`:                "/colour\x00is not asked for here",
+		`{"slug":` + strings.Repeat("[", 20_000): "/slug" + strings.Repeat("/0", 125) + "\x00is not valid JSON at byte 10007",
+	} {
+		p := w.post("/v1/tenants", bootstrapToken, []byte(body)).problem(t, http.StatusBadRequest, "body_malformed")
+		require.Len(t, p.Fields, 1, body)
+		require.Equal(t, want, p.Fields[0].Pointer+"\x00"+p.Fields[0].Detail, body)
+	}
+}
+
+func TestParametersAreRefusedInWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for query, want := range map[string]string{
+		"": "index is missing", "?index=-1": "index must be a whole number", "?index=abc": "index must be a whole number",
+		"?index=0&size=99999999999999999999": "size must be a whole number", "?index=1&index=2": "index is given more than once",
+	} {
+		p := w.get(w.at("/proofs/inclusion"+query), "").problem(t, http.StatusBadRequest, "parameter_invalid")
+		require.Contains(t, p.Detail, want, query)
+		require.NotContains(t, p.Detail, "strconv")
+		require.NotContains(t, p.Detail, "binding")
+	}
+	req := w.request(http.MethodPost, w.at("/spans"), "", "application/json", bytes.NewReader(w.note(w.owner, 1)))
+	req.Header.Set("Logline-Expected-Seq", "0x5")
+	p := w.do(req).problem(t, http.StatusBadRequest, "parameter_invalid")
+	require.Contains(t, p.Detail, "Logline-Expected-Seq must be a whole number")
+}
+
+func TestOneCredentialAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	req := w.request(http.MethodGet, w.at(""), w.token(w.owner), "", nil)
+	req.Header.Add("Authorization", "Bearer "+w.token(w.identity()))
+	w.do(req).problem(t, http.StatusUnauthorized, "credential_malformed")
 }
 
 // readers are everybody who may ask, by name.
