@@ -26,6 +26,10 @@ func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) 
 	if err != nil {
 		return id.Info{}, nil, err
 	}
+	if changed && identity == e.node.ID() {
+		return id.Info{}, nil, fault.New(fault.Forbidden, "node_events_own",
+			"this node's own key events come from the node itself: a rotation from elsewhere would end its log key, and with it every timeline here")
+	}
 	if changed {
 		info, err = e.dir.Add(ctx, identity, event)
 		e.chains.forget()
@@ -41,6 +45,27 @@ func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) 
 	defer cancel()
 	pending, err = e.embedEverywhere(ctx, identity)
 	return info, pending, err
+}
+
+// EmbedNode brings the directory and every timeline up to date with the node's
+// own key events: after Node.Rotate, and at start, where a crash may have come
+// between. A rotation and the log key's delegation under it enter each timeline
+// in one batch, signed with the key that the timeline knows. Tenants that could
+// not be reached are pending, as after EmbedEvent.
+func (e *Engine) EmbedNode(ctx context.Context) (pending []string, err error) {
+	info, err := e.dir.Get(ctx, e.node.ID())
+	if err != nil {
+		return nil, err
+	}
+	for _, event := range e.node.Events()[min(len(info.Events), len(e.node.Events())):] {
+		if _, err := e.dir.Add(ctx, e.node.ID(), event); err != nil {
+			return nil, err
+		}
+	}
+	e.chains.forget()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.CommitTimeout)
+	defer cancel()
+	return e.embedEverywhere(ctx, e.node.ID())
 }
 
 // embedEverywhere brings an identity up to date in all timelines that hold it.
@@ -153,6 +178,15 @@ func (r *round) catchUp(ctx context.Context, identity string, claims int) error 
 
 // catchUpUntil is catchUp, ended early once the embedded chain is as wanted.
 func (r *round) catchUpUntil(ctx context.Context, identity string, claims int, enough func(*id.Chain) bool) error {
+	if own := r.engine.node.ID(); identity != own {
+		// The node signs what is embedded, so its own events come first.
+		chain, ok := r.session.Tx().Identity(own)
+		if ok && chain.Len() < len(r.engine.node.Events()) {
+			if err := r.catchUp(ctx, own, claims); err != nil {
+				return err
+			}
+		}
+	}
 	events, err := r.engine.eventsOf(ctx, identity)
 	if err != nil {
 		return err
@@ -191,7 +225,7 @@ func (r *round) embedEvent(ctx context.Context, raw []byte, claims int) error {
 			return err
 		}
 	}
-	sp, err := r.engine.sealOwn(r.tenant, span.TypeIdentity, identityPayload(event.Raw), OwnOptions{}, r.now)
+	sp, err := r.engine.sealOwn(r.engine.ownSigner(r.session.Tx()), r.tenant, span.TypeIdentity, identityPayload(event.Raw), OwnOptions{}, r.now)
 	if err != nil {
 		return err
 	}

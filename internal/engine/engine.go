@@ -43,8 +43,11 @@ type Directory interface {
 // everything else that only a node may write. *id.Node implements it.
 type Node interface {
 	ID() string
+	// Events are its sealed key events so far, in order.
 	Events() [][]byte
 	Signer() id.Signer
+	// SignerFor signs with a primary key, current or former; nil for any other.
+	SignerFor(public string) id.Signer
 	LogKey() ed25519.PublicKey
 }
 

@@ -29,8 +29,13 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 			if !regressed {
 				continue
 			}
+			view, err := e.log.Standing(ctx, t.ID)
+			if err != nil {
+				return renewed, err
+			}
+			signer := e.ownSigner(view)
 			if _, err := e.log.NewEpoch(ctx, t.ID, func(payload []byte) (*span.Span, error) {
-				return e.sealOwn(t.ID, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
+				return e.sealOwn(signer, t.ID, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
 			}); err != nil {
 				return renewed, err
 			}

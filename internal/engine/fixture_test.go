@@ -58,6 +58,7 @@ type setup struct {
 	wrap    func(timeline.Store) timeline.Store
 	dir     func(*id.Directory) engine.Directory
 	sqlite  bool
+	nodeDir string // of the node's keys; a temporary one when empty
 	path    string // of the SQLite file; a temporary one when empty
 }
 
@@ -97,7 +98,10 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.wrap != nil {
 		w.store = s.wrap(w.store)
 	}
-	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
+	if s.nodeDir == "" {
+		s.nodeDir = t.TempDir()
+	}
+	w.node, _, err = id.OpenNode(s.nodeDir, w.clock.now(), rand.Reader)
 	require.NoError(t, err)
 	w.dir = id.NewDirectory(w.db, id.FastVerifier(), w.clock.now)
 	w.log = w.newLog()

@@ -9,6 +9,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 )
 
 // OwnOptions are the optional header members of a span by the node.
@@ -26,16 +27,37 @@ func (e *Engine) SubmitOwn(ctx context.Context, tenant, typ string, payload []by
 	if err != nil {
 		return Result{Err: err}
 	}
-	sp, err := e.sealOwn(tenant, typ, payload, opt, e.cfg.Now())
-	if err != nil {
-		return Result{Err: err}
+	for {
+		signer := e.node.Signer()
+		sp, err := e.sealOwn(signer, tenant, typ, payload, opt, e.cfg.Now())
+		if err != nil {
+			return Result{Err: err}
+		}
+		it := &item{span: sp, hash: sp.Hash(), bytes: len(payload), known: len(e.node.Events())}
+		r := e.submitItem(ctx, tenant, it)
+		if fault.CodeOf(r.Err) == "key_rotated" && e.node.Signer().Public() != signer.Public() {
+			continue // the node's key rotated while the span waited
+		}
+		return r
 	}
-	it := &item{span: sp, hash: sp.Hash(), bytes: len(payload), known: len(e.node.Events())}
-	return e.submitItem(ctx, tenant, it)
+}
+
+// ownSigner is the node's primary key as a timeline knows it: a former one
+// where the node's rotation has not reached it.
+func (e *Engine) ownSigner(view standing.View) id.Signer {
+	if chain, ok := view.Identity(e.node.ID()); ok {
+		if s := e.node.SignerFor(chain.Primary()); s != nil {
+			return s
+		}
+	}
+	return e.node.Signer()
 }
 
 // sealOwn makes a span of the node's own.
-func (e *Engine) sealOwn(tenant, typ string, payload []byte, opt OwnOptions, at time.Time) (*span.Span, error) {
+func (e *Engine) sealOwn(signer id.Signer, tenant, typ string, payload []byte, opt OwnOptions, at time.Time) (*span.Span, error) {
+	if signer == nil {
+		return nil, fault.New(fault.Internal, "node_key_missing", "the node's key file lacks a key that the node once had; restore the file from a backup")
+	}
 	spanID, err := span.RandomID(at, e.random)
 	if err != nil {
 		return nil, noRandom(err)
@@ -50,7 +72,7 @@ func (e *Engine) sealOwn(tenant, typ string, payload []byte, opt OwnOptions, at 
 			opt.Visibility = span.VisibilityPublic
 		}
 	}
-	return id.SealSpan(e.node.Signer(), span.Header{
+	return id.SealSpan(signer, span.Header{
 		ID: spanID, Tenant: tenant, Author: e.node.ID(), Type: typ,
 		Subject: opt.Subject, Tags: opt.Tags, Causes: opt.Causes,
 		Time: span.FormatTime(at), Status: span.StatusExecuted, Visibility: opt.Visibility,

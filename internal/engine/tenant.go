@@ -85,22 +85,32 @@ func (e *Engine) genesis(slug, name, owner string) (*span.Genesis, error) {
 func (e *Engine) firstDrafts(g *span.Genesis, owner id.Info) ([]timeline.Draft, error) {
 	now := e.cfg.Now()
 	var drafts []timeline.Draft
+	var signer id.Signer // the node's primary, as the entries before know it
 	add := func(typ string, payload []byte) error {
-		sp, err := e.sealOwn(g.Tenant, typ, payload, OwnOptions{}, now)
+		sp, err := e.sealOwn(signer, g.Tenant, typ, payload, OwnOptions{}, now)
 		if err != nil {
 			return err
 		}
 		drafts = append(drafts, timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}})
 		return nil
 	}
-	if err := add(span.TypeGenesis, g.Canonical()); err != nil {
-		return nil, err
-	}
-	for _, events := range [][][]byte{e.node.Events(), owner.Events} {
-		for _, sealed := range events {
-			if err := add(span.TypeIdentity, identityPayload(sealed)); err != nil {
+	nodeEvents := e.node.Events()
+	for i, sealed := range append(nodeEvents, owner.Events...) {
+		event, err := id.ParseEvent(sealed)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 { // the inception's key signs genesis too
+			signer = e.node.SignerFor(event.Key)
+			if err := add(span.TypeGenesis, g.Canonical()); err != nil {
 				return nil, err
 			}
+		}
+		if err := add(span.TypeIdentity, identityPayload(event.Raw)); err != nil {
+			return nil, err
+		}
+		if i < len(nodeEvents) && event.Kind == id.KindRotation {
+			signer = e.node.SignerFor(event.Key)
 		}
 	}
 	grant, err := span.Canonical(span.Member{Identity: g.Owner, Roles: []string{span.RoleOwner}, Action: span.ActionGrant})

@@ -93,6 +93,13 @@ func mayLog(c *id.Chain, logKey string) bool {
 	return ok && !g.Primary && slices.Contains(g.Types, id.TypeLog)
 }
 
+// LogKeyStands says whether the node that writes delegates the log key of the
+// current epoch. Where it does not, no checkpoint would verify.
+func LogKeyStands(v View) bool {
+	c, ok := v.Identity(v.Node())
+	return ok && mayLog(c, v.LogKey())
+}
+
 // embed judges one key event: it must extend an embedded chain or begin one.
 // An identical repeat of a standing delegation changes nothing.
 func (t *Tx) embed(payload []byte) (*effect, error) {

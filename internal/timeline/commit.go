@@ -87,6 +87,10 @@ func (s *Session) persisted(ctx context.Context, b *Batch) bool {
 
 // batch makes the transaction of everything admitted.
 func (s *Session) batch() (*Batch, *tree.Batch, error) {
+	if !standing.LogKeyStands(s.tx) {
+		return nil, nil, fault.New(fault.Internal, "log_key_ended",
+			"the batch ends the log key's delegation without a new one, so that no checkpoint of it would verify")
+	}
 	leaves := make([]span.Hash, len(s.admitted))
 	for i := range s.admitted {
 		leaves[i] = s.admitted[i].leaf

@@ -16,11 +16,12 @@ func (v *verification) end() {
 	v.endLogKey()
 	v.endRoot()
 	v.endCheckpoint()
+	v.endPolicy()
 	v.endPins()
 	v.endIdentities()
 	v.endAuthors()
 	v.endRemarks()
-	v.rep.conclude(v.errs, v.pinned)
+	v.rep.conclude(v.errs, v.pinned, v.vouched)
 	if v.rep.OK && v.f.standing != nil && v.f.whole != nil && v.f.standing.Genesis() != nil {
 		v.rep.state = v.f.stateAfter(v.h.Tenant.ID)
 	}
@@ -167,7 +168,7 @@ func (v *verification) endCheckpoint() {
 	if err := v.note.Verify(v.h.LogKey); err != nil {
 		v.bad(because(err))
 	}
-	if more := len(v.note.Signatures) - 1; more > 0 {
+	if more := len(v.note.Signatures) - 1; more > 0 && v.opt.Policy == nil {
 		v.remark(fmt.Sprintf("%d cosignatures were not checked: no policy says whose to believe", more))
 	}
 }

@@ -13,7 +13,7 @@ import (
 type Report struct {
 	OK            bool   `json:"ok"`
 	Verdict       string `json:"verdict"`       // one line for people
-	Authenticated bool   `json:"authenticated"` // consistent, and of the pinned node or checkpoint
+	Authenticated bool   `json:"authenticated"` // consistent, and what the options pin
 
 	Tenant     string `json:"tenant,omitempty"` // id
 	Slug       string `json:"slug,omitempty"`
@@ -25,6 +25,8 @@ type Report struct {
 	Size       uint64 `json:"size"`           // of the checkpoint
 	Root       string `json:"root,omitempty"` // computed from the lines; "" where lines are missing or unreadable
 	Checkpoint string `json:"checkpoint,omitempty"`
+
+	Cosigned *Cosigned `json:"cosigned,omitempty"` // nil without a policy
 
 	Entries          int `json:"entries"`           // entry lines found in their place
 	Bad              int `json:"bad"`               // lines with a problem, unreadable and misplaced ones included
@@ -83,10 +85,15 @@ type problems struct {
 	limit int
 	list  []Problem
 	count int
+
+	ofPolicy int // those of count that are not the bundle's own
 }
 
 func (p *problems) add(pr Problem) {
 	p.count++
+	if ofPolicy[pr.Code] {
+		p.ofPolicy++
+	}
 	pr.Reason = printable(pr.Reason)
 	if len(p.list) < p.limit {
 		p.list = append(p.list, pr)
@@ -124,9 +131,11 @@ func because(err error) (code, reason string) {
 	return f.Code, reason
 }
 
-func (r *Report) conclude(p *problems, pinned bool) {
+func (r *Report) conclude(p *problems, pinned, vouched bool) {
 	r.Problems, r.ProblemCount, r.OK = p.sorted(), p.count, p.count == 0
 	switch {
+	case !r.OK && p.ofPolicy == p.count:
+		r.Verdict = fmt.Sprintf("consistent, but not what the policy asks for (node %s)", r.Node)
 	case !r.OK && p.count == 1:
 		r.Verdict = "not consistent: 1 problem"
 	case !r.OK:
@@ -134,8 +143,14 @@ func (r *Report) conclude(p *problems, pinned bool) {
 	case pinned:
 		r.Authenticated = true
 		r.Verdict = fmt.Sprintf("consistent; origin authenticated (node %s)", r.Node)
+	case vouched:
+		r.Authenticated = true
+		r.Verdict = fmt.Sprintf("consistent; vouched for by the policy's witnesses (node %s)", r.Node)
 	default:
 		r.Verdict = fmt.Sprintf("consistent; origin not authenticated (node %s)", r.Node)
+	}
+	if r.OK {
+		r.Verdict += r.Cosigned.words()
 	}
 	if r.OK && r.RightsUnchecked > 0 {
 		r.Verdict += fmt.Sprintf("; keys and roles of %d entries not checked", r.RightsUnchecked)

@@ -9,19 +9,23 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/policy"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
 // Options say whom to believe, what else is known, and how much to read.
 // The zero value verifies a whole bundle without believing anybody.
-//
-// A policy of cosigning witnesses is not read yet: cosignatures in the
-// checkpoint are counted in a note and not checked.
+// Without a policy, cosignatures in the checkpoint are counted in a note and
+// not checked.
 type Options struct {
 	Node       string    // pin: LogLine ID of the node that must have signed the checkpoint
 	Checkpoint []byte    // pin: a signed note, had from elsewhere, of a size the bundle can show
 	State      *State    // of an earlier run that ended where this bundle begins
 	Identities io.Reader // NDJSON of {"events": […]}: key event chains known from elsewhere
+
+	// Policy names the witnesses that must have cosigned the checkpoint, and
+	// perhaps the logs to believe; either of these pins. nil: none is asked for.
+	Policy *policy.Policy
 
 	Verifier      id.Verifier // nil: id.DefaultVerifier()
 	Limits        span.Limits // of headers and payloads; zero: the protocol's defaults
@@ -63,7 +67,7 @@ func (o Options) withDefaults() Options {
 // form and limits; dense seq, recorded_at not decreasing; leaves; payload and
 // detail hashes; signatures; keys at their position; the tenant's derivation
 // from genesis; authors of reserved types and roles; then the checkpoint: log
-// key and origin, root, signature; then the pins. It goes on after a bad entry;
+// key and origin, root, signature, cosignatures; then the pins. It goes on after a bad entry;
 // what does not hold is in the report, with the line. An error means that the
 // bundle could not be read or the options are unusable, and that there is no
 // report. Memory grows by about 150 bytes an entry, for span ids.
@@ -90,7 +94,7 @@ func Verify(ctx context.Context, r io.Reader, opt Options) (*Report, error) {
 		return nil, err
 	}
 	if !v.begin(first) {
-		v.rep.conclude(v.errs, false)
+		v.rep.conclude(v.errs, false, false)
 		return v.rep, nil
 	}
 	if err := v.fold(ctx, lines); err != nil {
@@ -117,6 +121,7 @@ type verification struct {
 	rootHolds  bool // the computed root is the checkpoint's
 
 	pinned      bool // something that the options pin was met
+	vouched     bool // nothing but the policy's quorum of witnesses pins this
 	pinReached  bool // the pinned checkpoint's size
 	pinRoot     span.Hash
 	pinLogKey   string // log key at that size, "" where unknown
