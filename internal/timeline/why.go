@@ -175,7 +175,7 @@ func (l *Log) StandingAt(ctx context.Context, tenant string, seq uint64) (standi
 	if len(later.Records) == 0 && !later.More { // nothing changed since
 		return l.Standing(ctx, id)
 	}
-	state := standing.New(l.verify)
+	state := standing.New(accepted{})
 	tx := state.Begin()
 	look := &lookup{log: l, ctx: ctx, tenant: id}
 	err = l.each(ctx, id, &Filter{Types: foldedTypes, To: seq, Limit: MaxLimit}, func(rec *Record) error {
@@ -191,6 +191,13 @@ func (l *Log) StandingAt(ctx context.Context, tenant string, seq uint64) (standi
 	tx.Commit()
 	return state, nil
 }
+
+// accepted verifies nothing: for key events that were verified when their
+// entries were appended. Checking a large timeline's again costs seconds.
+type accepted struct{}
+
+// Verify implements id.Verifier.
+func (accepted) Verify(_, _, _ []byte) bool { return true }
 
 // each walks every entry that a filter matches, in order.
 func (l *Log) each(ctx context.Context, tenant string, f *Filter, visit func(*Record) error) error {
