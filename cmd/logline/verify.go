@@ -7,16 +7,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/timeline/policy"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
 func newVerifyCmd(env *environment) *cobra.Command {
-	var node, checkpoint, identities, state, saveState string
+	var node, checkpoint, policyFile, identities, state, saveState string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
@@ -26,15 +28,28 @@ line is checked, problems are named by line, and the exit code is 1 if there are
 
 A bundle that is consistent may still be made up as a whole by somebody else.
 Pin whom to believe: --node names the node, --checkpoint is a checkpoint file you
-trust. --identities FILE compares the authors' key events with what you know of
-them: one identity a line, {"events": [...]}, as GET /v1/identities/ID answers. For a bundle that does not begin at 0, --state
-takes what an earlier run kept with --save-state.`,
+trust, --policy names the witnesses that must have cosigned the checkpoint, and
+perhaps the logs to believe (C2SP tlog-policy):
+
+  log VKEY [URL]
+  witness NAME VKEY [URL]
+  group NAME any|all|K MEMBER...
+  quorum NAME|none
+
+The checkpoint must then be by one of the logs, if there are any, and have valid
+cosignatures (Ed25519, cosignature/v1) from the quorum. Without a log line the
+witnesses alone pin it: they saw no other history of this timeline, whoever wrote it.
+
+--identities FILE compares the authors' key events with what you know of them: one
+identity a line, {"events": [...]}, as GET /v1/identities/ID answers. For a bundle
+that does not begin at 0, --state takes what an earlier run kept with --save-state.`,
 		Example: `  logline verify timeline.ndjson
   logline verify timeline.ndjson --node logline-id://… --json
+  logline verify timeline.ndjson --policy witnesses.policy
   logline export - | logline verify -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opt, err := verifyOptions(env, node, checkpoint, identities, state)
+			opt, err := verifyOptions(env, node, checkpoint, policyFile, identities, state)
 			if err != nil {
 				return err
 			}
@@ -60,6 +75,7 @@ takes what an earlier run kept with --save-state.`,
 	}
 	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
 	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
+	cmd.Flags().StringVar(&policyFile, "policy", "", "`FILE` with the witnesses, and perhaps the logs, to believe")
 	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
 	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
 	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
@@ -74,7 +90,7 @@ const (
 	maxStateFile      = 1 << 30
 )
 
-func verifyOptions(env *environment, node, checkpoint, identities, state string) (bundle.Options, error) {
+func verifyOptions(env *environment, node, checkpoint, policyFile, identities, state string) (bundle.Options, error) {
 	var opt bundle.Options
 	if node != "" {
 		if opt.Node = fullID(node); !span.IsIdentity(opt.Node) {
@@ -87,6 +103,15 @@ func verifyOptions(env *environment, node, checkpoint, identities, state string)
 			return opt, err
 		}
 		opt.Checkpoint = raw
+	}
+	if policyFile != "" {
+		raw, err := readInput(env, policyFile, policy.MaxSize)
+		if err != nil {
+			return opt, err
+		}
+		if opt.Policy, err = policy.Parse(raw); err != nil {
+			return opt, err
+		}
 	}
 	if identities != "" {
 		raw, err := readInput(env, identities, maxIdentitiesFile)
@@ -154,6 +179,7 @@ func printReport(w io.Writer, name string, r *bundle.Report) {
 		"checked", ui.Count(int64(r.Checked)),
 		"not checked", notChecked(r),
 		"root", r.Root,
+		"cosigned", cosignedBy(r.Cosigned),
 	)
 	if len(r.Authors) > 0 {
 		fmt.Fprintln(w)
@@ -188,6 +214,26 @@ const (
 	maxProblems = 10
 	maxAuthors  = 10
 )
+
+// cosignedBy names the policy's witnesses that cosigned, and when; "" without a
+// policy.
+func cosignedBy(c *bundle.Cosigned) string {
+	if c == nil {
+		return ""
+	}
+	if len(c.By) == 0 {
+		return "by no witness of the policy"
+	}
+	var words []string
+	for i, by := range c.By {
+		if i == maxAuthors {
+			words = append(words, fmt.Sprintf("and %d more", len(c.By)-maxAuthors))
+			break
+		}
+		words = append(words, by.Witness+" at "+by.Time)
+	}
+	return strings.Join(words, ", ")
+}
 
 func notChecked(r *bundle.Report) string {
 	var words string
