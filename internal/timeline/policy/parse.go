@@ -110,7 +110,7 @@ func (p *parser) witness(args []string) error {
 
 func (p *parser) group(args []string) error {
 	if len(args) < 3 {
-		return errors.New("it does not read group <name> any|all|<k> <member>...")
+		return errors.New("it does not read group <name> any|all|<k> and its members")
 	}
 	n := node{name: args[0]}
 	members := args[2:]
