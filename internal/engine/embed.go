@@ -20,7 +20,9 @@ const maxClaims = 4
 // to the directory, and appends it to every timeline that holds the identity
 // before it returns. Tenants whose timeline could not be reached are named in
 // pending; they get the event before that identity's next span. The same event
-// again changes nothing and embeds where it is still missing.
+// again changes nothing and embeds where it is still missing. Because each new
+// one grows every timeline that holds the identity, and no role is needed for
+// it, they are limited to Config.EventQuota a minute (limited key_event_quota).
 func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error) {
 	_, _, changed, err := e.dir.Check(ctx, identity, event)
 	if err != nil {
@@ -30,7 +32,12 @@ func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) 
 		return id.Info{}, nil, fault.New(fault.Forbidden, "node_events_own",
 			"this node's own key events come from the node itself: a rotation from elsewhere would end its log key, and with it every timeline here")
 	}
-	if changed {
+	if now := e.cfg.Now(); changed {
+		if wait := e.events.wait("", identity, now); wait > 0 {
+			return id.Info{}, nil, fault.Newf(fault.Limited, "key_event_quota",
+				"an identity may have %d key events a minute here; send the event again in a moment", e.cfg.EventQuota).After(wait)
+		}
+		e.events.spend("", identity, now)
 		info, err = e.dir.Add(ctx, identity, event)
 		e.chains.forget()
 	} else {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -221,4 +222,37 @@ func TestSubmitOwn(t *testing.T) {
 	last := entries[len(entries)-1].Span
 	require.Equal(t, w.node.ID(), last.Author)
 	require.Equal(t, []string{"x"}, last.Tags)
+}
+
+// TestKeyEventsAreLimited: whoever holds no more than a guest's role must not
+// grow every timeline without end.
+func TestKeyEventsAreLimited(t *testing.T) {
+	t.Parallel()
+	w, ctx := newWorld(t, setup{cfg: engine.Config{EventQuota: 3}}), context.Background()
+	guest, other := w.member(span.RoleGuest), w.identity()
+	delegate := func(keys *id.Keys) (*id.Event, error) {
+		event, _, err := keys.Delegate("k", nil, "", w.clock.now(), rand.Reader)
+		require.NoError(t, err)
+		_, _, err = w.EmbedEvent(ctx, keys.ID(), event.Raw)
+		return event, err
+	}
+	var last *id.Event
+	for range 3 {
+		var err error
+		last, err = delegate(guest)
+		require.NoError(t, err)
+	}
+	size := w.size()
+	refused, err := delegate(guest)
+	requireCode(t, "key_event_quota", err)
+	require.Equal(t, size, w.size())
+	_, _, err = w.EmbedEvent(ctx, guest.ID(), last.Raw)
+	require.NoError(t, err, "a repeat costs nothing")
+	_, err = delegate(other)
+	require.NoError(t, err)
+
+	w.clock.advance(20 * time.Second)
+	_, _, err = w.EmbedEvent(ctx, guest.ID(), refused.Raw)
+	require.NoError(t, err)
+	require.Equal(t, size+1, w.size())
 }

@@ -73,6 +73,7 @@ type Config struct {
 	PastWindow   time.Duration // how old a span's time may be: 7 days
 	FutureWindow time.Duration // how far ahead it may be: 5 minutes
 	GuestQuota   int           // appends a minute by an identity that is only a guest: 60
+	EventQuota   int           // key events a minute of one identity: 60
 
 	CommitTimeout time.Duration // one batch, all retries included: 30 s
 	DrainTimeout  time.Duration // queued work at shutdown: 10 s
@@ -97,7 +98,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.MaxBatch, 1000}, {&c.MaxBatchBytes, 16 << 20},
 		{&c.QueueLimit, 10_000}, {&c.QueueBytes, 64 << 20},
-		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.GuestQuota, 60},
+		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.GuestQuota, 60}, {&c.EventQuota, 60},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -131,6 +132,7 @@ type Engine struct {
 	random io.Reader     // Config.Rand, shared by all goroutines
 	checks chan struct{} // one token for each span that may be checked at once
 	guests *quotas
+	events *quotas // of key events
 	known  tenantCache
 	chains chainLengths
 
@@ -148,7 +150,7 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 		log: log, dir: dir, verify: v, decider: decider, node: node, bus: b, cfg: cfg,
 		random: &lockedReader{r: cfg.Rand},
 		checks: make(chan struct{}, cfg.Workers),
-		guests: newQuotas(cfg.GuestQuota),
+		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota),
 		queues: make(map[string]*queue),
 	}
 }

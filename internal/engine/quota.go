@@ -12,48 +12,48 @@ import (
 	"github.com/danvoulez/logline/internal/standing"
 )
 
-// sweepAt is how many guests are remembered before those with an untouched
+// sweepAt is how many callers are remembered before those with an untouched
 // quota are forgotten.
 const sweepAt = 4096
 
-// quotas limits what guests append, each by itself, in this process's memory.
+// quotas limits what identities do, each by itself, in this process's memory.
 type quotas struct {
 	perMinute int
 
 	mu       sync.Mutex // guards limiters and sweep
-	limiters map[guest]*rate.Limiter
+	limiters map[limited]*rate.Limiter
 	sweep    int
 }
 
-type guest struct{ tenant, identity string }
+// limited is an identity, in one tenant or ("") at this node.
+type limited struct{ tenant, identity string }
 
 func newQuotas(perMinute int) *quotas {
-	return &quotas{perMinute: perMinute, limiters: make(map[guest]*rate.Limiter), sweep: sweepAt}
+	return &quotas{perMinute: perMinute, limiters: make(map[limited]*rate.Limiter), sweep: sweepAt}
 }
 
-// check tells whether the guest has one append left, and spends nothing.
-func (q *quotas) check(tenant, identity string, now time.Time) error {
+// wait is how long until the identity has one turn left, 0 for now. It spends
+// nothing.
+func (q *quotas) wait(tenant, identity string, now time.Time) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.limiters[guest{tenant, identity}]
+	l := q.limiters[limited{tenant, identity}]
 	if l == nil {
-		return nil
+		return 0
 	}
 	have := l.TokensAt(now)
 	if have >= 1 {
-		return nil
+		return 0
 	}
 	wait := time.Duration((1 - have) / float64(l.Limit()) * float64(time.Second))
-	return fault.Newf(fault.Limited, "guest_quota",
-		"a guest may append %d spans a minute; wait, or ask an owner or admin for the role member", q.perMinute).
-		After(max(wait.Round(time.Second), time.Second))
+	return max(wait.Round(time.Second), time.Second)
 }
 
-// spend takes one append from the guest's quota.
+// spend takes one turn from the quota.
 func (q *quotas) spend(tenant, identity string, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	g := guest{tenant, identity}
+	g := limited{tenant, identity}
 	l := q.limiters[g]
 	if l == nil {
 		q.forget(now)
@@ -63,7 +63,7 @@ func (q *quotas) spend(tenant, identity string, now time.Time) {
 	l.AllowN(now, 1)
 }
 
-// forget drops guests whose quota is full again; they lose nothing by it.
+// forget drops callers whose quota is full again; they lose nothing by it.
 func (q *quotas) forget(now time.Time) {
 	if len(q.limiters) < q.sweep {
 		return
@@ -91,5 +91,10 @@ func (r *round) guestQuota(it *item) (guest bool, err error) {
 	if it.charged {
 		return true, nil
 	}
-	return true, r.engine.guests.check(r.tenant, it.span.Author, r.now)
+	q := r.engine.guests
+	if wait := q.wait(r.tenant, it.span.Author, r.now); wait > 0 {
+		return true, fault.Newf(fault.Limited, "guest_quota",
+			"a guest may append %d spans a minute; wait, or ask an owner or admin for the role member", q.perMinute).After(wait)
+	}
+	return true, nil
 }
