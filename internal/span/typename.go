@@ -42,7 +42,7 @@ func ValidPattern(pattern string) bool {
 			if more {
 				return false
 			}
-		case i == 0 && !ValidType(seg), !ValidType("a" + seg), seg == "":
+		case i == 0 && !ValidType(seg), i > 0 && !ValidType("a"+seg), seg == "":
 			return false
 		}
 	}
