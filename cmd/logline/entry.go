@@ -52,6 +52,27 @@ func parseDecision(raw []byte) (decisionView, error) {
 	return d, nil
 }
 
+// checkPayload checks that payload and salt are those which the header commits
+// to; there is nothing to check where they are withheld.
+func (e *entryView) checkPayload() error {
+	if e.Span.Withheld != "" || len(e.Span.Payload) == 0 {
+		return nil
+	}
+	payload, err := span.Canonicalize(e.Span.Payload)
+	if err != nil {
+		return answerAltered(e, "its payload is not JSON as the protocol takes it")
+	}
+	salt, err := span.ParseB64(e.Span.Salt, 16)
+	if err != nil || span.PayloadHash(salt, payload).String() != e.Span.PayloadHash {
+		return answerAltered(e, "its payload is not the one that was signed")
+	}
+	return nil
+}
+
+func answerAltered(e *entryView, why string) error {
+	return fault.Newf(fault.Invalid, "answer_altered", "what the node says of span %s does not hold: %s", ui.Clean(e.Span.ID), why)
+}
+
 // when is the moment to show: when it happened, else when it was signed.
 func (e *entryView) when() string { return firstOf(e.Span.OccurredAt, e.Span.Time) }
 
@@ -59,6 +80,20 @@ func (e *entryView) when() string { return firstOf(e.Span.OccurredAt, e.Span.Tim
 func (e *entryView) what() string {
 	if e.Span.Title != "" {
 		return e.Span.Title
+	}
+	switch e.Span.Type {
+	case span.TypeIdentity:
+		var p struct {
+			Event struct{ Kind, Subject, Label string }
+		}
+		if json.Unmarshal(e.Span.Payload, &p) == nil && p.Event.Kind != "" {
+			return strings.TrimSuffix(p.Event.Kind+": "+firstOf(p.Event.Label, p.Event.Subject), ": ")
+		}
+	case span.TypeMember:
+		var p span.Member
+		if json.Unmarshal(e.Span.Payload, &p) == nil && p.Action != "" {
+			return p.Action + " " + strings.Join(p.Roles, ", ") + ": " + p.Identity
+		}
 	}
 	var known map[string]any
 	_ = json.Unmarshal(e.Span.Payload, &known) // withheld or not an object: the subject remains

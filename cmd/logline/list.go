@@ -112,6 +112,9 @@ func printPage(env *environment, page *client.Page) error {
 	table := ui.NewTable(">SEQ", "WHEN", "TYPE", "ID", "WHAT")
 	for i, raw := range page.Items {
 		e, err := parseEntry(raw)
+		if err == nil {
+			err = e.checkPayload()
+		}
 		if err != nil {
 			return err
 		}

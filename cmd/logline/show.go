@@ -56,12 +56,18 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return printJSON(s.env.Stdout, record)
-	}
 	e, err := parseEntry(record.Entry)
 	if err != nil {
 		return err
+	}
+	if e.Span.ID != spanID {
+		return answerAltered(&e, "the one asked for is "+spanID)
+	}
+	if err := e.checkPayload(); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(s.env.Stdout, record)
 	}
 	h := &e.Span.Header
 	facts(s.env.Stdout,

@@ -33,9 +33,6 @@ func newWhyCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if flags.json {
-				return printJSON(env.Stdout, why)
-			}
 			e, err := parseEntry(why.Entry)
 			if err != nil {
 				return err
@@ -47,6 +44,12 @@ func newWhyCmd(env *environment) *cobra.Command {
 			checked, err := checkReceipt(why.Receipt, spanID, e.Span.Header.Hash(), logKey)
 			if err != nil {
 				return err
+			}
+			if err := e.checkPayload(); err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, why)
 			}
 			people := []string{e.Span.Author, e.Span.OnBehalfOf}
 			for _, act := range why.Acts {
