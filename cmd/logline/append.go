@@ -1,21 +1,25 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/importer"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
 )
 
 // appendFlags describe one span on the command line.
 type appendFlags struct {
 	spanID, typ, payload, title, subject, occurredAt string
-	onBehalfOf, visibility                           string
+	onBehalfOf, visibility, key                      string
 	tags, causes                                     []string
 	simulate                                         bool
 	expected                                         uint64
@@ -32,6 +36,7 @@ receipt here. The header (type, title, subject, tags, causes) can never be
 erased: put personal data only into the payload.`,
 		Example: `  logline append --type payment.requested --payload '{"amount": "120.00"}' --subject order-17
   logline append --type note.written --payload @note.json --cause 019…
+  logline append --type build.done --key build-agent
   echo '{"ok": true}' | logline append --type check.done --payload - --simulate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,6 +60,9 @@ erased: put personal data only into the payload.`,
 				options = append(options, client.ExpectSize(f.expected))
 			}
 			answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical(), options...)
+			if f.spanID != "" && client.CodeOf(err) == codeIDConflict {
+				answer, err = s.earlier(cmd.Context(), sealed, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -71,7 +79,8 @@ erased: put personal data only into the payload.`,
 	cmd.Flags().StringVar(&f.visibility, "visibility", span.VisibilityOrganization, "private, organization or public")
 	cmd.Flags().StringVar(&f.occurredAt, "occurred-at", "", "when it happened, if not now")
 	cmd.Flags().StringVar(&f.onBehalfOf, "on-behalf-of", "", "LogLine ID or @handle it is recorded for")
-	cmd.Flags().StringVar(&f.spanID, "id", "", "span id, a UUIDv7 (default: a new one); sending the same again is harmless")
+	cmd.Flags().StringVar(&f.spanID, "id", "", "span id, a UUIDv7 (default: a new one); with one, the same command again appends nothing twice")
+	cmd.Flags().StringVar(&f.key, "key", "", "sign with a delegated key of your key file: its label or public key (default: the primary key)")
 	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "ask what would be decided, and append nothing")
 	cmd.Flags().Uint64Var(&f.expected, "expected-seq", 0, "append only if the timeline has exactly this many entries")
 	_ = cmd.MarkFlagRequired("type") // the flag exists
@@ -156,9 +165,72 @@ func (f *appendFlags) seal(cmd *cobra.Command, s *session, payload []byte) (*spa
 			return nil, err
 		}
 	}
+	signer, err := signerOf(s.keys, f.key)
+	if err != nil {
+		return nil, err
+	}
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails (crypto/rand)
-	return id.SealSpan(s.keys.Signer(), h, payload, salt)
+	if f.spanID != "" {
+		salt = importer.Salt(s.keys.Secret(), h.ID) // the same again, for the same payload hash
+	}
+	return id.SealSpan(signer, h, payload, salt)
+}
+
+// signerOf is the key of the key file that a label or a public key names; the
+// primary one without a name.
+func signerOf(keys *id.Keys, name string) (id.Signer, error) {
+	if name == "" {
+		return keys.Signer(), nil
+	}
+	key, err := delegatedKey(keys, name)
+	if err != nil {
+		return nil, err
+	}
+	if signer := keys.Delegated(key); signer != nil {
+		return signer, nil
+	}
+	return nil, usagef("the key file does not hold the secret of %s: it was delegated to somebody else", key)
+}
+
+// delegatedKey is the public key of the standing delegation with this label or key.
+func delegatedKey(keys *id.Keys, name string) (string, error) {
+	var found []string
+	for _, g := range keys.Chain().Keys() {
+		if !g.Primary && (g.Key == name || g.Label == name) {
+			found = append(found, g.Key)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", usagef("no key %q is delegated; `logline identity show` lists the delegations", ui.Clean(name))
+	case 1:
+		return found[0], nil
+	}
+	return "", usagef("%d keys are labelled %q; name one of them: %s", len(found), ui.Clean(name), strings.Join(found, ", "))
+}
+
+const codeIDConflict = "id_conflict"
+
+// earlier is the first receipt of a span that an earlier run of the same command
+// appended: all of its header but time and signature is that of sealed, which
+// becomes it. Otherwise the answer is conflict, the error that led here.
+func (s *session) earlier(ctx context.Context, sealed *span.Span, conflict error) (*client.Appended, error) {
+	receipt, err := s.client.Receipt(ctx, s.profile.Tenant, sealed.ID)
+	if err != nil {
+		return nil, conflict
+	}
+	entry, err := span.ParseLine(receipt.Entry)
+	if err != nil {
+		return nil, conflict
+	}
+	again := sealed.Header
+	again.Time, again.Signature = entry.Span.Time, entry.Span.Signature
+	if again.Hash() != entry.Span.Hash() {
+		return nil, conflict
+	}
+	sealed.Header = again
+	return &client.Appended{Status: http.StatusOK, Receipt: receipt}, nil
 }
 
 func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *client.Appended, asJSON bool) error {
@@ -187,7 +259,7 @@ func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *c
 	switch {
 	case answer.Repeat():
 		fmt.Fprintln(s.env.Stdout, "It was there already; this is its first receipt.")
-	case answer.Status == 202:
+	case answer.Status == http.StatusAccepted:
 		fmt.Fprintln(s.env.Stdout, "Appended; it waits for approval.")
 	default:
 		fmt.Fprintln(s.env.Stdout, "Appended.")

@@ -43,7 +43,7 @@ func newIdentityDelegateCmd(env *environment) *cobra.Command {
 		Short: "Let another key sign for you: of a device, a service, an agent",
 		Long: `Let another key sign for you, limited to types and to a time. --key names the
 public key of whoever shall hold it; without it a key is made and kept in your
-key file. The label can never be erased and must hold no personal data.`,
+key file, for logline append --key. The label can never be erased and must hold no personal data.`,
 		Example: `  logline identity delegate --label build-agent --type 'build.**' --expires 2027-01-01 --key <public key>`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,7 +84,11 @@ key file. The label can never be erased and must hold no personal data.`,
 			if err != nil {
 				return err
 			}
-			return printEvent(env, flags.json, s.keys.ID(), event, "Delegated to "+event.Key+" as "+label+".")
+			words := "Delegated to " + event.Key + " as " + label + "."
+			if key == "" {
+				words += "\nYour key file holds it: logline append --key " + shellWord(label) + " --type …"
+			}
+			return printEvent(env, flags.json, s.keys.ID(), event, words)
 		},
 	}
 	flags.register(cmd)
@@ -99,7 +103,7 @@ key file. The label can never be erased and must hold no personal data.`,
 func newIdentityUndelegateCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:   "undelegate KEY",
+		Use:   "undelegate KEY|LABEL",
 		Short: "Take a delegated key's right back",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,7 +111,11 @@ func newIdentityUndelegateCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Undelegate(args[0], env.Now()) })
+			key, err := delegatedKey(s.keys, args[0])
+			if err != nil {
+				return err
+			}
+			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Undelegate(key, env.Now()) })
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, std stdio, getenv func(string) stri
 		Args: args, Stdin: std.in, Stdout: std.out, Stderr: std.err, Getenv: getenv,
 		IsTerminal: isTerminal(std.out), ErrIsTerm: isTerminal(std.err), Now: time.Now,
 	}
-	err := newRoot(env).ExecuteContext(ctx)
+	cmd, err := newRoot(env).ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -48,6 +49,9 @@ func run(ctx context.Context, args []string, std stdio, getenv func(string) stri
 		err = &usageError{err: err}
 	}
 	printError(std.err, err)
+	if !env.started {
+		fmt.Fprintf(std.err, "  usage: %s\n  more:  %s --help\n", cmd.UseLine(), cmd.CommandPath())
+	}
 	return exitCode(err)
 }
 

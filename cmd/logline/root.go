@@ -34,6 +34,7 @@ append-only timeline that anyone can verify without trusting the server.
 Start with "logline demo" in any git repository, or "logline serve".
 
 ` + exitHelp,
+		Version:       buildVersion().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -44,6 +45,7 @@ Start with "logline demo" in any git repository, or "logline serve".
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate(versionLine())
 
 	root.AddCommand(
 		newServeCmd(env),

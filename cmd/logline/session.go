@@ -62,7 +62,7 @@ func (f *clientFlags) resolve(env *environment) (profile, *profiles, error) {
 	p, ok := all.find(firstOf(name, all.Current))
 	if !ok && (name != "" || url == "") {
 		if name == "" {
-			return profile{}, nil, usagef("no profile is set up; %s", all.names())
+			return profile{}, nil, usagef("no profile is chosen: %s", all.names())
 		}
 		return profile{}, nil, usagef("there is no profile %q; %s", name, all.names())
 	}

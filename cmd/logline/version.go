@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -22,16 +23,18 @@ func newVersionCmd(env *environment) *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(env.Stdout).Encode(map[string]string{"version": v.Version, "commit": v.Commit, "go": v.Go})
 			}
-			commit := v.Commit
-			if commit == "" {
-				commit = "unknown"
-			}
-			_, err := fmt.Fprintf(env.Stdout, "logline %s (commit %s, %s, %s/%s)\n", v.Version, commit, v.Go, runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(env.Stdout, versionLine())
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON for programs")
 	return cmd
+}
+
+// versionLine is the version for people.
+func versionLine() string {
+	v := buildVersion()
+	return fmt.Sprintf("logline %s (commit %s, %s, %s/%s)\n", v.Version, firstOf(v.Commit, "unknown"), v.Go, runtime.GOOS, runtime.GOARCH)
 }
 
 // buildVersion is what the Go tool has recorded in the binary.
