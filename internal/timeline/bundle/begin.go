@@ -22,8 +22,8 @@ func (v *verification) begin(first rawLine) bool {
 		return false
 	}
 	v.h = h
-	v.rep.Tenant, v.rep.Slug, v.rep.Name = h.Tenant.ID, h.Tenant.Slug, h.Tenant.Name
-	v.rep.Node, v.rep.From, v.rep.To, v.rep.Checkpoint = h.Node.ID, h.From, h.To, h.Checkpoint
+	v.rep.Tenant, v.rep.Slug, v.rep.Name = printable(h.Tenant.ID), printable(h.Tenant.Slug), printable(h.Tenant.Name)
+	v.rep.Node, v.rep.From, v.rep.To, v.rep.Checkpoint = printable(h.Node.ID), h.From, h.To, h.Checkpoint
 	if !span.IsUUID(h.Tenant.ID) {
 		v.bad("header_invalid", "the header's tenant id is not a UUID")
 	}

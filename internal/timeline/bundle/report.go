@@ -100,8 +100,15 @@ func (p *problems) add(pr Problem) {
 	}
 }
 
-// printable keeps what a hostile bundle says from steering a terminal.
+// maxSaid is how many bytes of one thing that a bundle says are repeated.
+const maxSaid = 1 << 10
+
+// printable keeps what a hostile bundle says from steering a terminal, or
+// filling it.
 func printable(s string) string {
+	if len(s) > maxSaid {
+		s = strings.ToValidUTF8(s[:maxSaid], "") + "…"
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -132,7 +132,7 @@ func (v *verification) bad(code, reason string) {
 	v.errs.add(Problem{Line: 1, Code: code, Reason: reason})
 }
 
-func (v *verification) remark(s string) { v.rep.Notes = append(v.rep.Notes, s) }
+func (v *verification) remark(s string) { v.rep.Notes = append(v.rep.Notes, printable(s)) }
 
 // fold runs the lines through the workers and the folder, one line ahead.
 func (v *verification) fold(ctx context.Context, lines *lineReader) error {

@@ -337,6 +337,37 @@ func TestReasonsArePrintable(t *testing.T) {
 	}
 }
 
+// Nor does what it calls itself, nor more of it than a person reads.
+func TestWhatABundleSaysIsPrintableAndShort(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	b.grow(1)
+	info := b.info(0, b.edge.End())
+	info.Slug, info.Name, info.Node = "a\x1b[2Jb", strings.Repeat("\u009b", 9), "logline-id://\x1b]0;x\x07"
+	rep := verify(t, b.writeInfo(info), Options{})
+	require.False(t, rep.OK)
+	said := strings.Join(append(rep.Notes, rep.Slug, rep.Name, rep.Node, rep.Tenant, rep.Verdict), "")
+	for _, p := range rep.Problems {
+		said += p.String()
+	}
+	assert.NotContains(t, said, "\x1b")
+	assert.NotContains(t, said, "\u009b")
+
+	huge := strings.Repeat("x", 1<<20)
+	info = b.info(0, b.edge.End())
+	info.Slug = huge
+	lines := splitLines(b.writeInfo(info))
+	for i := range lines[1:] {
+		lines[1+i] = []byte(`{"` + huge + `":1}`)
+	}
+	rep = verify(t, joinLines(lines...), Options{})
+	require.NotEmpty(t, rep.Problems)
+	for _, p := range rep.Problems {
+		assert.Less(t, len(p.String()), 5000)
+	}
+	assert.Less(t, len(rep.Slug), 5000)
+}
+
 func TestWhatMayNotBeWithheld(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
