@@ -19,9 +19,15 @@ func refusef(code, format string, args ...any) error {
 	return refuse(code, fmt.Sprintf(format, args...))
 }
 
-// within prefixes err's pointer with one reference token (RFC 6901 §3). The
-// error must be fresh from refuse: it is changed in place.
+// maxToken is how many bytes of a member's name a refusal repeats.
+const maxToken = 256
+
+// within prefixes err's pointer with one reference token (RFC 6901 §3), cut
+// where it is long. The error must be fresh from refuse: it is changed in place.
 func within(err error, token string) error {
+	if len(token) > maxToken {
+		token = strings.ToValidUTF8(token[:maxToken], "") + "…"
+	}
 	if e, ok := err.(*fault.Error); ok && len(e.Fields) > 0 {
 		if strings.ContainsAny(token, "~/") {
 			token = strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
