@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -36,6 +39,15 @@ func newListCmd(env *environment) *cobra.Command {
 				if !span.ValidPattern(t) {
 					return usagef("--type %q is not a type pattern; try git.*, payment.** or git.commit", t)
 				}
+			}
+			if f.cause != "" {
+				var err error
+				if f.cause, err = spanArg(f.cause); err != nil {
+					return err
+				}
+			}
+			if f.status != "" && !slices.Contains(statuses, f.status) {
+				return usagef("--status %q must be one of %s", ui.Clean(f.status), strings.Join(statuses, ", "))
 			}
 			since, err := timeArg("--since", f.since, env.Now())
 			if err != nil {
@@ -76,7 +88,7 @@ func newListCmd(env *environment) *cobra.Command {
 	cmd.Flags().StringVar(&f.author, "author", "", "LogLine ID or @handle of who signed")
 	cmd.Flags().StringVar(&f.subject, "subject", "", "exact subject")
 	cmd.Flags().StringVar(&f.tag, "tag", "", "exact tag")
-	cmd.Flags().StringVar(&f.status, "status", "", "effective status: executed, pending, rejected, reverted, ghost")
+	cmd.Flags().StringVar(&f.status, "status", "", "effective status: "+strings.Join(statuses, ", "))
 	cmd.Flags().StringVar(&f.since, "since", "", "recorded at this time or later")
 	cmd.Flags().StringVar(&f.until, "until", "", "recorded before this time")
 	cmd.Flags().StringVar(&f.cause, "cause", "", "span id that must be among the causes")
@@ -85,6 +97,12 @@ func newListCmd(env *environment) *cobra.Command {
 	cmd.Flags().IntVar(&f.limit, "limit", 20, "entries per page, at most 1000")
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "continue after a page, from its `next`")
 	return cmd
+}
+
+// statuses are the effective statuses that an entry can have.
+var statuses = []string{
+	string(openapi.StatusExecuted), string(openapi.StatusPending), string(openapi.StatusRejected),
+	string(openapi.StatusReverted), string(openapi.StatusGhost),
 }
 
 // timeArg reads a time from the command line: a LogLine time, RFC 3339, a day,

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -68,11 +70,34 @@ func askSecret(env *environment, prompt string) (answer string, ok bool, err err
 	if !isFile || !term.IsTerminal(int(in.Fd())) {
 		return "", false, nil
 	}
-	fmt.Fprint(env.Stderr, prompt)
-	raw, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(env.Stderr)
+	state, err := term.GetState(int(in.Fd()))
 	if err != nil {
 		return "", true, errors.Join(errPassphraseNeeded, err)
 	}
-	return string(raw), true, nil
+	// Whoever presses Ctrl-C here wants out, not a drain: reading from a terminal
+	// cannot be cancelled, so the process ends around it, with echo on again.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupted)
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		raw, err := term.ReadPassword(int(in.Fd()))
+		read <- line{raw, err}
+	}()
+	fmt.Fprint(env.Stderr, prompt)
+	defer fmt.Fprintln(env.Stderr)
+	select {
+	case <-interrupted:
+		_ = term.Restore(int(in.Fd()), state) // nothing better to do about it
+		return "", true, &exitError{code: exitFailed, err: errors.New("interrupted; nothing was done")}
+	case l := <-read:
+		if l.err != nil {
+			return "", true, errors.Join(errPassphraseNeeded, l.err)
+		}
+		return string(l.text), true, nil
+	}
 }
