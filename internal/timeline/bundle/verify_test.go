@@ -134,7 +134,7 @@ func TestEveryByteCounts(t *testing.T) {
 	b := newBuilder(t, 1)
 	src := b.write(0, 4) // with a range proof
 	v := newRemembering()
-	for i := range src {
+	for i := 0; i < len(src); i += stride(1) {
 		flipped(t, v, src, i, []byte{0x01, 0x20, 0x80}[i%3])
 	}
 }
@@ -146,17 +146,25 @@ func TestSampledBytesCount(t *testing.T) {
 	b.story()
 	v := newRemembering()
 	src := b.whole()
-	for i := 0; i < len(src); i += 29 {
+	for i := 0; i < len(src); i += stride(29) {
 		flipped(t, v, src, i, byte(1<<(i%8)))
 	}
 	first := verify(t, b.write(0, 6), Options{})
 	src = b.write(6, 11)
-	for i := 0; i < len(src); i += 5 {
+	for i := 0; i < len(src); i += stride(5) {
 		bad := bytes.Clone(src)
 		bad[i] ^= byte(1 << (i % 8))
 		rep := verify(t, bad, Options{Verifier: v, Workers: 1, State: first.State()})
 		require.False(t, rep.OK, "byte %d (%q)", i, src[i])
 	}
+}
+
+// stride is n, or many times as much in a short run.
+func stride(n int) int {
+	if testing.Short() {
+		return 11 * n
+	}
+	return n
 }
 
 // flipped verifies src with one byte altered and wants its line, or a stretch
