@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/importer/remote"
 	"github.com/danvoulez/logline/internal/span"
@@ -37,11 +38,17 @@ func clientCommands(env *environment) []*cobra.Command {
 // errInterrupted is what Ctrl-C leads to, where work was left undone.
 var errInterrupted = errors.New("interrupted; to continue, run it again: nothing is recorded twice")
 
+var errOtherNode = fault.New(fault.Unauthenticated, "token_audience",
+	"another node answers there than the one this profile was made for; choose another profile with --profile, or the profile's node with --url")
+
 // translateErrors makes what the node answered look like every other error.
 func translateErrors(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			err := remote.Fault(run(c, args))
+			if fault.CodeOf(err) == "token_audience" {
+				err = errOtherNode.Because(err)
+			}
 			if errors.Is(err, context.Canceled) {
 				err = &exitError{code: exitFailed, err: errInterrupted}
 			}

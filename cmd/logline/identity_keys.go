@@ -7,9 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/importer"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
 )
 
 func newIdentityRotateCmd(env *environment) *cobra.Command {
@@ -195,7 +198,12 @@ identity. The ghost's key follows from your key file; the person's counter-signs
 			if err != nil {
 				return err
 			}
-			if _, err := s.client.AppendEvent(cmd.Context(), ghost.ID(), event.Raw); err != nil {
+			_, err = s.client.AppendEvent(cmd.Context(), ghost.ID(), event.Raw)
+			if client.CodeOf(err) == "identity_unknown" {
+				err = fault.Newf(fault.NotFound, "identity_unknown",
+					"you imported nothing by %q from the source %q into this tenant; `logline import git` prints the source's name", ui.Clean(actor), ui.Clean(source))
+			}
+			if err != nil {
 				return err
 			}
 			return printEvent(env, flags.json, ghost.ID(), event, "Claimed: "+ghost.ID()+"\nis now part of "+claimer.ID()+".")

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"net"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,16 @@ func TestDemoFindsAFreePort(t *testing.T) {
 	require.Contains(t, said.String(), "is taken")
 	f.chosen = true
 	require.Equal(t, l.Addr().String(), f.freeAddress(env), "who names an address gets it or an error")
+}
+
+func TestVersionComesFromTheLinkerFirst(t *testing.T) {
+	t.Parallel()
+	recorded := &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}}}
+	recorded.Main.Version = "v0.1.0"
+	require.Equal(t, "v0.1.0", versionOf("", recorded).Version)
+	require.Equal(t, "v0.2.0", versionOf("v0.2.0", recorded).Version)
+	require.Equal(t, "abc+changes", versionOf("v0.2.0", recorded).Commit)
+	require.Equal(t, "dev", versionOf("", nil).Version)
 }
 
 func TestTimesOnTheCommandLine(t *testing.T) {

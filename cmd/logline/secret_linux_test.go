@@ -6,9 +6,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 // prompted tells when something was written to it.
@@ -30,20 +30,26 @@ func terminal(t *testing.T) (person, program *os.File) {
 		t.Skipf("no pseudo-terminals here: %v", err)
 	}
 	t.Cleanup(func() { _ = person.Close() })
-	require.NoError(t, unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0))
-	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
-	require.NoError(t, err)
+	var locked, n int32
+	control(t, person, syscall.TIOCSPTLCK, unsafe.Pointer(&locked))
+	control(t, person, syscall.TIOCGPTN, unsafe.Pointer(&n))
 	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = program.Close() })
 	return person, program
 }
 
+func control(t *testing.T, f *os.File, request uintptr, arg unsafe.Pointer) {
+	t.Helper()
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(arg))
+	require.Zero(t, errno)
+}
+
 func echoes(t *testing.T, f *os.File) bool {
 	t.Helper()
-	state, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	require.NoError(t, err)
-	return state.Lflag&unix.ECHO != 0
+	var state syscall.Termios
+	control(t, f, syscall.TCGETS, unsafe.Pointer(&state))
+	return state.Lflag&syscall.ECHO != 0
 }
 
 func TestPassphraseFromATerminal(t *testing.T) {

@@ -37,14 +37,24 @@ func versionLine() string {
 	return fmt.Sprintf("logline %s (commit %s, %s, %s/%s)\n", v.Version, firstOf(v.Commit, "unknown"), v.Go, runtime.GOOS, runtime.GOARCH)
 }
 
-// buildVersion is what the Go tool has recorded in the binary.
+// version is set by the linker (-X main.version=…) where the Go tool cannot see
+// the repository, and by nothing else.
+var version string
+
+// buildVersion is what is known of this binary.
 func buildVersion() httpapi.Version {
-	v := httpapi.Version{Version: "dev", Go: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(version, info)
+}
+
+// versionOf is what the linker was told and, where that is nothing, what the Go
+// tool has recorded (nil: nothing either).
+func versionOf(linked string, info *debug.BuildInfo) httpapi.Version {
+	v := httpapi.Version{Version: firstOf(linked, "dev"), Go: runtime.Version()}
+	if info == nil {
 		return v
 	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+	if linked == "" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
