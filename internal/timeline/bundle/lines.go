@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // rawLine is one line as read, without its newline. A line beyond the limit
@@ -55,20 +57,22 @@ func (l *lineReader) next(limit int) (rawLine, error) {
 const (
 	chunkLines = 64
 	chunkBytes = 256 << 10
+	// maxInFlight bounds the bytes of lines read and not folded yet.
+	maxInFlight = 64 << 20
 )
 
 // chunk is a run of lines that one worker checks.
 type chunk struct {
 	lines []checkedLine
+	size  int64 // of room taken, in bytes
 	err   error // of reading on after these lines
 	done  chan struct{}
 }
 
 // checkAll reads the rest of the stream and checks each line by itself, in
-// parallel, handing the chunks on in order; each must be waited for. It returns
-// when the stream or the context ends. Memory is bounded: chunks are small, and
-// no more wait than the channels hold.
-func checkAll(ctx context.Context, in *lineReader, limit, workers int, check func(*checkedLine), ordered chan<- *chunk) {
+// parallel, handing the chunks on in order; each must be waited for, and its
+// size given back to room. It returns when the stream or the context ends.
+func checkAll(ctx context.Context, in *lineReader, limit, workers int, check func(*checkedLine), room *semaphore.Weighted, ordered chan<- *chunk) {
 	work := make(chan *chunk, workers)
 	finished := make(chan struct{})
 	for range workers {
@@ -84,7 +88,7 @@ func checkAll(ctx context.Context, in *lineReader, limit, workers int, check fun
 	}
 	for more := true; more && ctx.Err() == nil; {
 		c := &chunk{done: make(chan struct{})}
-		for size := 0; len(c.lines) < chunkLines && size < chunkBytes; {
+		for len(c.lines) < chunkLines && c.size < chunkBytes {
 			line, err := in.next(limit)
 			if err != nil {
 				more = false
@@ -93,8 +97,11 @@ func checkAll(ctx context.Context, in *lineReader, limit, workers int, check fun
 				}
 				break
 			}
-			size += len(line.bytes)
+			c.size += int64(len(line.bytes))
 			c.lines = append(c.lines, checkedLine{rawLine: line})
+		}
+		if c.size = min(c.size, maxInFlight); room.Acquire(ctx, c.size) != nil {
+			break
 		}
 		select {
 		case ordered <- c:

@@ -5,6 +5,8 @@ import (
 	"io"
 	"runtime"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
@@ -28,7 +30,7 @@ type Options struct {
 	Policy *policy.Policy
 
 	Verifier      id.Verifier // nil: id.DefaultVerifier()
-	Limits        span.Limits // of headers and payloads; zero: the protocol's defaults
+	Limits        span.Limits // of headers and payloads; zero: the largest that a node can be set to
 	MaxHeaderLine int         // bytes of the bundle's first line; 0: 16 MiB
 	MaxProblems   int         // kept in the report; 0: 100
 	Workers       int         // that check lines in parallel; 0: GOMAXPROCS
@@ -37,6 +39,8 @@ type Options struct {
 const (
 	defaultHeaderLine = 16 << 20
 	defaultProblems   = 100
+	maxHeader         = 32 << 10
+	maxPayload        = 64 << 20
 	maxDetail         = 1 << 20
 	lineSlack         = 4 << 10 // member names of what is put back
 )
@@ -46,10 +50,10 @@ func (o Options) withDefaults() Options {
 		o.Verifier = id.DefaultVerifier()
 	}
 	if o.Limits.Header <= 0 {
-		o.Limits.Header = 16 << 10
+		o.Limits.Header = maxHeader
 	}
 	if o.Limits.Payload <= 0 {
-		o.Limits.Payload = 1 << 20
+		o.Limits.Payload = maxPayload
 	}
 	if o.MaxHeaderLine <= 0 {
 		o.MaxHeaderLine = defaultHeaderLine
@@ -70,7 +74,8 @@ func (o Options) withDefaults() Options {
 // key and origin, root, signature, cosignatures; then the pins. It goes on after a bad entry;
 // what does not hold is in the report, with the line. An error means that the
 // bundle could not be read or the options are unusable, and that there is no
-// report. Memory grows by about 150 bytes an entry, for span ids.
+// report. Memory grows by about 150 bytes an entry, for span ids, beside the
+// 64 MiB of lines that may be in work.
 func Verify(ctx context.Context, r io.Reader, opt Options) (*Report, error) {
 	opt = opt.withDefaults()
 	if opt.Node != "" && !span.IsIdentity(opt.Node) {
@@ -141,7 +146,8 @@ func (v *verification) fold(ctx context.Context, lines *lineReader) error {
 	checker := &lineChecker{verifier: v.opt.Verifier, limits: v.opt.Limits,
 		maxLine: span.MaxLine + v.opt.Limits.Payload + maxDetail + lineSlack}
 	ordered := make(chan *chunk, 2*v.opt.Workers)
-	go checkAll(ctx, lines, checker.maxLine, v.opt.Workers, checker.check, ordered)
+	room := semaphore.NewWeighted(maxInFlight)
+	go checkAll(ctx, lines, checker.maxLine, v.opt.Workers, checker.check, room, ordered)
 	defer func() {
 		cancel()
 		for range ordered { // checkAll closes it when its workers are done
@@ -160,6 +166,7 @@ func (v *verification) fold(ctx context.Context, lines *lineReader) error {
 			}
 			waiting = &c.lines[i]
 		}
+		room.Release(c.size)
 		if c.err != nil {
 			return c.err
 		}

@@ -219,7 +219,7 @@ func TestStructuralDamage(t *testing.T) {
 		"seq far ahead":    {bytes.Replace(src, []byte(`"seq":8,`), []byte(`"seq":12,`), 1), 10, "seq_not_dense"},
 		"long line":        {edit(func(l [][]byte) [][]byte { l[9] = bytes.Repeat([]byte("x"), 3<<20); return l }), 10, "line_too_large"},
 	} {
-		rep := verify(t, c.src, Options{})
+		rep := verify(t, c.src, Options{Limits: span.Limits{Payload: 1 << 20}})
 		require.NotEmpty(t, rep.Problems, name)
 		found := false
 		for _, p := range rep.Problems {
@@ -330,6 +330,26 @@ func TestRedactionsThatNobodyRecorded(t *testing.T) {
 	rep := verify(t, b.whole(), Options{})
 	assert.True(t, rep.OK)
 	assert.Contains(t, strings.Join(rep.Notes, "\n"), "1 of these are withheld as redacted, yet no logline.redaction")
+}
+
+// A node may be set to larger headers and payloads than by default; what it
+// took verifies without knowing its settings.
+func TestLargePayloadsOfANodeSetToThem(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	for range 3 {
+		b.say("note.written", `{"s":"`+strings.Repeat("x", 3<<20)+`"}`)
+	}
+	b.add(b.owner.Signer(), b.owner.ID(), "note.written", []byte(`{}`), func(h *span.Header) {
+		for i := range 32 {
+			h.Tags = append(h.Tags, strings.Repeat("\x01", 100)+string(rune('a'+i%26)))
+		}
+	}, nil)
+	b.grow(2)
+	rep := verify(t, b.whole(), Options{})
+	assert.True(t, rep.OK, "%v", rep.Problems)
+	rep = verify(t, b.whole(), Options{Limits: span.Limits{Payload: 1 << 20}})
+	assert.Equal(t, 3, rep.Bad)
 }
 
 // What a hostile bundle says reaches no terminal as control characters.
