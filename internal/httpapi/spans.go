@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 
@@ -243,9 +244,14 @@ func onlyKnown(c echo.Context, params any) error {
 	if c.Request().URL.RawQuery == "" {
 		return nil
 	}
+	// Go's own reading leaves out what it cannot read.
+	asked, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return fault.New(fault.Invalid, "parameter_invalid", "the query is not well formed; write it as name=value&name=value, with %XX for other characters").Because(err)
+	}
 	known := reflect.TypeOf(params)
 next:
-	for name := range c.QueryParams() {
+	for name := range asked {
 		for i := range known.NumField() {
 			if tag, _, _ := strings.Cut(known.Field(i).Tag.Get("form"), ","); tag == name {
 				continue next
