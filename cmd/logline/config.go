@@ -16,9 +16,8 @@ func newConfigCmd(env *environment) *cobra.Command {
 		Use:   "config",
 		Short: "Show or check the configuration of a node",
 		Long: `A setting comes from, in this order: a flag, the environment, the file
-logline.yaml (or --config), the default. PORT, DATABASE_URL and REDIS_URL are
-read where LOGLINE_LISTEN, LOGLINE_DATABASE_URL and LOGLINE_REDIS_URL are not
-set. Both commands take the flags of "logline serve".`,
+logline.yaml (or --config), the default. PORT and DATABASE_URL are read where
+LOGLINE_LISTEN and LOGLINE_DATABASE_URL are not set. Both commands take the flags of "logline serve".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -49,11 +48,12 @@ func newConfigPrintCmd(env *environment) *cobra.Command {
 		},
 	}
 	app.AddFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON for programs")
+	registerJSON(cmd, &asJSON)
 	return cmd
 }
 
 func newConfigCheckCmd(env *environment) *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and exit: 0 when it is good, 2 when it is not",
@@ -67,11 +67,15 @@ func newConfigCheckCmd(env *environment) *cobra.Command {
 			if cfg.OpenRegistration() {
 				registration = "open"
 			}
+			if asJSON {
+				return printJSON(env.Stdout, map[string]any{"ok": true, "modules": cfg.Modules, "listen": cfg.Listen, "registration": registration})
+			}
 			_, err = fmt.Fprintf(env.Stdout, "the configuration is good: %s on %s, registration %s\n",
 				cfg.Modules, cfg.Listen, registration)
 			return err
 		},
 	}
 	app.AddFlags(cmd.Flags())
+	registerJSON(cmd, &asJSON)
 	return cmd
 }

@@ -14,7 +14,7 @@ func Modules() []lifecycle.Module {
 			Name: "timeline", About: "append-only timelines, their proofs and bundles", Needs: []string{"id"},
 			Routes: []string{"GET /v1/tenants", "GET /v1/tenants/{tenant}/…"},
 		},
-		{Name: "rules", About: "contracts: what is let through, and why"},
+		{Name: "rules", About: "what is let through, and why: for now, whatever the roles permit"},
 		{
 			Name: "engine", About: "the one way in: decides and appends spans", Needs: []string{"id", "timeline", "rules"},
 			Routes:  []string{"POST /v1/tenants/{tenant}/spans"},
