@@ -51,6 +51,9 @@ func translateErrors(cmd *cobra.Command) {
 			}
 			if errors.Is(err, context.Canceled) {
 				err = &exitError{code: exitFailed, err: errInterrupted}
+				if c.Name() == "verify" || c.Name() == "export" {
+					err = &exitError{code: exitFailed, err: errors.New("interrupted")}
+				}
 			}
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"github.com/danvoulez/logline/internal/fault"
 )
 
 func main() { os.Exit(process()) }
@@ -36,11 +38,15 @@ type stdio struct {
 
 // run executes one command line and returns its exit code (exit.go).
 func run(ctx context.Context, args []string, std stdio, getenv func(string) string) int {
+	out := &output{w: std.out}
 	env := &environment{
-		Args: args, Stdin: std.in, Stdout: std.out, Stderr: std.err, Getenv: getenv,
+		Args: args, Stdin: std.in, Stdout: out, Stderr: std.err, Getenv: getenv,
 		IsTerminal: isTerminal(std.out), ErrIsTerm: isTerminal(std.err), Now: time.Now,
 	}
 	cmd, err := newRoot(env).ExecuteContextC(ctx)
+	if err == nil && out.err != nil {
+		err = fault.New(fault.Unavailable, "output_failed", "it is done, but the output could not be written").Because(out.err)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -53,6 +59,21 @@ func run(ctx context.Context, args []string, std stdio, getenv func(string) stri
 		fmt.Fprintf(std.err, "  usage: %s\n  more:  %s --help\n", cmd.UseLine(), cmd.CommandPath())
 	}
 	return exitCode(err)
+}
+
+// output remembers the first failure to write, so that no command has to look
+// after each line.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 func isTerminal(stream any) bool {

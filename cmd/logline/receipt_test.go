@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"net"
 	"runtime/debug"
 	"strings"
@@ -94,6 +95,19 @@ func TestDemoFindsAFreePort(t *testing.T) {
 	require.Contains(t, said.String(), "is taken")
 	f.chosen = true
 	require.Equal(t, l.Addr().String(), f.freeAddress(env), "who names an address gets it or an error")
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestLostOutputIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	getenv := func(name string) string { return map[string]string{"LOGLINE_CONFIG_DIR": dir}[name] }
+	var said strings.Builder
+	require.Equal(t, exitUnavailable, run(t.Context(), []string{"identity", "list"}, stdio{strings.NewReader(""), full{}, &said}, getenv))
+	require.Contains(t, said.String(), "the output could not be written")
 }
 
 func TestVersionComesFromTheLinkerFirst(t *testing.T) {

@@ -121,6 +121,9 @@ func printJSON(w io.Writer, v any) error {
 
 // terminalWidth is how wide the stream's terminal is, 0 if it is none.
 func terminalWidth(stream any) int {
+	if o, ok := stream.(*output); ok {
+		stream = o.w
+	}
 	f, ok := stream.(*os.File)
 	if !ok {
 		return 0
