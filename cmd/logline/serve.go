@@ -13,7 +13,7 @@ import (
 )
 
 func newServeCmd(env *environment) *cobra.Command {
-	var listModules, newEpoch bool
+	var listModules, newEpoch, rotateKey bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node",
@@ -37,7 +37,7 @@ and what is set, shows "logline config print".
 				return err
 			}
 			log := env.logger(cfg)
-			node, err := app.New(cmd.Context(), cfg, app.Options{Log: log, Now: env.Now, Version: buildVersion(), NewEpoch: newEpoch})
+			node, err := app.New(cmd.Context(), cfg, app.Options{Log: log, Now: env.Now, Version: buildVersion(), NewEpoch: newEpoch, RotateKey: rotateKey})
 			if err != nil {
 				return err
 			}
@@ -50,6 +50,7 @@ and what is set, shows "logline config print".
 	}
 	app.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&newEpoch, "new-epoch", false, "first go on under a new origin with every timeline whose database was restored from an older copy")
+	cmd.Flags().BoolVar(&rotateKey, "rotate-node-key", false, "first replace the node's key by the next one, in every timeline")
 	cmd.Flags().BoolVar(&listModules, "list-modules", false, "say which modules there are and what each contributes, and exit")
 	return cmd
 }

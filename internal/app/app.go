@@ -27,6 +27,8 @@ type Options struct {
 	// NewEpoch makes Run first open a new epoch for every timeline whose
 	// database is older than the last checkpoint that was given out.
 	NewEpoch bool
+	// RotateKey makes Run first rotate the node's own key.
+	RotateKey bool
 }
 
 // App is one node: its data directory, database, keys and modules. Make it

@@ -52,22 +52,13 @@ func (a *App) openNode(ctx context.Context) error {
 }
 
 // enlistNode gives the node's own key events to its directory, which serves
-// and extends them like everybody's.
+// them like everybody's. Later ones follow by engine.EmbedNode.
 func (a *App) enlistNode(ctx context.Context, directory *id.Directory) error {
-	events := a.node.Events()
-	info, err := directory.Get(ctx, a.node.ID())
+	_, err := directory.Get(ctx, a.node.ID())
 	if fault.KindOf(err) == fault.NotFound {
-		info, _, err = directory.Register(ctx, events, "", "")
+		_, _, err = directory.Register(ctx, a.node.Events(), "", "")
 	}
-	if err != nil {
-		return err
-	}
-	for _, event := range events[min(len(info.Events), len(events)):] {
-		if _, err := directory.Add(ctx, a.node.ID(), event); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 func (a *App) databaseNode(ctx context.Context) (string, error) {

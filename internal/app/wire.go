@@ -79,6 +79,9 @@ func (a *App) wire(ctx context.Context) error {
 				if err := a.renewEpochs(ctx, eng); err != nil {
 					return err
 				}
+				if err := a.bringNode(ctx, eng); err != nil {
+					return err
+				}
 				ready()
 				return eng.Run(ctx)
 			}
@@ -108,6 +111,24 @@ func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
 	}
 	if err == nil && len(renewed) == 0 {
 		a.log.InfoContext(ctx, "no timeline needs a new epoch")
+	}
+	return err
+}
+
+// bringNode rotates the node's key where Options.RotateKey asks for it, and
+// brings every timeline up to date with the node's key events.
+func (a *App) bringNode(ctx context.Context, eng *engine.Engine) error {
+	if a.opt.RotateKey {
+		if err := a.node.Rotate(a.opt.Now(), a.opt.Rand); err != nil {
+			return err
+		}
+		a.log.InfoContext(ctx, "node key rotated; keep a new copy of its file", slog.String("node", a.node.ID()),
+			slog.String("file", filepath.Join(a.cfg.DataDir, id.NodeKeyFile)))
+	}
+	pending, err := eng.EmbedNode(ctx)
+	if len(pending) > 0 {
+		a.log.WarnContext(ctx, "timelines not reached with the node's key events; they get them before the node's next span there",
+			slog.Any("tenants", pending))
 	}
 	return err
 }
