@@ -176,17 +176,3 @@ func TestRefusedStream(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, c.AppendStream(ctx, "t", slices.Values([][]byte{[]byte("{}")}), nil), context.Canceled)
 }
-
-func FuzzProblem(f *testing.F) {
-	f.Add([]byte(`{"type":"urn:logline:problem:x","status":400}`))
-	f.Add([]byte(`{"line":1,"problem":{"type":"a"},"receipt":null}`))
-	f.Add([]byte(`null`))
-	f.Fuzz(func(t *testing.T, src []byte) {
-		var p Problem
-		_ = json.Unmarshal(src, &p)
-		_ = p.Error()
-		var r LineResult
-		_ = json.Unmarshal(src, &r)
-		_ = (&Appended{}).decode(src)
-	})
-}

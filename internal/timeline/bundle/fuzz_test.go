@@ -6,8 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 )
 
@@ -59,12 +62,46 @@ func FuzzReadState(f *testing.F) {
 	})
 }
 
+// FuzzIdentities: a file of identities is what its lines are one by one, each
+// under the id that its inception makes; it is refused if one of them is.
 func FuzzIdentities(f *testing.F) {
 	b := newBuilder(f, 1)
-	f.Add(`{"events":[` + string(bytes.Join(b.node.Events(), []byte(","))) + `]}`)
+	line := func(keys *id.Keys) string {
+		return `{"events":[` + string(bytes.Join(keys.Events(), []byte(","))) + `],"id":"x"}`
+	}
+	other, err := id.GhostKeys(make([]byte, 32), "t", "s", "a")
+	require.NoError(f, err)
+	f.Add(line(other))
+	f.Add(line(other) + "\n\n" + `{"id":"x","events":[]}`)
+	f.Add(`{"events":[` + string(bytes.Join(b.node.Events(), []byte(","))) + "]}\r\n" + line(other))
 	v := id.DefaultVerifier()
 	f.Fuzz(func(t *testing.T, src string) {
-		_, _ = readIdentities(context.Background(), strings.NewReader(src), v)
+		got, err := readIdentities(context.Background(), strings.NewReader(src), v)
+		want := map[string][]eventRef{}
+		good := true
+		for text := range strings.SplitSeq(src, "\n") {
+			one, err := readIdentities(context.Background(), strings.NewReader(text), v)
+			good = good && err == nil
+			require.LessOrEqual(t, len(one), 1)
+			for name, refs := range one {
+				want[name] = refs
+				var entry struct {
+					Events []jsontext.Value `json:"events"`
+				}
+				require.NoError(t, json.Unmarshal([]byte(text), &entry))
+				require.Len(t, refs, len(entry.Events))
+				first, err := id.ParseEvent(entry.Events[0])
+				require.NoError(t, err)
+				require.Equal(t, name, first.IdentityID())
+				require.Equal(t, refOf(first, 1), refs[0])
+			}
+		}
+		require.Equal(t, good, err == nil, "%v", err)
+		if !good {
+			require.Equal(t, "identities_invalid", fault.CodeOf(err))
+			return
+		}
+		require.Equal(t, want, got)
 	})
 }
 
