@@ -31,6 +31,7 @@ type demo struct {
 
 func startDemo(t *testing.T, dir string, flags ...string) *demo {
 	t.Helper()
+	require.NoError(t, lookAtSources())
 	d := &demo{t: t, out: &program.Log{}, err: &program.Log{}, exited: make(chan struct{})}
 	args := append([]string{"demo", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--repo", filepath.Join(dir, "repo")}, flags...)
 	d.cmd = exec.Command(binary, args...)

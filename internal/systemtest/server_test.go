@@ -3,9 +3,13 @@ package systemtest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +38,24 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// lookAtSources makes go test run these tests again when the program's source
+// has changed: it knows so only of files that a running test looks at.
+var lookAtSources = sync.OnceValue(func() error {
+	const root = "../.."
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql":
+			return nil
+		}
+		_, err = os.Stat(path)
+		return err
+	})
+})
+
 // server is one process of the program in a test.
 type server struct {
 	*program.Server
@@ -50,6 +72,7 @@ func start(t *testing.T, dir string) *server {
 
 func started(t *testing.T, p *program.Server) *server {
 	t.Helper()
+	require.NoError(t, lookAtSources())
 	require.NoError(t, p.Start())
 	t.Cleanup(p.Kill)
 	return &server{Server: p, t: t}
