@@ -87,7 +87,7 @@ func TestVerifyByPolicy(t *testing.T) {
 	code, out = verify(tooFew, "--policy", quorum)
 	require.Equal(t, exitFailed, code, out)
 	require.Contains(t, out, "line 1: the policy's quorum has not cosigned the checkpoint: group Two has 1 of the 2 it needs (without North, West) (cosignatures_missing)\n")
-	require.Contains(t, out, "BAD: consistent, but not what the policy asks for")
+	require.Contains(t, out, "BAD: consistent, but not what you asked to believe")
 
 	code, out = verify(path, "--policy", quorum)
 	require.Equal(t, exitFailed, code, out)

@@ -34,8 +34,12 @@ func (c *Cosigned) words() string {
 	return fmt.Sprintf("; cosigned by %d witnesses, quorum %s met", len(c.By), c.Quorum)
 }
 
-// ofPolicy are the problems that say nothing against the bundle itself.
-var ofPolicy = map[string]bool{"cosignatures_missing": true, "cosignature_invalid": true, "log_not_in_policy": true}
+// ofPins are the problems that say nothing against the bundle itself: it is
+// not what the caller asked to believe.
+var ofPins = map[string]bool{
+	"cosignatures_missing": true, "cosignature_invalid": true, "log_not_in_policy": true,
+	"node_not_pinned": true, "checkpoint_not_pinned": true, "checkpoint_not_comparable": true,
+}
 
 // endPolicy holds the checkpoint against the policy: by one of its logs where
 // it names any, and cosigned by its quorum. A policy that asks for neither pins

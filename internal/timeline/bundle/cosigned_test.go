@@ -78,7 +78,7 @@ func TestPolicy(t *testing.T) {
 	rep = verify(t, b.cosigned(info, two), Options{Policy: p})
 	assert.Equal(t, []string{"cosignatures_missing"}, codes(rep))
 	assert.Contains(t, rep.Problems[0].Reason, "group two-of-three has 1 of the 2 it needs (without one, three)")
-	assert.Equal(t, "consistent, but not what the policy asks for"+node, rep.Verdict)
+	assert.Equal(t, "consistent, but not what you asked to believe"+node, rep.Verdict)
 	assert.False(t, rep.Authenticated)
 	assert.False(t, rep.Cosigned.QuorumMet)
 

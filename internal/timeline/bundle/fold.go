@@ -98,8 +98,7 @@ func (f *folder) place(l, following *checkedLine) (uint64, bool) {
 		return l.seq, true
 	case due < f.h.To && following != nil && following.readable() && following.seq == due+1,
 		due+1 == f.h.To && following == nil:
-		f.problem(l, due, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due", l.seq, due))
-		l.code = "seq_not_dense"
+		l.bad("seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due", l.seq, due))
 		f.advance(due)
 		return due, true
 	case l.seq >= f.h.To:

@@ -86,13 +86,13 @@ type problems struct {
 	list  []Problem
 	count int
 
-	ofPolicy int // those of count that are not the bundle's own
+	ofPins int // those of count that are not the bundle's own
 }
 
 func (p *problems) add(pr Problem) {
 	p.count++
-	if ofPolicy[pr.Code] {
-		p.ofPolicy++
+	if ofPins[pr.Code] {
+		p.ofPins++
 	}
 	pr.Reason = printable(pr.Reason)
 	if len(p.list) < p.limit {
@@ -141,8 +141,8 @@ func because(err error) (code, reason string) {
 func (r *Report) conclude(p *problems, pinned, vouched bool) {
 	r.Problems, r.ProblemCount, r.OK = p.sorted(), p.count, p.count == 0
 	switch {
-	case !r.OK && p.ofPolicy == p.count:
-		r.Verdict = fmt.Sprintf("consistent, but not what the policy asks for (node %s)", r.Node)
+	case !r.OK && p.ofPins == p.count:
+		r.Verdict = fmt.Sprintf("consistent, but not what you asked to believe (node %s)", r.Node)
 	case !r.OK && p.count == 1:
 		r.Verdict = "not consistent: 1 problem"
 	case !r.OK:
