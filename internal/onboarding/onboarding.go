@@ -29,7 +29,7 @@ import (
 // Errors of CreateTenant.
 var (
 	ErrTokenWrong = fault.New(fault.Unauthenticated, "bootstrap_token_wrong",
-		"this is not the bootstrap token; it is in the file bootstrap-token in the server's data directory")
+		"this is not the bootstrap token; until it has made the first tenant, it is in the file bootstrap-token in the server's data directory")
 	ErrTokenSpent = fault.New(fault.Forbidden, "bootstrap_token_spent",
 		"the bootstrap token has made its tenant and is spent; ask an owner of this node for further tenants")
 	ErrTenantsClosed = fault.New(fault.Forbidden, "tenants_closed",
