@@ -20,7 +20,7 @@ import (
 func FuzzReadCommit(f *testing.F) {
 	f.Add([]byte("c1\x00t1\x00\x001700000000\x00a@x\x00A\x00a@x\x00A\x00First\x00c2\x00t2\x00c1 c0\x00-1\x00b@x\x00B\x00c@x\x00C\x00Merge\x00"))
 	f.Add([]byte("c\x00t\x00\x00\x00\x00\x00\x00\x00\x00"))
-	f.Add([]byte("c\x00t\x00p\x0099999999999999999999\x00\xff\x00\xed\xa0\x80\x00e\x00n\x00" + strings.Repeat("é", 5000) + "\x00rest"))
+	f.Add([]byte("c\x00t\x00p\x0099999999999999999999\x00\xff\x00\xed\xa0\x80\x00e\x00n\x00" + "x" + strings.Repeat("é", 5000) + "\x00rest"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		r := bufio.NewReaderSize(bytes.NewReader(src), 64)
 		parts := strings.Split(string(src), "\x00")

@@ -17,9 +17,11 @@ func FuzzStateRows(f *testing.F) {
 	b := newBuilder(f, 1)
 	b.story()
 	var file bytes.Buffer
-	require.NoError(f, verify(f, b.whole(), Options{}).State().Write(&file))
+	left := verify(f, b.whole(), Options{}).State()
+	require.NoError(f, left.Write(&file))
 	var honest stateFile
 	require.NoError(f, json.Unmarshal(file.Bytes(), &honest))
+	require.Len(f, honest.Standing, len(left.rows))
 	for _, row := range honest.Standing {
 		f.Add(row.Key, []byte(row.Value))
 	}
