@@ -175,6 +175,10 @@ func FuzzKeyEvent(f *testing.F) {
 	require.NoError(f, err)
 	f.Add([]byte(event.Raw))
 	f.Add([]byte(keys.Events()[0]))
+	another := w.identity() // a good event is taken, or nothing below says much
+	taken, _, err := another.Delegate("phone", []string{"a.*"}, "", w.clock.now(), randReader)
+	require.NoError(f, err)
+	w.post("/v1/identities/"+bare(another.ID())+"/events", "", taken.Raw).want(f, http.StatusCreated)
 	event, err = keys.Rotate(w.clock.now(), randReader)
 	require.NoError(f, err)
 	f.Add([]byte(event.Raw))
