@@ -64,6 +64,11 @@ func (d *Directory) Register(ctx context.Context, events [][]byte, handle, name 
 	// Nothing follows a claim, so at most the last event needs the directory:
 	// the claimer, as it is when the claim is taken.
 	n := len(parsed)
+	for i, e := range parsed[:n-1] {
+		if i > 0 && e.Kind == KindClaim {
+			return Info{}, false, within(errClaimed(e.By), i+1)
+		}
+	}
 	var claim *Event
 	if parsed[n-1].Kind == KindClaim {
 		claim, n = parsed[n-1], n-1

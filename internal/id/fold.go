@@ -35,7 +35,7 @@ func (c *Chain) Apply(e *Event, v Verifier, claimer *Chain) (changed bool, err e
 	case StatusRevoked:
 		return false, fault.New(fault.Conflict, "identity_revoked", "the identity is revoked; nothing follows a revocation")
 	case StatusClaimed:
-		return false, fault.Newf(fault.Conflict, "identity_claimed", "the identity was claimed by %s; nothing follows a claim", c.s.ClaimedBy)
+		return false, errClaimed(c.s.ClaimedBy)
 	}
 	switch e.Kind {
 	case KindDelegate:
@@ -212,4 +212,8 @@ func commitment(key string) string {
 		return ""
 	}
 	return span.Sum(raw).String()
+}
+
+func errClaimed(by string) error {
+	return fault.Newf(fault.Conflict, "identity_claimed", "the identity was claimed by %s; nothing follows a claim", by)
 }
