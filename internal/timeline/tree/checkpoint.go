@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -81,6 +83,9 @@ func ParseNote(src []byte) (*Note, error) {
 	if len(src) > MaxNoteSize {
 		return nil, checkpointInvalid("it is larger than %d bytes", MaxNoteSize)
 	}
+	if !utf8.Valid(src) || bytes.ContainsFunc(src, func(r rune) bool { return r < ' ' && r != '\n' }) {
+		return nil, checkpointInvalid("a note is UTF-8 text without control characters")
+	}
 	head, tail, ok := bytes.Cut(src, []byte("\n\n"))
 	lines := strings.Split(string(head), "\n")
 	if !ok || len(lines) != 3 {
@@ -115,11 +120,14 @@ func parseSignature(line string) (NoteSignature, bool) {
 	rest, ok := strings.CutPrefix(line, signaturePrefix)
 	name, b64, cut := strings.Cut(rest, " ")
 	raw, err := base64.StdEncoding.Strict().DecodeString(b64)
-	if !ok || !cut || name == "" || err != nil || len(raw) < 5 || strings.ContainsAny(line, "\r") {
+	if !ok || !cut || name == "" || err != nil || len(raw) < 5 || strings.ContainsFunc(name, unfitForName) {
 		return NoteSignature{}, false
 	}
 	return NoteSignature{Name: name, KeyHash: binary.BigEndian.Uint32(raw), Value: raw[4:]}, true
 }
+
+// unfitForName are the characters a key name of a signed note does not have.
+func unfitForName(r rune) bool { return r == '+' || unicode.IsSpace(r) }
 
 // Verify checks that the log's key vkey signed the note, that vkey's name is
 // the note's origin and that the log signed once. It does not say whether vkey
