@@ -52,6 +52,9 @@ func testSelectStops(t *testing.T, s timeline.Store) {
 // testSelectBytes asks for more than one page may hold: each way of finding
 // entries cuts it, and loses none.
 func testSelectBytes(t *testing.T, s timeline.Store) {
+	if testing.Short() {
+		t.Skip("searches 20 MiB of payloads again and again; the long run has it")
+	}
 	tl := NewTimeline("a")
 	const n, payload = 24, 900 << 10
 	var want []uint64

@@ -18,7 +18,11 @@ import (
 func testSelect(t *testing.T, s timeline.Store) {
 	random := rand.New(rand.NewPCG(1, 2))
 	tl, rows := randomTimeline(t, s, random, 400)
-	for i := range 600 {
+	questions := 600
+	if testing.Short() {
+		questions = 60
+	}
+	for i := range questions {
 		f := randomFilter(random, rows)
 		var want []uint64
 		for j := range rows {
