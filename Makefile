@@ -45,8 +45,8 @@ lint: ## gofmt, vet, staticcheck, stale generated code
 fmt: ## format the Go sources
 	gofmt -w $$(git ls-files '*.go')
 
-generate: ## types, server interface and client from internal/httpapi/openapi.yaml
-	$(GO) generate ./internal/httpapi/... ./client/...
+generate: ## types, server interface and client from internal/httpapi/openapi.yaml; docs/cli.md from the commands
+	$(GO) generate ./internal/httpapi/... ./client/... ./cmd/logline/
 
 vectors: ## the protocol's byte-level test vectors alone
 	$(GO) test -count=1 -run '^TestVectors' ./internal/...

@@ -20,7 +20,7 @@ func newIdentityCmd(env *environment) *cobra.Command {
 rotate it when a device is lost, delegate keys to devices, services and agents,
 revoke it when all else fails. Every change is signed here, with the profile's
 key file, saved there first and then sent to the node.`,
-		newIdentityNewCmd(env),
+		newIdentityCreateCmd(env),
 		newIdentityShowCmd(env),
 		newIdentityListCmd(env),
 		newIdentityRegisterCmd(env),
@@ -29,14 +29,15 @@ key file, saved there first and then sent to the node.`,
 		newIdentityUndelegateCmd(env),
 		newIdentityRevokeCmd(env),
 		newIdentityClaimCmd(env),
+		newIdentityExportCmd(env),
 	)
 }
 
-func newIdentityNewCmd(env *environment) *cobra.Command {
+func newIdentityCreateCmd(env *environment) *cobra.Command {
 	var name, url, subject, keyFile string
 	var noPassphrase, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "new PROFILE",
+		Use: "create PROFILE", Aliases: []string{"new"},
 		Short: "Make an identity and save it as a profile, without telling any node",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -246,7 +247,7 @@ func newIdentityRegisterCmd(env *environment) *cobra.Command {
 func (f *clientFlags) openKeys(env *environment) (*session, error) {
 	s, err := f.open(env)
 	if err == nil && s.keys == nil {
-		err = usagef("profile %q has no identity; make one with `logline identity new`", s.profile.Name)
+		err = usagef("profile %q has no identity; make one with `logline identity create`", s.profile.Name)
 	}
 	return s, err
 }

@@ -44,7 +44,6 @@ Start with "logline demo" in any git repository, or "logline serve".
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate(versionLine())
 
 	root.AddCommand(
@@ -53,6 +52,8 @@ Start with "logline demo" in any git repository, or "logline serve".
 		newVersionCmd(env),
 	)
 	root.AddCommand(clientCommands(env)...)
+	root.AddCommand(newDocsCmd(env, root))
+	root.InitDefaultCompletionCmd()
 	markStarted(env, root)
 	return root
 }

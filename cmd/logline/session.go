@@ -97,7 +97,7 @@ func (f *clientFlags) openTenant(env *environment) (*session, error) {
 		return nil, usagef("profile %q has no tenant; give --tenant, or make one with `logline onboard`", s.profile.Name)
 	}
 	if s.keys == nil {
-		return nil, usagef("profile %q has no identity; make one with `logline identity new`", s.profile.Name)
+		return nil, usagef("profile %q has no identity; make one with `logline identity create`", s.profile.Name)
 	}
 	return s, nil
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newMemberCmd(env *environment) *cobra.Command {
+	return group("member", "List who may do what in the tenant, grant and withdraw roles",
+		`Roles are granted and withdrawn by signed spans on the timeline itself, so "with
+what right" can be checked offline at every position. Built-in roles: `+builtinRoles+`.`,
+		newMemberListCmd(env),
+		newMemberChangeCmd(env, span.ActionGrant, "Give an identity roles in the tenant", "Granted %s to %s."),
+		newMemberChangeCmd(env, span.ActionWithdraw, "Take roles away from an identity", "Withdrew %s from %s."),
+	)
+}
+
+const builtinRoles = "owner, admin, member, agent, auditor, guest"
+
+func newMemberListCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the identities that hold a role now",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			members, err := s.client.Members(cmd.Context(), s.profile.Tenant)
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, members)
+			}
+			identities := make([]string, len(members))
+			for i, m := range members {
+				identities[i] = m.Identity
+			}
+			names := s.names(cmd.Context(), identities...)
+			table := ui.NewTable("IDENTITY", "NAME", "SUBJECT", "ROLES", "STATUS")
+			for _, m := range members {
+				table.Row(m.Identity, names[m.Identity], m.Subject, strings.Join(m.Roles, ", "), m.Status)
+			}
+			return writeTable(env, table)
+		},
+	}
+	flags.registerTenant(cmd)
+	return cmd
+}
+
+// newMemberChangeCmd is grant or withdraw.
+func newMemberChangeCmd(env *environment, action, short, done string) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   action + " IDENTITY|@HANDLE ROLE…",
+		Short: short,
+		Example: "  logline member " + action + " @bo member\n" +
+			"  logline member " + action + " logline-id://… auditor",
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for i, role := range args[1:] {
+				if !span.ValidRole(role) {
+					return usagef("%q is not a role; built-in ones: %s", ui.Clean(role), builtinRoles)
+				}
+				for _, other := range args[1 : i+1] {
+					if role == other {
+						return usagef("the role %s is named twice", role)
+					}
+				}
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			who, err := s.identityID(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return s.appendReserved(cmd, span.TypeMember, span.Member{Identity: who, Roles: args[1:], Action: action},
+				flags.json, fmt.Sprintf(done, strings.Join(args[1:], ", "), who))
+		},
+	}
+	flags.registerTenant(cmd)
+	return cmd
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+func newTenantCmd(env *environment) *cobra.Command {
+	return group("tenant", "List, show, make and choose tenants",
+		`A tenant is one timeline with its members. Its id is derived from its first entry
+and never changes; its slug is what this node calls it.`,
+		newTenantListCmd(env),
+		newTenantShowCmd(env),
+		newTenantCreateCmd(env),
+		newTenantUseCmd(env),
+	)
+}
+
+func newTenantListCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the tenants of the node that you may read",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			tenants, err := s.client.Tenants(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, append([]client.Tenant{}, tenants...))
+			}
+			if len(tenants) == 0 {
+				fmt.Fprintln(env.Stdout, "None that you may read.")
+				return nil
+			}
+			table := ui.NewTable("", "SLUG", ">ENTRIES", "ID", "NAME")
+			for _, t := range tenants {
+				mark := ""
+				if t.Id == s.profile.Tenant || t.Slug == s.profile.Tenant {
+					mark = "*"
+				}
+				table.Row(mark, t.Slug, ui.Count(int64(t.Size)), t.Id, t.Name)
+			}
+			return writeTable(env, table)
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newTenantShowCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "show [TENANT]",
+		Short: "Show a tenant, its log and what is in it; without an argument, the profile's",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				flags.tenant = args[0]
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			t, err := s.client.Tenant(cmd.Context(), s.profile.Tenant)
+			if err != nil {
+				return err
+			}
+			stats, err := s.client.Stats(cmd.Context(), t.Id)
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, map[string]any{"tenant": t, "stats": stats})
+			}
+			reading := "members"
+			if t.PublicReading {
+				reading = "members; anybody what is marked public"
+			}
+			facts(env.Stdout,
+				"tenant", t.Slug+"  "+t.Id, "name", t.Name, "owner", t.Owner, "node", t.Node, "origin", t.Origin, "log key", t.LogKey,
+				"reading", reading, "created", t.CreatedAt, "entries", ui.Count(int64(stats.Size)), "last entry", stats.LastAt,
+				"authors", ui.Count(int64(stats.Authors)), "redacted", ui.Count(int64(stats.Redacted)), "root", stats.Root,
+				"statuses", tallies(stats.Statuses), "types", tallies(stats.Types))
+			return nil
+		},
+	}
+	flags.registerTenant(cmd)
+	return cmd
+}
+
+func tallies(counts []openapi.Count) string {
+	words := make([]string, len(counts))
+	for i, c := range counts {
+		words[i] = c.Value + " " + ui.Count(int64(c.Count))
+	}
+	return strings.Join(words, ", ")
+}
+
+func newTenantCreateCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var name, token string
+	var publicReading bool
+	cmd := &cobra.Command{
+		Use:   "create SLUG",
+		Short: "Make another tenant, owned by your identity, and choose it",
+		Long: `Make a tenant owned by the profile's identity and make it the profile's tenant.
+The first tenant of a node takes its bootstrap token ("logline onboard" finds it by
+itself); later ones are made by whom the node's configuration allows.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !span.ValidSlug(args[0]) {
+				return usagef("%q is not a slug: lower-case letters, digits and dashes, starting with a letter or digit, at most 63, and no UUID", ui.Clean(args[0]))
+			}
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			t, err := s.client.CreateTenant(cmd.Context(), firstOf(token, env.Getenv("LOGLINE_BOOTSTRAP_TOKEN")), client.NewTenant{
+				Slug: args[0], Name: firstOf(name, args[0]), Owner: s.keys.ID(), PublicReading: publicReading,
+			})
+			if err != nil {
+				return err
+			}
+			if err := s.use(t); err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, t)
+			}
+			fmt.Fprintf(env.Stdout, "Made %s, and chose it for profile %q.\n", t.Slug, s.profile.Name)
+			facts(env.Stdout, "tenant", t.Id, "origin", t.Origin, "log key", t.LogKey)
+			return nil
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&name, "name", "", "the tenant's name for people (default: its slug)")
+	cmd.Flags().StringVar(&token, "token", "", "the bootstrap token, for the first tenant; better from the environment")
+	cmd.Flags().BoolVar(&publicReading, "public-reading", false, "let anybody read what is marked public")
+	return cmd
+}
+
+func newTenantUseCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "use TENANT",
+		Short: "Choose the tenant that the profile works in, and remember its log key",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := flags.openKeys(env)
+			if err != nil {
+				return err
+			}
+			t, err := s.client.Tenant(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := s.use(t); err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, t)
+			}
+			fmt.Fprintf(env.Stdout, "Profile %q now works in %s (%s).\n", s.profile.Name, t.Slug, t.Id)
+			return nil
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// use makes t the tenant of the session's profile.
+func (s *session) use(t *client.Tenant) error {
+	p, ok := s.all.find(s.profile.Name)
+	if !ok {
+		return usagef("there is no profile to keep the tenant in; make one with `logline identity create`")
+	}
+	p.Tenant, p.Slug, p.LogKey = t.Id, t.Slug, t.LogKey
+	return s.all.put(p, false)
+}
