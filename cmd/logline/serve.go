@@ -78,7 +78,11 @@ func writeModules(w io.Writer) error {
 			items []string
 		}{{"needs", m.Needs}, {"routes", m.Routes}, {"workers", m.Workers}} {
 			if len(part.items) > 0 {
-				lines = append(lines, fmt.Sprintf("%-11s %s: %s", "", part.name, strings.Join(part.items, ", ")))
+				sep := ", "
+				if part.name == "routes" { // one a line
+					sep = "\n" + strings.Repeat(" ", 12+len("routes: "))
+				}
+				lines = append(lines, fmt.Sprintf("%-11s %s: %s", "", part.name, strings.Join(part.items, sep)))
 			}
 		}
 		if _, err := fmt.Fprintln(w, strings.Join(lines, "\n")); err != nil {

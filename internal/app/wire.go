@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine"
@@ -65,7 +66,7 @@ func (a *App) wire(ctx context.Context) error {
 
 	ready := &probe{db: a.db, dir: a.cfg.databaseDir(), node: a.node, verify: verify, engine: eng.Ready, now: a.opt.Now}
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Directory: directory, Onboarding: offOnboarding{}, Node: a.node,
+		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Limits: httpapi.Limits{Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2},
@@ -74,19 +75,19 @@ func (a *App) wire(ctx context.Context) error {
 	for i, m := range a.modules {
 		deps.Modules = append(deps.Modules, m.Name)
 		switch m.Name {
-		case "engine":
+		case "timeline": // whoever appends needs it, so that it stops after them
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
-				if err := a.renewEpochs(ctx, eng); err != nil {
-					return err
-				}
-				if err := a.bringNode(ctx, eng); err != nil {
+				if err := a.obeyOrders(ctx, eng); err != nil {
 					return err
 				}
 				ready()
 				return eng.Run(ctx)
 			}
+		case "engine":
+			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				return a.bringNode(ctx, eng, ready)
+			}
 		case "onboarding":
-			deps.Onboarding = tenants
 			if err := a.firstRun(ctx, tenants); err != nil {
 				return err
 			}
@@ -99,7 +100,21 @@ func (a *App) wire(ctx context.Context) error {
 	return nil
 }
 
-// renewEpochs does what Options.NewEpoch asks for, before anything is served.
+// obeyOrders does what Options.NewEpoch and Options.RotateKey ask for, before
+// anything is served.
+func (a *App) obeyOrders(ctx context.Context, eng *engine.Engine) error {
+	if err := a.renewEpochs(ctx, eng); err != nil || !a.opt.RotateKey {
+		return err
+	}
+	if err := a.node.Rotate(a.opt.Now(), a.opt.Rand); err != nil {
+		return err
+	}
+	a.log.InfoContext(ctx, "node key rotated; keep a new copy of its file", slog.String("node", a.node.ID()),
+		slog.String("file", filepath.Join(a.cfg.DataDir, id.NodeKeyFile)))
+	_, err := a.embedNode(ctx, eng)
+	return err
+}
+
 func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
 	if !a.opt.NewEpoch {
 		return nil
@@ -115,22 +130,48 @@ func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
 	return err
 }
 
-// bringNode rotates the node's key where Options.RotateKey asks for it, and
-// brings every timeline up to date with the node's key events.
-func (a *App) bringNode(ctx context.Context, eng *engine.Engine) error {
-	if a.opt.RotateKey {
-		if err := a.node.Rotate(a.opt.Now(), a.opt.Rand); err != nil {
-			return err
-		}
-		a.log.InfoContext(ctx, "node key rotated; keep a new copy of its file", slog.String("node", a.node.ID()),
-			slog.String("file", filepath.Join(a.cfg.DataDir, id.NodeKeyFile)))
-	}
+// embedNode brings every timeline up to date with the node's key events and
+// tells how many could not be reached.
+func (a *App) embedNode(ctx context.Context, eng *engine.Engine) (left int, err error) {
 	pending, err := eng.EmbedNode(ctx)
 	if len(pending) > 0 {
 		a.log.WarnContext(ctx, "timelines not reached with the node's key events; they get them before the node's next span there",
 			slog.Any("tenants", pending))
 	}
-	return err
+	return len(pending), err
+}
+
+// Waits between tries to reach what could not be reached.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// bringNode does what a crash may have left undone, whichever process it was:
+// it brings the node's key events into every timeline, and goes on trying where
+// one cannot be reached.
+func (a *App) bringNode(ctx context.Context, eng *engine.Engine, ready func()) error {
+	left, err := a.embedNode(ctx, eng)
+	if err != nil {
+		return err
+	}
+	ready()
+	retry := time.NewTimer(firstRetry)
+	defer retry.Stop()
+	for wait := firstRetry; left > 0; wait = min(2*wait, lastRetry) {
+		retry.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-retry.C:
+		}
+		if left, err = a.embedNode(ctx, eng); err != nil {
+			a.log.WarnContext(ctx, "timelines not looked through for the node's key events", slog.Any("error", err))
+			left = 1
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // openStore opens the timelines' store, and the directory of the checkpoints

@@ -148,6 +148,6 @@ type Deps struct {
 	Limits       Limits
 	Logger       *slog.Logger     // nil: silent
 	Now          func() time.Time // nil: time.Now
-	Modules      []string         // names of the modules that are on
+	Modules      []string         // names of the modules that are on; the others' routes answer 404; nil: all are
 	Version      Version
 }

@@ -99,7 +99,7 @@ func newNode(t testing.TB, changes ...setup) *world {
 
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
-		OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "engine", "httpapi"},
+		OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

@@ -1,5 +1,7 @@
-// Package api is what openapi.yaml says, as Go: the models of the HTTP surface
-// and the interface its handlers implement. All but this file is generated.
+// Package api is what openapi.yaml says, as Go: the models of the HTTP surface,
+// the interface its handlers implement, and which module each route belongs to.
+// All but this file and the generator of the routes is generated.
 package api
 
 //go:generate go tool -modfile=../../../tools/go.mod oapi-codegen -config oapi-codegen.yaml ../openapi.yaml
+//go:generate go run routes.go

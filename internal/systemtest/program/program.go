@@ -88,7 +88,15 @@ func environment() []string {
 
 // Start runs the process and returns when it is ready. It fails, with the log's
 // end in the error, when the process ends or takes more than 20 s.
-func (s *Server) Start() error {
+func (s *Server) Start() error { return s.start(s.answers) }
+
+// StartSilent is Start for a process that serves no HTTP: its log says that it
+// is ready.
+func (s *Server) StartSilent() error {
+	return s.start(func() bool { return strings.Contains(s.Log.String(), `"msg":"ready"`) })
+}
+
+func (s *Server) start(ready func() bool) error {
 	if err := s.Cmd.Start(); err != nil {
 		return err
 	}
@@ -96,14 +104,14 @@ func (s *Server) Start() error {
 		s.err = s.Cmd.Wait()
 		close(s.exited)
 	}()
-	if err := s.waitReady(); err != nil {
+	if err := s.waitReady(ready); err != nil {
 		s.Kill()
 		return fmt.Errorf("%w; log:\n%s", err, s.Log)
 	}
 	return nil
 }
 
-func (s *Server) waitReady() error {
+func (s *Server) waitReady(ready func() bool) error {
 	deadline := time.NewTimer(startTimeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
@@ -115,15 +123,20 @@ func (s *Server) waitReady() error {
 		case <-deadline.C:
 			return fmt.Errorf("the server was not ready after %s", startTimeout)
 		case <-poll.C:
-			resp, err := http.Get(s.URL + "/readyz")
-			if err != nil {
-				continue
-			}
-			if err := resp.Body.Close(); err == nil && resp.StatusCode == http.StatusOK {
+			if ready() {
 				return nil
 			}
 		}
 	}
+}
+
+// answers says whether /readyz does with 200.
+func (s *Server) answers() bool {
+	resp, err := http.Get(s.URL + "/readyz")
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
 // Kill ends the process as a power cut would; harmless when it has ended.
