@@ -46,6 +46,7 @@ const maxAnswer = 2 << 30
 // Client is one caller's door to one node. It is safe for concurrent use.
 type Client struct {
 	api   *openapi.Client
+	base  *url.URL
 	http  *http.Client
 	agent string
 	now   func() time.Time
@@ -82,7 +83,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not the address of a node: give one like http://127.0.0.1:8080", baseURL)
 	}
-	c := &Client{http: http.DefaultClient, now: time.Now, agent: "logline-client-go"}
+	c := &Client{base: u, http: http.DefaultClient, now: time.Now, agent: "logline-client-go"}
 	for _, o := range opts {
 		o(c)
 	}

@@ -1119,6 +1119,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 	GetStats(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
+	//
+	// By tenant id alone. Tiles of hashes are open to all; entries (each after its
+	// length, a big-endian uint16) need the auditor's right. A tile never changes.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
+	GetTile(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetVersion What is running
 	//
 	// Corresponds with GET /v1/version (the `GetVersion` operationId).
@@ -1600,6 +1608,24 @@ func (c *Client) GetWhy(ctx context.Context, tenant TenantParameter, span SpanPa
 // Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 func (c *Client) GetStats(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetStatsRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
+//
+// By tenant id alone. Tiles of hashes are open to all; entries (each after its
+// length, a big-endian uint16) need the auditor's right. A tile never changes.
+//
+// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
+func (c *Client) GetTile(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTileRequest(c.Server, tenant, level, index)
 	if err != nil {
 		return nil, err
 	}
@@ -2909,6 +2935,54 @@ func NewGetStatsRequest(server string, tenant TenantParameter) (*http.Request, e
 	return req, nil
 }
 
+// NewGetTileRequest constructs an http.Request for the GetTile method
+func NewGetTileRequest(server string, tenant TenantParameter, level string, index string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "level", level, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "index", index, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/tile/%s/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetVersionRequest constructs an http.Request for the GetVersion method
 func NewGetVersionRequest(server string) (*http.Request, error) {
 	var err error
@@ -3224,6 +3298,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 	GetStatsWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
+
+	// GetTileWithResponse Hashes of the tree, or entries, as C2SP tlog-tiles
+	//
+	// By tenant id alone. Tiles of hashes are open to all; entries (each after its
+	// length, a big-endian uint16) need the auditor's right. A tile never changes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
+	GetTileWithResponse(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*GetTileResponse, error)
 
 	// GetVersionWithResponse What is running
 	//
@@ -4385,6 +4469,47 @@ func (r GetStatsResponse) ContentType() string {
 	return ""
 }
 
+type GetTileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTileResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTileResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4844,6 +4969,22 @@ func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, tenant T
 		return nil, err
 	}
 	return ParseGetStatsResponse(rsp)
+}
+
+// GetTileWithResponse Hashes of the tree, or entries, as C2SP tlog-tiles
+//
+// By tenant id alone. Tiles of hashes are open to all; entries (each after its
+// length, a big-endian uint16) need the auditor's right. A tile never changes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
+func (c *ClientWithResponses) GetTileWithResponse(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*GetTileResponse, error) {
+	rsp, err := c.GetTile(ctx, tenant, level, index, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTileResponse(rsp)
 }
 
 // GetVersionWithResponse What is running
@@ -5645,6 +5786,32 @@ func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTileResponse parses an HTTP response from a GetTileWithResponse call
+func ParseGetTileResponse(rsp *http.Response) (*GetTileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
 // Engine is the one way in: everything that writes to a timeline.
@@ -51,6 +52,8 @@ type Proofs interface {
 	Checkpoint(ctx context.Context, tenant string) (note []byte, size uint64, err error)
 	Inclusion(ctx context.Context, tenant string, index, size uint64) (leaf span.Hash, proof []span.Hash, err error)
 	Consistency(ctx context.Context, tenant string, from, to uint64) ([]span.Hash, error)
+	// Tile is the bytes of a tile; of entries it holds every header.
+	Tile(ctx context.Context, tenant string, t tree.Tile) ([]byte, error)
 }
 
 // Log is the reading side of the timelines. *timeline.Log implements it.

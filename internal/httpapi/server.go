@@ -52,6 +52,7 @@ func New(deps Deps) *Server {
 	s.echo.HTTPErrorHandler = s.renderError
 	s.echo.Use(s.observe, s.admit)
 	api.RegisterHandlers(s.echo, s)
+	s.echo.GET(tilePaths, s.deepTile)
 	s.switchOff()
 	return s
 }

@@ -910,6 +910,9 @@ type ServerInterface interface {
 	// GetStats Counts over the timeline
 	// (GET /v1/tenants/{tenant}/stats)
 	GetStats(ctx echo.Context, tenant TenantParameter) error
+	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
+	// (GET /v1/tenants/{tenant}/tile/{level}/{index})
+	GetTile(ctx echo.Context, tenant TenantParameter, level string, index string) error
 	// GetVersion What is running
 	// (GET /v1/version)
 	GetVersion(ctx echo.Context) error
@@ -1498,6 +1501,38 @@ func (w *ServerInterfaceWrapper) GetStats(ctx echo.Context) error {
 	return err
 }
 
+// GetTile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "level" -------------
+	var level string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "level", ctx.Param("level"), &level, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter level: %s", err))
+	}
+
+	// ------------- Path parameter "index" -------------
+	var index string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "index", ctx.Param("index"), &index, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter index: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTile(ctx, tenant, level, index)
+	return err
+}
+
 // GetVersion converts echo context to params.
 func (w *ServerInterfaceWrapper) GetVersion(ctx echo.Context) error {
 	var err error
@@ -1576,6 +1611,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/effects", wrapper.GetEffects, options.OperationMiddlewares["getEffects"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/why", wrapper.GetWhy, options.OperationMiddlewares["getWhy"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/inclusion", wrapper.GetInclusion, options.OperationMiddlewares["getInclusion"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/bundle", wrapper.ExportBundle, options.OperationMiddlewares["exportBundle"]...)

@@ -36,6 +36,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/receipt", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/why", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/stats", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/tile/{level}/{index}", Module: "timeline"},
 		{Method: "GET", Path: "/v1/version", Module: "httpapi"},
 	}
 }

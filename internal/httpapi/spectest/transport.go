@@ -80,7 +80,7 @@ func (s *Spec) answer(req *http.Request, resp *http.Response) (pointer string, s
 		asked = req.Clone(req.Context())
 		asked.Method = http.MethodGet
 	}
-	route, _, unknown := s.router.FindRoute(asked)
+	route, _, unknown := s.router.FindRoute(shallow(asked))
 	if unknown != nil { // there is no such route; a problem says so
 		if contentType != "application/problem+json" || resp.StatusCode < 400 {
 			return "", nil, fmt.Errorf("answered %s where the document has no route", contentType)
@@ -111,6 +111,19 @@ func (s *Spec) answer(req *http.Request, resp *http.Response) (pointer string, s
 		return "", nil, nil
 	}
 	return place(route.Path, asked.Method, key, said) + "/content/" + escape(contentType) + "/schema", nil, nil
+}
+
+// shallow is the request for a tile with an index of one element, where it is
+// for one with several: a path of the document cannot say how many there are.
+func shallow(req *http.Request) *http.Request {
+	before, tile, ok := strings.Cut(req.URL.Path, "/tile/")
+	parts := strings.Split(tile, "/")
+	if !ok || len(parts) < 3 {
+		return req
+	}
+	out := req.Clone(req.Context())
+	out.URL.Path = before + "/tile/" + parts[0] + "/" + parts[1]
+	return out
 }
 
 func place(path, method, key string, said *openapi3.ResponseRef) string {
