@@ -55,18 +55,15 @@ func (s *Session) draw(d *Draft, recordedAt string) (*admitted, error) {
 	if err := checkDetail(d); err != nil {
 		return nil, err
 	}
-	a := &admitted{draft: *d, entry: e, line: e.AppendLine(nil), spent: []SpentID{{ID: d.Span.ID, Spent: Spent{Seq: seq, By: SpentByEntry}}}}
+	a := &admitted{draft: *d, entry: e, line: e.AppendLine(nil)}
 	if len(a.line) > span.MaxLine {
 		return nil, fault.Newf(fault.Invalid, "line_too_large",
 			"header and decision make a line of %d bytes, the limit is %d; shorten tags, causes or subject", len(a.line), span.MaxLine)
 	}
 	a.leaf = span.LeafHash(a.line)
-	if e.Span.Type == span.TypeDecision {
-		refused, err := span.ParseRefusal(d.Span.Payload)
-		if err != nil {
-			return nil, err
-		}
-		a.spent = append(a.spent, SpentID{ID: refused.Span, Spent: Spent{Seq: seq, By: SpentByDecision}})
+	var err error
+	if a.spent, err = spends(e, d.Span.Payload); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -124,7 +121,7 @@ func (s *Session) take(a *admitted, change standing.Change) {
 			s.redacted = append(s.redacted, ref.Seq)
 		}
 	}
-	if identity := embeds(a); identity != "" && !slices.Contains(s.embedded, identity) {
+	if identity := embeds(a.entry.Span.Type, a.draft.Span.Payload); identity != "" && !slices.Contains(s.embedded, identity) {
 		s.embedded = append(s.embedded, identity)
 	}
 }

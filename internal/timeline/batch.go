@@ -29,6 +29,13 @@ func (b *Batch) Check() error {
 	if b.Create != nil && (b.ExpectedSize != 0 || b.Create.ID != b.Tenant) {
 		return bad("only the first batch creates its tenant")
 	}
+	before := b.ExpectedSize
+	for _, n := range b.Earlier {
+		if n.Size <= before || n.Size >= size {
+			return bad("an earlier checkpoint of size %d does not lie between %d and %d", n.Size, before, size)
+		}
+		before = n.Size
+	}
 	for _, c := range b.Statuses {
 		if c.Seq >= size {
 			return bad("a status is set for entry %d of %d", c.Seq, size)

@@ -3,11 +3,9 @@ package timeline
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -140,71 +138,6 @@ func (s *Session) receipts(b *Batch, grown *tree.Batch) ([]Receipt, error) {
 
 // row is an entry with the fields that a store filters by.
 func (a *admitted) row() Row {
-	h := &a.entry.Span
-	r := Row{
-		Seq: a.entry.Seq, Line: a.line, Leaf: a.leaf, Payload: a.draft.Span.Payload, Salt: a.draft.Span.Salt, Detail: a.draft.Detail,
-		ID: h.ID, RecordedAt: a.entry.RecordedAt, Type: h.Type, Author: h.Author, OnBehalfOf: h.OnBehalfOf, Subject: h.Subject,
-		Visibility: h.Visibility, Status: standing.InitialStatus(a.entry),
-	}
-	for _, tag := range h.Tags {
-		if !slices.Contains(r.Tags, tag) {
-			r.Tags = append(r.Tags, tag)
-		}
-	}
-	link := func(kind LinkKind, id string) {
-		if l := (RowLink{Kind: kind, ID: id}); !slices.Contains(r.Links, l) {
-			r.Links = append(r.Links, l)
-		}
-	}
-	for _, id := range h.Causes {
-		link(LinkCause, id)
-	}
-	for _, id := range targets(h.Type, a.draft.Span.Payload) {
-		link(LinkTarget, id)
-	}
-	return r
-}
-
-// targets are the spans that a reserved span acts on. The payload has been
-// checked; one that does not parse acts on nothing.
-func targets(typ string, payload []byte) []string {
-	switch typ {
-	case span.TypeRevert:
-		if p, err := span.ParseRevert(payload); err == nil {
-			return []string{p.Span}
-		}
-	case span.TypeApproval:
-		if p, err := span.ParseApproval(payload); err == nil {
-			return []string{p.Span}
-		}
-	case span.TypeResolution:
-		if p, err := span.ParseResolution(payload); err == nil {
-			return []string{p.Span}
-		}
-	case span.TypeRedaction:
-		if p, err := span.ParseRedaction(payload); err == nil {
-			ids := make([]string, len(p.Spans))
-			for i, r := range p.Spans {
-				ids[i] = r.Span
-			}
-			return ids
-		}
-	}
-	return nil
-}
-
-// embeds is the identity whose inception an entry embeds, "" for none.
-func embeds(a *admitted) string {
-	if a.entry.Span.Type != span.TypeIdentity {
-		return ""
-	}
-	p, err := span.ParseIdentity(a.draft.Span.Payload)
-	if err != nil {
-		return ""
-	}
-	e, err := id.ParseEvent(p.Event)
-	if err != nil || e.Kind != id.KindInception {
-		return ""
-	}
-	return e.IdentityID()
+	sp := a.draft.Span
+	return RowOf(&Record{Line: a.line, Leaf: a.leaf, Entry: a.entry, Payload: sp.Payload, Salt: sp.Salt, Detail: a.draft.Detail})
 }

@@ -127,11 +127,18 @@ type Batch struct {
 	Rows         []Row     // seq dense from ExpectedSize
 	Spent        []SpentID
 	Subtrees     []tree.Subtree
-	Head         Head // after the batch
+	Head         Head   // after the batch
+	Earlier      []Note // checkpoints of sizes inside the batch: a copy of a timeline commits many batches at once
 	State        []standing.Row
 	Statuses     []standing.StatusChange // of earlier entries and of this batch's
 	Redacted     []uint64                // seqs whose payload, salt and detail become unreachable
 	Embedded     []string                // identities embedded for the first time
+}
+
+// Note is the signed checkpoint of one size.
+type Note struct {
+	Size uint64
+	Text []byte
 }
 
 // Epoch is the identity of a log from some size on (PROTOCOL §5).

@@ -7,7 +7,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -152,6 +151,9 @@ func (t *tenant) apply(b *timeline.Batch) {
 		}
 	}
 	t.head = cloneHead(b.Head)
+	for _, n := range b.Earlier {
+		t.checkpoints = append(t.checkpoints, checkpoint{n.Size, bytes.Clone(n.Text)})
+	}
 	t.checkpoints = append(t.checkpoints, checkpoint{b.Head.Size, bytes.Clone(b.Head.Checkpoint)})
 }
 
@@ -209,12 +211,7 @@ func (s *Store) State(_ context.Context, id string) (timeline.Head, []standing.R
 	if err != nil {
 		return timeline.Head{}, nil, err
 	}
-	rows := make([]standing.Row, 0, len(t.state))
-	for k, v := range t.state {
-		rows = append(rows, standing.Row{Key: k, Value: bytes.Clone(v)})
-	}
-	slices.SortFunc(rows, func(a, b standing.Row) int { return strings.Compare(a.Key, b.Key) })
-	return cloneHead(t.head), rows, nil
+	return cloneHead(t.head), t.stateRows(), nil
 }
 
 func (s *Store) tenant(id string) (*tenant, error) {

@@ -19,16 +19,7 @@ func (s *Store) Range(_ context.Context, id string, from, to uint64) ([]timeline
 	if err != nil {
 		return nil, err
 	}
-	var out []timeline.Record
-	budget := timeline.NewBudget(timeline.MaxPageBytes)
-	for seq := from; seq < min(to, t.head.Size) && len(out) < maxRange; seq++ {
-		r := t.at(seq, true)
-		if !budget.Takes(&r) {
-			break
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	return t.entries(from, to), nil
 }
 
 // At implements timeline.EntryReader.

@@ -162,6 +162,10 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 		h := &b.Subtrees[i]
 		hashes = append(hashes, int64(key), h.Level, h.Index, h.Hash[:])
 	}
+	checkpoints := []any{int64(key), b.Head.Size, b.Head.Checkpoint}
+	for _, n := range b.Earlier {
+		checkpoints = append(checkpoints, int64(key), n.Size, n.Text)
+	}
 	for _, row := range b.State {
 		if row.Value != nil {
 			state = append(state, int64(key), row.Key, row.Value)
@@ -185,7 +189,7 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 		{w.hashes, hashes},
 		{w.states, state},
 		{w.identities, identities},
-		{w.checkpoints, []any{int64(key), b.Head.Size, b.Head.Checkpoint}},
+		{w.checkpoints, checkpoints},
 	} {
 		if err := p.into.insert(ctx, tx, p.args); err != nil {
 			return err

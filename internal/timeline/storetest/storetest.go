@@ -39,6 +39,10 @@ func Run(t *testing.T, open Factory) {
 		{"PagesAreBoundedInBytes", testSelectBytes},
 		{"LinksAndHolding", testLinks},
 		{"Counts", testCounts},
+		{"EarlierCheckpointsAreKept", testEarlier},
+		{"SnapshotHoldsEverything", testSnapshot},
+		{"SnapshotIsOfOneMoment", testSnapshotMoment},
+		{"RebuildReplacesWhatIsDerived", testRebuild},
 		{"InconsistentBatchIsRefused", testInconsistent},
 		{"CancelledBeforeBegin", testCancelled},
 	} {

@@ -1,0 +1,141 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// rebuildRows is how many entries are rewritten with one round of statements.
+const rebuildRows = 256
+
+// Rebuild implements timeline.Keeper.
+func (s *Store) Rebuild(ctx context.Context, r *timeline.Rebuilt) error {
+	key, err := s.key(ctx, r.Tenant.ID)
+	if err != nil {
+		return err
+	}
+	w, err := s.writer(ctx)
+	if err != nil {
+		return err
+	}
+	s.erase.Store(true)
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		var count, last uint64
+		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(max(position), 0) FROM timeline_entries WHERE position >= ? AND position < ?`,
+			key.position(0), int64(key+1)<<seqBits).Scan(&count, &last); err != nil {
+			return err
+		}
+		if count != r.Head.Size || count == 0 || seqOf(int64(last)) != count-1 {
+			return timeline.ErrRebuildStale
+		}
+		b := &rebuilder{tx: tx, w: w, key: key}
+		if err := b.clear(ctx); err != nil {
+			return err
+		}
+		if err := b.singles(ctx, r); err != nil {
+			return err
+		}
+		var rows []timeline.RebuiltRow
+		if err := r.Rows(ctx, func(row timeline.RebuiltRow) error {
+			if rows = append(rows, row); len(rows) < rebuildRows {
+				return nil
+			}
+			defer func() { rows = rows[:0] }()
+			return b.rows(ctx, rows)
+		}); err != nil {
+			return err
+		}
+		return b.rows(ctx, rows)
+	})
+	if err != nil {
+		return storage.Classify(err)
+	}
+	s.emptyLog(context.WithoutCancel(ctx))
+	return nil
+}
+
+// rebuilder writes what was derived anew in one transaction.
+type rebuilder struct {
+	tx  *sql.Tx
+	w   *writer
+	key tenantKey
+}
+
+// clear empties the tables that hold nothing but derived rows.
+func (b *rebuilder) clear(ctx context.Context) error {
+	for _, table := range []string{"timeline_ids", "timeline_tags", "timeline_links", "timeline_hashes", "timeline_state", "timeline_identities", "timeline_heads"} {
+		if _, err := b.tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE tenant = ?", int64(b.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// singles writes everything but what comes from single entries.
+func (b *rebuilder) singles(ctx context.Context, r *timeline.Rebuilt) error {
+	t := &r.Tenant
+	_, err := b.tx.ExecContext(ctx, `UPDATE timeline_tenants SET slug = ?, name = ?, node = ?, owner = ?, origin = ?, log_key = ? WHERE tenant = ?`,
+		t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, int64(b.key))
+	if isUnique(err) {
+		return timeline.ErrTenantTaken
+	} else if err != nil {
+		return err
+	}
+	edge := make([]byte, 0, len(r.Head.Edge)*len(span.Hash{}))
+	for i := range r.Head.Edge {
+		edge = append(edge, r.Head.Edge[i][:]...)
+	}
+	if _, err := b.tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
+		int64(b.key), r.Head.Size, r.Head.Root[:], r.Head.RecordedAt, r.Head.Checkpoint, edge); err != nil {
+		return err
+	}
+	var state, hashes, identities []any
+	for _, row := range r.State {
+		state = append(state, int64(b.key), row.Key, row.Value)
+	}
+	for i := range r.Subtrees {
+		h := &r.Subtrees[i]
+		hashes = append(hashes, int64(b.key), h.Level, h.Index, h.Hash[:])
+	}
+	for _, identity := range r.Embedded {
+		identities = append(identities, identity, int64(b.key))
+	}
+	return errors.Join(b.w.states.insert(ctx, b.tx, state), b.w.hashes.insert(ctx, b.tx, hashes), b.w.identities.insert(ctx, b.tx, identities))
+}
+
+// rows rewrites the columns and rows derived from some entries.
+func (b *rebuilder) rows(ctx context.Context, rows []timeline.RebuiltRow) error {
+	var ids, tags, links []any
+	for i := range rows {
+		r := &rows[i]
+		text := `UPDATE timeline_entries SET leaf = ?, recorded_at = ?, type = ?, author = ?, on_behalf_of = ?, subject = ?,
+			visibility = ?, status = ?, redacted = ?`
+		if r.Redacted {
+			text += `, payload = NULL, salt = NULL, detail = NULL`
+		}
+		if _, err := b.tx.ExecContext(ctx, text+` WHERE position = ?`, r.Leaf[:], r.RecordedAt, r.Type, r.Author, orNull(r.OnBehalfOf), orNull(r.Subject),
+			visibilityNumber(r.Visibility), r.Status, r.Redacted, b.key.position(r.Seq)); err != nil {
+			return err
+		}
+		for _, id := range r.Spent {
+			ids = append(ids, int64(b.key), uuidBytes(id.ID), id.Seq, spentNumber(id.By))
+		}
+		for _, tag := range r.Tags {
+			tags = append(tags, int64(b.key), tag, r.Seq)
+		}
+		for _, l := range r.Links {
+			links = append(links, int64(b.key), int(l.Kind), uuidBytes(l.ID), r.Seq)
+		}
+	}
+	if err := b.w.ids.insert(ctx, b.tx, ids); isUnique(err) {
+		return timeline.ErrSpent
+	} else if err != nil {
+		return err
+	}
+	return errors.Join(b.w.tags.insert(ctx, b.tx, tags), b.w.links.insert(ctx, b.tx, links))
+}
