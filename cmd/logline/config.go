@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/internal/app"
+	"github.com/danvoulez/logline/internal/id"
 )
 
 func newConfigCmd(env *environment) *cobra.Command {
@@ -17,11 +19,11 @@ func newConfigCmd(env *environment) *cobra.Command {
 		Short: "Show or check the configuration of a node",
 		Long: `A setting comes from, in this order: a flag, the environment, the file
 logline.yaml (or --config), the default. PORT and DATABASE_URL are read where
-LOGLINE_LISTEN and LOGLINE_DATABASE_URL are not set. Both commands take the flags of "logline serve".`,
+LOGLINE_LISTEN and LOGLINE_DATABASE_URL are not set. print and check take the flags of "logline serve".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConfigPrintCmd(env), newConfigCheckCmd(env))
+	cmd.AddCommand(newConfigPrintCmd(env), newConfigCheckCmd(env), newConfigMasterKeyCmd(env))
 	return cmd
 }
 
@@ -78,4 +80,25 @@ func newConfigCheckCmd(env *environment) *cobra.Command {
 	app.AddFlags(cmd.Flags())
 	registerJSON(cmd, &asJSON)
 	return cmd
+}
+
+func newConfigMasterKeyCmd(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "master-key",
+		Short: "Make a new master key for LOGLINE_MASTER_KEY",
+		Long: `Prints 32 new random bytes in base64url; "openssl rand -base64 32" does as well.
+A node with LOGLINE_MASTER_KEY keeps its keys, and those it holds for others,
+sealed in its database. Keep the key where you keep secrets, apart from backups
+of the database: neither opens anything without the other.`,
+		Example: "  logline config master-key",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			key, err := id.NewMasterKey(rand.Reader)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(env.Stdout, key)
+			return err
+		},
+	}
 }

@@ -34,14 +34,16 @@ type Options struct {
 // App is one node: its data directory, database, keys and modules. Make it
 // with New, run it once with Run; Close is for an App that is not run.
 type App struct {
-	cfg     Config
-	opt     Options
-	log     *slog.Logger
-	modules []lifecycle.Module
-	lock    *storage.DirLock
-	db      *storage.DB
-	store   io.Closer // of timelines; nil until it is open
-	node    *id.Node
+	cfg        Config
+	opt        Options
+	log        *slog.Logger
+	modules    []lifecycle.Module
+	lock       *storage.DirLock
+	db         *storage.DB
+	store      io.Closer // of timelines; nil until it is open
+	node       *id.Node
+	master     *id.MasterKey // nil: none is set
+	keysStored bool          // the node's keys are in the database, not in a file
 
 	ready chan struct{}
 	url   string // valid once ready is closed
@@ -71,6 +73,11 @@ func New(ctx context.Context, cfg Config, opt Options) (*App, error) {
 func (a *App) open(ctx context.Context) (err error) {
 	if a.modules, err = lifecycle.Select(a.cfg.Modules, Modules()); err != nil {
 		return err
+	}
+	if a.cfg.MasterKey != "" {
+		if a.master, err = id.ParseMasterKey(a.cfg.MasterKey); err != nil {
+			return err
+		}
 	}
 	if a.lock, err = storage.LockDir(a.cfg.DataDir); err != nil {
 		return err

@@ -62,6 +62,12 @@ func start(t *testing.T, cfg Config, now func() time.Time) running {
 	l := &logs{}
 	a, err := New(t.Context(), cfg, Options{Log: slog.New(slog.NewTextHandler(l, nil)), Now: now})
 	require.NoError(t, err)
+	return run(t, a, l)
+}
+
+// run runs a node until the test ends or stops it.
+func run(t *testing.T, a *App, l *logs) running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	var result error

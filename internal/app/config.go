@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
 	"github.com/danvoulez/logline/internal/storage"
 )
@@ -27,6 +28,7 @@ type Config struct {
 	LogLevel       string        `mapstructure:"log_level"`
 	LogFormat      string        `mapstructure:"log_format"`
 	BootstrapToken string        `mapstructure:"bootstrap_token"`
+	MasterKey      string        `mapstructure:"master_key"`
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
@@ -69,6 +71,12 @@ func (c Config) Database() string {
 		return "sqlite:" + filepath.Join(c.DataDir, "logline.db")
 	}
 	return c.DatabaseURL
+}
+
+// inMemory says whether the database ends with the process.
+func (c Config) inMemory() bool {
+	target, err := storage.Parse(c.Database())
+	return err == nil && target.Memory
 }
 
 // databaseDir is the directory of the database file, "" when it is in memory.
@@ -136,6 +144,12 @@ func (c Config) check(key string) string {
 	case "bootstrap_token":
 		if c.BootstrapToken != "" && !tokenPattern.MatchString(c.BootstrapToken) {
 			return "must have 20 to 200 letters, digits, _ and -; unset it to have one made"
+		}
+	case "master_key":
+		if c.MasterKey != "" {
+			if _, err := id.ParseMasterKey(c.MasterKey); err != nil {
+				return fault.From(err).Detail
+			}
 		}
 	case "drain_timeout":
 		return within(c.DrainTimeout, time.Second, time.Hour)

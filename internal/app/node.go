@@ -2,51 +2,48 @@ package app
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
-	"github.com/danvoulez/logline/internal/storage"
 )
 
-// nodeKey is the settings row that says whose database this is.
-const nodeKey = "node"
-
-// openNode reads or makes the node's keys and sees to it that keys and
-// database belong together: with other keys, the timelines in the database
-// could not be continued, and with a new name, nobody would know why.
+// openNode reads or makes the node's keys, and says where they are.
 func (a *App) openNode(ctx context.Context) error {
-	owner, err := a.databaseNode(ctx)
+	home := id.NodeHome{Dir: a.cfg.DataDir, DB: a.db}
+	if a.master != nil && !a.cfg.inMemory() { // a database in memory keeps nothing
+		home.Master = a.master
+	}
+	o, err := home.Open(ctx, a.opt.Now(), a.opt.Rand)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(a.cfg.DataDir, id.NodeKeyFile)
-	if _, err := os.Stat(path); owner != "" && errors.Is(err, fs.ErrNotExist) {
-		return fault.Newf(fault.Unavailable, "node_keys_missing",
-			"the database belongs to the node %s, whose keys are not in %s; restore that file from a backup, or use another database", owner, path)
+	a.node, a.keysStored = o.Node, o.Stored
+	node, file := slog.String("node", o.Node.ID()), slog.String("file", o.Path)
+	switch {
+	case o.Created && o.Stored:
+		a.log.InfoContext(ctx, "node keys made and sealed in the database; keep the master key and backups of the database", node)
+	case o.Created:
+		a.log.InfoContext(ctx, "node keys made; keep a copy of this file", node, file)
+	case o.Sealed:
+		a.log.InfoContext(ctx, "node keys sealed in the database, which is where they are read from now; the file stays as it is, as a copy", node, file)
+	case o.Spare && !o.Stored:
+		a.log.WarnContext(ctx, "the node's keys are also sealed in the database, but LOGLINE_MASTER_KEY is not set: they come from the file, and cannot be rotated", node, file)
 	}
-	node, created, err := id.OpenNode(a.cfg.DataDir, a.opt.Now(), a.opt.Rand)
-	if err != nil {
+	return nil
+}
+
+// rotateNode replaces the node's key by the next one where it is kept.
+func (a *App) rotateNode(ctx context.Context) error {
+	if err := a.node.Rotate(ctx, a.opt.Now(), a.opt.Rand); err != nil {
 		return err
 	}
-	a.node = node
-	if created {
-		a.log.InfoContext(ctx, "node keys made; keep a copy of this file", slog.String("node", node.ID()), slog.String("file", path))
-	}
-	if owner == "" {
-		return a.db.InTx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "INSERT INTO settings (key, value) VALUES (?, ?)", nodeKey, []byte(node.ID()))
-			return err
-		})
-	}
-	if owner != node.ID() {
-		return fault.Newf(fault.Unavailable, "node_mismatch",
-			"the database belongs to the node %s, but %s holds the keys of %s; bring the two that belong together", owner, path, node.ID())
+	node := slog.String("node", a.node.ID())
+	if a.keysStored {
+		a.log.InfoContext(ctx, "node key rotated, in the database; other processes of this node take it up by themselves", node)
+	} else {
+		a.log.InfoContext(ctx, "node key rotated; keep a new copy of its file", node, slog.String("file", filepath.Join(a.cfg.DataDir, id.NodeKeyFile)))
 	}
 	return nil
 }
@@ -59,13 +56,4 @@ func (a *App) enlistNode(ctx context.Context, directory *id.Directory) error {
 		_, _, err = directory.Register(ctx, a.node.Events(), "", "")
 	}
 	return err
-}
-
-func (a *App) databaseNode(ctx context.Context) (string, error) {
-	var value []byte
-	err := a.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = ?", nodeKey).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return string(value), storage.Classify(err)
 }

@@ -32,6 +32,7 @@ var settings = []setting{
 	{key: "log_level", value: "info", meaning: "debug, info, warn or error"},
 	{key: "log_format", value: "auto", meaning: "text, json, or auto: text on a terminal"},
 	{key: "bootstrap_token", value: "", secret: true, meaning: "token for the first tenant; empty to have one made in the data directory"},
+	{key: "master_key", value: "", secret: true, meaning: "32 random bytes, base64 or hex, that seal keys in the database; `logline config master-key` makes one"},
 	{key: "registration", value: Auto, meaning: "identities may be registered by anybody: open, closed, or auto: open on loopback alone"},
 	{key: "tenants", value: Closed, meaning: "tenants after the first may be made by anybody registered: open or closed"},
 	{key: "drain_timeout", value: "25s", meaning: "time for everything to finish at shutdown"},

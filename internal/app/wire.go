@@ -106,11 +106,9 @@ func (a *App) obeyOrders(ctx context.Context, eng *engine.Engine) error {
 	if err := a.renewEpochs(ctx, eng); err != nil || !a.opt.RotateKey {
 		return err
 	}
-	if err := a.node.Rotate(a.opt.Now(), a.opt.Rand); err != nil {
+	if err := a.rotateNode(ctx); err != nil {
 		return err
 	}
-	a.log.InfoContext(ctx, "node key rotated; keep a new copy of its file", slog.String("node", a.node.ID()),
-		slog.String("file", filepath.Join(a.cfg.DataDir, id.NodeKeyFile)))
 	_, err := a.embedNode(ctx, eng)
 	return err
 }

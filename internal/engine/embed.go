@@ -232,7 +232,7 @@ func (r *round) embedEvent(ctx context.Context, raw []byte, claims int) error {
 			return err
 		}
 	}
-	sp, err := r.engine.sealOwn(r.engine.ownSigner(r.session.Tx()), r.tenant, span.TypeIdentity, identityPayload(event.Raw), OwnOptions{}, r.now)
+	sp, err := r.engine.sealOwn(r.engine.ownSigner(ctx, r.session.Tx()), r.tenant, span.TypeIdentity, identityPayload(event.Raw), OwnOptions{}, r.now)
 	if err != nil {
 		return err
 	}

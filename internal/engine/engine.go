@@ -48,6 +48,8 @@ type Node interface {
 	Signer() id.Signer
 	// SignerFor signs with a primary key, current or former; nil for any other.
 	SignerFor(public string) id.Signer
+	// Refresh takes up a rotation that another process of this node made.
+	Refresh(ctx context.Context) error
 	LogKey() ed25519.PublicKey
 }
 

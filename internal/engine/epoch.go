@@ -33,7 +33,7 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 			if err != nil {
 				return renewed, err
 			}
-			signer := e.ownSigner(view)
+			signer := e.ownSigner(ctx, view)
 			if _, err := e.log.NewEpoch(ctx, t.ID, func(payload []byte) (*span.Span, error) {
 				return e.sealOwn(signer, t.ID, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
 			}); err != nil {

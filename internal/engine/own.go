@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -35,20 +36,44 @@ func (e *Engine) SubmitOwn(ctx context.Context, tenant, typ string, payload []by
 		}
 		it := &item{span: sp, hash: sp.Hash(), bytes: len(payload), known: len(e.node.Events())}
 		r := e.submitItem(ctx, tenant, it)
-		if fault.CodeOf(r.Err) == "key_rotated" && e.node.Signer().Public() != signer.Public() {
+		if fault.CodeOf(r.Err) == "key_rotated" && e.rotatedSince(ctx, signer) {
 			continue // the node's key rotated while the span waited
 		}
 		return r
 	}
 }
 
+// rotatedSince says whether the node's key is another by now, also when another
+// process of this node rotated it.
+func (e *Engine) rotatedSince(ctx context.Context, signer id.Signer) bool {
+	if e.node.Signer().Public() == signer.Public() {
+		e.refresh(ctx)
+	}
+	return e.node.Signer().Public() != signer.Public()
+}
+
+// refresh reads the node's keys again; without an answer it goes on with those
+// it has.
+func (e *Engine) refresh(ctx context.Context) {
+	if err := e.node.Refresh(ctx); err != nil {
+		e.cfg.Logger.WarnContext(ctx, "the node's keys could not be read again", slog.Any("error", err))
+	}
+}
+
 // ownSigner is the node's primary key as a timeline knows it: a former one
-// where the node's rotation has not reached it.
-func (e *Engine) ownSigner(view standing.View) id.Signer {
-	if chain, ok := view.Identity(e.node.ID()); ok {
-		if s := e.node.SignerFor(chain.Primary()); s != nil {
-			return s
-		}
+// where the node's rotation has not reached it, and one that this process has
+// yet to read where another process of this node rotated.
+func (e *Engine) ownSigner(ctx context.Context, view standing.View) id.Signer {
+	chain, ok := view.Identity(e.node.ID())
+	if !ok {
+		return e.node.Signer()
+	}
+	if s := e.node.SignerFor(chain.Primary()); s != nil {
+		return s
+	}
+	e.refresh(ctx)
+	if s := e.node.SignerFor(chain.Primary()); s != nil {
+		return s
 	}
 	return e.node.Signer()
 }

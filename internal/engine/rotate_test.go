@@ -25,7 +25,7 @@ func (w *world) enlist() {
 func (w *world) rotateNode() (before id.Signer) {
 	w.t.Helper()
 	before = w.node.Signer()
-	require.NoError(w.t, w.node.Rotate(w.clock.now(), rand.Reader))
+	require.NoError(w.t, w.node.Rotate(context.Background(), w.clock.now(), rand.Reader))
 	return before
 }
 
@@ -168,4 +168,50 @@ func TestNodeEventsComeFromTheNode(t *testing.T) {
 	requireCode(t, "node_events_own", err)
 	require.NoError(t, w.submit(w.note(w.owner, 0)).Err)
 	w.verify()
+}
+
+// TestProcessTakesUpARotationMadeElsewhere: two processes share the node's
+// sealed keys. One rotates them; the other, which has not read them since, finds
+// timelines that know a key it lacks, reads again and goes on.
+func TestProcessTakesUpARotationMadeElsewhere(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	text, err := id.NewMasterKey(rand.Reader)
+	require.NoError(t, err)
+	master, err := id.ParseMasterKey(text)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "logline.db")
+	dir := t.TempDir()
+	a := newWorld(t, setup{path: path, nodeDir: dir})
+	a.enlist()
+	b := a.process(path)
+	for _, p := range []*world{a, b} { // the file that a made is sealed by whoever is first
+		o, err := id.NodeHome{Dir: dir, DB: p.db, Master: master}.Open(ctx, p.clock.now(), rand.Reader)
+		require.NoError(t, err)
+		p.node = o.Node
+		p.log = p.newLog()
+		p.Engine = p.newEngine(setup{}, p.log)
+	}
+	member := a.member(span.RoleMember)
+	require.NoError(t, b.submit(b.note(member, 0)).Err)
+
+	a.rotateNode()
+	pending, err := a.EmbedNode(ctx)
+	require.NoError(t, err)
+	require.Empty(t, pending)
+	require.NotEqual(t, a.node.Signer().Public(), b.node.Signer().Public())
+	rotation, err := member.Rotate(b.clock.now(), rand.Reader)
+	require.NoError(t, err)
+	_, pending, err = b.EmbedEvent(ctx, member.ID(), rotation.Raw)
+	require.NoError(t, err)
+	require.Empty(t, pending)
+	require.Equal(t, a.node.Signer().Public(), b.node.Signer().Public())
+
+	a.rotateNode()
+	_, err = a.EmbedNode(ctx)
+	require.NoError(t, err)
+	require.NoError(t, b.SubmitOwn(ctx, "acme", "logline.peer.seen", []byte(`{}`), engine.OwnOptions{}).Err)
+	require.Equal(t, a.node.Events(), b.node.Events())
+	require.NoError(t, b.submit(b.note(member, 1)).Err)
+	b.verify()
 }

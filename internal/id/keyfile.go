@@ -68,8 +68,7 @@ func replaceKeys(path string, k *Keys, passphrase string, work int) error {
 	if err != nil {
 		return err
 	}
-	before, after := old.Events(), k.Events()
-	if len(before) > len(after) || !slices.EqualFunc(before, after[:len(before)], bytes.Equal) {
+	if !k.continues(old.Events()) {
 		return fault.Newf(fault.Conflict, "key_file_other", "the key file %s holds another identity (%s) or a later state of it; write to another file", path, old.ID())
 	}
 	data, err := sealKeyFile(k, passphrase, work)

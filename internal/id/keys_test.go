@@ -398,7 +398,7 @@ func TestNodeRotates(t *testing.T) {
 	require.Equal(t, first, n.SignerFor(first.Public()))
 	for i := range 2 {
 		before := n.Signer()
-		require.NoError(t, n.Rotate(testTime, source(byte(2+i))))
+		require.NoError(t, n.Rotate(t.Context(), testTime, source(byte(2+i))))
 		require.NotEqual(t, before.Public(), n.Signer().Public())
 		require.Equal(t, before.Sign([]byte("m")), n.SignerFor(before.Public()).Sign([]byte("m")))
 		require.Equal(t, identity, n.ID())
@@ -434,11 +434,11 @@ func TestNodeRotationThatFails(t *testing.T) {
 	require.NoError(t, err)
 	before, events := n.Signer().Public(), n.Events()
 
-	require.Error(t, n.Rotate(testTime, bytes.NewReader(nil)))
+	require.Error(t, n.Rotate(t.Context(), testTime, bytes.NewReader(nil)))
 	require.Equal(t, before, n.Signer().Public())
 	path := filepath.Join(dir, NodeKeyFile)
 	require.NoError(t, os.Rename(path, path+".away"))
-	require.Error(t, n.Rotate(testTime, source(2)))
+	require.Error(t, n.Rotate(t.Context(), testTime, source(2)))
 	require.Equal(t, events, n.Events())
 	require.NoError(t, os.Rename(path+".away", path))
 
@@ -446,8 +446,8 @@ func TestNodeRotationThatFails(t *testing.T) {
 	// failed sync: it is taken up, and no second one made.
 	other, _, err := OpenNode(dir, testTime, bytes.NewReader(nil))
 	require.NoError(t, err)
-	require.NoError(t, other.Rotate(testTime, source(3)))
-	require.NoError(t, n.Rotate(testTime, bytes.NewReader(nil)))
+	require.NoError(t, other.Rotate(t.Context(), testTime, source(3)))
+	require.NoError(t, n.Rotate(t.Context(), testTime, bytes.NewReader(nil)))
 	require.Equal(t, other.Events(), n.Events())
 	require.Equal(t, other.Signer().Public(), n.Signer().Public())
 
@@ -458,15 +458,15 @@ func TestNodeRotationThatFails(t *testing.T) {
 	foreign, err := os.ReadFile(filepath.Join(elsewhere, NodeKeyFile))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, foreign, 0o600))
-	require.Error(t, n.Rotate(testTime, source(4)))
+	require.Error(t, n.Rotate(t.Context(), testTime, source(4)))
 	require.Equal(t, other.Events(), n.Events())
 	again, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, foreign, again)
 	young, _, err := OpenNode(t.TempDir(), testTime, source(5))
 	require.NoError(t, err)
-	young.path = path
-	require.Error(t, young.Rotate(testTime, source(6)))
+	young.home = keyFileAt(path)
+	require.Error(t, young.Rotate(t.Context(), testTime, source(6)))
 	again, err = os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, foreign, again)

@@ -2,6 +2,7 @@ package id
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -25,13 +26,25 @@ const logLabel = "log"
 // checkpoints and stays the same when the primary rotates. It is safe for
 // concurrent use.
 type Node struct {
-	path string // of the key file
+	home keeping
 	log  *SecretKey
 	pub  ed25519.PublicKey // of log
 
-	rotating sync.Mutex // makes rotations take turns
+	rotating sync.Mutex // makes rotations and refreshes take turns
 	mu       sync.RWMutex
 	keys     *Keys // guarded by mu; replaced by a rotation, never changed
+}
+
+// keeping is where a node's keys are kept between starts.
+type keeping interface {
+	load(ctx context.Context) (*Keys, error)
+	// replace keeps a later state of the keys, durably and all or nothing, if
+	// what is kept still has size events; errRaced when it has not.
+	replace(ctx context.Context, k *Keys, size int) error
+	// shared says whether another process may replace the keys meanwhile.
+	shared() bool
+	// place names it for messages.
+	place() string
 }
 
 // OpenNode reads the node's keys from node.key in the data directory dir, or
@@ -43,7 +56,7 @@ func OpenNode(dir string, now time.Time, rand io.Reader) (n *Node, created bool,
 	path := filepath.Join(dir, NodeKeyFile)
 	keys, err := LoadKeys(path, nil)
 	if fault.CodeOf(err) == "key_file_missing" {
-		if keys, err = makeNodeKeys(dir, path, now, rand); err == nil {
+		if keys, err = makeNodeFile(dir, path, now, rand); err == nil {
 			created = true
 		} else if fault.CodeOf(err) == "key_file_exists" { // another process was first
 			keys, err = LoadKeys(path, nil)
@@ -52,35 +65,47 @@ func OpenNode(dir string, now time.Time, rand io.Reader) (n *Node, created bool,
 	if err != nil {
 		return nil, false, fmt.Errorf("open the node's keys: %w", err)
 	}
-	n, err = newNode(path, keys)
-	if err != nil {
-		return nil, false, malformed(path, "does not hold a node's keys", err)
-	}
-	return n, created, nil
+	n, err = newNode(keyFileAt(path), keys)
+	return n, created, err
 }
 
-func makeNodeKeys(dir, path string, now time.Time, rand io.Reader) (*Keys, error) {
+func makeNodeFile(dir, path string, now time.Time, rand io.Reader) (*Keys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.Newf(fault.Unavailable, "data_dir_unusable", "the data directory %s cannot be made; check its parent, or choose another with --data-dir", dir).Because(err)
 	}
-	keys, err := NewKeys(SubjectNode, now, rand)
+	keys, err := makeNodeKeys(now, rand)
 	if err != nil {
-		return nil, err
-	}
-	if _, _, err := keys.Delegate(logLabel, []string{TypeLog}, "", now, rand); err != nil {
 		return nil, err
 	}
 	return keys, SaveKeys(path, keys, "")
 }
 
-func newNode(path string, keys *Keys) (*Node, error) {
+func makeNodeKeys(now time.Time, rand io.Reader) (*Keys, error) {
+	keys, err := NewKeys(SubjectNode, now, rand)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = keys.Delegate(logLabel, []string{TypeLog}, "", now, rand)
+	return keys, err
+}
+
+func newNode(home keeping, keys *Keys) (*Node, error) {
+	log, err := logKey(keys)
+	if err != nil {
+		return nil, malformed(home.place(), "does not hold a node's keys", err)
+	}
+	return &Node{home: home, keys: keys, log: log, pub: log.private.Public().(ed25519.PublicKey)}, nil
+}
+
+// logKey is the key that a node delegates for its log.
+func logKey(keys *Keys) (*SecretKey, error) {
 	if keys.Subject() != SubjectNode {
 		return nil, fmt.Errorf("the identity's subject is %q", keys.Subject())
 	}
 	for _, key := range keys.delegated {
 		g, ok := keys.chain.Key(key.Public())
 		if ok && slices.Equal(g.Types, []string{TypeLog}) {
-			return &Node{path: path, keys: keys, log: key, pub: key.private.Public().(ed25519.PublicKey)}, nil
+			return key, nil
 		}
 	}
 	return nil, errors.New("it delegates no key for logline.log")
@@ -88,31 +113,79 @@ func newNode(path string, keys *Keys) (*Node, error) {
 
 // Rotate makes the node's next key its primary, and delegates the log key anew,
 // because a rotation ends every delegation: two events, which belong into one
-// batch of each timeline (PROTOCOL §2). The key file is replaced, all or
-// nothing and synced, before anybody sees the new events; after an error the
-// node goes on with the old ones. A rotation that an earlier call left in the
-// file alone is taken up instead of making another.
-func (n *Node) Rotate(now time.Time, rand io.Reader) error {
+// batch of each timeline (PROTOCOL §2). What is kept is replaced, all or
+// nothing and durably, before anybody sees the new events; after an error the
+// node goes on with the old ones. A rotation that is kept already, by an earlier
+// call or by another process of this node, is taken up instead of making another.
+func (n *Node) Rotate(ctx context.Context, now time.Time, rand io.Reader) error {
 	n.rotating.Lock()
 	defer n.rotating.Unlock()
-	keys, err := LoadKeys(n.path, nil)
+	err := n.rotate(ctx, now, rand)
+	if errors.Is(err, errRaced) { // another process rotated: now there is its rotation to take up
+		err = n.rotate(ctx, now, rand)
+	}
 	if err != nil {
 		return fmt.Errorf("rotate the node's key: %w", err)
 	}
-	before := n.Events()
-	if events := keys.Events(); len(events) < len(before) || !slices.EqualFunc(before, events[:len(before)], bytes.Equal) {
-		return malformed(n.path, "holds keys that do not continue this node's", nil)
+	return nil
+}
+
+func (n *Node) rotate(ctx context.Context, now time.Time, rand io.Reader) error {
+	keys, later, err := n.kept(ctx)
+	if err != nil {
+		return err
 	}
-	if len(keys.events) == len(before) {
+	if !later {
+		size := len(keys.events)
 		if err := keys.rotateNode(n.log, now, rand); err != nil {
-			return fmt.Errorf("rotate the node's key: %w", err)
+			return err
 		}
-		if err := ReplaceKeys(n.path, keys, ""); err != nil {
-			return fmt.Errorf("rotate the node's key: %w", err)
+		if err := n.home.replace(ctx, keys, size); err != nil {
+			return err
 		}
 	}
-	if after, err := newNode(n.path, keys); err != nil || !after.pub.Equal(n.pub) {
-		return malformed(n.path, "does not delegate this node's log key any more", err)
+	return n.take(keys)
+}
+
+// Refresh takes up what another process of this node did to its keys, where
+// several processes share them; without that it does nothing.
+func (n *Node) Refresh(ctx context.Context) error {
+	if !n.home.shared() {
+		return nil
+	}
+	n.rotating.Lock()
+	defer n.rotating.Unlock()
+	keys, later, err := n.kept(ctx)
+	if err == nil && later {
+		err = n.take(keys)
+	}
+	if err != nil {
+		return fmt.Errorf("read the node's keys again: %w", err)
+	}
+	return nil
+}
+
+// kept is the keys as they are kept now, and whether they are a later state.
+func (n *Node) kept(ctx context.Context) (keys *Keys, later bool, err error) {
+	if keys, err = n.home.load(ctx); err != nil {
+		return nil, false, err
+	}
+	before := n.Events()
+	if !keys.continues(before) {
+		return nil, false, malformed(n.home.place(), "holds keys that do not continue this node's", nil)
+	}
+	return keys, len(keys.events) > len(before), nil
+}
+
+// continues says whether the keys are those of events or a later state of them.
+func (k *Keys) continues(events [][]byte) bool {
+	return len(k.events) >= len(events) && slices.EqualFunc(events, k.Events()[:len(events)], bytes.Equal)
+}
+
+// take makes keys the node's from now on.
+func (n *Node) take(keys *Keys) error {
+	if log, err := logKey(keys); err != nil || log.Public() != n.log.Public() {
+		return malformed(n.home.place(), "does not delegate this node's log key any more", err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

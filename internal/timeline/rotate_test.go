@@ -1,6 +1,7 @@
 package timeline_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +17,7 @@ func TestNoBatchEndsTheLogKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, memstore.New(), "")
 	before := w.node.Signer()
-	require.NoError(t, w.node.Rotate(w.now, w.random))
+	require.NoError(t, w.node.Rotate(context.Background(), w.now, w.random))
 	events := w.node.Events()
 	rotation := w.seal(before, w.node.ID(), "logline.identity", []byte(`{"event":`+string(events[2])+`}`), nil)
 	size := w.head().Size

@@ -1,0 +1,144 @@
+package id
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/storage"
+)
+
+// purposeKeys is what the blobs of sealed_keys are sealed for.
+const purposeKeys = "keys"
+
+// Vault holds the secret keys that this node keeps in its database, each
+// identity's sealed for its own row: the node's own, and those of identities in
+// its custody. A write takes effect only where the row is as the writer knew it.
+// It is safe for concurrent use, also by several processes.
+type Vault struct {
+	db     *storage.DB
+	master *MasterKey // nil: nothing can be sealed or opened
+	rand   io.Reader
+}
+
+// NewVault works on a migrated database. Without a master key it can only say
+// what there is.
+func NewVault(db *storage.DB, master *MasterKey, rand io.Reader) *Vault {
+	return &Vault{db: db, master: master, rand: rand}
+}
+
+// sealedRow is a row of sealed_keys.
+type sealedRow struct {
+	master string
+	size   int // key events in it
+	sealed []byte
+	maker  string
+}
+
+func (v *Vault) row(ctx context.Context, q querier, identity string) (r sealedRow, found bool, err error) {
+	var maker sql.NullString
+	err = q.QueryRowContext(ctx, `SELECT master, size, sealed, maker FROM sealed_keys WHERE identity = $1`, identity).
+		Scan(&r.master, &r.size, &r.sealed, &maker)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, failed("read sealed keys", err)
+	}
+	r.maker = maker.String
+	return r, true, nil
+}
+
+// open unseals a row.
+func (v *Vault) open(identity string, r sealedRow) (*Keys, error) {
+	if v.master == nil {
+		return nil, errMasterRequired(identity)
+	}
+	if r.master != v.master.ID() {
+		return nil, fault.Newf(fault.Unavailable, "master_key_wrong",
+			"the keys of %s are sealed under the master key %s, and LOGLINE_MASTER_KEY is another (%s); set the one they were sealed with", identity, r.master, v.master.ID())
+	}
+	plain, err := v.master.Open(purposeKeys, identity, r.sealed)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeyFile(plain)
+	if err != nil {
+		return nil, unopenable(identity, err)
+	}
+	if keys.ID() != identity {
+		return nil, unopenable(identity, errors.New("they are another identity's"))
+	}
+	return keys, nil
+}
+
+func (v *Vault) seal(k *Keys) ([]byte, error) {
+	if v.master == nil {
+		return nil, errMasterRequired(k.ID())
+	}
+	plain, err := formatKeyFile(k)
+	if err != nil {
+		return nil, err
+	}
+	return v.master.Seal(purposeKeys, k.ID(), plain, v.rand)
+}
+
+// load is an identity's keys; not_found sealed_keys_missing without any.
+func (v *Vault) load(ctx context.Context, identity string) (*Keys, error) {
+	r, found, err := v.row(ctx, v.db.Read, identity)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fault.Newf(fault.NotFound, "sealed_keys_missing", "this node's database holds no keys of %s", identity)
+	}
+	return v.open(identity, r)
+}
+
+// insert stores keys that have no row yet; raced when they have one by now.
+func (v *Vault) insert(ctx context.Context, tx *sql.Tx, k *Keys, maker string) error {
+	sealed, err := v.seal(k)
+	if err != nil {
+		return err
+	}
+	return took(tx.ExecContext(ctx, `
+		INSERT INTO sealed_keys (identity, master, size, sealed, maker) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity) DO NOTHING`,
+		k.ID(), v.master.ID(), len(k.events), sealed, sql.NullString{String: maker, Valid: maker != ""}))
+}
+
+// replace stores a later state of keys over the one with size events; raced
+// when that one is there no more.
+func (v *Vault) replace(ctx context.Context, tx *sql.Tx, k *Keys, size int) error {
+	sealed, err := v.seal(k)
+	if err != nil {
+		return err
+	}
+	return took(tx.ExecContext(ctx, `
+		UPDATE sealed_keys SET master = $1, size = $2, sealed = $3 WHERE identity = $4 AND size = $5`,
+		v.master.ID(), len(k.events), sealed, k.ID(), size))
+}
+
+// errRaced says that another process, or another caller, was first: read again.
+var errRaced = fault.New(fault.Conflict, "keys_changed", "the sealed keys changed meanwhile; try again")
+
+// took is nil for a statement that changed one row, and errRaced for none.
+func took(res sql.Result, err error) error {
+	if err != nil {
+		return failed("write sealed keys", err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return failed("write sealed keys", err)
+	}
+	if n == 0 {
+		return errRaced
+	}
+	return nil
+}
+
+func errMasterRequired(identity string) error {
+	return fault.Newf(fault.Unavailable, "master_key_required",
+		"the keys of %s are sealed in the database; set LOGLINE_MASTER_KEY to the master key they were sealed with", identity)
+}
