@@ -35,6 +35,7 @@ var table = map[string]rule{
 	"internal/fault":          {never: []string{"ours"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
 	"internal/bus":            {never: []string{"modules", "internal/storage"}},
+	"internal/relay":          {never: []string{"modules", "internal/storage", "drivers"}},
 	"internal/storage":        {never: []string{"modules"}},
 	"internal/storage/pgtest": {testing: true, never: []string{"ours"}},
 	"internal/span":           {never: []string{"ours"}, except: []string{"internal/fault"}},
@@ -72,15 +73,16 @@ var table = map[string]rule{
 
 // confined is what only some packages may use at all.
 var confined = map[string][]string{
-	"github.com/labstack/echo/v4": {"internal/httpapi"},
-	"modernc.org/sqlite":          {"internal/storage", "internal/timeline/sqlitestore"},
-	"github.com/jackc/pgx/v5":     {"internal/storage", "internal/timeline/pgstore"},
-	"internal/app":                {"cmd/logline"},
-	"internal/httpapi/spectest":   {}, // for tests alone
-	"internal/storage/pgtest":     {}, // for tests alone
-	"html/template":               {}, // it defeats the linker's removal of unused methods
-	"os.Exit":                     {"cmd/logline", "internal/bench"},
-	"log.Fatal":                   {},
-	"log.Fatalf":                  {},
-	"time.Sleep":                  {},
+	"github.com/labstack/echo/v4":  {"internal/httpapi"},
+	"modernc.org/sqlite":           {"internal/storage", "internal/timeline/sqlitestore"},
+	"github.com/jackc/pgx/v5":      {"internal/storage", "internal/timeline/pgstore"},
+	"github.com/redis/go-redis/v9": {"internal/relay"},
+	"internal/app":                 {"cmd/logline"},
+	"internal/httpapi/spectest":    {}, // for tests alone
+	"internal/storage/pgtest":      {}, // for tests alone
+	"html/template":                {}, // it defeats the linker's removal of unused methods
+	"os.Exit":                      {"cmd/logline", "internal/bench"},
+	"log.Fatal":                    {},
+	"log.Fatalf":                   {},
+	"time.Sleep":                   {},
 }

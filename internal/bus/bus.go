@@ -2,7 +2,8 @@
 // timeline has grown". It carries no data that anybody depends on. The
 // timeline is the bus of record, followers read it by cursor, and a lost
 // wake-up costs latency, never correctness. It never blocks a publisher and
-// holds at most one pending wake-up for each tenant and subscriber.
+// holds at most one pending wake-up for each tenant and subscriber, and for no
+// more than maxPending tenants.
 package bus
 
 import (
@@ -12,10 +13,14 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 )
 
+// maxPending bounds what a subscriber that does not take its wake-ups holds.
+const maxPending = 100_000
+
 // ErrClosed is what Next returns once its subscription is closed.
 var ErrClosed = fault.New(fault.Unavailable, "subscription_closed", "the subscription is closed")
 
-// Appended says that a tenant's timeline has at least Size entries.
+// Appended says that a tenant's timeline has at least Size entries. From
+// another process it is hearsay: a reason to look, never one not to.
 type Appended struct {
 	Tenant string
 	Size   uint64
@@ -39,14 +44,20 @@ func New() *Bus {
 // Publish wakes whoever subscribed to the tenant or to all. It never blocks:
 // a wake-up that has not been taken yet is raised to the larger size. Publish
 // after the commit it announces.
-func (b *Bus) Publish(a Appended) {
+func (b *Bus) Publish(a Appended) { b.publish(a, nil) }
+
+func (b *Bus) publish(a Appended, except *Subscription) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for s := range b.all {
-		s.add(a)
+		if s != except {
+			s.add(a)
+		}
 	}
 	for s := range b.single[a.Tenant] {
-		s.add(a)
+		if s != except {
+			s.add(a)
+		}
 	}
 }
 
@@ -132,6 +143,10 @@ func (s *Subscription) Next(ctx context.Context) ([]Appended, error) {
 	}
 }
 
+// Publish is Bus.Publish for all but this subscription: for whoever passes
+// wake-ups on and must not get its own back.
+func (s *Subscription) Publish(a Appended) { s.bus.publish(a, s) }
+
 // Close ends the subscription; closing twice is harmless.
 func (s *Subscription) Close() {
 	s.once.Do(func() {
@@ -151,6 +166,10 @@ func (s *Subscription) Close() {
 func (s *Subscription) add(a Appended) {
 	s.mu.Lock()
 	size, known := s.pending[a.Tenant]
+	if !known && len(s.order) >= maxPending {
+		s.mu.Unlock()
+		return // it has a signal already, and enough to look at
+	}
 	if !known {
 		s.order = append(s.order, a.Tenant)
 	}

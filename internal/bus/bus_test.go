@@ -88,3 +88,31 @@ func TestNoLastWakeUpIsLost(t *testing.T) {
 	}
 	publishers.Wait()
 }
+
+// Whoever passes wake-ups on is not woken by its own.
+func TestPublishToTheOthers(t *testing.T) {
+	t.Parallel()
+	b := New()
+	all, other, one := b.Subscribe(), b.Subscribe(), b.Subscribe("a")
+	all.Publish(Appended{"a", 1})
+	require.Nil(t, all.Take())
+	require.Equal(t, []Appended{{"a", 1}}, other.Take())
+	one.Publish(Appended{"a", 2})
+	require.Equal(t, []Appended{{"a", 1}}, one.Take())
+	require.Equal(t, []Appended{{"a", 2}}, all.Take())
+}
+
+func TestPendingIsBounded(t *testing.T) {
+	t.Parallel()
+	b := New()
+	s := b.Subscribe()
+	for n := range maxPending + 5 {
+		b.Publish(Appended{fmt.Sprint(n), 1})
+	}
+	b.Publish(Appended{"0", 9})
+	got := s.Take()
+	require.Len(t, got, maxPending)
+	require.Equal(t, Appended{"0", 9}, got[0], "what is pending is still raised")
+	b.Publish(Appended{"new", 1})
+	require.Equal(t, []Appended{{"new", 1}}, s.Take())
+}
