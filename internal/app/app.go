@@ -88,9 +88,6 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err = a.db.Migrate(ctx); err != nil {
 		return err
 	}
-	if a.cfg.RedisURL != "" {
-		a.log.WarnContext(ctx, "REDIS_URL is set but this build does not use Redis")
-	}
 	if err = a.openNode(ctx); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
+	"github.com/danvoulez/logline/internal/relay"
 	"github.com/danvoulez/logline/internal/storage"
 )
 
@@ -24,6 +25,7 @@ type Config struct {
 	DataDir        string        `mapstructure:"data_dir"`
 	DatabaseURL    string        `mapstructure:"database_url"`
 	RedisURL       string        `mapstructure:"redis_url"`
+	Relay          string        `mapstructure:"relay"`
 	Modules        string        `mapstructure:"modules"`
 	LogLevel       string        `mapstructure:"log_level"`
 	LogFormat      string        `mapstructure:"log_format"`
@@ -51,11 +53,12 @@ type Window struct {
 	Future time.Duration `mapstructure:"future"`
 }
 
-// Values of Config.Registration and Config.Tenants.
+// Values of Config.Registration, Config.Tenants and Config.Relay.
 const (
 	Auto   = "auto"
 	Open   = "open"
 	Closed = "closed"
+	Off    = "off"
 )
 
 // OpenRegistration says whether anybody may register an identity with its
@@ -133,6 +136,14 @@ func (c Config) check(key string) string {
 		if _, err := storage.Parse(c.Database()); err != nil {
 			return fault.From(err).Detail
 		}
+	case "redis_url":
+		if c.RedisURL != "" {
+			if _, err := relay.NewRedis(c.RedisURL, ""); err != nil {
+				return fault.From(err).Detail
+			}
+		}
+	case "relay":
+		return oneOf(c.Relay, Auto, Off)
 	case "log_level":
 		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
 	case "log_format":

@@ -18,7 +18,6 @@ type setting struct {
 	also    []string // further environment variables, after LOGLINE_KEY
 	secret  bool     // never shown, and no flag: other users see command lines
 	isURL   bool     // shown without its password
-	unused  bool     // taken where it comes with the environment, and not offered
 	meaning string
 }
 
@@ -27,7 +26,8 @@ var settings = []setting{
 	{key: "listen", value: "127.0.0.1:8080", also: []string{"PORT"}, meaning: "address to serve on; PORT=n means 0.0.0.0:n"},
 	{key: "data_dir", value: "./logline-data", meaning: "directory of keys, token and database, made with mode 0700"},
 	{key: "database_url", value: "", also: []string{"DATABASE_URL"}, isURL: true, meaning: "sqlite:<path> or memory:; empty for SQLite in the data directory"},
-	{key: "redis_url", value: "", also: []string{"REDIS_URL"}, isURL: true, unused: true, meaning: "accepted and not used"},
+	{key: "redis_url", value: "", also: []string{"REDIS_URL"}, isURL: true, meaning: "redis://… for wake-ups between processes; empty for none, or PostgreSQL's"},
+	{key: "relay", value: Auto, meaning: "wake-ups between processes: auto (by Redis where redis_url is set, else by PostgreSQL) or off"},
 	{key: "modules", value: "all", meaning: "modules to run, separated by commas; see --list-modules"},
 	{key: "log_level", value: "info", meaning: "debug, info, warn or error"},
 	{key: "log_format", value: "auto", meaning: "text, json, or auto: text on a terminal"},
@@ -76,9 +76,6 @@ func AddFlags(flags *pflag.FlagSet) {
 	for _, s := range settings {
 		if !s.secret {
 			flags.String(s.flag(), fmt.Sprint(s.value), s.meaning)
-		}
-		if s.unused {
-			_ = flags.MarkHidden(s.flag()) // the flag exists
 		}
 	}
 }

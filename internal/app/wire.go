@@ -54,7 +54,8 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes})
-	eng := engine.New(log, directory, verify, rules.Open{}, a.node, bus.New(), engine.Config{
+	wakeups := bus.New()
+	eng := engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: limits,
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
@@ -81,6 +82,7 @@ func (a *App) wire(ctx context.Context) error {
 					return err
 				}
 				ready()
+				defer a.startRelay(ctx, wakeups)() // stops after the last commit
 				return eng.Run(ctx)
 			}
 		case "engine":
