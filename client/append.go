@@ -18,7 +18,7 @@ import (
 // Appended is the answer to one span: a receipt, or for a simulated span the
 // decision it would get.
 type Appended struct {
-	Status   int             // 201 appended, 202 appended and pending, 200 a repeat or simulated
+	Status   int             // 201 appended, 202 appended and pending or not cosigned yet, 200 a repeat or simulated
 	Receipt  *Receipt        // nil when simulated
 	Decision json.RawMessage // only when simulated
 }
@@ -39,6 +39,13 @@ type AppendOption func(*openapi.AppendSpansParams)
 // ExpectSize appends only if the timeline has exactly size entries.
 func ExpectSize(size uint64) AppendOption {
 	return func(p *openapi.AppendSpansParams) { p.LoglineExpectedSeq = &size }
+}
+
+// WaitWitnessed waits, within the node's limit, until witnesses have cosigned a
+// checkpoint of the entry; the receipt is then under that one. Status is 202
+// where they have not in time.
+func WaitWitnessed() AppendOption {
+	return func(p *openapi.AppendSpansParams) { p.Wait = optional(openapi.Witnessed) }
 }
 
 // Append appends one sealed span, sent byte for byte. Its own signature is its

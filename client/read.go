@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -91,17 +92,33 @@ func (c *Client) Receipt(ctx context.Context, tenant, span string) (*Receipt, er
 }
 
 // ReceiptProof gives the span's first receipt as a C2SP tlog-proof file whose
-// extra data is the entry's line.
-func (c *Client) ReceiptProof(ctx context.Context, tenant, span string) ([]byte, error) {
-	p := &openapi.GetReceiptParams{Format: optional(openapi.TlogProof)}
+// extra data is the entry's line, or, where cosigned is set, the one under the
+// first checkpoint that witnesses cosigned (see CosignedCheckpoint).
+func (c *Client) ReceiptProof(ctx context.Context, tenant, span string, cosigned bool) ([]byte, error) {
+	p := &openapi.GetReceiptParams{Format: optional(openapi.TlogProof), Cosigned: optional(cosigned)}
 	body, _, err := answer(c.api.GetReceipt(ctx, tenant, span, p, c.edit))
 	return body, err
 }
 
 // Checkpoint gives the latest signed checkpoint of a timeline.
 func (c *Client) Checkpoint(ctx context.Context, tenant string) ([]byte, error) {
-	body, _, err := answer(c.api.GetCheckpoint(ctx, tenant, c.edit))
+	body, _, err := answer(c.api.GetCheckpoint(ctx, tenant, nil, c.edit))
 	return body, err
+}
+
+// CosignedCheckpoint gives the newest checkpoint that witnesses have cosigned as
+// the node's policy asks; the problem's code is not_cosigned where there is none.
+func (c *Client) CosignedCheckpoint(ctx context.Context, tenant string) ([]byte, error) {
+	body, _, err := answer(c.api.GetCheckpoint(ctx, tenant, &openapi.GetCheckpointParams{Cosigned: optional(true)}, c.edit))
+	return body, err
+}
+
+// Cosign brings cosignatures to the node: the checkpoint as it gave it out, with
+// the witnesses' lines added. It gives the checkpoint with all that the node
+// holds, and whether any was news.
+func (c *Client) Cosign(ctx context.Context, tenant string, note []byte) (dressed []byte, news bool, err error) {
+	body, status, err := answer(c.api.CosignCheckpointWithBody(ctx, tenant, "text/plain", bytes.NewReader(note), c.edit))
+	return body, status == http.StatusCreated, err
 }
 
 // Inclusion proves that leaf index is in the tree of size; 0 is the current size.

@@ -85,7 +85,8 @@ const (
 
 // Defines values for AppendSpansParamsWait.
 const (
-	Durable AppendSpansParamsWait = "durable"
+	Durable   AppendSpansParamsWait = "durable"
+	Witnessed AppendSpansParamsWait = "witnessed"
 )
 
 // Defines values for GetReceiptParamsFormat.
@@ -564,6 +565,9 @@ type Why struct {
 	Unresolved []UUID `json:"unresolved"`
 }
 
+// CosignedParameter defines model for CosignedParameter.
+type CosignedParameter = bool
+
 // CursorParameter defines model for CursorParameter.
 type CursorParameter = string
 
@@ -598,6 +602,15 @@ type ExportBundleParams struct {
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
 }
+
+// GetCheckpointParams defines parameters for GetCheckpoint.
+type GetCheckpointParams struct {
+	// Cosigned By a checkpoint with the cosignatures that the node's policy asks for; 404 where there is none yet
+	Cosigned *CosignedParameter `form:"cosigned,omitempty" json:"cosigned,omitempty"`
+}
+
+// CosignCheckpointTextBody defines parameters for CosignCheckpoint.
+type CosignCheckpointTextBody = string
 
 // GetConsistencyParams defines parameters for GetConsistency.
 type GetConsistencyParams struct {
@@ -652,7 +665,9 @@ type ListSpansParamsOrder string
 // AppendSpansParams defines parameters for AppendSpans.
 type AppendSpansParams struct {
 	// Wait What to wait for before the answer: that the entry is on disk and
-	// signed for. There is nothing else to wait for yet.
+	// signed for, or, for one span, that witnesses have cosigned a checkpoint
+	// of it as the node's policy asks. Where they have not in time, the answer
+	// is 202 with the durable receipt.
 	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
 
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
@@ -677,6 +692,9 @@ type GetEffectsParams struct {
 // GetReceiptParams defines parameters for GetReceipt.
 type GetReceiptParams struct {
 	Format *GetReceiptParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Cosigned By a checkpoint with the cosignatures that the node's policy asks for; 404 where there is none yet
+	Cosigned *CosignedParameter `form:"cosigned,omitempty" json:"cosigned,omitempty"`
 }
 
 // GetReceiptParamsFormat defines parameters for GetReceipt.
@@ -690,6 +708,9 @@ type AddKeyEventJSONRequestBody = KeyEvent
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
+
+// CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
+type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -1031,10 +1052,33 @@ type ClientInterface interface {
 
 	// GetCheckpoint The latest signed checkpoint, a C2SP tlog-checkpoint
 	//
-	// Open to all by tenant id; by slug it needs the right to read the tenant.
+	// Open to all by tenant id; by slug it needs the right to read the tenant. It
+	// carries the witnesses' cosignatures that are held of it.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/checkpoint (the `GetCheckpoint` operationId).
-	GetCheckpoint(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetCheckpoint(ctx context.Context, tenant TenantParameter, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CosignCheckpointWithBody Bring witnesses' cosignatures of a checkpoint
+	//
+	// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+	// tlog-cosignature) of witnesses that the node's policy names. One line that
+	// does not hold refuses them all. Open to all by tenant id.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+	CosignCheckpointWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CosignCheckpointWithTextBody Bring witnesses' cosignatures of a checkpoint
+	//
+	// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+	// tlog-cosignature) of witnesses that the node's policy names. One line that
+	// does not hold refuses them all. Open to all by tenant id.
+	//
+	// Takes a body of the `text/plain` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+	CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMembers Who holds which roles now
 	//
@@ -1104,7 +1148,8 @@ type ClientInterface interface {
 	// GetReceipt The span's first receipt
 	//
 	// JSON, or with `Accept: text/plain` or `format=tlog-proof` a C2SP
-	// tlog-proof whose extra data is the entry's line.
+	// tlog-proof whose extra data is the entry's line. With `cosigned=true` the
+	// receipt under the first checkpoint that witnesses cosigned.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/spans/{span}/receipt (the `GetReceipt` operationId).
 	GetReceipt(ctx context.Context, tenant TenantParameter, span SpanParameter, params *GetReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1400,11 +1445,54 @@ func (c *Client) ExportBundle(ctx context.Context, tenant TenantParameter, param
 
 // GetCheckpoint The latest signed checkpoint, a C2SP tlog-checkpoint
 //
-// Open to all by tenant id; by slug it needs the right to read the tenant.
+// Open to all by tenant id; by slug it needs the right to read the tenant. It
+// carries the witnesses' cosignatures that are held of it.
 //
 // Corresponds with GET /v1/tenants/{tenant}/checkpoint (the `GetCheckpoint` operationId).
-func (c *Client) GetCheckpoint(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetCheckpointRequest(c.Server, tenant)
+func (c *Client) GetCheckpoint(ctx context.Context, tenant TenantParameter, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCheckpointRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CosignCheckpointWithBody Bring witnesses' cosignatures of a checkpoint
+//
+// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+// tlog-cosignature) of witnesses that the node's policy names. One line that
+// does not hold refuses them all. Open to all by tenant id.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+func (c *Client) CosignCheckpointWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCosignCheckpointRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CosignCheckpointWithTextBody Bring witnesses' cosignatures of a checkpoint
+//
+// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+// tlog-cosignature) of witnesses that the node's policy names. One line that
+// does not hold refuses them all. Open to all by tenant id.
+//
+// Takes a body of the `text/plain` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+func (c *Client) CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCosignCheckpointRequestWithTextBody(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1573,7 +1661,8 @@ func (c *Client) GetEffects(ctx context.Context, tenant TenantParameter, span Sp
 // GetReceipt The span's first receipt
 //
 // JSON, or with `Accept: text/plain` or `format=tlog-proof` a C2SP
-// tlog-proof whose extra data is the entry's line.
+// tlog-proof whose extra data is the entry's line. With `cosigned=true` the
+// receipt under the first checkpoint that witnesses cosigned.
 //
 // Corresponds with GET /v1/tenants/{tenant}/spans/{span}/receipt (the `GetReceipt` operationId).
 func (c *Client) GetReceipt(ctx context.Context, tenant TenantParameter, span SpanParameter, params *GetReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2128,7 +2217,7 @@ func NewExportBundleRequest(server string, tenant TenantParameter, params *Expor
 }
 
 // NewGetCheckpointRequest constructs an http.Request for the GetCheckpoint method
-func NewGetCheckpointRequest(server string, tenant TenantParameter) (*http.Request, error) {
+func NewGetCheckpointRequest(server string, tenant TenantParameter, params *GetCheckpointParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2153,10 +2242,84 @@ func NewGetCheckpointRequest(server string, tenant TenantParameter) (*http.Reque
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cosigned != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cosigned", *params.Cosigned, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewCosignCheckpointRequestWithTextBody calls the generic CosignCheckpoint builder with text/plain body
+func NewCosignCheckpointRequestWithTextBody(server string, tenant TenantParameter, body CosignCheckpointTextRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	if stringer, ok := interface{}(body).(fmt.Stringer); ok {
+		bodyReader = strings.NewReader(stringer.String())
+	} else {
+		bodyReader = strings.NewReader(fmt.Sprint(body))
+	}
+	return NewCosignCheckpointRequestWithBody(server, tenant, "text/plain", bodyReader)
+}
+
+// NewCosignCheckpointRequestWithBody constructs an http.Request for the CosignCheckpoint method, with any body, and a specified content type
+func NewCosignCheckpointRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/checkpoint", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2846,6 +3009,18 @@ func NewGetReceiptRequest(server string, tenant TenantParameter, span SpanParame
 
 		}
 
+		if params.Cosigned != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cosigned", *params.Cosigned, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -3189,12 +3364,35 @@ type ClientWithResponsesInterface interface {
 
 	// GetCheckpointWithResponse The latest signed checkpoint, a C2SP tlog-checkpoint
 	//
-	// Open to all by tenant id; by slug it needs the right to read the tenant.
+	// Open to all by tenant id; by slug it needs the right to read the tenant. It
+	// carries the witnesses' cosignatures that are held of it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/checkpoint (the `GetCheckpoint` operationId).
-	GetCheckpointWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error)
+	GetCheckpointWithResponse(ctx context.Context, tenant TenantParameter, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error)
+
+	// CosignCheckpointWithBodyWithResponse Bring witnesses' cosignatures of a checkpoint
+	//
+	// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+	// tlog-cosignature) of witnesses that the node's policy names. One line that
+	// does not hold refuses them all. Open to all by tenant id.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+	CosignCheckpointWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error)
+
+	// CosignCheckpointWithTextBodyWithResponse Bring witnesses' cosignatures of a checkpoint
+	//
+	// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+	// tlog-cosignature) of witnesses that the node's policy names. One line that
+	// does not hold refuses them all. Open to all by tenant id.
+	//
+	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+	CosignCheckpointWithTextBodyWithResponse(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error)
 
 	// ListMembersWithResponse Who holds which roles now
 	//
@@ -3278,7 +3476,8 @@ type ClientWithResponsesInterface interface {
 	// GetReceiptWithResponse The span's first receipt
 	//
 	// JSON, or with `Accept: text/plain` or `format=tlog-proof` a C2SP
-	// tlog-proof whose extra data is the entry's line.
+	// tlog-proof whose extra data is the entry's line. With `cosigned=true` the
+	// receipt under the first checkpoint that witnesses cosigned.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3921,6 +4120,47 @@ func (r GetCheckpointResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CosignCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CosignCheckpointResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CosignCheckpointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CosignCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CosignCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CosignCheckpointResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4783,17 +5023,52 @@ func (c *ClientWithResponses) ExportBundleWithResponse(ctx context.Context, tena
 
 // GetCheckpointWithResponse The latest signed checkpoint, a C2SP tlog-checkpoint
 //
-// Open to all by tenant id; by slug it needs the right to read the tenant.
+// Open to all by tenant id; by slug it needs the right to read the tenant. It
+// carries the witnesses' cosignatures that are held of it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tenants/{tenant}/checkpoint (the `GetCheckpoint` operationId).
-func (c *ClientWithResponses) GetCheckpointWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error) {
-	rsp, err := c.GetCheckpoint(ctx, tenant, reqEditors...)
+func (c *ClientWithResponses) GetCheckpointWithResponse(ctx context.Context, tenant TenantParameter, params *GetCheckpointParams, reqEditors ...RequestEditorFn) (*GetCheckpointResponse, error) {
+	rsp, err := c.GetCheckpoint(ctx, tenant, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetCheckpointResponse(rsp)
+}
+
+// CosignCheckpointWithBodyWithResponse Bring witnesses' cosignatures of a checkpoint
+//
+// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+// tlog-cosignature) of witnesses that the node's policy names. One line that
+// does not hold refuses them all. Open to all by tenant id.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+func (c *ClientWithResponses) CosignCheckpointWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error) {
+	rsp, err := c.CosignCheckpointWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCosignCheckpointResponse(rsp)
+}
+
+// CosignCheckpointWithTextBodyWithResponse Bring witnesses' cosignatures of a checkpoint
+//
+// The checkpoint as this node gave it out, with cosignature/v1 lines (C2SP
+// tlog-cosignature) of witnesses that the node's policy names. One line that
+// does not hold refuses them all. Open to all by tenant id.
+//
+// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
+func (c *ClientWithResponses) CosignCheckpointWithTextBodyWithResponse(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error) {
+	rsp, err := c.CosignCheckpointWithTextBody(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCosignCheckpointResponse(rsp)
 }
 
 // ListMembersWithResponse Who holds which roles now
@@ -4932,7 +5207,8 @@ func (c *ClientWithResponses) GetEffectsWithResponse(ctx context.Context, tenant
 // GetReceiptWithResponse The span's first receipt
 //
 // JSON, or with `Accept: text/plain` or `format=tlog-proof` a C2SP
-// tlog-proof whose extra data is the entry's line.
+// tlog-proof whose extra data is the entry's line. With `cosigned=true` the
+// receipt under the first checkpoint that witnesses cosigned.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5398,6 +5674,32 @@ func ParseGetCheckpointResponse(rsp *http.Response) (*GetCheckpointResponse, err
 	}
 
 	response := &GetCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCosignCheckpointResponse parses an HTTP response from a CosignCheckpointWithResponse call
+func ParseCosignCheckpointResponse(rsp *http.Response) (*CosignCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CosignCheckpointResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

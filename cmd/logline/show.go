@@ -125,7 +125,7 @@ func (s *session) saveProof(cmd *cobra.Command, spanID, path string, asJSON bool
 	if err != nil {
 		return err
 	}
-	raw, err := s.client.ReceiptProof(cmd.Context(), s.profile.Tenant, spanID)
+	raw, err := s.client.ReceiptProof(cmd.Context(), s.profile.Tenant, spanID, false)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	MasterKey      string        `mapstructure:"master_key"`
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
+	WitnessPolicy  string        `mapstructure:"witness_policy"`
+	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
 	Limits         Limits        `mapstructure:"limits"`
 	Window         Window        `mapstructure:"window"`
@@ -162,6 +164,12 @@ func (c Config) check(key string) string {
 				return fault.From(err).Detail
 			}
 		}
+	case "witness_policy":
+		if _, err := c.witnesses(); err != nil {
+			return fault.From(err).Detail
+		}
+	case "witness_wait":
+		return within(c.WitnessWait, time.Second, 10*time.Minute)
 	case "drain_timeout":
 		return within(c.DrainTimeout, time.Second, time.Hour)
 	case "limits.header":

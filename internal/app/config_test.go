@@ -45,13 +45,42 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, cfg, Defaults())
 	require.Equal(t, Config{
 		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
-		Registration: "auto", Tenants: "closed", DrainTimeout: 25 * time.Second,
+		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
 		Limits: Limits{Header: 16384, Payload: 1 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024},
 		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
 	}, cfg)
 	require.Equal(t, "sqlite:logline-data/logline.db", cfg.Database())
 	for _, v := range values {
 		require.Equal(t, "default", v.Origin)
+	}
+}
+
+func TestWitnessPolicyIsReadAtStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	const north = "witness north witness.north.example+592deaf4+BKgpcUVjQujsfK6WsjuTSFrr7QrF6ZkBXn1FECSVMlUE\n"
+	for path, complaint := range map[string]string{
+		filepath.Join(dir, "missing"):           "does not exist",
+		file("none", "quorum none\n"):           "names no witness",
+		file("bad", north+"quorum south\n"):     "line 2 of the policy: no line before this one defines",
+		file("good", north+"quorum north\n"):    "",
+		file("large", strings.Repeat("#", 1e5)): "larger than",
+	} {
+		cfg, _, err := Load(sources(t, "", map[string]string{"LOGLINE_WITNESS_POLICY": path}))
+		if complaint != "" {
+			require.ErrorContains(t, err, "witness_policy")
+			require.ErrorContains(t, err, complaint)
+			continue
+		}
+		require.NoError(t, err)
+		p, err := cfg.witnesses()
+		require.NoError(t, err)
+		require.Equal(t, "north", p.Quorum())
 	}
 }
 

@@ -35,6 +35,8 @@ var settings = []setting{
 	{key: "master_key", value: "", secret: true, meaning: "32 random bytes, base64 or hex, that seal keys in the database; `logline config master-key` makes one"},
 	{key: "registration", value: Auto, meaning: "identities may be registered by anybody: open, closed, or auto: open on loopback alone"},
 	{key: "tenants", value: Closed, meaning: "tenants after the first may be made by anybody registered: open or closed"},
+	{key: "witness_policy", value: "", meaning: "file that names the witnesses whose cosignatures are taken, and how many are enough (C2SP tlog-policy)"},
+	{key: "witness_wait", value: "10s", meaning: "longest wait for their cosignatures, by appends with wait=witnessed"},
 	{key: "drain_timeout", value: "25s", meaning: "time for everything to finish at shutdown"},
 	{key: "limits.header", value: 16 << 10, meaning: "bytes of a span's header"},
 	{key: "limits.payload", value: 1 << 20, meaning: "bytes of a span's payload"},

@@ -17,6 +17,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/cosign"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
@@ -53,7 +54,12 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes})
+	witnesses, err := a.cfg.witnesses()
+	if err != nil {
+		return err
+	}
+	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
+	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book})
 	wakeups := bus.New()
 	eng := engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: limits,
@@ -70,7 +76,7 @@ func (a *App) wire(ctx context.Context) error {
 		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
-		Limits: httpapi.Limits{Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2},
+		Limits: httpapi.Limits{Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait},
 		Logger: a.log, Now: a.opt.Now, Version: a.opt.Version,
 	}
 	for i, m := range a.modules {

@@ -18,7 +18,11 @@ var (
 	errExpectedMany = fault.New(fault.Invalid, "parameter_invalid",
 		"Logline-Expected-Seq is for one span; leave it out with many")
 	errWait = fault.New(fault.Invalid, "parameter_invalid",
+		"the query parameter wait must be durable, witnessed or left out; nothing was appended")
+	errWaitAlone = fault.New(fault.Invalid, "parameter_invalid",
 		"the query parameter wait must be durable or left out: this node has no witnesses to wait for; nothing was appended")
+	errWaitMany = fault.New(fault.Invalid, "parameter_invalid",
+		"wait=witnessed is for one span; leave it out with many, and ask for receipts with cosigned=true later; nothing was appended")
 )
 
 // AppendSpans takes one span, or many as NDJSON. The signature of a span is its
@@ -27,13 +31,20 @@ func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params 
 	if err := onlyKnown(c, params); err != nil {
 		return err
 	}
-	if params.Wait != nil && *params.Wait != api.Durable {
+	witnessed := given(params.Wait) == api.Witnessed
+	switch {
+	case params.Wait != nil && *params.Wait != api.Durable && !witnessed:
 		return errWait
+	case witnessed && !s.deps.Log.Witnessed():
+		return errWaitAlone
 	}
 	switch mediaType(c.Request()) {
 	case typeJSON:
-		return s.appendOne(c, tenant, params.LoglineExpectedSeq)
+		return s.appendOne(c, tenant, params.LoglineExpectedSeq, witnessed)
 	case typeNDJSON:
+		if witnessed {
+			return errWaitMany
+		}
 		if params.LoglineExpectedSeq != nil {
 			return errExpectedMany
 		}
@@ -42,7 +53,7 @@ func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params 
 	return errSpanType
 }
 
-func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64) error {
+func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64, witnessed bool) error {
 	raw, err := s.readBody(c, s.limits.Line)
 	if err != nil {
 		return err
@@ -57,8 +68,12 @@ func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64) erro
 		body := append(appendSimulation([]byte{'{'}, &r.Decision), '}')
 		return c.Blob(http.StatusOK, typeJSON, body)
 	}
+	status := appendStatus(&r)
+	if witnessed && !s.awaitWitnesses(c, tenant, &r) {
+		status = http.StatusAccepted
+	}
 	body := appendReceipt(make([]byte, 0, len(r.Receipt.Line)+2048), r.Receipt)
-	return c.Blob(appendStatus(&r), typeJSON, body)
+	return c.Blob(status, typeJSON, body)
 }
 
 // appendStatus is the HTTP status of a span that was not refused.

@@ -132,7 +132,7 @@ func TestClient(t *testing.T) {
 	receipt, err := c.Receipt(ctx, tenant.Id, spanID(t, raw))
 	require.NoError(t, err)
 	w.checkReceipt(receipt)
-	proof, err := c.ReceiptProof(ctx, tenant.Id, spanID(t, raw))
+	proof, err := c.ReceiptProof(ctx, tenant.Id, spanID(t, raw), false)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(string(proof), "c2sp.org/tlog-proof@v1\n"))
 	note, err := c.Checkpoint(ctx, tenant.Id)

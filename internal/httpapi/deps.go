@@ -52,6 +52,13 @@ type Proofs interface {
 	Checkpoint(ctx context.Context, tenant string) (note []byte, size uint64, err error)
 	Inclusion(ctx context.Context, tenant string, index, size uint64) (leaf span.Hash, proof []span.Hash, err error)
 	Consistency(ctx context.Context, tenant string, from, to uint64) ([]span.Hash, error)
+	// Witnessed says whether there are witnesses to wait for; Cosign takes the
+	// cosignatures of a checkpoint; the other two are of the smallest and the
+	// newest checkpoint that has enough of them.
+	Witnessed() bool
+	Cosign(ctx context.Context, tenant string, note []byte) (dressed []byte, news bool, err error)
+	CosignedReceipt(ctx context.Context, tenant string, seq uint64, wait bool) (timeline.Receipt, error)
+	CosignedCheckpoint(ctx context.Context, tenant string) ([]byte, error)
 	// Tile is the bytes of a tile; of entries it holds every header.
 	Tile(ctx context.Context, tenant string, t tree.Tile) ([]byte, error)
 }
@@ -100,6 +107,7 @@ type Limits struct {
 	Streams    int           // NDJSON appends served at once, of those; default 64, more wait for Stall/6
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s
 	Idle       time.Duration // keep-alive between requests; default 2 min
+	Witness    time.Duration // longest wait for cosignatures with wait=witnessed; default 10 s
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
 	Drain      time.Duration // what open requests get at shutdown; default 10 s
 }
@@ -113,6 +121,7 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.Streams, 64)
 	setDuration(&l.ReadHeader, 10*time.Second)
 	setDuration(&l.Idle, 2*time.Minute)
+	setDuration(&l.Witness, 10*time.Second)
 	setDuration(&l.Stall, 30*time.Second)
 	setDuration(&l.Drain, 10*time.Second)
 	return l

@@ -28,6 +28,8 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/cosign"
+	"github.com/danvoulez/logline/internal/timeline/policy"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
 
@@ -56,6 +58,7 @@ type world struct {
 	clock  *clock
 	dir    *id.Directory
 	node   *id.Node
+	store  timeline.Store
 	log    *timeline.Log
 	engine *engine.Engine
 	owner  *id.Keys
@@ -81,6 +84,12 @@ func newWorld(t testing.TB, changes ...setup) *world {
 // newNode is a world without a tenant.
 func newNode(t testing.TB, changes ...setup) *world {
 	t.Helper()
+	return newWitnessedNode(t, nil, changes...)
+}
+
+// newWitnessedNode is newNode with the witnesses of a policy.
+func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) *world {
+	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: newClock()}
 	db, err := storage.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "logline.db"))
@@ -91,7 +100,9 @@ func newNode(t testing.TB, changes ...setup) *world {
 	require.NoError(t, err)
 	verify := id.FastVerifier()
 	w.dir = id.NewDirectory(db, verify, w.clock.now)
-	w.log = timeline.NewLog(sqlitestore.NewStore(db), w.node, verify, timeline.Config{Now: w.clock.now})
+	w.store = sqlitestore.NewStore(db)
+	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})
+	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book})
 	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, bus.New(), engine.Config{Now: w.clock.now})
 	service := onboarding.New(db, maker{w.engine, w.log}, onboarding.Config{DataDir: t.TempDir(), Token: bootstrapToken, OpenTenants: true})
 	_, _, err = service.FirstRun(ctx)

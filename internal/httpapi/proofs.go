@@ -11,19 +11,6 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/api"
 )
 
-// GetCheckpoint gives the latest signed checkpoint.
-func (s *Server) GetCheckpoint(c echo.Context, tenant api.TenantParameter) error {
-	t, err := s.openTenant(c, tenant)
-	if err != nil {
-		return err
-	}
-	note, _, err := s.deps.Log.Checkpoint(c.Request().Context(), t)
-	if err != nil {
-		return err
-	}
-	return c.Blob(http.StatusOK, typeText, note)
-}
-
 // GetInclusion proves that a leaf is in a tree.
 func (s *Server) GetInclusion(c echo.Context, tenant api.TenantParameter, params api.GetInclusionParams) error {
 	if err := onlyKnown(c, params); err != nil {

@@ -162,7 +162,12 @@ func (s *Server) GetReceipt(c echo.Context, tenant api.TenantParameter, spanID a
 	if err != nil {
 		return err
 	}
-	r, err := s.deps.Log.Receipt(c.Request().Context(), seen.ID, rec.Seq)
+	var r timeline.Receipt
+	if given(params.Cosigned) {
+		r, err = s.deps.Log.CosignedReceipt(c.Request().Context(), seen.ID, rec.Seq, false)
+	} else {
+		r, err = s.deps.Log.Receipt(c.Request().Context(), seen.ID, rec.Seq)
+	}
 	if err != nil {
 		return err
 	}

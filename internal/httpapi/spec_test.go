@@ -24,6 +24,9 @@ func TestRoutesAreTheDocuments(t *testing.T) {
 		}
 	}
 	for _, r := range httpapi.New(httpapi.Deps{}).Routes() {
+		if strings.HasSuffix(r.Path, "/tile/*") {
+			continue // the document's tile path, where the index has more elements than a path can say
+		}
 		parts := strings.Split(r.Path, "/")
 		for i, p := range parts {
 			if name, ok := strings.CutPrefix(p, ":"); ok {

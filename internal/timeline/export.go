@@ -24,13 +24,17 @@ func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to u
 	if to == 0 {
 		to = head.Size
 	}
+	checkpoint, err := l.dress(ctx, t.ID, head.Checkpoint)
+	if err != nil {
+		return err
+	}
 	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node, head.Size)
 	if err != nil {
 		return err
 	}
 	info := bundle.Info{
 		Tenant: t.ID, Slug: t.Slug, Name: t.Name, Node: note.Origin.Node, Events: events, LogKey: t.LogKey,
-		Checkpoint: head.Checkpoint, From: from, To: to,
+		Checkpoint: checkpoint, From: from, To: to,
 	}
 	return bundle.Write(ctx, w, info, hashes{l.store, t.ID}, l.bundleEntries(ctx, t.ID, from, to, r))
 }

@@ -26,6 +26,8 @@ type Config struct {
 	// each tenant, outside the database, so that a database restored from an
 	// older copy is noticed. "" keeps none. One process may use it at a time.
 	NotesDir string
+	// Witnesses keeps cosignatures of checkpoints; nil: nobody does.
+	Witnesses Witnesses
 }
 
 // Log is every timeline of a store as one node writes and reads it. It is safe

@@ -69,7 +69,7 @@ func (l *Log) Entries(ctx context.Context, tenant string, from, to uint64, r sta
 }
 
 // Receipt is the first receipt of entry seq: by the smallest checkpoint that
-// covers it, which is that of its own batch. An entry that does not exist is
+// covers it, which is that of its own batch, with the cosignatures that are held. An entry that does not exist is
 // ErrCheckpointUnknown.
 func (l *Log) Receipt(ctx context.Context, tenant string, seq uint64) (Receipt, error) {
 	id, err := l.id(ctx, tenant)
@@ -80,6 +80,14 @@ func (l *Log) Receipt(ctx context.Context, tenant string, seq uint64) (Receipt, 
 	if err != nil {
 		return Receipt{}, err
 	}
+	if note, err = l.dress(ctx, id, note); err != nil {
+		return Receipt{}, err
+	}
+	return l.receiptUnder(ctx, id, seq, size, note)
+}
+
+// receiptUnder proves entry seq under the checkpoint note of size.
+func (l *Log) receiptUnder(ctx context.Context, id string, seq, size uint64, note []byte) (Receipt, error) {
 	records, err := l.store.At(ctx, id, []uint64{seq}, false)
 	if err != nil {
 		return Receipt{}, err
@@ -94,14 +102,19 @@ func (l *Log) Receipt(ctx context.Context, tenant string, seq uint64) (Receipt, 
 	return Receipt{Line: records[0].Line, Leaf: records[0].Leaf, Checkpoint: note, Index: seq, Size: size, Proof: proof}, nil
 }
 
-// Checkpoint is the signed note of the committed head.
+// Checkpoint is the signed note of the committed head, with the cosignatures
+// that are held of it.
 func (l *Log) Checkpoint(ctx context.Context, tenant string) (note []byte, size uint64, err error) {
 	id, err := l.id(ctx, tenant)
 	if err != nil {
 		return nil, 0, err
 	}
 	head, err := l.store.Head(ctx, id)
-	return head.Checkpoint, head.Size, err
+	if err != nil {
+		return nil, 0, err
+	}
+	note, err = l.dress(ctx, id, head.Checkpoint)
+	return note, head.Size, err
 }
 
 // Inclusion proves that the leaf at index is in the tree of size leaves (RFC

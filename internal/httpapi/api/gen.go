@@ -81,7 +81,8 @@ const (
 
 // Defines values for AppendSpansParamsWait.
 const (
-	Durable AppendSpansParamsWait = "durable"
+	Durable   AppendSpansParamsWait = "durable"
+	Witnessed AppendSpansParamsWait = "witnessed"
 )
 
 // Defines values for GetReceiptParamsFormat.
@@ -560,6 +561,9 @@ type Why struct {
 	Unresolved []UUID `json:"unresolved"`
 }
 
+// CosignedParameter defines model for CosignedParameter.
+type CosignedParameter = bool
+
 // CursorParameter defines model for CursorParameter.
 type CursorParameter = string
 
@@ -594,6 +598,15 @@ type ExportBundleParams struct {
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
 }
+
+// GetCheckpointParams defines parameters for GetCheckpoint.
+type GetCheckpointParams struct {
+	// Cosigned By a checkpoint with the cosignatures that the node's policy asks for; 404 where there is none yet
+	Cosigned *CosignedParameter `form:"cosigned,omitempty" json:"cosigned,omitempty"`
+}
+
+// CosignCheckpointTextBody defines parameters for CosignCheckpoint.
+type CosignCheckpointTextBody = string
 
 // GetConsistencyParams defines parameters for GetConsistency.
 type GetConsistencyParams struct {
@@ -648,7 +661,9 @@ type ListSpansParamsOrder string
 // AppendSpansParams defines parameters for AppendSpans.
 type AppendSpansParams struct {
 	// Wait What to wait for before the answer: that the entry is on disk and
-	// signed for. There is nothing else to wait for yet.
+	// signed for, or, for one span, that witnesses have cosigned a checkpoint
+	// of it as the node's policy asks. Where they have not in time, the answer
+	// is 202 with the durable receipt.
 	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
 
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
@@ -673,6 +688,9 @@ type GetEffectsParams struct {
 // GetReceiptParams defines parameters for GetReceipt.
 type GetReceiptParams struct {
 	Format *GetReceiptParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Cosigned By a checkpoint with the cosignatures that the node's policy asks for; 404 where there is none yet
+	Cosigned *CosignedParameter `form:"cosigned,omitempty" json:"cosigned,omitempty"`
 }
 
 // GetReceiptParamsFormat defines parameters for GetReceipt.
@@ -686,6 +704,9 @@ type AddKeyEventJSONRequestBody = KeyEvent
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
+
+// CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
+type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -876,7 +897,10 @@ type ServerInterface interface {
 	ExportBundle(ctx echo.Context, tenant TenantParameter, params ExportBundleParams) error
 	// GetCheckpoint The latest signed checkpoint, a C2SP tlog-checkpoint
 	// (GET /v1/tenants/{tenant}/checkpoint)
-	GetCheckpoint(ctx echo.Context, tenant TenantParameter) error
+	GetCheckpoint(ctx echo.Context, tenant TenantParameter, params GetCheckpointParams) error
+	// CosignCheckpoint Bring witnesses' cosignatures of a checkpoint
+	// (POST /v1/tenants/{tenant}/checkpoint)
+	CosignCheckpoint(ctx echo.Context, tenant TenantParameter) error
 	// ListMembers Who holds which roles now
 	// (GET /v1/tenants/{tenant}/members)
 	ListMembers(ctx echo.Context, tenant TenantParameter) error
@@ -1109,8 +1133,33 @@ func (w *ServerInterfaceWrapper) GetCheckpoint(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCheckpointParams
+	// ------------- Optional query parameter "cosigned" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cosigned", ctx.QueryParams(), &params.Cosigned, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cosigned: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetCheckpoint(ctx, tenant)
+	err = w.Handler.GetCheckpoint(ctx, tenant, params)
+	return err
+}
+
+// CosignCheckpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) CosignCheckpoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CosignCheckpoint(ctx, tenant)
 	return err
 }
 
@@ -1456,6 +1505,13 @@ func (w *ServerInterfaceWrapper) GetReceipt(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
 	}
 
+	// ------------- Optional query parameter "cosigned" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cosigned", ctx.QueryParams(), &params.Cosigned, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cosigned: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetReceipt(ctx, tenant, span, params)
 	return err
@@ -1611,6 +1667,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/effects", wrapper.GetEffects, options.OperationMiddlewares["getEffects"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/why", wrapper.GetWhy, options.OperationMiddlewares["getWhy"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.CosignCheckpoint, options.OperationMiddlewares["cosignCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/inclusion", wrapper.GetInclusion, options.OperationMiddlewares["getInclusion"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)

@@ -25,6 +25,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/members", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/consistency", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/inclusion", Module: "timeline"},

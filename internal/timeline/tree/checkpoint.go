@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -74,6 +75,27 @@ type NoteSignature struct {
 	Name    string // of the key: the origin for the log's own
 	KeyHash uint32
 	Value   []byte
+}
+
+// AppendSignatures adds signature lines to a signed note, leaving out those of a
+// key that has signed it already, and those beyond the limits of a note.
+func (n *Note) AppendSignatures(note []byte, sigs []NoteSignature) []byte {
+	out := note[:len(note):len(note)]
+	count := len(n.Signatures)
+	for _, sig := range sigs {
+		same := func(s NoteSignature) bool { return s.Name == sig.Name && s.KeyHash == sig.KeyHash }
+		if count >= MaxSignatures || slices.ContainsFunc(n.Signatures, same) {
+			continue
+		}
+		raw := append(binary.BigEndian.AppendUint32(nil, sig.KeyHash), sig.Value...)
+		line := signaturePrefix + sig.Name + " " + base64.StdEncoding.EncodeToString(raw) + "\n"
+		if len(out)+len(line) > MaxNoteSize {
+			break
+		}
+		out = append(out, line...)
+		count++
+	}
+	return out
 }
 
 // ParseNote reads a signed checkpoint and checks its form, strictly: one
