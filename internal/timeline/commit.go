@@ -49,7 +49,7 @@ func (s *Session) Commit(ctx context.Context) ([]Receipt, error) {
 // append gives the batch to the store and makes its outcome this process's
 // state. Where the outcome is unknown, the store is asked: never the memory.
 func (s *Session) append(ctx context.Context, b *Batch) error {
-	err := s.log.store.Append(ctx, b)
+	err := s.held.Append(ctx, b)
 	switch {
 	case err == nil:
 		s.lv.mu.Lock()
@@ -58,6 +58,7 @@ func (s *Session) append(ctx context.Context, b *Batch) error {
 		s.lv.publish(s.lv.state, b.Head)
 		return nil
 	case errors.Is(err, ErrHeadMoved), errors.Is(err, ErrSpent), errors.Is(err, ErrTenantTaken):
+		s.lv.lostAt = time.Now()
 		return err
 	}
 	s.lv.forget()

@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -29,6 +30,7 @@ type live struct {
 	noteRead bool             // given has been read from the disk
 	given    *tree.Checkpoint // the last checkpoint known to be given out
 	onDisk   uint64           // size of the note on the disk
+	lostAt   time.Time        // when another process came first; zero for never
 }
 
 func newLive(id string) *live {

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"sync"
@@ -28,6 +29,9 @@ type Config struct {
 	NotesDir string
 	// Witnesses keeps cosignatures of checkpoints; nil: nobody does.
 	Witnesses Witnesses
+	// Contention is for how long after a lost race a session holds the head
+	// from its beginning, where the store can (Holder); 1 s when 0.
+	Contention time.Duration
 }
 
 // Log is every timeline of a store as one node writes and reads it. It is safe
@@ -50,6 +54,7 @@ func NewLog(store Store, signer NoteSigner, v id.Verifier, cfg Config) *Log {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.Contention = cmp.Or(cfg.Contention, time.Second)
 	return &Log{
 		store: store, signer: signer, verify: v, cfg: cfg, notes: notes{dir: cfg.NotesDir},
 		lives: make(map[string]*live), slugs: make(map[string]string),

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -36,6 +37,8 @@ type Session struct {
 	create *Tenant // for a timeline that begins
 	epoch  *Epoch  // for an epoch that begins
 	epochN uint64  // its number
+
+	held Held // the head, where this process has it to itself
 
 	err    error // why nothing more can be admitted or committed
 	closed bool
@@ -75,6 +78,43 @@ func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
 }
 
 func (l *Log) begin(ctx context.Context, lv *live) (*Session, error) {
+	held, err := l.hold(ctx, lv)
+	if err != nil {
+		return nil, err
+	}
+	s, err := l.beginOn(ctx, lv)
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	s.held = held
+	return s, nil
+}
+
+// hold takes the head for this process alone where others were in its way
+// lately: processes that meet take turns then, instead of deciding in vain.
+func (l *Log) hold(ctx context.Context, lv *live) (Held, error) {
+	store, can := l.store.(Holder)
+	if !can || lv.lostAt.IsZero() || time.Since(lv.lostAt) > l.cfg.Contention {
+		return racing{l.store}, nil
+	}
+	held, err := store.Hold(ctx, lv.id)
+	if err != nil {
+		return nil, err
+	}
+	if held == nil {
+		return racing{l.store}, nil
+	}
+	return held, nil
+}
+
+// racing holds nothing: the first to append wins.
+type racing struct{ Appender }
+
+func (racing) Close() {}
+
+// beginOn opens a session on the head as it is now.
+func (l *Log) beginOn(ctx context.Context, lv *live) (*Session, error) {
 	if err := l.refresh(ctx, lv); err != nil {
 		return nil, err
 	}
@@ -95,7 +135,7 @@ func (l *Log) session(ctx context.Context, lv *live) (*Session, error) {
 	}
 	return &Session{
 		log: l, lv: lv, ctx: ctx, head: lv.head, tx: lv.state.Begin(), edge: edge, last: lv.head.RecordedAt,
-		found: map[string]Found{}, unspent: map[string]bool{},
+		found: map[string]Found{}, unspent: map[string]bool{}, held: racing{l.store},
 	}, nil
 }
 
@@ -181,5 +221,6 @@ func (s *Session) Close() {
 	}
 	s.closed = true
 	s.fail(fault.New(fault.Internal, "session_closed", "the session has ended"))
+	s.held.Close()
 	s.lv.release()
 }

@@ -62,6 +62,27 @@ type Appender interface {
 	Append(ctx context.Context, b *Batch) error
 }
 
+// Holder is what a Store is besides where several processes append to one
+// tenant: whoever lost a race can have the head to itself while it decides
+// again, so that a large or slow batch is not overtaken for ever.
+type Holder interface {
+	// Hold waits for the tenant's head and keeps every other appender of every
+	// process from it: their appends wait, and then find the head moved; reads
+	// go on. Waiters come in about the order in which they asked. It is for a
+	// moment: a store may end what is held for half a minute, and ends it with
+	// the process. Where it has no means left to hold one more head, it returns
+	// nil without an error, and the caller races like everybody.
+	Hold(ctx context.Context, tenant string) (Held, error)
+}
+
+// Held is a tenant's head in the hands of one caller; not safe for concurrent use.
+type Held interface {
+	// Append is Appender's, with the head given back whatever comes of it.
+	Appender
+	// Close gives the head back; after Append, or a second time, it does nothing.
+	Close()
+}
+
 // HeadReader reads tenants and what stands at their heads.
 type HeadReader interface {
 	// TenantByID and TenantBySlug find one tenant.

@@ -16,7 +16,10 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
-var _ timeline.Store = (*Store)(nil)
+var (
+	_ timeline.Store  = (*Store)(nil)
+	_ timeline.Holder = (*Store)(nil)
+)
 
 // maxRange is the number of entries one Range returns.
 const maxRange = 1000
@@ -39,6 +42,7 @@ type tenant struct {
 	hashes      map[int][]span.Hash
 	checkpoints []checkpoint // sizes ascending
 	state       map[string][]byte
+	turn        chan struct{} // holds one token: of whoever may append
 }
 
 type checkpoint struct {
@@ -57,8 +61,23 @@ func (s *Store) Close() error { return nil }
 // Append implements timeline.Appender.
 func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 	if err := ctx.Err(); err != nil {
-		return fault.New(fault.Unavailable, "interrupted", "the operation was interrupted before it began; send it again").Because(err)
+		return interrupted(err)
 	}
+	if b.Create == nil {
+		held, err := s.Hold(ctx, b.Tenant)
+		if err != nil {
+			return err
+		}
+		defer held.Close()
+	}
+	return s.append(b)
+}
+
+func interrupted(err error) error {
+	return fault.New(fault.Unavailable, "interrupted", "the operation was interrupted before it began; send it again").Because(err)
+}
+
+func (s *Store) append(b *timeline.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, err := s.expected(b)
@@ -70,6 +89,7 @@ func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 	}
 	// Nothing below fails.
 	if b.Create != nil {
+		t.turn <- struct{}{}
 		t.record = *b.Create
 		s.tenants[b.Tenant], s.slugs[t.record.Slug] = t, b.Tenant
 	}
@@ -93,7 +113,7 @@ func (s *Store) expected(b *timeline.Batch) (*tenant, error) {
 		t = &tenant{
 			head: timeline.Head{Root: tree.EmptyRoot()}, redacted: map[uint64]bool{},
 			spent: map[string]timeline.Spent{}, links: map[timeline.RowLink][]uint64{},
-			hashes: map[int][]span.Hash{}, state: map[string][]byte{},
+			hashes: map[int][]span.Hash{}, state: map[string][]byte{}, turn: make(chan struct{}, 1),
 		}
 	}
 	if t == nil {
