@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 //	signal NAME          send SIGTERM, SIGINT or SIGKILL to it, wait for its end and write
 //	                     its log to server.log; its exit code must be 0, with "!" anything
 //	get PATH FILE        GET $URL/PATH into FILE; with "!" the status must be 4xx or 5xx
+//	sql FILE STATEMENT   change a SQLite database that no server has open
 //	status N cmd [args]  run a command that must exit with N
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"signal": signalCmd,
 			"get":    getCmd,
 			"status": statusCmd,
+			"sql":    sqlCmd,
 		},
 	})
 }

@@ -51,6 +51,7 @@ Start with "logline demo" in any git repository, or "logline serve".
 		newConfigCmd(env),
 		newVersionCmd(env),
 	)
+	root.AddCommand(keeperCommands(env)...)
 	root.AddCommand(clientCommands(env)...)
 	root.AddCommand(newDocsCmd(env, root))
 	root.InitDefaultCompletionCmd()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 type serverKey struct{}
@@ -121,6 +124,18 @@ func getCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg != (resp.StatusCode >= 400) {
 		ts.Fatalf("GET %s: %s\n%s", args[0], resp.Status, body)
 	}
+}
+
+// sqlCmd runs a statement on a SQLite file whose server has stopped.
+func sqlCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sql FILE STATEMENT")
+	}
+	db, err := storage.Open(context.Background(), "sqlite:"+ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = db.Write.Exec(args[1])
+	ts.Check(err)
+	ts.Check(db.Close())
 }
 
 func statusCmd(ts *testscript.TestScript, neg bool, args []string) {

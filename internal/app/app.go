@@ -31,6 +31,18 @@ type Options struct {
 	RotateKey bool
 }
 
+// filled has the defaults in the place of what is not set.
+func (opt Options) filled() Options {
+	opt.Log = cmp.Or(opt.Log, slog.Default())
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Rand == nil {
+		opt.Rand = rand.Reader
+	}
+	return opt
+}
+
 // App is one node: its data directory, database, keys and modules. Make it
 // with New, run it once with Run; Close is for an App that is not run.
 type App struct {
@@ -56,13 +68,7 @@ type App struct {
 // makes the node's keys and the bootstrap token, and wires the modules. It
 // serves nothing yet.
 func New(ctx context.Context, cfg Config, opt Options) (*App, error) {
-	opt.Log = cmp.Or(opt.Log, slog.Default())
-	if opt.Now == nil {
-		opt.Now = time.Now
-	}
-	if opt.Rand == nil {
-		opt.Rand = rand.Reader
-	}
+	opt = opt.filled()
 	a := &App{cfg: cfg, opt: opt, log: opt.Log, ready: make(chan struct{})}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())

@@ -82,6 +82,16 @@ func AddFlags(flags *pflag.FlagSet) {
 	}
 }
 
+// AddDataFlags adds the flags that say where a node's data is.
+func AddDataFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "configuration file (default logline.yaml where it exists)")
+	for _, s := range settings {
+		if s.key == "data_dir" || s.key == "database_url" || s.key == "timeline" {
+			flags.String(s.flag(), fmt.Sprint(s.value), s.meaning)
+		}
+	}
+}
+
 func oneOf(value string, allowed ...string) string {
 	if slices.Contains(allowed, value) {
 		return ""

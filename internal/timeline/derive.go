@@ -38,6 +38,9 @@ func RowOf(r *Record) Row {
 	return row
 }
 
+// Spends are the span ids that a record's entry spends; r.Entry must be set.
+func Spends(r *Record) ([]SpentID, error) { return spends(r.Entry, r.Payload) }
+
 // spends are the span ids that an entry spends: its own, and for a
 // logline.decision that of the attempt it refuses.
 func spends(e *span.Entry, payload []byte) ([]SpentID, error) {

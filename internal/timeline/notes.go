@@ -43,6 +43,10 @@ func (n notes) read(tenant string) (*tree.Checkpoint, error) {
 	return &parsed.Checkpoint, nil
 }
 
+// GivenOut is the last checkpoint given out of a tenant as a NotesDir keeps it,
+// nil where it has none.
+func GivenOut(notesDir, tenant string) (*tree.Checkpoint, error) { return notes{notesDir}.read(tenant) }
+
 // write replaces the note atomically. It is not flushed to the medium: after a
 // power failure the database, which is, has at least as much; only together
 // with a database restored from an older copy would the difference matter.

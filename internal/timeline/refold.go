@@ -32,6 +32,12 @@ func (f *Refold) Want(r *Record) {
 	}
 }
 
+// Wanted says whether another entry acts on the span, as Want has seen.
+func (f *Refold) Wanted(spanID string) bool {
+	_, ok := f.wanted[spanID]
+	return ok
+}
+
 // Folded is what one entry made.
 type Folded struct {
 	Row      Row
@@ -51,7 +57,7 @@ func (f *Refold) Fold(r *Record) (Folded, error) {
 	if out.Spent, err = spends(r.Entry, r.Payload); err != nil {
 		return Folded{}, err
 	}
-	if _, ok := f.wanted[r.Entry.Span.ID]; ok {
+	if f.Wanted(r.Entry.Span.ID) {
 		ref := r.ref()
 		ref.Status = out.Row.Status
 		f.wanted[ref.ID] = &ref

@@ -8,7 +8,8 @@
 // checkpoint it gave out (PROTOCOL §5), and to show a reader more than the
 // reader may see: what is hidden answers exactly like what does not exist.
 //
-// Subpackages: tree (pure tree, proofs, checkpoints), bundle (export format and
+// Subpackages: tree (pure tree, proofs, checkpoints), fsck (check and repair of
+// what a store keeps), bundle (export format and
 // offline verification), memstore and sqlitestore (stores), storetest (the
 // conformance suite of stores).
 package timeline
