@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, vet, staticcheck, module tidiness and stale generated code.
+# Formatting, vet, staticcheck, workflows, module tidiness and stale generated code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
@@ -11,6 +11,7 @@ if [ -n "$unformatted" ]; then
 fi
 go vet -tags grpcnotrace ./...
 go tool -modfile=tools/go.mod staticcheck -tags grpcnotrace ./...
+go tool -modfile=tools/go.mod actionlint -shellcheck= -pyflakes=
 go mod tidy -diff
 bash scripts/generated.sh
 echo "lint: clean"

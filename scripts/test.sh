@@ -13,9 +13,4 @@ fi
 if ! unshare --mount true 2>/dev/null; then
   echo "left out: a real full disk under the server (mounting a small file system takes root); the storage tests fill a database instead"
 fi
-services=$(mktemp -d)
-chmod 755 "$services" # the services' user has to reach its folders in it
-export LOGLINE_SERVICES_DIR="$services/run"
-trap 'bash scripts/services.sh down; rm -rf "$services"' EXIT
-eval "$(bash scripts/services.sh up)"
-go test -tags grpcnotrace ${GOTESTFLAGS:-} "$@" ./...
+bash scripts/with-services.sh go test -tags grpcnotrace ${GOTESTFLAGS:-} "$@" ./...
