@@ -179,6 +179,23 @@ func (c *Client) Register(ctx context.Context, r Registration) (info *Identity, 
 	return info, status == http.StatusCreated, err
 }
 
+// RegisterFirst is Register with the node's bootstrap token, which a node that
+// is closed to new identities asks of its first owner.
+func (c *Client) RegisterFirst(ctx context.Context, token string, r Registration) (info *Identity, created bool, err error) {
+	info, status, err := decode[Identity](c.api.RegisterIdentity(ctx, r, c.with(token)))
+	return info, status == http.StatusCreated, err
+}
+
+// with is edit with a token instead of the caller's own, unless it is "".
+func (c *Client) with(token string) openapi.RequestEditorFn {
+	return func(ctx context.Context, req *http.Request) error {
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		return c.edit(ctx, req)
+	}
+}
+
 // Identity looks up an identity by LogLine ID or @handle.
 func (c *Client) Identity(ctx context.Context, idOrHandle string) (*Identity, error) {
 	return value[Identity](c.api.GetIdentity(ctx, path(idOrHandle), c.edit))
@@ -197,12 +214,7 @@ func (c *Client) AppendEvent(ctx context.Context, identity string, event []byte)
 // CreateTenant makes a tenant. token is the node's bootstrap token for the
 // first one; "" sends the caller's own credential.
 func (c *Client) CreateTenant(ctx context.Context, token string, t NewTenant) (*Tenant, error) {
-	return value[Tenant](c.api.CreateTenant(ctx, t, func(ctx context.Context, req *http.Request) error {
-		if token != "" {
-			req.Header.Set("Authorization", "Bearer "+token)
-		}
-		return c.edit(ctx, req)
-	}))
+	return value[Tenant](c.api.CreateTenant(ctx, t, c.with(token)))
 }
 
 // Tenants lists every tenant the caller may read.

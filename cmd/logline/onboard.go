@@ -22,6 +22,8 @@ import (
 const (
 	defaultURL     = "http://127.0.0.1:8080"
 	bootstrapToken = "bootstrap-token" // file in the node's data directory
+
+	codeRegistrationClosed = "registration_closed"
 )
 
 // onboardFlags say who begins, and what.
@@ -161,6 +163,9 @@ func (f *onboardFlags) register(ctx context.Context, env *environment, p profile
 		return nil, err
 	}
 	_, _, err = c.Register(ctx, remote.Registration(keys, f.handle, f.name))
+	if client.CodeOf(err) == codeRegistrationClosed && token != "" {
+		_, _, err = c.RegisterFirst(ctx, token, remote.Registration(keys, f.handle, f.name))
+	}
 	if client.CodeOf(err) == remote.CodeIdentityConflict && f.handle+f.name != "" {
 		// An earlier attempt registered it: that must not keep the tenant from being made.
 		if _, _, err = c.Register(ctx, remote.Registration(keys, "", "")); err == nil {

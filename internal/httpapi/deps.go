@@ -83,6 +83,8 @@ type Onboarding interface {
 	// CreateTenant checks and spends the bootstrap token; an empty token is
 	// answered by whatever the node's configuration allows.
 	CreateTenant(ctx context.Context, token, slug, name, owner string, publicReading bool) (timeline.Tenant, error)
+	// Begins says whether this is the bootstrap token, not yet spent.
+	Begins(ctx context.Context, token string) (bool, error)
 }
 
 // Node is this node's own identity. *id.Node implements it.

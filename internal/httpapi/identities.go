@@ -14,7 +14,7 @@ import (
 
 var (
 	errRegistration = fault.New(fault.Forbidden, "registration_closed",
-		"this node registers no new identities over HTTP; ask whoever runs it")
+		"this node registers no new identities over HTTP but the first owner's, with the bootstrap token; ask whoever runs it")
 	errName = fault.New(fault.Forbidden, "name_not_proven",
 		"a handle or a name needs a token signed by the identity that takes it")
 	errIdentity = fault.New(fault.NotFound, "identity_unknown", "no such identity is registered at this node")
@@ -45,7 +45,8 @@ func (s *Server) RegisterIdentity(c echo.Context) error {
 }
 
 // mayRegister asks for the identity's own token where its signatures are not
-// enough. A node that is closed to new identities still answers one it knows.
+// enough. A node that is closed to new identities still answers one it knows,
+// and takes the one that comes with the bootstrap token: the first owner.
 func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error {
 	token, err := bearer(c)
 	if err != nil {
@@ -59,11 +60,14 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	case token == "":
 		return errRegistration
 	}
+	ctx := c.Request().Context()
+	if begins, err := s.deps.Onboarding.Begins(ctx, token); begins || err != nil {
+		return err
+	}
 	chain, err := foldEvents(events)
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
 	_, _, err = id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
 		known, err := s.deps.Directory.Chain(ctx, who)
 		switch {
@@ -76,6 +80,9 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 		}
 		return known, err
 	})
+	if !s.deps.OpenRegistration && strings.Count(token, ".") != 2 {
+		return errRegistration // a bootstrap token, mistyped or spent
+	}
 	return err
 }
 

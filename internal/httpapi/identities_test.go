@@ -93,6 +93,13 @@ func TestRegistrationClosed(t *testing.T) {
 	var n client.Node
 	w.get("/v1/node", "").decode(t, &n)
 	require.EqualValues(t, "closed", n.Registration)
+
+	// The first owner comes with the bootstrap token, until it has made its tenant.
+	first := w.keys()
+	w.post("/v1/identities", "llb_wrong-wrong-wrong-wrong-wrong", registration(first, "ana", "")).problem(t, http.StatusForbidden, "registration_closed")
+	w.post("/v1/identities", bootstrapToken, registration(first, "ana", "Ana")).want(t, http.StatusCreated)
+	w.post("/v1/tenants", bootstrapToken, client.NewTenant{Slug: "acme", Name: "Acme", Owner: first.ID()}).want(t, http.StatusCreated)
+	w.post("/v1/identities", bootstrapToken, registration(w.keys(), "", "")).problem(t, http.StatusForbidden, "registration_closed")
 }
 
 func TestProtectedNames(t *testing.T) {

@@ -101,6 +101,19 @@ func (s *Service) FirstRun(ctx context.Context) (created bool, path string, err 
 	return created, TokenPath(s.cfg.DataDir), nil
 }
 
+// Begins says whether this is the bootstrap token of a node that has no tenant
+// yet: whoever holds it also registers the identity that will own the first
+// one. It spends nothing.
+func (s *Service) Begins(ctx context.Context, token string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, err := s.anyTenant(ctx)
+	if err != nil || first != "" || s.hash == nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(s.hash, hashOf(token)) == 1, nil
+}
+
 // CreateTenant makes a tenant: the first one for the bootstrap token, which it
 // spends, later ones without a token where the node is open to that (the caller
 // has made sure then that the owner is the one who asks). The same

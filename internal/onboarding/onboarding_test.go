@@ -154,6 +154,26 @@ func TestConfiguredToken(t *testing.T) {
 	require.ErrorIs(t, err, ErrTokenSpent)
 }
 
+func TestBeginsUntilThereIsATenant(t *testing.T) {
+	t.Parallel()
+	f, ctx := setUp(t), t.Context()
+	begins := func(s *Service, token string, want bool) {
+		t.Helper()
+		got, err := s.Begins(ctx, token)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	begins(New(f.db, f.maker, Config{DataDir: f.dir, Token: "chosen-by-the-operator"}), "chosen-by-the-operator", false)
+	s := f.start(t, func(c *Config) { c.Token = "chosen-by-the-operator" })
+	begins(s, "chosen-by-the-operator", true)
+	begins(s, "chosen-by-the-operator", true) // it spends nothing
+	begins(s, "another", false)
+	begins(s, "", false)
+	_, err := s.CreateTenant(ctx, "chosen-by-the-operator", "acme", "Acme", "me", false)
+	require.NoError(t, err)
+	begins(s, "chosen-by-the-operator", false)
+}
+
 // A crash between the tenant's transaction and the spending of the token: the
 // next start finds the tenant, and the token makes no second one.
 func TestCrashBeforeSpending(t *testing.T) {
