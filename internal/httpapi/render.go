@@ -36,25 +36,11 @@ func appendSimulation(dst []byte, d *span.Decision) []byte {
 	return d.AppendCanonical(dst)
 }
 
-// appendEntry appends an entry as somebody who may read it sees it: payload,
-// salt and detail put back, or the word that they were redacted.
-func appendEntry(dst []byte, r *timeline.Record) []byte {
-	o := span.Opened{Entry: *r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
-	if r.Redacted {
-		o.Payload, o.Salt, o.Detail = nil, "", nil
-		o.Withheld = span.WithheldRedacted
-		if o.Decision.DetailHash != "" {
-			o.DetailWithheld = span.WithheldRedacted
-		}
-	}
-	return o.AppendLine(dst)
-}
-
 // appendRecord appends an entry with its leaf hash and effective status, without
 // the brace that ends them.
 func appendRecord(dst []byte, r *timeline.Record) []byte {
 	dst = append(dst, `{"entry":`...)
-	dst = appendEntry(dst, r)
+	dst = r.AppendOpened(dst)
 	dst = append(dst, `,"leaf_hash":`...)
 	dst = appendHash(dst, r.Leaf)
 	dst = append(dst, `,"status":`...)
@@ -66,7 +52,7 @@ func appendPage(dst []byte, p *timeline.Page) []byte {
 	dst = append(dst, `{"items":[`...)
 	for i := range p.Records {
 		dst = appendComma(dst, i)
-		dst = appendEntry(dst, &p.Records[i])
+		dst = p.Records[i].AppendOpened(dst)
 	}
 	dst = append(dst, `],"statuses":[`...)
 	for i := range p.Records {
