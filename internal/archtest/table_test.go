@@ -56,6 +56,7 @@ var table = map[string]rule{
 	"internal/rules":            {never: []string{"internal/timeline", "internal/storage", "I/O", "clock"}},
 	"internal/engine":           {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
 	"internal/federation":       {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
+	"internal/feed":             {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
 	"internal/onboarding":       {never: []string{"internal/engine", "internal/federation", "internal/httpapi", "stores", "drivers"}},
 	"internal/httpapi":          {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/httpapi/spectest": {testing: true, never: []string{"ours"}},
@@ -80,6 +81,7 @@ var confined = map[string][]string{
 	"internal/app":                 {"cmd/logline"},
 	"internal/httpapi/spectest":    {}, // for tests alone
 	"internal/storage/pgtest":      {}, // for tests alone
+	"github.com/gorilla/websocket": {"internal/httpapi", "client"},
 	"html/template":                {}, // it defeats the linker's removal of unused methods
 	"os.Exit":                      {"cmd/logline", "internal/bench"},
 	"log.Fatal":                    {},
