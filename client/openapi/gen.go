@@ -181,6 +181,12 @@ type EntryPage struct {
 	Statuses []Status `json:"statuses"`
 }
 
+// FeedTicket defines model for FeedTicket.
+type FeedTicket struct {
+	Expires Time   `json:"expires"`
+	Ticket  string `json:"ticket"`
+}
+
 // Graph defines model for Graph.
 type Graph struct {
 	Edges []GraphEdge `json:"edges"`
@@ -611,6 +617,38 @@ type GetCheckpointParams struct {
 
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
+
+// FeedParams defines parameters for Feed.
+type FeedParams struct {
+	// From First seq, or now
+	From *string `form:"from,omitempty" json:"from,omitempty"`
+
+	// Ticket A ticket, where no Authorization header can be sent
+	Ticket *string `form:"ticket,omitempty" json:"ticket,omitempty"`
+
+	// Type Patterns, any of which may match: * is one segment, ** the rest.
+	Type []string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Author LogLine ID, with or without its scheme
+	Author  *string `form:"author,omitempty" json:"author,omitempty"`
+	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
+	Tag     *string `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Status Effective status, as it is when the entry is sent
+	Status *Status `form:"status,omitempty" json:"status,omitempty"`
+
+	// Since Recorded at this time or later
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Recorded before this time
+	Until *Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cause Span id that the span names as a cause
+	Cause *UUID `form:"cause,omitempty" json:"cause,omitempty"`
+
+	// Q Words that must all occur in type, title, subject or payload
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+}
 
 // GetConsistencyParams defines parameters for GetConsistency.
 type GetConsistencyParams struct {
@@ -1080,6 +1118,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Feed Entries as they are committed, and those before them
+	//
+	// A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
+	// or server-sent events with `Accept: text/event-stream`, whose event is
+	// the object's type and whose id is the seq to resume from; Last-Event-ID
+	// then counts instead of `from`. All filters given must hold.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/feed (the `Feed` operationId).
+	Feed(ctx context.Context, tenant TenantParameter, params *FeedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateFeedTicket A ticket for one feed, for callers that cannot send a header
+	//
+	// Good once, for a short time, for this tenant, at this process, with the
+	// rights of the credential it was made with, and for as long as that counts.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
+	CreateFeedTicket(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListMembers Who holds which roles now
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/members (the `ListMembers` operationId).
@@ -1493,6 +1549,44 @@ func (c *Client) CosignCheckpointWithBody(ctx context.Context, tenant TenantPara
 // Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 func (c *Client) CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCosignCheckpointRequestWithTextBody(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Feed Entries as they are committed, and those before them
+//
+// A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
+// or server-sent events with `Accept: text/event-stream`, whose event is
+// the object's type and whose id is the seq to resume from; Last-Event-ID
+// then counts instead of `from`. All filters given must hold.
+//
+// Corresponds with GET /v1/tenants/{tenant}/feed (the `Feed` operationId).
+func (c *Client) Feed(ctx context.Context, tenant TenantParameter, params *FeedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFeedRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateFeedTicket A ticket for one feed, for callers that cannot send a header
+//
+// Good once, for a short time, for this tenant, at this process, with the
+// rights of the credential it was made with, and for as long as that counts.
+//
+// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
+func (c *Client) CreateFeedTicket(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateFeedTicketRequest(c.Server, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -2320,6 +2414,221 @@ func NewCosignCheckpointRequestWithBody(server string, tenant TenantParameter, c
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewFeedRequest constructs an http.Request for the Feed method
+func NewFeedRequest(server string, tenant TenantParameter, params *FeedParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/feed", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Ticket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ticket", *params.Ticket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Author != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "author", *params.Author, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Subject != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "subject", *params.Subject, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tag != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tag", *params.Tag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cause != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cause", *params.Cause, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateFeedTicketRequest constructs an http.Request for the CreateFeedTicket method
+func NewCreateFeedTicketRequest(server string, tenant TenantParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/feed/tickets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3394,6 +3703,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBodyWithResponse(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error)
 
+	// FeedWithResponse Entries as they are committed, and those before them
+	//
+	// A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
+	// or server-sent events with `Accept: text/event-stream`, whose event is
+	// the object's type and whose id is the seq to resume from; Last-Event-ID
+	// then counts instead of `from`. All filters given must hold.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/feed (the `Feed` operationId).
+	FeedWithResponse(ctx context.Context, tenant TenantParameter, params *FeedParams, reqEditors ...RequestEditorFn) (*FeedResponse, error)
+
+	// CreateFeedTicketWithResponse A ticket for one feed, for callers that cannot send a header
+	//
+	// Good once, for a short time, for this tenant, at this process, with the
+	// rights of the credential it was made with, and for as long as that counts.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
+	CreateFeedTicketWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*CreateFeedTicketResponse, error)
+
 	// ListMembersWithResponse Who holds which roles now
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -4161,6 +4492,95 @@ func (r CosignCheckpointResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CosignCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FeedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FeedResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FeedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FeedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FeedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FeedResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateFeedTicketResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *FeedTicket
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateFeedTicketResponse) GetJSON201() *FeedTicket {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateFeedTicketResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateFeedTicketResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateFeedTicketResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateFeedTicketResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateFeedTicketResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5071,6 +5491,40 @@ func (c *ClientWithResponses) CosignCheckpointWithTextBodyWithResponse(ctx conte
 	return ParseCosignCheckpointResponse(rsp)
 }
 
+// FeedWithResponse Entries as they are committed, and those before them
+//
+// A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
+// or server-sent events with `Accept: text/event-stream`, whose event is
+// the object's type and whose id is the seq to resume from; Last-Event-ID
+// then counts instead of `from`. All filters given must hold.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/feed (the `Feed` operationId).
+func (c *ClientWithResponses) FeedWithResponse(ctx context.Context, tenant TenantParameter, params *FeedParams, reqEditors ...RequestEditorFn) (*FeedResponse, error) {
+	rsp, err := c.Feed(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFeedResponse(rsp)
+}
+
+// CreateFeedTicketWithResponse A ticket for one feed, for callers that cannot send a header
+//
+// Good once, for a short time, for this tenant, at this process, with the
+// rights of the credential it was made with, and for as long as that counts.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
+func (c *ClientWithResponses) CreateFeedTicketWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*CreateFeedTicketResponse, error) {
+	rsp, err := c.CreateFeedTicket(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateFeedTicketResponse(rsp)
+}
+
 // ListMembersWithResponse Who holds which roles now
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5705,6 +6159,68 @@ func ParseCosignCheckpointResponse(rsp *http.Response) (*CosignCheckpointRespons
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFeedResponse parses an HTTP response from a FeedWithResponse call
+func ParseFeedResponse(rsp *http.Response) (*FeedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FeedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateFeedTicketResponse parses an HTTP response from a CreateFeedTicketWithResponse call
+func ParseCreateFeedTicketResponse(rsp *http.Response) (*CreateFeedTicketResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateFeedTicketResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest FeedTicket
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -37,6 +37,7 @@ type Config struct {
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
 	Limits         Limits        `mapstructure:"limits"`
+	Feed           Feed          `mapstructure:"feed"`
 	Window         Window        `mapstructure:"window"`
 }
 
@@ -47,6 +48,16 @@ type Limits struct {
 	Batch      int `mapstructure:"batch"`      // spans in one commit
 	Queue      int `mapstructure:"queue"`      // spans waiting for one tenant
 	Concurrent int `mapstructure:"concurrent"` // HTTP requests at once
+
+	Feeds       int `mapstructure:"feeds"`        // live feeds at once
+	FeedEntries int `mapstructure:"feed_entries"` // that a feed may fall behind
+	FeedBytes   int `mapstructure:"feed_bytes"`   // of them, a tenant
+}
+
+// Feed is the pace of live feeds.
+type Feed struct {
+	Heartbeat time.Duration `mapstructure:"heartbeat"`
+	Poll      time.Duration `mapstructure:"poll"`
 }
 
 // Window is how far a span's time may be from the time it is recorded at.
@@ -182,6 +193,16 @@ func (c Config) check(key string) string {
 		return within(c.Limits.Queue, 1, 10_000_000)
 	case "limits.concurrent":
 		return within(c.Limits.Concurrent, 1, 1_000_000)
+	case "limits.feeds":
+		return within(c.Limits.Feeds, 1, 1_000_000)
+	case "limits.feed_entries":
+		return within(c.Limits.FeedEntries, 1, 10_000_000)
+	case "limits.feed_bytes":
+		return within(c.Limits.FeedBytes, 64<<10, 16<<30)
+	case "feed.heartbeat":
+		return within(c.Feed.Heartbeat, 100*time.Millisecond, 5*time.Minute)
+	case "feed.poll":
+		return within(c.Feed.Poll, 10*time.Millisecond, time.Minute)
 	case "window.past":
 		return within(c.Window.Past, time.Second, 100*365*24*time.Hour)
 	case "window.future":

@@ -43,6 +43,11 @@ var settings = []setting{
 	{key: "limits.batch", value: 1000, meaning: "spans in one commit"},
 	{key: "limits.queue", value: 10_000, meaning: "spans waiting for one tenant"},
 	{key: "limits.concurrent", value: 1024, meaning: "HTTP requests served at once"},
+	{key: "limits.feeds", value: 2048, meaning: "live feeds open at once"},
+	{key: "limits.feed_entries", value: 16_384, meaning: "entries a feed may fall behind before it is closed"},
+	{key: "limits.feed_bytes", value: 64 << 20, meaning: "bytes kept for feeds that fall behind, for each tenant followed"},
+	{key: "feed.heartbeat", value: "15s", meaning: "time between heartbeats of a live feed"},
+	{key: "feed.poll", value: "1s", meaning: "time between looks for entries that no wake-up told of"},
 	{key: "window.past", value: "168h", meaning: "how far a span's time may lie before the time it is recorded"},
 	{key: "window.future", value: "5m", meaning: "how far a span's time may lie after the time it is recorded"},
 }

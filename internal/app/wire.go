@@ -76,7 +76,12 @@ func (a *App) wire(ctx context.Context) error {
 		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
-		Limits: httpapi.Limits{Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait},
+		Wakes: wakeups,
+		Limits: httpapi.Limits{
+			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait,
+			Feeds: a.cfg.Limits.Feeds, FeedEntries: a.cfg.Limits.FeedEntries, FeedBytes: a.cfg.Limits.FeedBytes,
+			Heartbeat: a.cfg.Feed.Heartbeat, FeedPoll: a.cfg.Feed.Poll,
+		},
 		Logger: a.log, Now: a.opt.Now, Version: a.opt.Version,
 	}
 	for i, m := range a.modules {

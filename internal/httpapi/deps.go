@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -68,6 +69,7 @@ type Log interface {
 	Tenants
 	Entries
 	Proofs
+	feed.Source
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.
@@ -112,6 +114,13 @@ type Limits struct {
 	Witness    time.Duration // longest wait for cosignatures with wait=witnessed; default 10 s
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
 	Drain      time.Duration // what open requests get at shutdown; default 10 s
+
+	Feeds       int           // live feeds open at once, beside Concurrent; default 2048, more are answered 503
+	FeedEntries int           // recent entries kept for feeds, a tenant: who falls behind further is closed; default 16,384
+	FeedBytes   int           // and about how many bytes; default 64 MiB
+	Heartbeat   time.Duration // of feeds; default 15 s
+	FeedPoll    time.Duration // between looks for entries nobody told of; default 1 s
+	Ticket      time.Duration // for a feed's ticket to be used; default 30 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -126,6 +135,9 @@ func (l Limits) withDefaults() Limits {
 	setDuration(&l.Witness, 10*time.Second)
 	setDuration(&l.Stall, 30*time.Second)
 	setDuration(&l.Drain, 10*time.Second)
+	setInt(&l.Feeds, 2048)
+	setDuration(&l.Heartbeat, 15*time.Second)
+	setDuration(&l.Ticket, 30*time.Second)
 	return l
 }
 
@@ -149,6 +161,8 @@ type Deps struct {
 	Directory  Directory
 	Onboarding Onboarding
 	Node       Node
+	// Wakes says which timelines have grown; without it feeds look by themselves.
+	Wakes feed.Waker
 
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error

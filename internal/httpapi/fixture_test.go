@@ -103,14 +103,15 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 	w.store = sqlitestore.NewStore(db)
 	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book})
-	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, bus.New(), engine.Config{Now: w.clock.now})
+	wakes := bus.New()
+	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, wakes, engine.Config{Now: w.clock.now})
 	service := onboarding.New(db, maker{w.engine, w.log}, onboarding.Config{DataDir: t.TempDir(), Token: bootstrapToken, OpenTenants: true})
 	_, _, err = service.FirstRun(ctx)
 	require.NoError(t, err)
 
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
-		OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
+		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

@@ -15,6 +15,8 @@ type metrics struct {
 	latency  *prometheus.HistogramVec // by route, method
 	appends  *prometheus.CounterVec   // by outcome
 	inFlight prometheus.Gauge
+	feeds    *prometheus.GaugeVec   // by transport
+	closed   *prometheus.CounterVec // by transport, code
 	handler  http.Handler
 }
 
@@ -40,8 +42,14 @@ func newMetrics() *metrics {
 			Name: "logline_http_requests_in_flight", Help: "Requests being answered now.",
 		}),
 	}
+	m.feeds = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "logline_feeds_open", Help: "Live feeds open now.",
+	}, []string{"transport"})
+	m.closed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "logline_feeds_closed_total", Help: "Live feeds ended, by close code; 1006 and 0 are clients that left.",
+	}, []string{"transport", "code"})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight,
+	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight, m.feeds, m.closed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m
@@ -52,7 +60,21 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 		method = "other" // the caller's invention must not become a label
 	}
 	m.requests.WithLabelValues(route, method, statusText(status)).Inc()
+	if route == feedRoute && status < http.StatusMultipleChoices {
+		return // how long somebody listened is no latency
+	}
 	m.latency.WithLabelValues(route, method).Observe(took.Seconds())
+}
+
+// feedOpen counts a feed as open until the returned function is called.
+func (m *metrics) feedOpen(transport string) (ended func()) {
+	g := m.feeds.WithLabelValues(transport)
+	g.Inc()
+	return g.Dec
+}
+
+func (m *metrics) feedEnded(transport string, code int) {
+	m.closed.WithLabelValues(transport, statusText(code)).Inc()
 }
 
 func knownMethod(method string) bool {

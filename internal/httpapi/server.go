@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/labstack/echo/v4"
 
+	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 )
 
@@ -31,6 +33,13 @@ type Server struct {
 	slots   chan struct{} // one held by each request being served
 	streams chan struct{} // one held by each NDJSON append
 	stop    chan struct{} // closed when Run begins to stop
+
+	hub      *feed.Hub
+	feeds    *gate
+	tickets  *tickets
+	upgrader *websocket.Upgrader
+	stopping context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
+	endFeeds context.CancelFunc
 }
 
 var _ api.ServerInterface = (*Server)(nil)
@@ -47,6 +56,11 @@ func New(deps Deps) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.hub = feed.New(deps.Log, deps.Wakes, feed.Config{
+		Entries: s.limits.FeedEntries, Bytes: s.limits.FeedBytes, Heartbeat: s.limits.Heartbeat, Poll: s.limits.FeedPoll, Logger: s.log,
+	})
+	s.feeds, s.tickets, s.upgrader = newGate(s.limits.Feeds), newTickets(), newUpgrader()
+	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)
 	s.echo.HTTPErrorHandler = s.renderError
@@ -80,10 +94,18 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	close(s.stop)
+	s.endFeeds()
+	feedless := s.feeds.close()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
 	defer cancel()
 	if srv.Shutdown(drain) != nil {
 		_ = srv.Close() // what has not finished by now is cut off
+	}
+	select {
+	case <-feedless:
+	case <-drain.Done():
+		s.feeds.cutAll()
+		<-feedless
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -177,6 +177,12 @@ type EntryPage struct {
 	Statuses []Status `json:"statuses"`
 }
 
+// FeedTicket defines model for FeedTicket.
+type FeedTicket struct {
+	Expires Time   `json:"expires"`
+	Ticket  string `json:"ticket"`
+}
+
 // Graph defines model for Graph.
 type Graph struct {
 	Edges []GraphEdge `json:"edges"`
@@ -608,6 +614,38 @@ type GetCheckpointParams struct {
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
 
+// FeedParams defines parameters for Feed.
+type FeedParams struct {
+	// From First seq, or now
+	From *string `form:"from,omitempty" json:"from,omitempty"`
+
+	// Ticket A ticket, where no Authorization header can be sent
+	Ticket *string `form:"ticket,omitempty" json:"ticket,omitempty"`
+
+	// Type Patterns, any of which may match: * is one segment, ** the rest.
+	Type []string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Author LogLine ID, with or without its scheme
+	Author  *string `form:"author,omitempty" json:"author,omitempty"`
+	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
+	Tag     *string `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Status Effective status, as it is when the entry is sent
+	Status *Status `form:"status,omitempty" json:"status,omitempty"`
+
+	// Since Recorded at this time or later
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Recorded before this time
+	Until *Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cause Span id that the span names as a cause
+	Cause *UUID `form:"cause,omitempty" json:"cause,omitempty"`
+
+	// Q Words that must all occur in type, title, subject or payload
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+}
+
 // GetConsistencyParams defines parameters for GetConsistency.
 type GetConsistencyParams struct {
 	From uint64 `form:"from" json:"from"`
@@ -901,6 +939,12 @@ type ServerInterface interface {
 	// CosignCheckpoint Bring witnesses' cosignatures of a checkpoint
 	// (POST /v1/tenants/{tenant}/checkpoint)
 	CosignCheckpoint(ctx echo.Context, tenant TenantParameter) error
+	// Feed Entries as they are committed, and those before them
+	// (GET /v1/tenants/{tenant}/feed)
+	Feed(ctx echo.Context, tenant TenantParameter, params FeedParams) error
+	// CreateFeedTicket A ticket for one feed, for callers that cannot send a header
+	// (POST /v1/tenants/{tenant}/feed/tickets)
+	CreateFeedTicket(ctx echo.Context, tenant TenantParameter) error
 	// ListMembers Who holds which roles now
 	// (GET /v1/tenants/{tenant}/members)
 	ListMembers(ctx echo.Context, tenant TenantParameter) error
@@ -1160,6 +1204,117 @@ func (w *ServerInterfaceWrapper) CosignCheckpoint(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CosignCheckpoint(ctx, tenant)
+	return err
+}
+
+// Feed converts echo context to params.
+func (w *ServerInterfaceWrapper) Feed(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FeedParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "ticket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ticket", ctx.QueryParams(), &params.Ticket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ticket: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Optional query parameter "author" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "author", ctx.QueryParams(), &params.Author, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter author: %s", err))
+	}
+
+	// ------------- Optional query parameter "subject" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "subject", ctx.QueryParams(), &params.Subject, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter subject: %s", err))
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "cause" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cause", ctx.QueryParams(), &params.Cause, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cause: %s", err))
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Feed(ctx, tenant, params)
+	return err
+}
+
+// CreateFeedTicket converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateFeedTicket(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateFeedTicket(ctx, tenant)
 	return err
 }
 
@@ -1672,5 +1827,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/inclusion", wrapper.GetInclusion, options.OperationMiddlewares["getInclusion"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/bundle", wrapper.ExportBundle, options.OperationMiddlewares["exportBundle"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/feed", wrapper.Feed, options.OperationMiddlewares["feed"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/feed/tickets", wrapper.CreateFeedTicket, options.OperationMiddlewares["createFeedTicket"]...)
 
 }

@@ -26,6 +26,8 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/feed", Module: "timeline"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/feed/tickets", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/members", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/consistency", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/inclusion", Module: "timeline"},

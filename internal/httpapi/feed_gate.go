@@ -1,0 +1,82 @@
+package httpapi
+
+import "sync"
+
+// gate counts the feeds that are open, which the HTTP server does not: their
+// connections are not its own any more.
+type gate struct {
+	max int
+
+	mu    sync.Mutex // guards the rest, and what places are cut by
+	open  map[*place]struct{}
+	shut  bool
+	empty chan struct{} // closed once shut and empty
+}
+
+// place is one open feed.
+type place struct {
+	gate *gate
+	cut  func() // ends its connection at once; nil: it has none of its own
+}
+
+func newGate(max int) *gate {
+	return &gate{max: max, open: make(map[*place]struct{}), empty: make(chan struct{})}
+}
+
+func (g *gate) enter() (*place, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut || len(g.open) >= g.max {
+		return nil, errFeeds
+	}
+	p := &place{gate: g}
+	g.open[p] = struct{}{}
+	return p, nil
+}
+
+func (p *place) leave() {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	delete(p.gate.open, p)
+	p.gate.check()
+}
+
+func (p *place) cutBy(cut func()) {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	p.cut = cut
+}
+
+// close lets nobody in any more; empty is closed when all have left.
+func (g *gate) close() (empty <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.shut {
+		g.shut = true
+		g.check()
+	}
+	return g.empty
+}
+
+// check closes empty when it is. The caller holds mu.
+func (g *gate) check() {
+	if !g.shut || len(g.open) > 0 {
+		return
+	}
+	select {
+	case <-g.empty:
+	default:
+		close(g.empty)
+	}
+}
+
+// cutAll ends every connection that is left.
+func (g *gate) cutAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p := range g.open {
+		if p.cut != nil {
+			p.cut()
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+const (
+	maxTickets    = 10_000 // that wait to be used
+	maxTicketsOne = 64     // of one identity
+	ticketBytes   = 32
+)
+
+var (
+	errTicket  = fault.New(fault.Unauthenticated, "ticket_invalid", "the ticket is unknown, used already, expired or for another tenant; get a new one")
+	errTickets = fault.New(fault.Limited, "tickets_limited", "too many tickets wait to be used; use those you have").After(5 * time.Second)
+)
+
+// ticket is a credential that may stand in an address, because it is good for
+// one feed and a short time.
+type ticket struct {
+	token    string // the credential it was made with
+	identity string
+	tenant   string // id
+	expires  time.Time
+}
+
+// tickets are those not used yet, in this process alone. What is kept of one is
+// its hash.
+type tickets struct {
+	mu    sync.Mutex // guards waiting
+	waits map[[sha256.Size]byte]ticket
+}
+
+func newTickets() *tickets { return &tickets{waits: make(map[[sha256.Size]byte]ticket)} }
+
+func (t *tickets) add(k ticket, now time.Time) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mine := 0
+	for hash, other := range t.waits {
+		switch {
+		case !now.Before(other.expires):
+			delete(t.waits, hash)
+		case other.identity == k.identity:
+			mine++
+		}
+	}
+	if len(t.waits) >= maxTickets || mine >= maxTicketsOne {
+		return "", errTickets
+	}
+	var secret [ticketBytes]byte
+	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
+	text := base64.RawURLEncoding.EncodeToString(secret[:])
+	t.waits[sha256.Sum256([]byte(text))] = k
+	return text, nil
+}
+
+// spend takes a ticket, which then is good no more.
+func (t *tickets) spend(text string, now time.Time) (ticket, error) {
+	hash := sha256.Sum256([]byte(text))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k, ok := t.waits[hash]
+	delete(t.waits, hash)
+	if !ok || !now.Before(k.expires) {
+		return ticket{}, errTicket
+	}
+	return k, nil
+}
+
+// CreateFeedTicket makes a ticket for one feed of the tenant.
+func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) error {
+	if err := sameOrigin(c.Request()); err != nil {
+		return err
+	}
+	identity, err := s.known(c)
+	if err != nil {
+		return err
+	}
+	seen, err := s.look(c, tenant)
+	if err != nil {
+		return err
+	}
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	k := ticket{token: token, identity: identity, tenant: seen.ID, expires: now.Add(s.limits.Ticket)}
+	text, err := s.tickets.add(k, now)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, api.FeedTicket{Ticket: text, Expires: span.FormatTime(k.expires)})
+}
