@@ -104,6 +104,22 @@ func (c Config) databaseDir() string {
 	return filepath.Dir(target.Path)
 }
 
+// LocalURL is where a server with this configuration is reached on its own
+// machine.
+func (c Config) LocalURL() (string, error) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || port == "0" {
+		return "", fault.New(fault.Invalid, "listen_unknown", "the server listens on any free port; set --listen, PORT or LOGLINE_LISTEN to the one it found")
+	}
+	switch ip, err := netip.ParseAddr(host); {
+	case host == "", err == nil && ip == netip.IPv4Unspecified():
+		host = "127.0.0.1"
+	case err == nil && ip == netip.IPv6Unspecified():
+		host = "::1"
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
 func loopback(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {

@@ -88,10 +88,15 @@ func AddFlags(flags *pflag.FlagSet) {
 }
 
 // AddDataFlags adds the flags that say where a node's data is.
-func AddDataFlags(flags *pflag.FlagSet) {
+func AddDataFlags(flags *pflag.FlagSet) { addSome(flags, "data_dir", "database_url", "timeline") }
+
+// AddServerFlags adds the flags that say where a node serves.
+func AddServerFlags(flags *pflag.FlagSet) { addSome(flags, "listen") }
+
+func addSome(flags *pflag.FlagSet, keys ...string) {
 	flags.String("config", "", "configuration file (default logline.yaml where it exists)")
 	for _, s := range settings {
-		if s.key == "data_dir" || s.key == "database_url" || s.key == "timeline" {
+		if slices.Contains(keys, s.key) {
 			flags.String(s.flag(), fmt.Sprint(s.value), s.meaning)
 		}
 	}
