@@ -17,6 +17,7 @@ const (
 	exitUnavailable = 3 // the server or a file it needs cannot be reached or used now
 	exitRefused     = 4 // not allowed: no valid credential, or not the right
 	exitConflict    = 5 // the state differs from what the command assumed
+	exitRejects     = 6 // done, but a part of the input was rejected and set aside
 )
 
 const exitHelp = `Exit codes:
@@ -25,7 +26,8 @@ const exitHelp = `Exit codes:
   2  wrong command, flag, argument or configuration
   3  server or storage unreachable or unavailable
   4  refused: no valid credential, or not the right
-  5  conflict with what is already recorded`
+  5  conflict with what is already recorded
+  6  done, but part of the input was rejected and set aside`
 
 // usageError marks an error of whoever typed the command.
 type usageError struct{ err error }

@@ -18,7 +18,8 @@ import (
 )
 
 func newImportCmd(env *environment) *cobra.Command {
-	return group("import", "Bring history from elsewhere into the timeline, as signed spans", "", newImportGitCmd(env))
+	return group("import", "Bring history from elsewhere into the timeline, as signed spans", "",
+		newImportGitCmd(env), newImportJSONLCmd(env), newImportMapsCmd(env))
 }
 
 func newImportGitCmd(env *environment) *cobra.Command {
@@ -124,7 +125,7 @@ const tellWaiting = 15 * time.Second
 func (s *session) as(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys) }
 
 // importJSON is the final object of --json.
-func importJSON(r importer.Report) any {
+func importJSON(r importer.Report) map[string]any {
 	failures := r.Failures
 	if failures == nil {
 		failures = []importer.Failure{}

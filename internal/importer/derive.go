@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"maps"
@@ -70,15 +71,18 @@ func (r *run) header(item *Item, now string, b *batch) span.Header {
 		Type:       item.Type,
 		Title:      item.Title,
 		Subject:    item.Subject,
+		Tags:       item.Tags,
 		Time:       now,
-		OccurredAt: span.FormatTime(at),
 		OnBehalfOf: r.ghosts.id(item.Actor),
 		Status:     span.StatusExecuted,
-		Visibility: r.cfg.Visibility,
+		Visibility: cmp.Or(item.Visibility, r.cfg.Visibility),
+	}
+	if !item.Time.IsZero() {
+		h.OccurredAt = span.FormatTime(at)
 	}
 	for _, cause := range item.Causes {
 		causeKey := digest(r.source, cause)
-		ms, known := r.seen[causeKey]
+		ms, known := r.seen.get(causeKey)
 		switch {
 		case !known:
 			b.unresolved++
@@ -89,12 +93,16 @@ func (r *run) header(item *Item, now string, b *batch) span.Header {
 			b.edges++
 		}
 	}
-	r.seen[key] = at.UnixMilli()
+	r.seen.put(key, at.UnixMilli())
 	return h
 }
 
 // seal makes the payload canonical, people named by their ghosts, and signs.
 func (r *run) seal(h span.Header, item *Item) (*span.Span, error) {
+	salt := Salt(r.cfg.Keys.Secret(), h.ID)
+	if item.Body != nil {
+		return id.SealSpan(r.signer, h, item.Body, salt)
+	}
 	payload := item.Payload
 	if len(item.People) > 0 {
 		payload = maps.Clone(payload)
@@ -115,5 +123,5 @@ func (r *run) seal(h span.Header, item *Item) (*span.Span, error) {
 		return nil, fault.Newf(fault.Invalid, "import_item_invalid",
 			"item %s of %s cannot be written as JSON", item.SourceID, r.source).Because(err)
 	}
-	return id.SealSpan(r.signer, h, body, Salt(r.cfg.Keys.Secret(), h.ID))
+	return id.SealSpan(r.signer, h, body, salt)
 }

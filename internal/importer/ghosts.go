@@ -25,23 +25,27 @@ type ghosts struct {
 	cfg    Config
 	source string
 	to     Appender
-	ids    map[string]string // actor -> LogLine ID
+	ids    *recent[string, string] // actor -> LogLine ID
+	known  int                     // how many were registered
 }
 
 func newGhosts(cfg Config, source string, to Appender) *ghosts {
-	return &ghosts{cfg: cfg, source: source, to: to, ids: make(map[string]string)}
+	return &ghosts{cfg: cfg, source: source, to: to, ids: newRecent[string, string](maxActors)}
 }
 
-func (g *ghosts) len() int { return len(g.ids) }
+func (g *ghosts) len() int { return g.known }
 
 // id is the actor's ghost, "" for nobody. The actor went through ensure before.
-func (g *ghosts) id(actor string) string { return g.ids[actor] }
+func (g *ghosts) id(actor string) string {
+	known, _ := g.ids.get(actor)
+	return known
+}
 
 // ensure registers the ghosts of all actors in items that it has not seen.
 func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 	names := make(map[string]string)
 	note := func(actor, name string) {
-		if _, known := g.ids[actor]; actor != "" && !known && names[actor] == "" {
+		if _, known := g.ids.get(actor); actor != "" && !known && names[actor] == "" {
 			names[actor] = name
 		}
 	}
@@ -51,7 +55,7 @@ func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 			note(p.Actor, p.Name)
 		}
 	}
-	var mu sync.Mutex // guards g.ids while the group runs
+	var mu sync.Mutex // guards g.ids and g.known while the group runs
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(registering)
 	for actor, name := range names {
@@ -68,7 +72,8 @@ func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			g.ids[actor] = keys.ID()
+			g.ids.put(actor, keys.ID())
+			g.known++
 			return nil
 		})
 	}

@@ -23,18 +23,24 @@ import (
 // Item is one event of a source, before it is a span.
 type Item struct {
 	SourceID string    // what the source calls it; unique in the source
-	Time     time.Time // when it happened, see SpanTime for the range
+	Time     time.Time // when it happened, see SpanTime for the range; zero when nobody knows
 
 	Actor     string // who did it, as the source names them (an e-mail, say); "" when nobody is named
 	ActorName string // their name for people to read; goes to the erasable directory alone
 
-	Type    string
-	Title   string
-	Subject string
-	Causes  []string // source ids of items that came before
+	Type       string
+	Title      string
+	Subject    string
+	Tags       []string
+	Visibility string   // "" is Config.Visibility
+	Causes     []string // source ids of items that came before
 
 	People  []Person       // others who took part, named in the payload by their ghost's id
 	Payload map[string]any // free; must hold what JSON can
+	Body    []byte         // the payload as canonical JSON, instead of Payload and People
+
+	Ref    any // the source's own, for Config.Refused
+	Weight int // bytes of memory that Body and Ref hold
 }
 
 // Person is somebody besides the actor; the importer puts their ghost's
@@ -86,6 +92,9 @@ type Config struct {
 	Now      func() time.Time
 	Patience time.Duration  // how long one request is retried; 0 is 5 minutes
 	Progress func(Progress) // called after each batch, never concurrently; may be nil
+	// Refused is called for each item that the node refuses for good, in order
+	// and never concurrently with itself; its error ends the import. May be nil.
+	Refused func(Item, Failure) error
 	// Waiting is called before a pause after which a request is tried again,
 	// with what came of it; concurrently, also with Progress. May be nil.
 	Waiting func(err error, pause time.Duration)
@@ -97,7 +106,7 @@ type Progress struct {
 	Added   int64
 	Already int64
 	Failed  int64
-	Ghosts  int // identities seen so far
+	Ghosts  int // identities made known so far
 	Elapsed time.Duration
 }
 
@@ -123,12 +132,23 @@ type Failure struct {
 // maxFailures bounds Report.Failures; Progress.Failed counts all of them.
 const maxFailures = 100
 
+// What is remembered of a source of any length: the last items that can be named
+// as a cause, and the last actors that need not be registered again. Between
+// these and twice as many are kept.
+const (
+	maxSeen   = 1 << 20
+	maxActors = 1 << 16
+)
+
+// maxBatchWeight ends a batch before its number of items does, in bytes.
+const maxBatchWeight = 4 << 20
+
 // Report is the outcome of an import.
 type Report struct {
 	Progress
 	Source     string
 	Edges      int64 // causes written
-	Unresolved int64 // causes the source never yielded, left out
+	Unresolved int64 // causes the source never yielded (or not among its last million items), left out
 	Overflow   int64 // causes past the 64 a header holds; the payload still names them
 	Failures   []Failure
 }
@@ -157,6 +177,9 @@ func New(to Appender, cfg Config) *Importer {
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
 	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(Item, Failure) error { return nil }
+	}
 	if cfg.Waiting == nil {
 		cfg.Waiting = func(error, time.Duration) {}
 	}
@@ -177,7 +200,7 @@ func (im *Importer) Run(ctx context.Context, src Source) (Report, error) {
 		Importer: im,
 		source:   src.Name(),
 		start:    start,
-		seen:     make(map[[10]byte]int64),
+		seen:     newRecent[[10]byte, int64](maxSeen),
 		ghosts:   newGhosts(im.cfg, src.Name(), im.to),
 		report:   Report{Source: src.Name(), Progress: Progress{Total: total}},
 	}

@@ -18,7 +18,7 @@ type run struct {
 	*Importer
 	source string
 	start  time.Time
-	seen   map[[10]byte]int64 // digest of a source id -> its time in ms
+	seen   *recent[[10]byte, int64] // digest of a source id -> its time in ms
 	ghosts *ghosts
 	report Report
 }
@@ -36,6 +36,7 @@ type batch struct {
 // prepare reads the source and sends signed batches until it ends.
 func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) error {
 	items := make([]Item, 0, r.cfg.BatchSize)
+	weight := 0
 	flush := func() error {
 		if len(items) == 0 {
 			return nil
@@ -44,7 +45,7 @@ func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) erro
 		if err != nil {
 			return err
 		}
-		items = make([]Item, 0, r.cfg.BatchSize)
+		items, weight = make([]Item, 0, r.cfg.BatchSize), 0
 		select {
 		case ready <- b:
 			return nil
@@ -57,7 +58,8 @@ func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) erro
 			return err
 		}
 		items = append(items, item)
-		if len(items) == r.cfg.BatchSize {
+		weight += item.Weight
+		if len(items) == r.cfg.BatchSize || weight >= maxBatchWeight {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -106,7 +108,7 @@ func (r *run) sign(ctx context.Context, items []Item) (*batch, error) {
 // submit appends the batch, retrying what may be retried, and counts.
 func (r *run) submit(ctx context.Context, b *batch) error {
 	results, err := r.append(ctx, b.lines)
-	refused := 0
+	var refused []refusal
 	for i, res := range results {
 		switch {
 		case err != nil && (temporary(res.Err) || ctx.Err() != nil && errors.Is(res.Err, err)): // no answer: neither there nor refused
@@ -115,8 +117,7 @@ func (r *run) submit(ctx context.Context, b *batch) error {
 		case r.alreadyThere(res.Err, b.hashes[i]):
 			r.report.Already++
 		default:
-			refused++
-			r.fail(b, i, res.Err)
+			refused = append(refused, refusal{b.items[i], r.fail(b, i, res.Err)})
 		}
 	}
 	r.report.Edges += b.edges
@@ -125,25 +126,33 @@ func (r *run) submit(ctx context.Context, b *batch) error {
 	r.report.Ghosts = b.ghosts
 	r.report.Elapsed = r.cfg.Now().Sub(r.start)
 	r.cfg.Progress(r.report.Progress)
-	if err != nil {
-		return err
-	}
 	// When nothing at all was let through for want of rights, the rest of the
 	// source would only be refused in the same words.
-	if first := results[0].Err; refused == int(r.report.Done()) && refused == len(results) && hopeless(first) {
+	if first := results[0].Err; err == nil && len(refused) == int(r.report.Done()) && len(refused) == len(results) && hopeless(first) {
 		return first
 	}
-	return nil
+	for _, no := range refused {
+		if err := r.cfg.Refused(no.item, no.why); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
-func (r *run) fail(b *batch, i int, err error) {
+// refusal is an item that the node refused.
+type refusal struct {
+	item Item
+	why  Failure
+}
+
+func (r *run) fail(b *batch, i int, err error) Failure {
 	r.report.Failed++
+	f := fault.From(err)
+	failure := Failure{SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: f.Detail}
 	if len(r.report.Failures) < maxFailures {
-		f := fault.From(err)
-		r.report.Failures = append(r.report.Failures, Failure{
-			SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: f.Detail,
-		})
+		r.report.Failures = append(r.report.Failures, failure)
 	}
+	return failure
 }
 
 // hopeless says that err is about the author or the tenant, not about the item.
