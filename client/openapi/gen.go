@@ -44,6 +44,14 @@ const (
 	Open   NodeRegistration = "open"
 )
 
+// Defines values for RegistrationSubject.
+const (
+	RegistrationSubjectAgent        RegistrationSubject = "agent"
+	RegistrationSubjectOrganization RegistrationSubject = "organization"
+	RegistrationSubjectPerson       RegistrationSubject = "person"
+	RegistrationSubjectService      RegistrationSubject = "service"
+)
+
 // Defines values for SpanHeaderStatus.
 const (
 	SpanHeaderStatusExecuted  SpanHeaderStatus = "executed"
@@ -94,6 +102,35 @@ const (
 	Json      GetReceiptParamsFormat = "json"
 	TlogProof GetReceiptParamsFormat = "tlog-proof"
 )
+
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt Time `json:"created_at"`
+
+	// CreatedBy LogLine ID
+	CreatedBy Identifier `json:"created_by"`
+	Expires   Time       `json:"expires,omitempty"`
+	Id        string     `json:"id"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+
+	// Key The API key itself; only in the answer that makes it
+	Key       string   `json:"key,omitempty"`
+	Label     string   `json:"label,omitempty"`
+	RevokedAt Time     `json:"revoked_at,omitempty"`
+	Tenant    UUID     `json:"tenant,omitempty"`
+	Types     []string `json:"types,omitempty"`
+
+	// UsedAt Last use
+	UsedAt Time `json:"used_at,omitempty"`
+}
+
+// APIKeyPage defines model for APIKeyPage.
+type APIKeyPage struct {
+	Items []APIKey `json:"items"`
+	Next  *string  `json:"next"`
+}
 
 // Act A revert, redaction, approval or resolution of the span
 type Act struct {
@@ -306,6 +343,22 @@ type MemberPage struct {
 	Next  *string  `json:"next"`
 }
 
+// NewAPIKey defines model for NewAPIKey.
+type NewAPIKey struct {
+	Expires Time `json:"expires,omitempty"`
+
+	// Label What it is for; no personal data
+	Label string `json:"label,omitempty"`
+
+	// Tenant The one tenant, by id or slug, where it counts
+	Tenant string `json:"tenant,omitempty"`
+
+	// Types Patterns of the types it may have signed; without any, all but
+	// logline.*. A reserved type is named exactly; logline.identity lets the
+	// key change its own identity.
+	Types []string `json:"types,omitempty"`
+}
+
 // NewTenant defines model for NewTenant.
 type NewTenant struct {
 	Name string `json:"name"`
@@ -399,11 +452,25 @@ type Record struct {
 	Status Status `json:"status"`
 }
 
-// Registration defines model for Registration.
+// Registration Key events of one's own, or subject and custody
 type Registration struct {
-	Events []KeyEvent `json:"events"`
-	Handle string     `json:"handle,omitempty"`
-	Name   string     `json:"name,omitempty"`
+	// Custody The node makes the identity and holds its keys
+	Custody bool       `json:"custody,omitempty"`
+	Events  []KeyEvent `json:"events,omitempty"`
+	Handle  string     `json:"handle,omitempty"`
+	Name    string     `json:"name,omitempty"`
+
+	// Subject With custody
+	Subject RegistrationSubject `json:"subject,omitempty"`
+}
+
+// RegistrationSubject With custody
+type RegistrationSubject string
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	// Reason At most 64 bytes without personal data
+	Reason string `json:"reason,omitempty"`
 }
 
 // Signature defines model for Signature.
@@ -592,6 +659,14 @@ type SpanParameter = string
 // TenantParameter defines model for TenantParameter.
 type TenantParameter = string
 
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next of the page before
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListTenantsParams defines parameters for ListTenants.
 type ListTenantsParams struct {
 	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
@@ -743,6 +818,12 @@ type RegisterIdentityJSONRequestBody = Registration
 
 // AddKeyEventJSONRequestBody defines body for AddKeyEvent for application/json ContentType.
 type AddKeyEventJSONRequestBody = KeyEvent
+
+// CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
+type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
+type RevokeIdentityJSONRequestBody = Revocation
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
@@ -996,6 +1077,11 @@ type ClientInterface interface {
 	// closed, only an identity this node already knows may come back, with its
 	// own token, to take a handle or a name.
 	//
+	// With custody the node makes the identity and holds its keys, sealed under
+	// its master key, for whoever asks with a credential: anybody registered
+	// where registration is open, elsewhere the owners and admins of tenants
+	// here. It is not repeatable: each request makes another identity.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
@@ -1006,6 +1092,11 @@ type ClientInterface interface {
 	// Its own signatures are enough where registration is open. Where it is
 	// closed, only an identity this node already knows may come back, with its
 	// own token, to take a handle or a name.
+	//
+	// With custody the node makes the identity and holds its keys, sealed under
+	// its master key, for whoever asks with a credential: anybody registered
+	// where registration is open, elsewhere the owners and admins of tenants
+	// here. It is not repeatable: each request makes another identity.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1045,6 +1136,67 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/identities/{identity}/events (the `AddKeyEvent` operationId).
 	AddKeyEvent(ctx context.Context, identity IdentityParameter, body AddKeyEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAPIKeys An identity's API keys, without what is secret in them
+	//
+	// For the identity itself and for whoever had it made in custody.
+	//
+	// Corresponds with GET /v1/identities/{identity}/keys (the `ListAPIKeys` operationId).
+	ListAPIKeys(ctx context.Context, identity IdentityParameter, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAPIKeyWithBody Make an API key, which is shown this once
+	//
+	// It reads as the identity. Where the node holds the identity's keys it
+	// also has events signed, of the types named.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+	CreateAPIKeyWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAPIKey Make an API key, which is shown this once
+	//
+	// It reads as the identity. Where the node holds the identity's keys it
+	// also has events signed, of the types named.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+	CreateAPIKey(ctx context.Context, identity IdentityParameter, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeAPIKey Revoke an API key, at once and for good
+	//
+	// Any API key may revoke itself.
+	//
+	// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
+	RevokeAPIKey(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeIdentityWithBody Have the node end an identity in its custody for good
+	//
+	// For whom rotateIdentity is for. Its API keys end with it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+	RevokeIdentityWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeIdentity Have the node end an identity in its custody for good
+	//
+	// For whom rotateIdentity is for. Its API keys end with it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+	RevokeIdentity(ctx context.Context, identity IdentityParameter, body RevokeIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateIdentity Have the node rotate the key of an identity in its custody
+	//
+	// For the identity itself (an API key that names logline.identity) and for
+	// whoever had it made. It stands in every timeline that holds the identity
+	// before this answers, as after addKeyEvent.
+	//
+	// Corresponds with POST /v1/identities/{identity}/rotate (the `RotateIdentity` operationId).
+	RotateIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetNode The node's identity, key events, modules and limits
 	//
@@ -1287,6 +1439,11 @@ func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*
 // closed, only an identity this node already knows may come back, with its
 // own token, to take a handle or a name.
 //
+// With custody the node makes the identity and holds its keys, sealed under
+// its master key, for whoever asks with a credential: anybody registered
+// where registration is open, elsewhere the owners and admins of tenants
+// here. It is not repeatable: each request makes another identity.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
@@ -1307,6 +1464,11 @@ func (c *Client) RegisterIdentityWithBody(ctx context.Context, contentType strin
 // Its own signatures are enough where registration is open. Where it is
 // closed, only an identity this node already knows may come back, with its
 // own token, to take a handle or a name.
+//
+// With custody the node makes the identity and holds its keys, sealed under
+// its master key, for whoever asks with a credential: anybody registered
+// where registration is open, elsewhere the owners and admins of tenants
+// here. It is not repeatable: each request makes another identity.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1387,6 +1549,137 @@ func (c *Client) AddKeyEventWithBody(ctx context.Context, identity IdentityParam
 // Corresponds with POST /v1/identities/{identity}/events (the `AddKeyEvent` operationId).
 func (c *Client) AddKeyEvent(ctx context.Context, identity IdentityParameter, body AddKeyEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAddKeyEventRequest(c.Server, identity, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAPIKeys An identity's API keys, without what is secret in them
+//
+// For the identity itself and for whoever had it made in custody.
+//
+// Corresponds with GET /v1/identities/{identity}/keys (the `ListAPIKeys` operationId).
+func (c *Client) ListAPIKeys(ctx context.Context, identity IdentityParameter, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAPIKeysRequest(c.Server, identity, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAPIKeyWithBody Make an API key, which is shown this once
+//
+// It reads as the identity. Where the node holds the identity's keys it
+// also has events signed, of the types named.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+func (c *Client) CreateAPIKeyWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequestWithBody(c.Server, identity, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAPIKey Make an API key, which is shown this once
+//
+// It reads as the identity. Where the node holds the identity's keys it
+// also has events signed, of the types named.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+func (c *Client) CreateAPIKey(ctx context.Context, identity IdentityParameter, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequest(c.Server, identity, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeAPIKey Revoke an API key, at once and for good
+//
+// Any API key may revoke itself.
+//
+// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
+func (c *Client) RevokeAPIKey(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPIKeyRequest(c.Server, identity, key)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeIdentityWithBody Have the node end an identity in its custody for good
+//
+// For whom rotateIdentity is for. Its API keys end with it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+func (c *Client) RevokeIdentityWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeIdentityRequestWithBody(c.Server, identity, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeIdentity Have the node end an identity in its custody for good
+//
+// For whom rotateIdentity is for. Its API keys end with it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+func (c *Client) RevokeIdentity(ctx context.Context, identity IdentityParameter, body RevokeIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeIdentityRequest(c.Server, identity, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateIdentity Have the node rotate the key of an identity in its custody
+//
+// For the identity itself (an API key that names logline.identity) and for
+// whoever had it made. It stands in every timeline that holds the identity
+// before this answers, as after addKeyEvent.
+//
+// Corresponds with POST /v1/identities/{identity}/rotate (the `RotateIdentity` operationId).
+func (c *Client) RotateIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateIdentityRequest(c.Server, identity)
 	if err != nil {
 		return nil, err
 	}
@@ -2066,6 +2359,248 @@ func NewAddKeyEventRequestWithBody(server string, identity IdentityParameter, co
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListAPIKeysRequest constructs an http.Request for the ListAPIKeys method
+func NewListAPIKeysRequest(server string, identity IdentityParameter, params *ListAPIKeysParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/keys", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateAPIKeyRequest calls the generic CreateAPIKey builder with application/json body
+func NewCreateAPIKeyRequest(server string, identity IdentityParameter, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAPIKeyRequestWithBody(server, identity, "application/json", bodyReader)
+}
+
+// NewCreateAPIKeyRequestWithBody constructs an http.Request for the CreateAPIKey method, with any body, and a specified content type
+func NewCreateAPIKeyRequestWithBody(server string, identity IdentityParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/keys", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeAPIKeyRequest constructs an http.Request for the RevokeAPIKey method
+func NewRevokeAPIKeyRequest(server string, identity IdentityParameter, key string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/keys/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeIdentityRequest calls the generic RevokeIdentity builder with application/json body
+func NewRevokeIdentityRequest(server string, identity IdentityParameter, body RevokeIdentityJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeIdentityRequestWithBody(server, identity, "application/json", bodyReader)
+}
+
+// NewRevokeIdentityRequestWithBody constructs an http.Request for the RevokeIdentity method, with any body, and a specified content type
+func NewRevokeIdentityRequestWithBody(server string, identity IdentityParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/revoke", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRotateIdentityRequest constructs an http.Request for the RotateIdentity method
+func NewRotateIdentityRequest(server string, identity IdentityParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/rotate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3567,6 +4102,11 @@ type ClientWithResponsesInterface interface {
 	// closed, only an identity this node already knows may come back, with its
 	// own token, to take a handle or a name.
 	//
+	// With custody the node makes the identity and holds its keys, sealed under
+	// its master key, for whoever asks with a credential: anybody registered
+	// where registration is open, elsewhere the owners and admins of tenants
+	// here. It is not repeatable: each request makes another identity.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
@@ -3577,6 +4117,11 @@ type ClientWithResponsesInterface interface {
 	// Its own signatures are enough where registration is open. Where it is
 	// closed, only an identity this node already knows may come back, with its
 	// own token, to take a handle or a name.
+	//
+	// With custody the node makes the identity and holds its keys, sealed under
+	// its master key, for whoever asks with a credential: anybody registered
+	// where registration is open, elsewhere the owners and admins of tenants
+	// here. It is not repeatable: each request makes another identity.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3620,6 +4165,73 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/identities/{identity}/events (the `AddKeyEvent` operationId).
 	AddKeyEventWithResponse(ctx context.Context, identity IdentityParameter, body AddKeyEventJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKeyEventResponse, error)
+
+	// ListAPIKeysWithResponse An identity's API keys, without what is secret in them
+	//
+	// For the identity itself and for whoever had it made in custody.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/identities/{identity}/keys (the `ListAPIKeys` operationId).
+	ListAPIKeysWithResponse(ctx context.Context, identity IdentityParameter, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*ListAPIKeysResponse, error)
+
+	// CreateAPIKeyWithBodyWithResponse Make an API key, which is shown this once
+	//
+	// It reads as the identity. Where the node holds the identity's keys it
+	// also has events signed, of the types named.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+	CreateAPIKeyWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+
+	// CreateAPIKeyWithResponse Make an API key, which is shown this once
+	//
+	// It reads as the identity. Where the node holds the identity's keys it
+	// also has events signed, of the types named.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+	CreateAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+
+	// RevokeAPIKeyWithResponse Revoke an API key, at once and for good
+	//
+	// Any API key may revoke itself.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
+	RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+
+	// RevokeIdentityWithBodyWithResponse Have the node end an identity in its custody for good
+	//
+	// For whom rotateIdentity is for. Its API keys end with it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+	RevokeIdentityWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeIdentityResponse, error)
+
+	// RevokeIdentityWithResponse Have the node end an identity in its custody for good
+	//
+	// For whom rotateIdentity is for. Its API keys end with it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+	RevokeIdentityWithResponse(ctx context.Context, identity IdentityParameter, body RevokeIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeIdentityResponse, error)
+
+	// RotateIdentityWithResponse Have the node rotate the key of an identity in its custody
+	//
+	// For the identity itself (an API key that names logline.identity) and for
+	// whoever had it made. It stands in every timeline that holds the identity
+	// before this answers, as after addKeyEvent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/rotate (the `RotateIdentity` operationId).
+	RotateIdentityWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*RotateIdentityResponse, error)
 
 	// GetNodeWithResponse The node's identity, key events, modules and limits
 	//
@@ -4177,6 +4789,246 @@ func (r AddKeyEventResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AddKeyEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAPIKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *APIKeyPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAPIKeysResponse) GetJSON200() *APIKeyPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAPIKeysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAPIKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAPIKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAPIKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAPIKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateAPIKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *APIKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateAPIKeyResponse) GetJSON201() *APIKey {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateAPIKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateAPIKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateAPIKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateAPIKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeAPIKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *APIKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeAPIKeyResponse) GetJSON200() *APIKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeAPIKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeAPIKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeAPIKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeAPIKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *KeyEventAdded
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RevokeIdentityResponse) GetJSON201() *KeyEventAdded {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeIdentityResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *KeyEventAdded
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RotateIdentityResponse) GetJSON201() *KeyEventAdded {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateIdentityResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateIdentityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5265,6 +6117,11 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 // closed, only an identity this node already knows may come back, with its
 // own token, to take a handle or a name.
 //
+// With custody the node makes the identity and holds its keys, sealed under
+// its master key, for whoever asks with a credential: anybody registered
+// where registration is open, elsewhere the owners and admins of tenants
+// here. It is not repeatable: each request makes another identity.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
@@ -5281,6 +6138,11 @@ func (c *ClientWithResponses) RegisterIdentityWithBodyWithResponse(ctx context.C
 // Its own signatures are enough where registration is open. Where it is
 // closed, only an identity this node already knows may come back, with its
 // own token, to take a handle or a name.
+//
+// With custody the node makes the identity and holds its keys, sealed under
+// its master key, for whoever asks with a credential: anybody registered
+// where registration is open, elsewhere the owners and admins of tenants
+// here. It is not repeatable: each request makes another identity.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5353,6 +6215,115 @@ func (c *ClientWithResponses) AddKeyEventWithResponse(ctx context.Context, ident
 		return nil, err
 	}
 	return ParseAddKeyEventResponse(rsp)
+}
+
+// ListAPIKeysWithResponse An identity's API keys, without what is secret in them
+//
+// For the identity itself and for whoever had it made in custody.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/identities/{identity}/keys (the `ListAPIKeys` operationId).
+func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, identity IdentityParameter, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*ListAPIKeysResponse, error) {
+	rsp, err := c.ListAPIKeys(ctx, identity, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAPIKeysResponse(rsp)
+}
+
+// CreateAPIKeyWithBodyWithResponse Make an API key, which is shown this once
+//
+// It reads as the identity. Where the node holds the identity's keys it
+// also has events signed, of the types named.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKeyWithBody(ctx, identity, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAPIKeyResponse(rsp)
+}
+
+// CreateAPIKeyWithResponse Make an API key, which is shown this once
+//
+// It reads as the identity. Where the node holds the identity's keys it
+// also has events signed, of the types named.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/keys (the `CreateAPIKey` operationId).
+func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKey(ctx, identity, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAPIKeyResponse(rsp)
+}
+
+// RevokeAPIKeyWithResponse Revoke an API key, at once and for good
+//
+// Any API key may revoke itself.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
+func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+	rsp, err := c.RevokeAPIKey(ctx, identity, key, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeAPIKeyResponse(rsp)
+}
+
+// RevokeIdentityWithBodyWithResponse Have the node end an identity in its custody for good
+//
+// For whom rotateIdentity is for. Its API keys end with it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+func (c *ClientWithResponses) RevokeIdentityWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeIdentityResponse, error) {
+	rsp, err := c.RevokeIdentityWithBody(ctx, identity, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeIdentityResponse(rsp)
+}
+
+// RevokeIdentityWithResponse Have the node end an identity in its custody for good
+//
+// For whom rotateIdentity is for. Its API keys end with it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/revoke (the `RevokeIdentity` operationId).
+func (c *ClientWithResponses) RevokeIdentityWithResponse(ctx context.Context, identity IdentityParameter, body RevokeIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeIdentityResponse, error) {
+	rsp, err := c.RevokeIdentity(ctx, identity, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeIdentityResponse(rsp)
+}
+
+// RotateIdentityWithResponse Have the node rotate the key of an identity in its custody
+//
+// For the identity itself (an API key that names logline.identity) and for
+// whoever had it made. It stands in every timeline that holds the identity
+// before this answers, as after addKeyEvent.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/rotate (the `RotateIdentity` operationId).
+func (c *ClientWithResponses) RotateIdentityWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*RotateIdentityResponse, error) {
+	rsp, err := c.RotateIdentity(ctx, identity, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateIdentityResponse(rsp)
 }
 
 // GetNodeWithResponse The node's identity, key events, modules and limits
@@ -5937,6 +6908,171 @@ func ParseAddKeyEventResponse(rsp *http.Response) (*AddKeyEventResponse, error) 
 	}
 
 	response := &AddKeyEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest KeyEventAdded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAPIKeysResponse parses an HTTP response from a ListAPIKeysWithResponse call
+func ParseListAPIKeysResponse(rsp *http.Response) (*ListAPIKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAPIKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest APIKeyPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateAPIKeyResponse parses an HTTP response from a CreateAPIKeyWithResponse call
+func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateAPIKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest APIKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeAPIKeyResponse parses an HTTP response from a RevokeAPIKeyWithResponse call
+func ParseRevokeAPIKeyResponse(rsp *http.Response) (*RevokeAPIKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeAPIKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest APIKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeIdentityResponse parses an HTTP response from a RevokeIdentityWithResponse call
+func ParseRevokeIdentityResponse(rsp *http.Response) (*RevokeIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest KeyEventAdded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateIdentityResponse parses an HTTP response from a RotateIdentityWithResponse call
+func ParseRotateIdentityResponse(rsp *http.Response) (*RotateIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateIdentityResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

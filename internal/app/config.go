@@ -182,8 +182,8 @@ func (c Config) check(key string) string {
 	case "tenants":
 		return oneOf(c.Tenants, Open, Closed)
 	case "bootstrap_token":
-		if c.BootstrapToken != "" && !tokenPattern.MatchString(c.BootstrapToken) {
-			return "must have 20 to 200 letters, digits, _ and -; unset it to have one made"
+		if c.BootstrapToken != "" && (!tokenPattern.MatchString(c.BootstrapToken) || id.IsAPIKey(c.BootstrapToken)) {
+			return "must have 20 to 200 letters, digits, _ and -, and not begin like an API key; unset it to have one made"
 		}
 	case "master_key":
 		if c.MasterKey != "" {

@@ -32,6 +32,8 @@ var (
 	_ httpapi.Engine         = (*engine.Engine)(nil)
 	_ httpapi.Log            = (*timeline.Log)(nil)
 	_ httpapi.Directory      = (*id.Directory)(nil)
+	_ httpapi.Custody        = (*id.Custody)(nil)
+	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
 	_ httpapi.Node           = (*id.Node)(nil)
 )
@@ -74,6 +76,7 @@ func (a *App) wire(ctx context.Context) error {
 	ready := &probe{db: a.db, dir: a.cfg.databaseDir(), node: a.node, verify: verify, engine: eng.Ready, now: a.opt.Now}
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
+		Custody: id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand), APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,

@@ -24,6 +24,16 @@ const maxClaims = 4
 // one grows every timeline that holds the identity, and no role is needed for
 // it, they are limited to Config.EventQuota a minute (limited key_event_quota).
 func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error) {
+	return e.embed(ctx, identity, event, func(ctx context.Context) (id.Info, error) { return e.dir.Add(ctx, identity, event) })
+}
+
+// EmbedHeld is EmbedEvent for an event that this node signed for an identity in
+// its custody: keep adds it to the directory together with the keys it leaves.
+func (e *Engine) EmbedHeld(ctx context.Context, identity string, event []byte, keep func(context.Context) (id.Info, error)) (id.Info, []string, error) {
+	return e.embed(ctx, identity, event, keep)
+}
+
+func (e *Engine) embed(ctx context.Context, identity string, event []byte, add func(context.Context) (id.Info, error)) (info id.Info, pending []string, err error) {
 	_, _, changed, err := e.dir.Check(ctx, identity, event)
 	if err != nil {
 		return id.Info{}, nil, err
@@ -38,7 +48,7 @@ func (e *Engine) EmbedEvent(ctx context.Context, identity string, event []byte) 
 				"an identity may have %d key events a minute here; send the event again in a moment", e.cfg.EventQuota).After(wait)
 		}
 		e.events.spend("", identity, now)
-		info, err = e.dir.Add(ctx, identity, event)
+		info, err = add(ctx)
 		e.chains.forget()
 	} else {
 		info, err = e.dir.Get(ctx, identity)

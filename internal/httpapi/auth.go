@@ -14,7 +14,7 @@ import (
 
 var (
 	errCredential = fault.New(fault.Unauthenticated, "credential_required",
-		"this needs Authorization: Bearer with a token signed by your own key")
+		"this needs Authorization: Bearer with a token signed by your own key, or an API key")
 	errScheme = fault.New(fault.Unauthenticated, "credential_malformed",
 		"there must be one Authorization header, Bearer followed by a token")
 	// errTenant is one value for a tenant that does not exist and for one that
@@ -37,32 +37,36 @@ func bearer(c echo.Context) (string, error) {
 	return token, nil
 }
 
-// caller is the identity whose own key signed the request's token, "" for a
-// request without one. A token that proves nothing is an error everywhere but
-// where none is looked at.
-func (s *Server) caller(c echo.Context) (string, error) {
+// caller is who sent the request, nobody for a request without a credential. One
+// that proves nothing is an error everywhere but where none is looked at.
+func (s *Server) caller(c echo.Context) (id.Credential, error) {
 	token, err := bearer(c)
 	if err != nil || token == "" {
-		return "", err
+		return id.Credential{}, err
 	}
 	return s.callerOf(c, token)
 }
 
-func (s *Server) callerOf(c echo.Context, token string) (string, error) {
+// callerOf is whose credential it is: an API key's, or that of a token signed by
+// the caller's own key. Every route that wants to know the caller asks here.
+func (s *Server) callerOf(c echo.Context, token string) (id.Credential, error) {
 	ctx := c.Request().Context()
+	if id.IsAPIKey(token) {
+		return s.deps.APIKeys.Authenticate(ctx, token)
+	}
 	identity, _, err := id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
 		return s.deps.Directory.Chain(ctx, who)
 	})
-	return identity, err
+	return id.Credential{Identity: identity}, err
 }
 
 // known is caller for routes that take no anonymous request.
-func (s *Server) known(c echo.Context) (string, error) {
-	identity, err := s.caller(c)
-	if err == nil && identity == "" {
+func (s *Server) known(c echo.Context) (id.Credential, error) {
+	who, err := s.caller(c)
+	if err == nil && who.Identity == "" {
 		err = errCredential
 	}
-	return identity, err
+	return who, err
 }
 
 // sight is a tenant together with what the caller may read of it.
@@ -76,30 +80,33 @@ type sight struct {
 // gets the same answer as for a tenant that does not exist: 401 for an
 // anonymous caller, 404 for a known one.
 func (s *Server) look(c echo.Context, idOrSlug string) (sight, error) {
-	identity, err := s.caller(c)
+	who, err := s.caller(c)
 	if err != nil {
 		return sight{}, err
 	}
-	seen, err := s.lookAs(c, idOrSlug, identity)
+	seen, err := s.lookAs(c, idOrSlug, who)
 	if fault.KindOf(err) == fault.NotFound {
-		if err = errTenant; identity == "" {
+		if err = errTenant; who.Identity == "" {
 			err = errCredential
 		}
 	}
 	return seen, err
 }
 
-func (s *Server) lookAs(c echo.Context, idOrSlug, identity string) (sight, error) {
+func (s *Server) lookAs(c echo.Context, idOrSlug string, who id.Credential) (sight, error) {
 	ctx := c.Request().Context()
 	t, err := s.deps.Log.Tenant(ctx, idOrSlug)
 	if err != nil {
 		return sight{}, err
 	}
+	if !who.Reaches(t.ID) {
+		return sight{}, errTenant
+	}
 	view, err := s.deps.Log.Standing(ctx, t.ID)
 	if err != nil {
 		return sight{}, err
 	}
-	reader := standing.ReaderFor(view, identity, t.PublicReading)
+	reader := standing.ReaderFor(view, who.Identity, t.PublicReading)
 	if !mayLook(view, reader, t.PublicReading) {
 		return sight{}, errTenant
 	}

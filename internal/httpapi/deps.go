@@ -25,6 +25,9 @@ type Engine interface {
 	// EmbedEvent takes one key event into the directory and into every timeline
 	// that holds the identity; pending names the timelines it could not reach.
 	EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error)
+	// EmbedHeld is EmbedEvent for an identity in custody: keep takes the event
+	// into the directory together with the keys it leaves.
+	EmbedHeld(ctx context.Context, identity string, event []byte, keep func(context.Context) (id.Info, error)) (info id.Info, pending []string, err error)
 }
 
 // Tenants finds timelines and the standing at their heads.
@@ -78,6 +81,26 @@ type Directory interface {
 	Get(ctx context.Context, identity string) (id.Info, error)
 	ByHandle(ctx context.Context, handle string) (id.Info, error)
 	Chain(ctx context.Context, identity string) (*id.Chain, error)
+}
+
+// Custody holds the keys of identities that cannot keep their own. *id.Custody
+// implements it.
+type Custody interface {
+	Create(ctx context.Context, subject, handle, name, maker string) (id.Info, error)
+	// Maker is who had the identity made; not_found not_in_custody.
+	Maker(ctx context.Context, identity string) (string, error)
+	Rotation(ctx context.Context, identity string) (*id.Change, error)
+	Revocation(ctx context.Context, identity, reason string) (*id.Change, error)
+	Keep(ctx context.Context, change *id.Change) (id.Info, error)
+}
+
+// APIKeys are the API keys of this node's identities. *id.APIKeys implements it.
+type APIKeys interface {
+	Create(ctx context.Context, terms id.APIKey) (key id.APIKey, text string, err error)
+	List(ctx context.Context, identity, after string, limit int) ([]id.APIKey, error)
+	Revoke(ctx context.Context, identity, key string) (id.APIKey, error)
+	// Authenticate says whose key it is.
+	Authenticate(ctx context.Context, text string) (id.Credential, error)
 }
 
 // Onboarding makes tenants. *onboarding.Service implements it.
@@ -153,12 +176,14 @@ func setDuration(v *time.Duration, def time.Duration) {
 	}
 }
 
-// Deps is everything the server works with. Engine, Log, Directory, Onboarding
-// and Node are required.
+// Deps is everything the server works with. Engine, Log, Directory, Custody,
+// APIKeys, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Directory  Directory
+	Custody    Custody
+	APIKeys    APIKeys
 	Onboarding Onboarding
 	Node       Node
 	// Wakes says which timelines have grown; without it feeds look by themselves.

@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/standing"
 )
 
@@ -120,19 +121,19 @@ func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams) (
 	if err != nil {
 		return feed.Request{}, err
 	}
-	token, id, err := s.feedCredential(c, tenant, p.Ticket)
+	token, tenantID, err := s.feedCredential(c, tenant, p.Ticket)
 	if err != nil {
 		return feed.Request{}, err
 	}
-	return feed.Request{Tenant: id, From: from, Query: q, Authorize: func(context.Context) (standing.Reader, error) {
-		identity := ""
+	return feed.Request{Tenant: tenantID, From: from, Query: q, Authorize: func(context.Context) (standing.Reader, error) {
+		var who id.Credential
 		if token != "" {
 			var err error
-			if identity, err = s.callerOf(c, token); err != nil {
+			if who, err = s.callerOf(c, token); err != nil {
 				return standing.Reader{}, err
 			}
 		}
-		seen, err := s.lookAs(c, id, identity)
+		seen, err := s.lookAs(c, tenantID, who)
 		return seen.reader, err
 	}}, nil
 }
@@ -156,7 +157,7 @@ func feedFrom(req *http.Request, from *string) (uint64, error) {
 
 // feedCredential is the token that the feed goes on being judged by, "" for an
 // anonymous reader, and the id of a tenant that its bearer may read something of.
-func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (token, id string, err error) {
+func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (token, tenantID string, err error) {
 	if ticket == nil {
 		seen, err := s.look(c, tenant)
 		if err != nil {
@@ -172,11 +173,11 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 	if err != nil {
 		return "", "", err
 	}
-	identity, err := s.callerOf(c, t.token)
+	who, err := s.callerOf(c, t.token)
 	if err != nil {
 		return "", "", err
 	}
-	seen, err := s.lookAs(c, tenant, identity)
+	seen, err := s.lookAs(c, tenant, who)
 	if fault.KindOf(err) == fault.NotFound || err == nil && seen.ID != t.tenant {
 		err = errTicket
 	}

@@ -105,12 +105,17 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book})
 	wakes := bus.New()
 	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, wakes, engine.Config{Now: w.clock.now})
+	text, err := id.NewMasterKey(rand.Reader)
+	require.NoError(t, err)
+	master, err := id.ParseMasterKey(text)
+	require.NoError(t, err)
 	service := onboarding.New(db, maker{w.engine, w.log}, onboarding.Config{DataDir: t.TempDir(), Token: bootstrapToken, OpenTenants: true})
 	_, _, err = service.FirstRun(ctx)
 	require.NoError(t, err)
 
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
+		Custody: id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader), APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
@@ -322,4 +327,14 @@ func (r reply) results(t testing.TB) []client.LineResult {
 		out = append(out, l)
 	}
 	return out
+}
+
+// noMaster is custody on a node without a master key.
+func noMaster(t testing.TB, d *httpapi.Deps) httpapi.Custody {
+	t.Helper()
+	db, err := storage.Open(context.Background(), "memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	require.NoError(t, db.Migrate(context.Background()))
+	return id.NewCustody(db, nil, id.NewDirectory(db, id.FastVerifier(), d.Now), d.Node.ID(), d.Now, rand.Reader)
 }

@@ -26,6 +26,12 @@ func (s *Server) RegisterIdentity(c echo.Context) error {
 	if err := s.bind(c, &body); err != nil {
 		return err
 	}
+	if body.Custody {
+		return s.makeHeld(c, body)
+	}
+	if body.Subject != "" {
+		return errSubject
+	}
 	events := make([][]byte, len(body.Events))
 	for i, e := range body.Events {
 		events[i] = e

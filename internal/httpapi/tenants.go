@@ -10,6 +10,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -33,11 +34,15 @@ func (s *Server) CreateTenant(c echo.Context) error {
 		return errCredential
 	}
 	caller := ""
-	if isJWT(token) {
-		if caller, err = s.callerOf(c, token); err != nil {
+	if isJWT(token) || id.IsAPIKey(token) {
+		who, err := s.callerOf(c, token)
+		if err != nil {
 			return err
 		}
-		token = ""
+		if !who.Manages() {
+			return errManage
+		}
+		caller, token = who.Identity, ""
 	}
 	var body api.NewTenant
 	if err := s.bind(c, &body); err != nil {
@@ -64,7 +69,7 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 	if err := onlyKnown(c, params); err != nil {
 		return err
 	}
-	identity, err := s.known(c)
+	who, err := s.known(c)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,7 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 	if err != nil {
 		return err
 	}
-	holding, err := s.deps.Log.Holding(c.Request().Context(), identity)
+	holding, err := s.deps.Log.Holding(c.Request().Context(), who.Identity)
 	if err != nil {
 		return err
 	}
@@ -91,7 +96,7 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 			if !t.PublicReading && !slices.Contains(holding, t.ID) {
 				continue // nobody holds a role where they are not embedded
 			}
-			if _, err := s.lookAs(c, t.ID, identity); fault.KindOf(err) == fault.NotFound {
+			if _, err := s.lookAs(c, t.ID, who); fault.KindOf(err) == fault.NotFound {
 				continue
 			} else if err != nil {
 				return err

@@ -84,7 +84,7 @@ func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) er
 	if err := sameOrigin(c.Request()); err != nil {
 		return err
 	}
-	identity, err := s.known(c)
+	who, err := s.known(c)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) er
 		return err
 	}
 	now := s.now()
-	k := ticket{token: token, identity: identity, tenant: seen.ID, expires: now.Add(s.limits.Ticket)}
+	k := ticket{token: token, identity: who.Identity, tenant: seen.ID, expires: now.Add(s.limits.Ticket)}
 	text, err := s.tickets.add(k, now)
 	if err != nil {
 		return err

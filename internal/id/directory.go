@@ -83,7 +83,8 @@ func (d *Directory) Register(ctx context.Context, events [][]byte, handle, name 
 	}
 	var created bool
 	var info Info
-	err = d.db.InTx(ctx, func(tx *sql.Tx) error {
+	err = d.write(ctx, func(tx *sql.Tx) error {
+		created = false
 		known, err := load(ctx, tx, "id", chain.ID())
 		if err == nil {
 			info = known
@@ -240,21 +241,38 @@ func (d *Directory) Add(ctx context.Context, id string, event []byte) (Info, err
 	}
 	var info Info
 	err = d.db.InTx(ctx, func(tx *sql.Tx) error {
-		if info, err = load(ctx, tx, "id", id); err != nil {
-			return err
-		}
-		changed, err := d.apply(ctx, tx, info.Chain, e)
-		if err != nil || !changed {
-			return err
-		}
-		info.Events = append(info.Events, e.Raw)
-		info.Status = info.Chain.Status()
-		return d.update(ctx, tx, info)
+		info, err = d.add(ctx, tx, id, e)
+		return err
 	})
 	if err != nil {
 		return Info{}, err
 	}
 	return info, nil
+}
+
+func (d *Directory) add(ctx context.Context, tx *sql.Tx, id string, e *Event) (Info, error) {
+	info, err := load(ctx, tx, "id", id)
+	if err != nil {
+		return Info{}, err
+	}
+	changed, err := d.apply(ctx, tx, info.Chain, e)
+	if err != nil || !changed {
+		return info, err
+	}
+	info.Events = append(info.Events, e.Raw)
+	info.Status = info.Chain.Status()
+	return info, d.update(ctx, tx, info)
+}
+
+// write runs a transaction that looks before it inserts. Where transactions do
+// not exclude each other another one may have inserted the same in between: then
+// it looks again, and finds it.
+func (d *Directory) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	err := d.db.InTx(ctx, fn)
+	if fault.CodeOf(err) == "unique_violation" {
+		err = d.db.InTx(ctx, fn)
+	}
+	return err
 }
 
 // apply is Chain.Apply with the claimer from the directory, and with an answer

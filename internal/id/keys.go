@@ -65,6 +65,11 @@ type Keys struct {
 // NewKeys makes an identity: two keys, the importer's secret and the inception,
 // with 96 bytes of rand. subject is any but ghost.
 func NewKeys(subject string, now time.Time, rand io.Reader) (*Keys, error) {
+	return newKeysIn(subject, "", now, rand)
+}
+
+// newKeysIn is NewKeys in the custody of a node, "" for none.
+func newKeysIn(subject, custody string, now time.Time, rand io.Reader) (*Keys, error) {
 	if subject == SubjectGhost || !slices.Contains(subjects, subject) {
 		return nil, fault.Newf(fault.Invalid, "subject_unknown", "cannot make an identity of subject %q; use person, organization, service, agent or node", subject)
 	}
@@ -82,7 +87,7 @@ func NewKeys(subject string, now time.Time, rand io.Reader) (*Keys, error) {
 	}
 	k := &Keys{primary: primary, next: next, secret: secret[:]}
 	return k, k.begin(&Event{Kind: KindInception, Subject: subject, Key: primary.Public(),
-		Next: commitment(next.Public()), Time: span.FormatTime(now)})
+		Next: commitment(next.Public()), Custody: custody, Time: span.FormatTime(now)})
 }
 
 // GhostKeys derives the ghost that stands for an actor of a source in a

@@ -40,6 +40,14 @@ const (
 	Open   NodeRegistration = "open"
 )
 
+// Defines values for RegistrationSubject.
+const (
+	RegistrationSubjectAgent        RegistrationSubject = "agent"
+	RegistrationSubjectOrganization RegistrationSubject = "organization"
+	RegistrationSubjectPerson       RegistrationSubject = "person"
+	RegistrationSubjectService      RegistrationSubject = "service"
+)
+
 // Defines values for SpanHeaderStatus.
 const (
 	SpanHeaderStatusExecuted  SpanHeaderStatus = "executed"
@@ -90,6 +98,35 @@ const (
 	Json      GetReceiptParamsFormat = "json"
 	TlogProof GetReceiptParamsFormat = "tlog-proof"
 )
+
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt Time `json:"created_at"`
+
+	// CreatedBy LogLine ID
+	CreatedBy Identifier `json:"created_by"`
+	Expires   Time       `json:"expires,omitempty"`
+	Id        string     `json:"id"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+
+	// Key The API key itself; only in the answer that makes it
+	Key       string   `json:"key,omitempty"`
+	Label     string   `json:"label,omitempty"`
+	RevokedAt Time     `json:"revoked_at,omitempty"`
+	Tenant    UUID     `json:"tenant,omitempty"`
+	Types     []string `json:"types,omitempty"`
+
+	// UsedAt Last use
+	UsedAt Time `json:"used_at,omitempty"`
+}
+
+// APIKeyPage defines model for APIKeyPage.
+type APIKeyPage struct {
+	Items []APIKey `json:"items"`
+	Next  *string  `json:"next"`
+}
 
 // Act A revert, redaction, approval or resolution of the span
 type Act struct {
@@ -302,6 +339,22 @@ type MemberPage struct {
 	Next  *string  `json:"next"`
 }
 
+// NewAPIKey defines model for NewAPIKey.
+type NewAPIKey struct {
+	Expires Time `json:"expires,omitempty"`
+
+	// Label What it is for; no personal data
+	Label string `json:"label,omitempty"`
+
+	// Tenant The one tenant, by id or slug, where it counts
+	Tenant string `json:"tenant,omitempty"`
+
+	// Types Patterns of the types it may have signed; without any, all but
+	// logline.*. A reserved type is named exactly; logline.identity lets the
+	// key change its own identity.
+	Types []string `json:"types,omitempty"`
+}
+
 // NewTenant defines model for NewTenant.
 type NewTenant struct {
 	Name string `json:"name"`
@@ -395,11 +448,25 @@ type Record struct {
 	Status Status `json:"status"`
 }
 
-// Registration defines model for Registration.
+// Registration Key events of one's own, or subject and custody
 type Registration struct {
-	Events []KeyEvent `json:"events"`
-	Handle string     `json:"handle,omitempty"`
-	Name   string     `json:"name,omitempty"`
+	// Custody The node makes the identity and holds its keys
+	Custody bool       `json:"custody,omitempty"`
+	Events  []KeyEvent `json:"events,omitempty"`
+	Handle  string     `json:"handle,omitempty"`
+	Name    string     `json:"name,omitempty"`
+
+	// Subject With custody
+	Subject RegistrationSubject `json:"subject,omitempty"`
+}
+
+// RegistrationSubject With custody
+type RegistrationSubject string
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	// Reason At most 64 bytes without personal data
+	Reason string `json:"reason,omitempty"`
 }
 
 // Signature defines model for Signature.
@@ -588,6 +655,14 @@ type SpanParameter = string
 // TenantParameter defines model for TenantParameter.
 type TenantParameter = string
 
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next of the page before
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListTenantsParams defines parameters for ListTenants.
 type ListTenantsParams struct {
 	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
@@ -739,6 +814,12 @@ type RegisterIdentityJSONRequestBody = Registration
 
 // AddKeyEventJSONRequestBody defines body for AddKeyEvent for application/json ContentType.
 type AddKeyEventJSONRequestBody = KeyEvent
+
+// CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
+type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
+type RevokeIdentityJSONRequestBody = Revocation
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
@@ -918,6 +999,21 @@ type ServerInterface interface {
 	// AddKeyEvent Add one sealed key event
 	// (POST /v1/identities/{identity}/events)
 	AddKeyEvent(ctx echo.Context, identity IdentityParameter) error
+	// ListAPIKeys An identity's API keys, without what is secret in them
+	// (GET /v1/identities/{identity}/keys)
+	ListAPIKeys(ctx echo.Context, identity IdentityParameter, params ListAPIKeysParams) error
+	// CreateAPIKey Make an API key, which is shown this once
+	// (POST /v1/identities/{identity}/keys)
+	CreateAPIKey(ctx echo.Context, identity IdentityParameter) error
+	// RevokeAPIKey Revoke an API key, at once and for good
+	// (DELETE /v1/identities/{identity}/keys/{key})
+	RevokeAPIKey(ctx echo.Context, identity IdentityParameter, key string) error
+	// RevokeIdentity Have the node end an identity in its custody for good
+	// (POST /v1/identities/{identity}/revoke)
+	RevokeIdentity(ctx echo.Context, identity IdentityParameter) error
+	// RotateIdentity Have the node rotate the key of an identity in its custody
+	// (POST /v1/identities/{identity}/rotate)
+	RotateIdentity(ctx echo.Context, identity IdentityParameter) error
 	// GetNode The node's identity, key events, modules and limits
 	// (GET /v1/node)
 	GetNode(ctx echo.Context) error
@@ -1072,6 +1168,110 @@ func (w *ServerInterfaceWrapper) AddKeyEvent(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AddKeyEvent(ctx, identity)
+	return err
+}
+
+// ListAPIKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAPIKeys(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAPIKeysParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAPIKeys(ctx, identity, params)
+	return err
+}
+
+// CreateAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAPIKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateAPIKey(ctx, identity)
+	return err
+}
+
+// RevokeAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", ctx.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeAPIKey(ctx, identity, key)
+	return err
+}
+
+// RevokeIdentity converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeIdentity(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeIdentity(ctx, identity)
+	return err
+}
+
+// RotateIdentity converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateIdentity(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateIdentity(ctx, identity)
 	return err
 }
 
@@ -1809,6 +2009,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/identities/:identity", wrapper.GetIdentity, options.OperationMiddlewares["getIdentity"]...)
 	router.GET(options.BaseURL+"/v1/identities/:identity/events", wrapper.ListKeyEvents, options.OperationMiddlewares["listKeyEvents"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/events", wrapper.AddKeyEvent, options.OperationMiddlewares["addKeyEvent"]...)
+	router.POST(options.BaseURL+"/v1/identities/:identity/rotate", wrapper.RotateIdentity, options.OperationMiddlewares["rotateIdentity"]...)
+	router.POST(options.BaseURL+"/v1/identities/:identity/revoke", wrapper.RevokeIdentity, options.OperationMiddlewares["revokeIdentity"]...)
+	router.GET(options.BaseURL+"/v1/identities/:identity/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
+	router.POST(options.BaseURL+"/v1/identities/:identity/keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
+	router.DELETE(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
 	router.POST(options.BaseURL+"/v1/tenants", wrapper.CreateTenant, options.OperationMiddlewares["createTenant"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)

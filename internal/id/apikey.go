@@ -1,0 +1,114 @@
+package id
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// TypeIdentity in an API key's types lets the key change its own identity.
+const TypeIdentity = span.TypeIdentity
+
+// An API key is "llk_", 16 characters of id, 52 of secret and 7 of checksum, all
+// of them lower-case base32. The prefix is for secret scanners; the checksum
+// tells a mistyped or cut key without a look at the database.
+const (
+	apiKeyPrefix  = "llk_"
+	apiKeyIDLen   = 16
+	apiKeyBodyLen = apiKeyIDLen + 52
+	apiKeySumLen  = 7
+	apiKeyLen     = len(apiKeyPrefix) + apiKeyBodyLen + apiKeySumLen
+	apiKeyDomain  = "logline.apikey.v1\n"
+)
+
+// APIKey is what a node keeps of an API key; the key itself it does not have.
+type APIKey struct {
+	ID        string
+	Identity  string   // whom it speaks for
+	Label     string   // may be ""
+	Types     []string // patterns of the types that the node signs for it; none: any but logline.*
+	Tenant    string   // the one tenant where it counts, "" for every
+	CreatedBy string   // LogLine ID
+	CreatedAt string
+	ExpiresAt string // first instant at which it no longer holds, "" for never
+	UsedAt    string // last use, to the hour; "" for never
+	RevokedAt string // "" while it is valid
+}
+
+func (k APIKey) grant() Grant { return Grant{Types: k.Types} }
+
+// MaySign says whether the node may sign a span of typ for the key; forbidden
+// api_key_type_not_allowed.
+func (k APIKey) MaySign(typ string) error {
+	if k.grant().Covers(typ) {
+		return nil
+	}
+	allowed := "any but logline.*"
+	if len(k.Types) > 0 {
+		allowed = strings.Join(k.Types, ", ")
+	}
+	return fault.Newf(fault.Forbidden, "api_key_type_not_allowed", "this API key does not cover the type %q; it covers %s", typ, allowed)
+}
+
+// IsAPIKey says whether a credential is meant to be an API key.
+func IsAPIKey(text string) bool { return strings.HasPrefix(text, apiKeyPrefix) }
+
+// apiKeyID is the id in an API key, whose form and checksum it judges;
+// unauthenticated api_key_malformed, which repeats nothing of it.
+func apiKeyID(text string) (string, error) {
+	body, ok := strings.CutPrefix(text, apiKeyPrefix)
+	if !ok || len(text) != apiKeyLen || strings.ContainsFunc(body, notBase32) || body[apiKeyBodyLen:] != apiKeySum(text[:len(apiKeyPrefix)+apiKeyBodyLen]) {
+		return "", refuse("api_key_malformed", "the API key is mistyped or cut short: its checksum does not fit")
+	}
+	return body[:apiKeyIDLen], nil
+}
+
+func notBase32(r rune) bool { return (r < 'a' || r > 'z') && (r < '2' || r > '7') }
+
+// apiKeySum is the CRC-32 (IEEE) of everything before it, in base32.
+func apiKeySum(text string) string {
+	return idEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text))))
+}
+
+// newAPIKey makes the text of an API key with 42 random bytes.
+func newAPIKey(rand io.Reader) (text string, err error) {
+	var id [10]byte
+	if _, err := io.ReadFull(rand, id[:]); err != nil {
+		return "", fault.New(fault.Unavailable, "randomness_unavailable", "cannot read random bytes for a key").Because(err)
+	}
+	secret, err := randomSeed(rand)
+	if err != nil {
+		return "", err
+	}
+	text = apiKeyPrefix + idEncoding.EncodeToString(id[:]) + idEncoding.EncodeToString(secret[:])
+	return text + apiKeySum(text), nil
+}
+
+// apiKeyHash is what is stored. The secret has 256 random bits, so a plain hash
+// is enough: there is nothing to guess.
+func apiKeyHash(text string) span.Hash { return span.Sum([]byte(apiKeyDomain + text)) }
+
+// checkTypes says whether patterns may stand in an API key, as in a delegation.
+func checkTypes(types []string) error {
+	if len(types) > maxAPIKeyTypes {
+		return fault.Newf(fault.Invalid, "types_too_many", "an API key names at most %d types", maxAPIKeyTypes).At("/types", "is too long")
+	}
+	for i, p := range types {
+		switch {
+		case !span.ValidPattern(p):
+			return fault.New(fault.Invalid, "types_malformed", "types are patterns such as orders.*: whole segments may be *, the last one **").
+				At(pointerAt("/types", i), "is no type pattern")
+		case span.IsReserved(p) && strings.Contains(p, "*"):
+			return fault.New(fault.Invalid, "types_reserved_pattern", "a reserved type is named exactly").
+				At(pointerAt("/types", i), "must name a reserved type exactly, without *")
+		case slices.Contains(types[:i], p):
+			return fault.New(fault.Invalid, "types_malformed", "each type is named once").At(pointerAt("/types", i), "is given twice")
+		}
+	}
+	return nil
+}
