@@ -94,6 +94,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err = a.db.Migrate(ctx); err != nil {
 		return err
 	}
+	for _, text := range a.db.Warnings() {
+		a.log.WarnContext(ctx, "database", slog.String("warning", text))
+	}
 	if err = a.openNode(ctx); err != nil {
 		return err
 	}
@@ -153,7 +156,7 @@ func (a *App) databaseShown() string {
 	if err != nil {
 		return ""
 	}
-	if abs, err := filepath.Abs(target.Path); err == nil && !target.Memory {
+	if abs, err := filepath.Abs(target.Path); err == nil && target.Path != "" {
 		target.Path = abs
 	}
 	return target.String()

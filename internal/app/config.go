@@ -95,10 +95,11 @@ func (c Config) inMemory() bool {
 	return err == nil && target.Memory
 }
 
-// databaseDir is the directory of the database file, "" when it is in memory.
+// databaseDir is the directory of the database file, "" when it is in memory
+// or on a server.
 func (c Config) databaseDir() string {
 	target, err := storage.Parse(c.Database())
-	if err != nil || target.Memory {
+	if err != nil || target.Path == "" {
 		return ""
 	}
 	return filepath.Dir(target.Path)

@@ -68,7 +68,7 @@ func (p *probe) try(ctx context.Context, now time.Time) error {
 	}
 	return p.db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx,
-			"INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", readyKey, []byte(at))
+			"INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", readyKey, []byte(at))
 		return err
 	})
 }

@@ -16,9 +16,11 @@ import (
 	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/cosign"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
 
@@ -191,7 +193,7 @@ func (a *App) bringNode(ctx context.Context, eng *engine.Engine, ready func()) e
 // openStore opens the timelines' store, and the directory of the checkpoints
 // given out: a database in memory is always older than those, so it has none.
 func (a *App) openStore() (store timeline.Store, notes string, err error) {
-	if a.cfg.databaseDir() == "" {
+	if a.cfg.inMemory() {
 		store = memstore.New()
 	} else {
 		notes = filepath.Join(a.cfg.DataDir, "checkpoints")
@@ -199,7 +201,11 @@ func (a *App) openStore() (store timeline.Store, notes string, err error) {
 			return nil, "", fault.Newf(fault.Unavailable, "data_dir_unusable",
 				"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
 		}
-		store = sqlitestore.NewStore(a.db)
+		if a.db.Dialect == storage.Postgres {
+			store = pgstore.NewStore(a.db)
+		} else {
+			store = sqlitestore.NewStore(a.db)
+		}
 	}
 	a.store = store
 	return store, notes, nil

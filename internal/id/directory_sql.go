@@ -22,7 +22,7 @@ func load(ctx context.Context, q querier, column, value string) (Info, error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT i.id, i.subject, coalesce(i.handle, ''), i.name, i.status, i.chain, e.event
 		FROM identities i JOIN identity_events e ON e.identity = i.id
-		WHERE i.`+column+` = ? ORDER BY e.position`, value)
+		WHERE i.`+column+` = $1 ORDER BY e.position`, value)
 	if err != nil {
 		return Info{}, failed("read identity", err)
 	}
@@ -48,7 +48,7 @@ func load(ctx context.Context, q querier, column, value string) (Info, error) {
 
 func loadChain(ctx context.Context, q querier, id string) (*Chain, error) {
 	var chain []byte
-	err := q.QueryRowContext(ctx, `SELECT chain FROM identities WHERE id = ?`, id).Scan(&chain)
+	err := q.QueryRowContext(ctx, `SELECT chain FROM identities WHERE id = $1`, id).Scan(&chain)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, unknown(id)
 	}
@@ -60,7 +60,7 @@ func loadChain(ctx context.Context, q querier, id string) (*Chain, error) {
 
 func hasEvent(ctx context.Context, q querier, id string, hash span.Hash) (bool, error) {
 	var found bool
-	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identity_events WHERE identity = ? AND hash = ?)`, id, hash[:]).Scan(&found)
+	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identity_events WHERE identity = $1 AND hash = $2)`, id, hash[:]).Scan(&found)
 	if err != nil {
 		return false, failed("find event", err)
 	}
@@ -71,7 +71,7 @@ func hasEvent(ctx context.Context, q querier, id string, hash span.Hash) (bool, 
 func (d *Directory) insert(ctx context.Context, tx *sql.Tx, info Info) error {
 	if info.Handle != "" {
 		var taken bool
-		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identities WHERE handle = ?)`, info.Handle).Scan(&taken); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identities WHERE handle = $1)`, info.Handle).Scan(&taken); err != nil {
 			return failed("look for handle", err)
 		}
 		if taken {
@@ -84,7 +84,7 @@ func (d *Directory) insert(ctx context.Context, tx *sql.Tx, info Info) error {
 	}
 	handle := sql.NullString{String: info.Handle, Valid: info.Handle != ""}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO identities (id, subject, handle, name, status, chain, size) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		INSERT INTO identities (id, subject, handle, name, status, chain, size) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		info.ID, info.Subject, handle, info.Name, info.Status, chain, len(info.Events)); err != nil {
 		return failed("insert identity", err)
 	}
@@ -105,7 +105,7 @@ func (d *Directory) update(ctx context.Context, tx *sql.Tx, info Info) error {
 	last := len(info.Events) - 1
 	// The size is compared too: it holds on databases whose transactions do
 	// not exclude each other from the start.
-	res, err := tx.ExecContext(ctx, `UPDATE identities SET status = ?, chain = ?, size = ? WHERE id = ? AND size = ?`,
+	res, err := tx.ExecContext(ctx, `UPDATE identities SET status = $1, chain = $2, size = $3 WHERE id = $4 AND size = $5`,
 		info.Status, chain, last+1, info.ID, last)
 	if err != nil {
 		return failed("update identity", err)
@@ -119,7 +119,7 @@ func (d *Directory) update(ctx context.Context, tx *sql.Tx, info Info) error {
 func (d *Directory) insertEvent(ctx context.Context, tx *sql.Tx, id string, position int, raw []byte) error {
 	hash := span.Sum(raw)
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO identity_events (identity, position, event, hash, taken_at) VALUES (?, ?, ?, ?, ?)`,
+		INSERT INTO identity_events (identity, position, event, hash, taken_at) VALUES ($1, $2, $3, $4, $5)`,
 		id, position, raw, hash[:], span.FormatTime(d.now())); err != nil {
 		return failed("insert event", err)
 	}

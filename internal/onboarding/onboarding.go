@@ -205,7 +205,7 @@ func (s *Service) spend(ctx context.Context, tenant string) error {
 		return err
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING", markKey, value)
+		_, err := tx.ExecContext(ctx, "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING", markKey, value)
 		return err
 	})
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *Service) spend(ctx context.Context, tenant string) error {
 
 func (s *Service) mark(ctx context.Context) (spent, error) {
 	var value []byte
-	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = ?", markKey).Scan(&value)
+	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = $1", markKey).Scan(&value)
 	if err != nil {
 		return spent{}, storage.Classify(err)
 	}

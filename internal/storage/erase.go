@@ -12,9 +12,10 @@ import (
 // it, so that content deleted before is in neither. Call it after an erasure,
 // outside any transaction. A read that began earlier can be in its way: then
 // the error is database_busy, and InTx does it after the first commit that
-// follows that read's end. It is nothing in a memory: database.
+// follows that read's end. It is nothing in a memory: database, and nothing on
+// PostgreSQL, whose copies go by its own rules (docs/postgresql.md).
 func (d *DB) TruncateWAL(ctx context.Context) error {
-	if d.memory {
+	if d.memory || d.pg != nil {
 		return nil
 	}
 	d.owed.Store(true)

@@ -16,8 +16,10 @@ import (
 // Classify turns what the driver or database/sql returned into a *fault.Error
 // that wraps it: disk_full, database_busy, database_readonly,
 // database_corrupt, database_io, database_open_failed, unique_violation,
-// constraint_violation, value_too_large, database_closed, interrupted. A
-// classified error is returned as it is, nil as nil, anything else as
+// constraint_violation, value_too_large, database_closed, interrupted; on
+// PostgreSQL also database_unavailable, database_timeout,
+// database_connections, database_missing, database_login_failed,
+// database_role_weak and schema_missing. A classified error is returned as it is, nil as nil, anything else as
 // internal. sql.ErrNoRows is the caller's to interpret and becomes internal.
 func Classify(err error) error {
 	if err == nil {
@@ -28,6 +30,15 @@ func Classify(err error) error {
 	}
 	return fault.From(err)
 }
+
+// What both databases fail with.
+var (
+	errClosed     = fault.New(fault.Unavailable, "database_closed", "the database is closed because the server is stopping")
+	errMemory     = fault.New(fault.Unavailable, "out_of_memory", "the database ran out of memory; try again").After(time.Second)
+	errTooBig     = fault.New(fault.Invalid, "value_too_large", "a value is larger than the database can hold")
+	errUnique     = fault.New(fault.Conflict, "unique_violation", "it exists already")
+	errConstraint = fault.New(fault.Internal, "constraint_violation", "the database refused an inconsistent write; the log has the details")
+)
 
 // classify is nil for an error that is not the database's.
 func classify(err error) error {
@@ -42,12 +53,15 @@ func classify(err error) error {
 }
 
 func classifySQL(err error) *fault.Error {
+	if f := classifyPostgres(err); f != nil {
+		return f
+	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Unavailable, "interrupted",
 			"the operation was interrupted before it finished; send it again, nothing is recorded twice")
 	case errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone), strings.HasSuffix(err.Error(), "sql: database is closed"):
-		return fault.New(fault.Unavailable, "database_closed", "the database is closed because the server is stopping")
+		return errClosed
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -74,18 +88,18 @@ func classifySQL(err error) *fault.Error {
 		return fault.New(fault.Unavailable, "database_not_sqlite",
 			"the file is not a SQLite database; check the path in the database URL")
 	case sqlite3.SQLITE_NOMEM:
-		return fault.New(fault.Unavailable, "out_of_memory", "the database ran out of memory; try again").After(time.Second)
+		return errMemory
 	case sqlite3.SQLITE_TOOBIG:
-		return fault.New(fault.Invalid, "value_too_large", "a value is larger than the database can hold")
+		return errTooBig
 	case sqlite3.SQLITE_INTERRUPT:
 		return fault.New(fault.Unavailable, "interrupted",
 			"the operation was interrupted before it finished; send it again, nothing is recorded twice")
 	case sqlite3.SQLITE_CONSTRAINT:
 		switch e.Code() {
 		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
-			return fault.New(fault.Conflict, "unique_violation", "it exists already")
+			return errUnique
 		default:
-			return fault.New(fault.Internal, "constraint_violation", "the database refused an inconsistent write; the log has the details")
+			return errConstraint
 		}
 	default:
 		return nil

@@ -1,12 +1,15 @@
-// Package storage opens the node's SQL database by URL, runs transactions and
-// migrations on it, and turns driver errors into classified ones. It knows no
-// table of any module.
+// Package storage opens the node's SQL database by URL, SQLite or PostgreSQL,
+// runs transactions and migrations on it, and turns driver errors into
+// classified ones. It knows no table of any module.
 //
 // SQLite is used with one writing connection, whose transactions take the
 // write lock when they begin, and several reading ones, which see a snapshot
 // and never wait for the writer (WAL). A commit is on the disk when it returns
 // (synchronous=FULL). Deleted content is overwritten with zeros
 // (secure_delete); see [DB.TruncateWAL] for the copies in the write-ahead log.
+//
+// PostgreSQL is used through one pool, whose connections work under a role
+// that owns nothing and is bound by row-level security; see [DB.Migrate].
 package storage
 
 import (
@@ -26,13 +29,15 @@ type DB struct {
 	// Read has several connections that refuse to write. Rows held open on it
 	// do not block writers, except in a memory: database, where a commit waits
 	// until they are closed: never start a transaction while reading rows.
+	// Those of PostgreSQL could write; use them for reading all the same.
 	Read *sql.DB
 	// Write has one connection; its transactions begin with the write lock
 	// held. Use InTx rather than Write itself.
 	Write *sql.DB
-	// Dialect is "sqlite".
+	// Dialect is SQLite or Postgres.
 	Dialect string
 
+	pg     *postgres // nil on SQLite
 	memory bool
 	anchor *sql.Conn   // keeps a memory: database alive while no pool holds a connection
 	owed   atomic.Bool // a TruncateWAL found a reader in its way
@@ -43,18 +48,22 @@ type DB struct {
 
 // Open opens the database that url names, and creates it when it is missing:
 // "sqlite:<path>" or "memory:", a private database that ends with Close. A
-// missing parent directory is created for the owner alone (0700). It does not
-// migrate.
+// missing parent directory is created for the owner alone (0700). A database of
+// a PostgreSQL server, "postgres://…", must exist, in UTF8 and on version 15 or
+// newer. It does not migrate.
 func Open(ctx context.Context, url string) (*DB, error) {
 	target, err := Parse(url)
 	if err != nil {
 		return nil, err
 	}
+	if target.Server != "" {
+		return openPostgres(ctx, target)
+	}
 	write, read, err := target.dsn()
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{Dialect: "sqlite", memory: target.Memory}
+	db := &DB{Dialect: SQLite, memory: target.Memory}
 	if db.Write, err = sql.Open("sqlite", write); err != nil {
 		return nil, openError(target, err)
 	}
@@ -88,7 +97,12 @@ func Open(ctx context.Context, url string) (*DB, error) {
 // InTx runs fn in a write transaction and commits it. It is rolled back when
 // fn returns an error or panics. Driver errors come back classified, any other
 // error of fn as it is. After an error of kind Unavailable from the commit
-// itself the transaction did not take effect on SQLite.
+// itself the transaction did not take effect on SQLite; on PostgreSQL it may
+// have.
+//
+// Write transactions run one after the other, in all processes: what fn reads
+// in tx stays true until the commit. On PostgreSQL an advisory lock does that,
+// which timelines, whose appends compare and set their own head, do without.
 func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
 	tx, err := d.Write.BeginTx(ctx, nil)
 	if err != nil {
@@ -100,6 +114,11 @@ func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
 			_ = tx.Rollback()
 		}
 	}()
+	if d.pg != nil {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", writersLock); err != nil {
+			return Classify(fmt.Errorf("wait for other writers: %w", err))
+		}
+	}
 	if err := fn(tx); err != nil {
 		if known := classify(err); known != nil {
 			return known
@@ -127,7 +146,12 @@ func (d *DB) Close() error {
 			d.closeErr = errors.Join(d.closeErr, d.Read.Close())
 		}
 		// The writer closes last: the last connection folds the WAL away.
-		d.closeErr = errors.Join(d.closeErr, d.Write.Close())
+		if d.Write != nil {
+			d.closeErr = errors.Join(d.closeErr, d.Write.Close())
+		}
+		if d.pg != nil && d.pg.pool != nil {
+			d.pg.pool.Close()
+		}
 	})
 	return d.closeErr
 }

@@ -16,27 +16,34 @@ import (
 
 // Target is a parsed database URL.
 type Target struct {
-	Path   string // of the SQLite file; empty for memory:
+	Path   string // of the SQLite file; empty for others
 	Memory bool
+	Server string // the URL of a PostgreSQL database without secrets; empty for others
+
+	raw string // of Server, with secrets
 }
 
 // String is the URL in its short form, without secrets.
 func (t Target) String() string {
-	if t.Memory {
+	switch {
+	case t.Memory:
 		return "memory:"
+	case t.Server != "":
+		return t.Server
 	}
 	return "sqlite:" + t.Path
 }
 
-// Parse reads a database URL: "sqlite:<path>" (also sqlite://<path>) or
-// "memory:". Errors are of kind Invalid (database_url_invalid) or Unavailable
-// (database_unsupported), and never repeat the URL, which may hold a password.
+// Parse reads a database URL: "sqlite:<path>" (also sqlite://<path>),
+// "memory:", or "postgres://…" (also postgresql://…). Errors are of kind
+// Invalid (database_url_invalid) and never repeat the URL, which may hold a
+// password.
 func Parse(raw string) (Target, error) {
 	scheme, rest, ok := strings.Cut(raw, ":")
 	switch {
 	case !ok:
 		return Target{}, fault.New(fault.Invalid, "database_url_invalid",
-			"the database URL has no scheme; use sqlite:<path> or memory:")
+			"the database URL has no scheme; use postgres://user:password@host:5432/database, sqlite:<path> or memory:")
 	case scheme == "memory" && rest == "":
 		return Target{Memory: true}, nil
 	case scheme == "sqlite":
@@ -47,11 +54,10 @@ func Parse(raw string) (Target, error) {
 		}
 		return Target{Path: filepath.Clean(path)}, nil
 	case scheme == "postgres" || scheme == "postgresql":
-		return Target{}, fault.New(fault.Unavailable, "database_unsupported",
-			"this build serves SQLite only: unset DATABASE_URL to use SQLite in the data directory, or set sqlite:<path>")
+		return parsePostgres(raw)
 	default:
 		return Target{}, fault.Newf(fault.Invalid, "database_url_invalid",
-			"the database URL has the unknown scheme %q; use sqlite:<path> or memory:", scheme)
+			"the database URL has the unknown scheme %q; use postgres://user:password@host:5432/database, sqlite:<path> or memory:", scheme)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -30,7 +29,7 @@ func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 		return err
 	}
 	if b.Head.Size >= 1<<seqBits {
-		return fault.New(fault.Unavailable, "timeline_full", "this timeline holds as many entries as the database can; continue in a new tenant")
+		return timeline.ErrTimelineFull
 	}
 	// Statements under a context that can end each cost a goroutine.
 	ctx = context.WithoutCancel(ctx)
@@ -86,10 +85,7 @@ func (s *Store) emptyLog(ctx context.Context) {
 // claim makes the tenant or compares its head and sets it. Holding the write
 // lock, so that what it saw stays true until the commit.
 func (s *Store) claim(ctx context.Context, tx *sql.Tx, w *writer, b *timeline.Batch) (tenantKey, error) {
-	edge := make([]byte, 0, len(b.Head.Edge)*len(span.Hash{}))
-	for i := range b.Head.Edge {
-		edge = append(edge, b.Head.Edge[i][:]...)
-	}
+	edge := b.Head.EdgeBytes()
 	if b.Create != nil {
 		return create(ctx, tx, b, edge)
 	}
@@ -131,7 +127,7 @@ func create(ctx context.Context, tx *sql.Tx, b *timeline.Batch, edge []byte) (te
 		return 0, err
 	}
 	if key > maxTenants {
-		return 0, fault.New(fault.Unavailable, "tenants_full", "this database holds as many tenants as it can")
+		return 0, timeline.ErrTenantsFull
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
 		key, b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge)
@@ -145,18 +141,18 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		entries = append(entries, key.position(r.Seq), int64(key), r.Leaf[:], r.RecordedAt, r.Type, r.Author,
-			orNull(r.OnBehalfOf), orNull(r.Subject), visibilityNumber(r.Visibility), r.Status, 0,
+			orNull(r.OnBehalfOf), orNull(r.Subject), timeline.VisibilityNumber(r.Visibility), r.Status, 0,
 			r.Line, orNull(r.Salt), orNullBytes(r.Detail), orNullBytes(r.Payload))
 		for _, tag := range r.Tags {
 			tags = append(tags, int64(key), tag, r.Seq)
 		}
 		for _, l := range r.Links {
-			links = append(links, int64(key), int(l.Kind), uuidBytes(l.ID), r.Seq)
+			links = append(links, int64(key), int(l.Kind), timeline.IDBytes(l.ID), r.Seq)
 		}
 	}
 	ids = make([]any, 0, len(b.Spent)*w.ids.columns)
 	for _, id := range b.Spent {
-		ids = append(ids, int64(key), uuidBytes(id.ID), id.Seq, spentNumber(id.By))
+		ids = append(ids, int64(key), timeline.IDBytes(id.ID), id.Seq, timeline.SpentNumber(id.By))
 	}
 	for i := range b.Subtrees {
 		h := &b.Subtrees[i]
@@ -268,13 +264,6 @@ func (s *Store) writer(ctx context.Context) (*writer, error) {
 	s.appends = w
 	s.mu.Unlock()
 	return w, nil
-}
-
-func spentNumber(by string) int {
-	if by == timeline.SpentByDecision {
-		return 1
-	}
-	return 0
 }
 
 func isUnique(err error) bool {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/danvoulez/logline/internal/timeline"
 )
 
 // rest adds the conditions that the driving one does not cover. The unary plus
@@ -24,7 +26,7 @@ func (p *plan) rest(driving string) {
 		p.args = append(p.args, int64(p.key), f.Tag, int64(p.key)<<seqBits)
 	}
 	if len(f.Types) > 0 && driving != "type" {
-		if exact := exactTypes(f.Types); exact {
+		if exact := timeline.ExactTypes(f.Types); exact {
 			p.in("type", f.Types)
 		} else if p.types != nil && len(p.types) <= scanBudget/100 {
 			p.in("type", p.types)
@@ -49,7 +51,7 @@ func (p *plan) sight() {
 	}
 	var any []string
 	for _, a := range p.filter.Sight {
-		v := visibilityNumber(a.Visibility)
+		v := timeline.VisibilityNumber(a.Visibility)
 		if a.All {
 			any = append(any, `e.visibility = ?`)
 			p.args = append(p.args, v)
@@ -80,7 +82,7 @@ const distinctText = `WITH RECURSIVE d(type) AS (
 
 // resolveTypes finds the types of this timeline that fit the patterns.
 func (p *plan) resolveTypes(ctx context.Context) error {
-	if exactTypes(p.filter.Types) {
+	if timeline.ExactTypes(p.filter.Types) {
 		p.types = slices.Compact(slices.Sorted(slices.Values(p.filter.Types)))
 		return nil
 	}
@@ -99,8 +101,4 @@ func (p *plan) resolveTypes(ctx context.Context) error {
 		}
 	}
 	return ended("read types", rows)
-}
-
-func exactTypes(patterns []string) bool {
-	return !slices.ContainsFunc(patterns, func(p string) bool { return strings.Contains(p, "*") })
 }

@@ -3,8 +3,6 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
-	"slices"
-	"strings"
 
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -24,14 +22,7 @@ func (s *Store) Count(ctx context.Context, id string) (c timeline.Counts, err er
 	if err := count(ctx, tx, key, &c); err != nil {
 		return timeline.Counts{}, readError("count", err)
 	}
-	executed := c.Size
-	for _, t := range c.Statuses {
-		executed -= t.Count
-	}
-	if executed > 0 {
-		c.Statuses = append(c.Statuses, timeline.Tally{Value: timeline.StatusExecuted, Count: executed})
-		slices.SortFunc(c.Statuses, func(a, b timeline.Tally) int { return strings.Compare(a.Value, b.Value) })
-	}
+	c.Executed()
 	return c, nil
 }
 
@@ -59,24 +50,10 @@ func count(ctx context.Context, tx *sql.Tx, key tenantKey, c *timeline.Counts) (
 	if err != nil {
 		return err
 	}
-	c.Types = less(all, private)
+	c.Types = timeline.Less(all, private)
 	// Only what is not executed stands in the index.
 	c.Statuses, err = tallies(ctx, tx, `SELECT status, count(*)`+from+`status WHERE tenant = ? AND status <> 'executed' GROUP BY status`, key)
 	return err
-}
-
-// less takes tallies away from others, both in order of value.
-func less(all, some []timeline.Tally) (out []timeline.Tally) {
-	for _, t := range all {
-		if len(some) > 0 && some[0].Value == t.Value {
-			t.Count -= some[0].Count
-			some = some[1:]
-		}
-		if t.Count > 0 {
-			out = append(out, t)
-		}
-	}
-	return out
 }
 
 func tallies(ctx context.Context, tx *sql.Tx, text string, key tenantKey) ([]timeline.Tally, error) {

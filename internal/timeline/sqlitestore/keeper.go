@@ -209,7 +209,7 @@ func idText(b []byte) string {
 	if len(b) != 16 {
 		return span.B64(b)
 	}
-	return uuidString(b)
+	return timeline.IDString(b)
 }
 
 // visibilityText is the inverse of visibilityNumber.

@@ -99,6 +99,6 @@ func explain(t *testing.T, db *storage.DB, text string, args ...any) string {
 func TestUUIDBytes(t *testing.T) {
 	t.Parallel()
 	id := storetest.ID(5)
-	require.Equal(t, id, uuidString(uuidBytes(id)))
-	require.Nil(t, uuidBytes("no id"))
+	require.Equal(t, id, timeline.IDString(timeline.IDBytes(id)))
+	require.Nil(t, timeline.IDBytes("no id"))
 }

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -122,16 +120,8 @@ func scanHead(row scanner) (h timeline.Head, err error) {
 	if err := row.Scan(&h.Size, &root, &h.RecordedAt, &h.Checkpoint, &edge); err != nil {
 		return timeline.Head{}, readError("read head", err)
 	}
-	if h.Root, err = hash(root); err != nil {
+	if err := h.SetHashes(root, edge); err != nil {
 		return timeline.Head{}, err
-	}
-	for len(edge) > 0 {
-		n := min(len(edge), len(span.Hash{}))
-		one, err := hash(edge[:n])
-		if err != nil {
-			return timeline.Head{}, err
-		}
-		h.Edge, edge = append(h.Edge, one), edge[n:]
 	}
 	return h, nil
 }
@@ -201,7 +191,7 @@ func scanRecord(row scanner) (r timeline.Record, err error) {
 		return timeline.Record{}, readError("read entry", err)
 	}
 	r.Seq, r.Salt = seqOf(position), salt.String
-	r.Leaf, err = hash(leaf)
+	r.Leaf, err = timeline.HashOf(leaf)
 	return r, err
 }
 
@@ -234,7 +224,7 @@ func (s *Store) spent(ctx context.Context, key tenantKey, ids []string, out map[
 	args[0] = int64(key)
 	for i := range places {
 		if i < len(ids) {
-			args = append(args, uuidBytes(ids[i]))
+			args = append(args, timeline.IDBytes(ids[i]))
 		} else {
 			args = append(args, nil)
 		}
@@ -251,21 +241,9 @@ func (s *Store) spent(ctx context.Context, key tenantKey, ids []string, out map[
 		if err := rows.Scan(&raw, &seq, &by); err != nil {
 			return readError("look up ids", err)
 		}
-		spent := timeline.Spent{Seq: seq, By: timeline.SpentByEntry}
-		if by == 1 {
-			spent.By = timeline.SpentByDecision
-		}
-		out[uuidString(raw)] = spent
+		out[timeline.IDString(raw)] = timeline.Spent{Seq: seq, By: timeline.SpentBy(by)}
 	}
 	return ended("look up ids", rows)
-}
-
-func hash(b []byte) (h span.Hash, err error) {
-	if len(b) != len(h) {
-		return h, fault.New(fault.Internal, "hash_damaged", "a stored hash has the wrong length; check the timeline with fsck")
-	}
-	copy(h[:], b)
-	return h, nil
 }
 
 func ended(operation string, rows *sql.Rows) error {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -86,12 +85,8 @@ func (b *rebuilder) singles(ctx context.Context, r *timeline.Rebuilt) error {
 	} else if err != nil {
 		return err
 	}
-	edge := make([]byte, 0, len(r.Head.Edge)*len(span.Hash{}))
-	for i := range r.Head.Edge {
-		edge = append(edge, r.Head.Edge[i][:]...)
-	}
 	if _, err := b.tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
-		int64(b.key), r.Head.Size, r.Head.Root[:], r.Head.RecordedAt, r.Head.Checkpoint, edge); err != nil {
+		int64(b.key), r.Head.Size, r.Head.Root[:], r.Head.RecordedAt, r.Head.Checkpoint, r.Head.EdgeBytes()); err != nil {
 		return err
 	}
 	var state, hashes, identities []any
@@ -119,17 +114,17 @@ func (b *rebuilder) rows(ctx context.Context, rows []timeline.RebuiltRow) error 
 			text += `, payload = NULL, salt = NULL, detail = NULL`
 		}
 		if _, err := b.tx.ExecContext(ctx, text+` WHERE position = ?`, r.Leaf[:], r.RecordedAt, r.Type, r.Author, orNull(r.OnBehalfOf), orNull(r.Subject),
-			visibilityNumber(r.Visibility), r.Status, r.Redacted, b.key.position(r.Seq)); err != nil {
+			timeline.VisibilityNumber(r.Visibility), r.Status, r.Redacted, b.key.position(r.Seq)); err != nil {
 			return err
 		}
 		for _, id := range r.Spent {
-			ids = append(ids, int64(b.key), uuidBytes(id.ID), id.Seq, spentNumber(id.By))
+			ids = append(ids, int64(b.key), timeline.IDBytes(id.ID), id.Seq, timeline.SpentNumber(id.By))
 		}
 		for _, tag := range r.Tags {
 			tags = append(tags, int64(b.key), tag, r.Seq)
 		}
 		for _, l := range r.Links {
-			links = append(links, int64(b.key), int(l.Kind), uuidBytes(l.ID), r.Seq)
+			links = append(links, int64(b.key), int(l.Kind), timeline.IDBytes(l.ID), r.Seq)
 		}
 	}
 	if err := b.w.ids.insert(ctx, b.tx, ids); isUnique(err) {

@@ -110,7 +110,7 @@ func (p *plan) build(ctx context.Context) error {
 	f := p.filter
 	switch {
 	case f.Cause != "":
-		p.linked(`timeline_links d`, `d.tenant = ? AND d.kind = ? AND d.id = ?`, int64(p.key), int(timeline.LinkCause), uuidBytes(f.Cause))
+		p.linked(`timeline_links d`, `d.tenant = ? AND d.kind = ? AND d.id = ?`, int64(p.key), int(timeline.LinkCause), timeline.IDBytes(f.Cause))
 	case f.Tag != "":
 		p.linked(`timeline_tags d`, `d.tenant = ? AND d.tag = ?`, int64(p.key), f.Tag)
 	case f.Subject != "":

@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -150,54 +149,6 @@ func (p *statements) close() error {
 
 func readError(operation string, err error) error {
 	return storage.Classify(fmt.Errorf("timeline: %s: %w", operation, err))
-}
-
-// uuidBytes is a UUID as 16 bytes; nil for anything else, which no row has.
-func uuidBytes(id string) []byte {
-	if !span.IsUUID(id) {
-		return nil
-	}
-	out := make([]byte, 0, 16)
-	for i := 0; i < len(id); i++ {
-		if id[i] == '-' {
-			continue
-		}
-		out = append(out, unhex(id[i])<<4|unhex(id[i+1]))
-		i++
-	}
-	return out
-}
-
-func unhex(c byte) byte {
-	if c >= 'a' {
-		return c - 'a' + 10
-	}
-	return c - '0'
-}
-
-// uuidString is the inverse of uuidBytes.
-func uuidString(b []byte) string {
-	const hex = "0123456789abcdef"
-	out := make([]byte, 0, 36)
-	for i, c := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			out = append(out, '-')
-		}
-		out = append(out, hex[c>>4], hex[c&15])
-	}
-	return string(out)
-}
-
-// visibilityNumber is the stored form of a visibility.
-func visibilityNumber(v string) int {
-	switch v {
-	case span.VisibilityPrivate:
-		return 0
-	case span.VisibilityOrganization:
-		return 1
-	default:
-		return 2
-	}
 }
 
 func orNull(s string) any {

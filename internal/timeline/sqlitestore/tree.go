@@ -41,7 +41,7 @@ func (s *Store) Hashes(ctx context.Context, id string, level int, from, to uint6
 		if err := rows.Scan(&raw); err != nil {
 			return nil, readError("read hashes", err)
 		}
-		h, err := hash(raw)
+		h, err := timeline.HashOf(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (s *Store) Linked(ctx context.Context, id string, kind timeline.LinkKind, i
 
 func (s *Store) linked(ctx context.Context, key tenantKey, kind timeline.LinkKind, spanID string, limit int, out []timeline.Link) ([]timeline.Link, error) {
 	rows, err := s.read.query(ctx, `SELECT seq FROM timeline_links WHERE tenant = ? AND kind = ? AND id = ? ORDER BY seq LIMIT ?`,
-		int64(key), int(kind), uuidBytes(spanID), limit-len(out))
+		int64(key), int(kind), timeline.IDBytes(spanID), limit-len(out))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,304 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const (
+	// scanBudget is how many entries one Select looks at where no index
+	// answers the whole filter; then it returns what it has.
+	scanBudget = 20000
+	// scanBytes is how many bytes of lines and payloads it searches for words:
+	// they all come here.
+	scanBytes = 16 << 20
+	// maxUnion is how many types one statement merges by index; a pattern that
+	// fits more is answered by looking at every entry.
+	maxUnion = 32
+)
+
+// Select implements timeline.EntryReader. One condition, the most selective
+// kind first, drives the statement through its index, in order of seq; the
+// others are checked on the rows it finds.
+//
+// The planner has no hints. A driving condition is therefore written as a
+// comparison of whole rows, (tenant, author, seq) >= ($1, $2, $3), and ordered
+// by the same columns: only the index on them gives that order, and any other
+// way would have to sort everything before the first row comes out.
+func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (timeline.Selection, error) {
+	var none timeline.Selection
+	key, err := s.key(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	p := &plan{key: key, filter: f, from: f.From, to: f.To}
+	if err := p.bound(ctx, s); err != nil || p.from >= p.to {
+		return none, err
+	}
+	p.build()
+	if p.text == "" {
+		return none, nil
+	}
+	return p.run(ctx, s)
+}
+
+// plan is how one Select is answered.
+type plan struct {
+	key      tenantKey
+	filter   *timeline.Filter
+	from, to uint64 // seqs that can match
+
+	text     string
+	args     []any
+	types    []string // concrete types that fit the patterns
+	cut      uint64   // bound of the stretch looked at; see window
+	windowed bool
+}
+
+// bisectText finds the first seq in [$2, $3) with recorded_at >= $4, which
+// never decreases with seq; no index is needed.
+const bisectText = `WITH RECURSIVE b (lo, hi) AS (
+		SELECT least($2::bigint, h.size), least($3::bigint, h.size) FROM timeline_heads h WHERE h.tenant = $1
+		UNION ALL
+		SELECT CASE WHEN m.at < $4 THEN (b.lo + b.hi) / 2 + 1 ELSE b.lo END, CASE WHEN m.at < $4 THEN b.hi ELSE (b.lo + b.hi) / 2 END
+		FROM b CROSS JOIN LATERAL (SELECT (SELECT recorded_at FROM timeline_entries WHERE tenant = $1 AND seq = (b.lo + b.hi) / 2) AS at) m
+		WHERE b.lo < b.hi
+	) SELECT lo FROM b WHERE lo >= hi`
+
+// distinctText steps from type to type through the index.
+const distinctText = `WITH RECURSIVE d (type) AS (
+		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = $1)
+		UNION ALL
+		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = $1 AND type > d.type) FROM d WHERE d.type IS NOT NULL
+	) SELECT type FROM d WHERE type IS NOT NULL`
+
+// bound asks in one message for what the statement depends on: the committed
+// size, the seqs that Since and Until mean, the types that fit the patterns.
+func (p *plan) bound(ctx context.Context, s *Store) error {
+	f := p.filter
+	p.from, p.to = min(p.from, maxSeq), min(p.to, maxSeq)
+	from, to := p.from, p.to
+	b := about(p.key)
+	ask := func(into *uint64, text string, args ...any) {
+		b.Queue(text, args...).QueryRow(func(row pgx.Row) error { return row.Scan(into) })
+	}
+	var size uint64
+	ask(&size, sizeText, p.key)
+	if f.Since != "" {
+		ask(&p.from, bisectText, p.key, from, to, f.Since)
+	}
+	if f.Until != "" {
+		ask(&p.to, bisectText, p.key, from, to, f.Until)
+	}
+	if len(f.Types) > 0 && !timeline.ExactTypes(f.Types) {
+		b.Queue(distinctText, p.key).Query(each(func(rows pgx.Rows) error {
+			var typ string
+			err := rows.Scan(&typ)
+			if f.MatchesType(typ) {
+				p.types = append(p.types, typ)
+			}
+			return err
+		}))
+	} else {
+		p.types = slices.Compact(slices.Sorted(slices.Values(f.Types)))
+	}
+	err := s.read(ctx, "query entries", b)
+	p.to = min(p.to, size)
+	return readError("query entries", noRow(err))
+}
+
+// build writes the statement; an empty text means that nothing can match.
+func (p *plan) build() {
+	f := p.filter
+	switch {
+	case f.Cause != "":
+		if id := timeline.IDBytes(f.Cause); id != nil {
+			p.linked("timeline_links", []string{"kind", "id"}, int16(timeline.LinkCause), [16]byte(id))
+		}
+	case f.Tag != "":
+		p.linked("timeline_tags", []string{"tag"}, f.Tag)
+	case f.Subject != "":
+		p.indexed("subject", f.Subject, ` AND e.subject IS NOT NULL`)
+	case f.Status != "" && f.Status != timeline.StatusExecuted:
+		p.indexed("status", f.Status, ` AND e.status <> 'executed'`) // as the index has it
+	case f.Author != "":
+		p.indexed("author", f.Author, "")
+	case len(f.Types) > 0:
+		p.byType()
+	default:
+		p.everything()
+	}
+}
+
+// arg adds an argument and returns its place in the text.
+func (p *plan) arg(v any) string {
+	p.args = append(p.args, v)
+	return fmt.Sprintf("$%d", len(p.args))
+}
+
+// between compares whole rows of an index that ends with seq.
+func (p *plan) between(table string, columns []string, values []string) string {
+	row, bound := table+".tenant", p.arg(p.key)
+	for i, c := range columns {
+		row, bound = row+", "+table+"."+c, bound+", "+values[i]
+	}
+	row += ", " + table + ".seq"
+	return `(` + row + `) >= (` + bound + `, ` + p.arg(int64(p.from)) + `) AND (` + row + `) < (` + bound + `, ` + p.arg(int64(p.to)) + `)`
+}
+
+// order is by all columns of an index.
+func (p *plan) order(table string, columns []string) string {
+	way := ""
+	if p.filter.Descending {
+		way = " DESC"
+	}
+	text := ` ORDER BY ` + table + `.tenant` + way
+	for _, c := range append(columns[:len(columns):len(columns)], "seq") {
+		text += `, ` + table + `.` + c + way
+	}
+	return text + ` LIMIT ` + p.arg(p.limit())
+}
+
+// limit is one more than asked for, which tells whether there is more.
+func (p *plan) limit() int {
+	if len(p.filter.Words) > 0 {
+		return scanBudget + 1
+	}
+	return p.filter.Limit + 1
+}
+
+// linked goes through a side table, in order of its seq.
+func (p *plan) linked(table string, columns []string, values ...any) {
+	places := make([]string, len(values))
+	for i, v := range values {
+		places[i] = p.arg(v)
+	}
+	where := p.between("d", columns, places)
+	// OFFSET 0 keeps the planner from joining in another order.
+	p.text = `SELECT e.* FROM ` + table + ` d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
+		WHERE tenant = ` + p.arg(p.key) + ` AND seq = d.seq OFFSET 0) e WHERE ` + where + p.rest("") + p.order("d", columns)
+	p.cover()
+}
+
+// indexed goes through an index of timeline_entries.
+func (p *plan) indexed(column, value, predicate string) {
+	columns := []string{column}
+	p.text = `SELECT * FROM timeline_entries e WHERE ` + p.between("e", columns, []string{p.arg(value)}) + predicate +
+		p.rest(column) + p.order("e", columns)
+	p.cover()
+}
+
+// byType merges the types that fit the patterns, each through the index.
+func (p *plan) byType() {
+	switch n := len(p.types); {
+	case n == 0:
+		return
+	case n == 1:
+		p.indexed("type", p.types[0], "")
+		return
+	case n > maxUnion || len(p.filter.Words) > 0:
+		p.everything()
+		return
+	}
+	columns := []string{"type"}
+	one := `SELECT e.seq FROM timeline_entries e WHERE ` + p.between("e", columns, []string{"t.type"}) + p.rest("type") + p.order("e", columns)
+	way := ""
+	if p.filter.Descending {
+		way = " DESC"
+	}
+	// Seqs are put in order and cut first: sorting whole entries would hold all
+	// of them in memory.
+	p.text = `SELECT e.* FROM (SELECT u.seq FROM unnest(` + p.arg(p.types) + `::text[]) t (type) CROSS JOIN LATERAL (` + one + `) u
+		ORDER BY u.seq` + way + ` LIMIT ` + p.arg(p.limit()) + `) d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
+		WHERE tenant = ` + p.arg(p.key) + ` AND seq = d.seq OFFSET 0) e`
+	p.cover()
+}
+
+// everything goes through the entries themselves, a stretch of them at a time
+// where conditions remain that few of them may meet.
+func (p *plan) everything() {
+	if p.filter.Sight != nil || len(p.filter.Types) > 0 || len(p.filter.Words) > 0 {
+		p.window()
+	}
+	p.text = `SELECT * FROM timeline_entries e WHERE ` + p.between("e", nil, nil) + p.rest("") + p.order("e", nil)
+	p.cover()
+}
+
+// window narrows the bounds to what one Select may look at.
+func (p *plan) window() {
+	if p.to-p.from <= scanBudget {
+		return
+	}
+	p.windowed = true
+	if p.filter.Descending {
+		p.cut = p.to - scanBudget - 1 // the first seq left for the next time
+		p.from = p.to - scanBudget
+	} else {
+		p.cut = p.from + scanBudget
+		p.to = p.cut
+	}
+}
+
+// cover wraps the statement in what bounds a page in bytes.
+func (p *plan) cover() {
+	way := ""
+	if p.filter.Descending {
+		way = " DESC"
+	}
+	bytes := timeline.MaxPageBytes
+	if len(p.filter.Words) > 0 {
+		bytes = scanBytes
+	}
+	p.text = page(p.text, way, p.arg(bytes))
+}
+
+func (p *plan) run(ctx context.Context, s *Store) (timeline.Selection, error) {
+	var out timeline.Selection
+	budget := timeline.NewBudget(p.filter.Bytes)
+	looked, searched, last := 0, 0, uint64(0)
+	err := s.all(ctx, "query entries", p.key, func(rows pgx.Rows) error {
+		if out.More {
+			return nil
+		}
+		r, err := scanRecord(rows)
+		if err != nil {
+			return err
+		}
+		if looked++; looked <= scanBudget && len(out.Records) < p.filter.Limit {
+			ok, err := p.filter.MatchesWords(r.Line, r.Payload)
+			if err != nil {
+				return err
+			}
+			searched, last = searched+len(r.Line)+len(r.Payload)+len(r.Detail), r.Seq
+			if !ok {
+				return nil
+			}
+			if budget.Takes(&r) {
+				out.Records = append(out.Records, r)
+				return nil
+			}
+		}
+		out.More, out.Resume = true, r.Seq
+		return nil
+	}, p.text, p.args...)
+	if err != nil {
+		return timeline.Selection{}, err
+	}
+	switch {
+	case out.More:
+	case len(p.filter.Words) > 0 && searched > scanBytes: // the server sent no more
+		if !p.filter.Descending {
+			out.More, out.Resume = last+1 < p.to || p.windowed, last+1
+		} else if last > p.from || p.windowed {
+			out.More, out.Resume = true, last-1
+		}
+	case p.windowed:
+		out.More, out.Resume = true, p.cut
+	}
+	return out, nil
+}
