@@ -236,8 +236,8 @@ func TestRefusesToStart(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(first.DataDir, id.NodeKeyFile))
 
 	foreign := config(t.TempDir())
-	foreign.DatabaseURL = "postgres://u:p@h/d"
-	require.Equal(t, "database_unsupported", fail(foreign))
+	foreign.DatabaseURL = "postgres://u:p@127.0.0.1:1/d" // where nobody listens
+	require.Equal(t, "database_unavailable", fail(foreign))
 	foreign.DatabaseURL = ""
 	foreign.Modules = "none"
 	require.Equal(t, "modules_unknown", fail(foreign))

@@ -172,7 +172,7 @@ func TestWrongValues(t *testing.T) {
 		{file: "log_level: loud\n", want: "config_invalid: log_level: must be one of debug, info, warn, error"},
 		{file: "modules: id,htpapi\n", want: `config_invalid: modules: there is no module "htpapi"; known: id, timeline, rules, engine, onboarding, httpapi, or all`},
 		{file: "database_url: mysql://x\n", want: `config_invalid: database_url: the database URL has the unknown scheme "mysql"`},
-		{file: "database_url: postgres://x\n", want: "config_invalid: database_url: this build serves SQLite only"},
+		{file: "database_url: postgres://x:y\n", want: "config_invalid: database_url: the PostgreSQL URL cannot be read"},
 		{file: "bootstrap_token: short\n", want: "config_invalid: bootstrap_token: must have 20 to 200 letters"},
 		{env: "PORT=http", want: "config_invalid: listen: the port must be a number from 0 (any free one) to 65535 (from environment PORT)"},
 		{env: "LOGLINE_DRAIN_TIMEOUT=soon", want: "config_invalid: drain_timeout: cannot be read: it must be a duration such as 30s, 5m or 168h (from environment LOGLINE_DRAIN_TIMEOUT)"},

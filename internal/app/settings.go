@@ -68,6 +68,13 @@ func (s setting) shown(value any) string {
 		return "(set, not shown)"
 	case s.isURL:
 		if u, err := url.Parse(text); err == nil {
+			q := u.Query()
+			for name := range q {
+				if strings.Contains(strings.ToLower(name), "password") {
+					q.Set(name, "xxxxx")
+					u.RawQuery = q.Encode()
+				}
+			}
 			return u.Redacted()
 		}
 		return "(set, not shown)" // not a URL, so nobody knows where the password is

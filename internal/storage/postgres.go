@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ var errPostgresURL = fault.New(fault.Invalid, "database_url_invalid",
 	"the PostgreSQL URL cannot be read; it is postgres://user:password@host:5432/database?parameters, with special characters "+
 		"of user and password percent-encoded, numbers and durations in the pool's parameters, and certificate files that exist")
 
+// hostPattern is a name, an address or the directory of a socket.
+var hostPattern = regexp.MustCompile(`^(/[^\x00-\x1f]*|[A-Za-z0-9._:-]+)$`)
+
 // parsePostgres reads a PostgreSQL URL. Nothing in it, which may be a password
 // in the wrong place, comes back in the error.
 func parsePostgres(raw string) (Target, error) {
@@ -62,7 +66,7 @@ func parsePostgres(raw string) (Target, error) {
 		return Target{}, errPostgresURL
 	}
 	config, _, err := poolConfig(raw)
-	if err != nil || config.ConnConfig.Host == "" {
+	if err != nil || !hostPattern.MatchString(config.ConnConfig.Host) {
 		return Target{}, errPostgresURL
 	}
 	c := config.ConnConfig

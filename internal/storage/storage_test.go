@@ -56,14 +56,17 @@ func TestParse(t *testing.T) {
 		require.Equal(t, want, got, raw)
 	}
 	for raw, code := range map[string]string{
-		"":                            "database_url_invalid",
-		"/a/b.db":                     "database_url_invalid",
-		"sqlite:":                     "database_url_invalid",
-		"sqlite:a.db?_pragma=x":       "database_url_invalid",
-		"mysql://u:secret@h/d":        "database_url_invalid",
-		"postgres://u:secret@h/d":     "database_unsupported",
-		"postgresql://u:secret@h:1/d": "database_unsupported",
-		"memory:x":                    "database_url_invalid",
+		"":                                     "database_url_invalid",
+		"/a/b.db":                              "database_url_invalid",
+		"sqlite:":                              "database_url_invalid",
+		"sqlite:a.db?_pragma=x":                "database_url_invalid",
+		"mysql://u:secret@h/d":                 "database_url_invalid",
+		"postgres://u:secret@h:x/d":            "database_url_invalid",
+		"postgres:secret":                      "database_url_invalid",
+		"postgres://h/d?pool_max_conns=secret": "database_url_invalid",
+		"postgres://h/d?sslmode=secret":        "database_url_invalid",
+		"postgresql://u:secret@h/d?sslrootcert=/missing": "database_url_invalid",
+		"memory:x": "database_url_invalid",
 	} {
 		_, err := Parse(raw)
 		require.Equal(t, code, fault.CodeOf(err), raw)

@@ -129,7 +129,11 @@ func put(message *pgx.Batch, b *timeline.Batch) error {
 	if err := putReferences(message, b); err != nil {
 		return err
 	}
-	message.Queue(`INSERT INTO timeline_checkpoints (tenant, size, note) VALUES (logline_tenant(), $1, $2)`, b.Head.Size, b.Head.Checkpoint)
+	sizes, notes := make([]int64, 0, 1+len(b.Earlier)), make([][]byte, 0, 1+len(b.Earlier))
+	for _, n := range append(b.Earlier[:len(b.Earlier):len(b.Earlier)], timeline.Note{Size: b.Head.Size, Text: b.Head.Checkpoint}) {
+		sizes, notes = append(sizes, int64(n.Size)), append(notes, n.Text)
+	}
+	message.Queue(`INSERT INTO timeline_checkpoints (tenant, size, note) SELECT logline_tenant(), * FROM unnest($1::bigint[], $2::bytea[])`, sizes, notes)
 	if n := len(b.Subtrees); n > 0 {
 		levels, indexes, hashes := make([]int16, n), make([]int64, n), make([][]byte, n)
 		for i := range b.Subtrees {
