@@ -57,6 +57,13 @@ func (c *Client) authorize(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
+// renew has the next request carry a new token.
+func (t *tokens) renew() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.token = ""
+}
+
 // signToken makes a JWT (RFC 7519) signed by the caller's own key.
 func signToken(s Signer, identity, audience string, now time.Time) string {
 	part := func(v any) string {
