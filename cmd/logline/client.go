@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newAppendCmd(env),
 		newImportCmd(env),
 		newListCmd(env),
+		newTailCmd(env),
 		newShowCmd(env),
 		newWhyCmd(env),
 		newRevertCmd(env),
@@ -55,7 +57,7 @@ func translateErrors(cmd *cobra.Command) {
 			}
 			if errors.Is(err, context.Canceled) {
 				err = &exitError{code: exitFailed, err: errInterrupted}
-				if c.Name() == "verify" || c.Name() == "export" {
+				if slices.Contains([]string{"verify", "export", "tail"}, c.Name()) {
 					err = &exitError{code: exitFailed, err: errors.New("interrupted")}
 				}
 			}
