@@ -37,6 +37,7 @@ type (
 	Why              = openapi.Why
 	InclusionProof   = openapi.InclusionProof
 	ConsistencyProof = openapi.ConsistencyProof
+	ImportedBundle   = openapi.ImportedBundle
 )
 
 // maxAnswer bounds an answer that is held in memory: a full page of entries

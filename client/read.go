@@ -150,3 +150,26 @@ func (c *Client) Bundle(ctx context.Context, tenant string, w io.Writer, from, t
 	}
 	return nil
 }
+
+// ImportOptions say where an imported timeline goes and whom to believe; "" asks
+// for nothing.
+type ImportOptions struct {
+	Slug       string // to keep it under
+	Node       string // LogLine ID that must have signed it
+	Checkpoint string // signed note that it must contain
+	Bootstrap  string // token of a node that has no tenant yet; "" sends the caller's own credential
+}
+
+// ImportBundle brings a whole timeline of another node, of the tenant with this
+// id, to this one, where it can be read and not written. created is false where
+// it was here, and extended at most.
+func (c *Client) ImportBundle(ctx context.Context, tenant string, bundle io.Reader, opt ImportOptions) (out *ImportedBundle, created bool, err error) {
+	p := &openapi.ImportBundleParams{Slug: optional(opt.Slug), Node: optional(opt.Node), Checkpoint: optional(opt.Checkpoint)}
+	out, status, err := decode[ImportedBundle](c.api.ImportBundleWithBody(ctx, tenant, p, "application/x-ndjson", bundle, func(ctx context.Context, req *http.Request) error {
+		if opt.Bootstrap != "" {
+			req.Header.Set("Authorization", "Bearer "+opt.Bootstrap)
+		}
+		return c.edit(ctx, req)
+	}))
+	return out, status == http.StatusCreated, err
+}

@@ -285,6 +285,22 @@ type IdentityStatus string
 // IdentitySubject defines model for Identity.Subject.
 type IdentitySubject string
 
+// ImportedBundle defines model for ImportedBundle.
+type ImportedBundle struct {
+	// Authenticated What was pinned is what it is
+	Authenticated bool `json:"authenticated"`
+
+	// From First entry that is new here
+	From   uint64 `json:"from"`
+	Tenant Tenant `json:"tenant"`
+
+	// To One more than the last
+	To uint64 `json:"to"`
+
+	// Verdict What verifying it found
+	Verdict string `json:"verdict"`
+}
+
 // Inclusion defines model for Inclusion.
 type Inclusion struct {
 	Hashes []Hash `json:"hashes"`
@@ -583,8 +599,11 @@ type Tenant struct {
 	// Owner LogLine ID
 	Owner         Identifier `json:"owner"`
 	PublicReading bool       `json:"public_reading"`
-	Size          uint64     `json:"size"`
-	Slug          string     `json:"slug"`
+
+	// ReadOnly Imported here, and written by another node
+	ReadOnly bool   `json:"read_only,omitempty"`
+	Size     uint64 `json:"size"`
+	Slug     string `json:"slug"`
 }
 
 // TenantPage defines model for TenantPage.
@@ -682,6 +701,18 @@ type ExportBundleParams struct {
 
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ImportBundleParams defines parameters for ImportBundle.
+type ImportBundleParams struct {
+	// Slug To keep it under; that of genesis when absent
+	Slug *string `form:"slug,omitempty" json:"slug,omitempty"`
+
+	// Node LogLine ID of the node that must have signed it
+	Node *string `form:"node,omitempty" json:"node,omitempty"`
+
+	// Checkpoint A signed checkpoint that it must contain
+	Checkpoint *string `form:"checkpoint,omitempty" json:"checkpoint,omitempty"`
 }
 
 // GetCheckpointParams defines parameters for GetCheckpoint.
@@ -1240,6 +1271,19 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/bundle (the `ExportBundle` operationId).
 	ExportBundle(ctx context.Context, tenant TenantParameter, params *ExportBundleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ImportBundleWithBody Take over another node's timeline, verified, to be read here
+	//
+	// The whole timeline, as an auditor of it exports it, by its tenant id. It is
+	// verified as `logline verify` does, and taken whole or not at all; it is
+	// read-only here and keeps its own checkpoint. A later bundle extends it.
+	// With the bootstrap token before there is a tenant, with the token of an
+	// owner of the node's first tenant, or of anybody where tenants are open.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/bundle (the `ImportBundle` operationId).
+	ImportBundleWithBody(ctx context.Context, tenant TenantParameter, params *ImportBundleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetCheckpoint The latest signed checkpoint, a C2SP tlog-checkpoint
 	//
 	// Open to all by tenant id; by slug it needs the right to read the tenant. It
@@ -1782,6 +1826,29 @@ func (c *Client) GetTenant(ctx context.Context, tenant TenantParameter, reqEdito
 // Corresponds with GET /v1/tenants/{tenant}/bundle (the `ExportBundle` operationId).
 func (c *Client) ExportBundle(ctx context.Context, tenant TenantParameter, params *ExportBundleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportBundleRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportBundleWithBody Take over another node's timeline, verified, to be read here
+//
+// The whole timeline, as an auditor of it exports it, by its tenant id. It is
+// verified as `logline verify` does, and taken whole or not at all; it is
+// read-only here and keeps its own checkpoint. A later bundle extends it.
+// With the bootstrap token before there is a tenant, with the token of an
+// owner of the node's first tenant, or of anybody where tenants are open.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/bundle (the `ImportBundle` operationId).
+func (c *Client) ImportBundleWithBody(ctx context.Context, tenant TenantParameter, params *ImportBundleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportBundleRequestWithBody(c.Server, tenant, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2841,6 +2908,93 @@ func NewExportBundleRequest(server string, tenant TenantParameter, params *Expor
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewImportBundleRequestWithBody constructs an http.Request for the ImportBundle method, with any body, and a specified content type
+func NewImportBundleRequestWithBody(server string, tenant TenantParameter, params *ImportBundleParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/bundle", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Slug != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "slug", *params.Slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Node != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "node", *params.Node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Checkpoint != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "checkpoint", *params.Checkpoint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -4283,6 +4437,19 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/bundle (the `ExportBundle` operationId).
 	ExportBundleWithResponse(ctx context.Context, tenant TenantParameter, params *ExportBundleParams, reqEditors ...RequestEditorFn) (*ExportBundleResponse, error)
 
+	// ImportBundleWithBodyWithResponse Take over another node's timeline, verified, to be read here
+	//
+	// The whole timeline, as an auditor of it exports it, by its tenant id. It is
+	// verified as `logline verify` does, and taken whole or not at all; it is
+	// read-only here and keeps its own checkpoint. A later bundle extends it.
+	// With the bootstrap token before there is a tenant, with the token of an
+	// owner of the node's first tenant, or of anybody where tenants are open.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/bundle (the `ImportBundle` operationId).
+	ImportBundleWithBodyWithResponse(ctx context.Context, tenant TenantParameter, params *ImportBundleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportBundleResponse, error)
+
 	// GetCheckpointWithResponse The latest signed checkpoint, a C2SP tlog-checkpoint
 	//
 	// Open to all by tenant id; by slug it needs the right to read the tenant. It
@@ -5262,6 +5429,61 @@ func (r ExportBundleResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ExportBundleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportBundleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ImportedBundle
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ImportedBundle
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportBundleResponse) GetJSON200() *ImportedBundle {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ImportBundleResponse) GetJSON201() *ImportedBundle {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportBundleResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportBundleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportBundleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportBundleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportBundleResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6412,6 +6634,25 @@ func (c *ClientWithResponses) ExportBundleWithResponse(ctx context.Context, tena
 	return ParseExportBundleResponse(rsp)
 }
 
+// ImportBundleWithBodyWithResponse Take over another node's timeline, verified, to be read here
+//
+// The whole timeline, as an auditor of it exports it, by its tenant id. It is
+// verified as `logline verify` does, and taken whole or not at all; it is
+// read-only here and keeps its own checkpoint. A later bundle extends it.
+// With the bootstrap token before there is a tenant, with the token of an
+// owner of the node's first tenant, or of anybody where tenants are open.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/bundle (the `ImportBundle` operationId).
+func (c *ClientWithResponses) ImportBundleWithBodyWithResponse(ctx context.Context, tenant TenantParameter, params *ImportBundleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportBundleResponse, error) {
+	rsp, err := c.ImportBundleWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportBundleResponse(rsp)
+}
+
 // GetCheckpointWithResponse The latest signed checkpoint, a C2SP tlog-checkpoint
 //
 // Open to all by tenant id; by slug it needs the right to read the tenant. It
@@ -7243,6 +7484,46 @@ func ParseExportBundleResponse(rsp *http.Response) (*ExportBundleResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportBundleResponse parses an HTTP response from a ImportBundleWithResponse call
+func ParseImportBundleResponse(rsp *http.Response) (*ImportBundleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportBundleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ImportedBundle
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ImportedBundle
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

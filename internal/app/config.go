@@ -45,6 +45,7 @@ type Config struct {
 type Limits struct {
 	Header     int `mapstructure:"header"`     // bytes of a span's header
 	Payload    int `mapstructure:"payload"`    // bytes of a span's payload
+	Bundle     int `mapstructure:"bundle"`     // bytes of an imported bundle
 	Batch      int `mapstructure:"batch"`      // spans in one commit
 	Queue      int `mapstructure:"queue"`      // spans waiting for one tenant
 	Concurrent int `mapstructure:"concurrent"` // HTTP requests at once
@@ -204,6 +205,8 @@ func (c Config) check(key string) string {
 		return within(c.Limits.Header, 1024, 32<<10) // a line, decision included, is at most 65,535 bytes
 	case "limits.payload":
 		return within(c.Limits.Payload, 1024, 64<<20)
+	case "limits.bundle":
+		return within(c.Limits.Bundle, 1<<20, 1<<40)
 	case "limits.batch":
 		return within(c.Limits.Batch, 1, 100_000)
 	case "limits.queue":

@@ -83,11 +83,12 @@ func (a *App) wire(ctx context.Context) error {
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,
 		Limits: httpapi.Limits{
-			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait,
+			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
 			Feeds: a.cfg.Limits.Feeds, FeedEntries: a.cfg.Limits.FeedEntries, FeedBytes: a.cfg.Limits.FeedBytes,
 			Heartbeat: a.cfg.Feed.Heartbeat, FeedPoll: a.cfg.Feed.Poll,
 		},
-		Logger: a.log, Now: a.opt.Now, Version: a.opt.Version,
+		SpoolDir: a.cfg.DataDir,
+		Logger:   a.log, Now: a.opt.Now, Version: a.opt.Version,
 	}
 	for i, m := range a.modules {
 		deps.Modules = append(deps.Modules, m.Name)

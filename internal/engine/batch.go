@@ -65,6 +65,9 @@ func (b *batchRun) run(ctx context.Context, batch []*item) {
 				continue
 			}
 			err = errContended
+		case fault.CodeOf(err) == timeline.CodeReadOnly: // nothing failed: this is no place to append
+			b.answerRest(batch, answer{Result: Result{Err: fault.From(err)}})
+			return
 		}
 		b.failed(ctx, batch, r, err)
 		return

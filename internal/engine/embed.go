@@ -106,6 +106,9 @@ func (e *Engine) embedEverywhere(ctx context.Context, identity string) (pending 
 			e.await(ctx, tenant, items[i:i+1], replies[i])
 			failure = replies[i].answers[0].Err
 		}
+		if fault.CodeOf(failure) == timeline.CodeReadOnly {
+			continue // its own node embeds
+		}
 		if failure != nil {
 			e.cfg.Logger.WarnContext(ctx, "key event not embedded yet", slog.String("tenant", tenant),
 				slog.String("identity", identity), slog.Any("error", failure))

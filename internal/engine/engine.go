@@ -131,12 +131,13 @@ type Engine struct {
 	bus     *bus.Bus
 	cfg     Config
 
-	random io.Reader     // Config.Rand, shared by all goroutines
-	checks chan struct{} // one token for each span that may be checked at once
-	guests *quotas
-	events *quotas // of key events
-	known  tenantCache
-	chains chainLengths
+	random  io.Reader     // Config.Rand, shared by all goroutines
+	checks  chan struct{} // one token for each span that may be checked at once
+	imports chan struct{} // held by the one import at work
+	guests  *quotas
+	events  *quotas // of key events
+	known   tenantCache
+	chains  chainLengths
 
 	mu         sync.Mutex        // guards everything below, and every queue in it
 	queues     map[string]*queue // by tenant id; only tenants with work at hand
@@ -151,7 +152,7 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 	return &Engine{
 		log: log, dir: dir, verify: v, decider: decider, node: node, bus: b, cfg: cfg,
 		random: &lockedReader{r: cfg.Rand},
-		checks: make(chan struct{}, cfg.Workers),
+		checks: make(chan struct{}, cfg.Workers), imports: make(chan struct{}, 1),
 		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota),
 		queues: make(map[string]*queue),
 	}

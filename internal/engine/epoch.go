@@ -21,7 +21,9 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 			return renewed, err
 		}
 		for _, t := range tenants {
-			after = t.ID
+			if after = t.ID; t.ReadOnly {
+				continue
+			}
 			regressed, err := e.regressed(ctx, t.ID)
 			if err != nil {
 				return renewed, err

@@ -28,6 +28,8 @@ type Engine interface {
 	// EmbedHeld is EmbedEvent for an identity in custody: keep takes the event
 	// into the directory together with the keys it leaves.
 	EmbedHeld(ctx context.Context, identity string, event []byte, keep func(context.Context) (id.Info, error)) (info id.Info, pending []string, err error)
+	// Import takes over a bundle of another node's timeline.
+	Import(ctx context.Context, bundle io.Reader, opt timeline.ImportOptions) (timeline.Imported, error)
 }
 
 // Tenants finds timelines and the standing at their heads.
@@ -110,6 +112,9 @@ type Onboarding interface {
 	CreateTenant(ctx context.Context, token, slug, name, owner string, publicReading bool) (timeline.Tenant, error)
 	// Begins says whether this is the bootstrap token, not yet spent.
 	Begins(ctx context.Context, token string) (bool, error)
+	// MayImport says whether the bootstrap token, or a caller, may bring in a
+	// timeline of another node.
+	MayImport(ctx context.Context, token, caller string) error
 }
 
 // Node is this node's own identity. *id.Node implements it.
@@ -130,6 +135,7 @@ type Limits struct {
 	Span       span.Limits   // sizes of a span's header and payload; default 16 KiB and 1 MiB
 	Line       int           // bytes of one span as sent, alone or as a line; default twice header + payload, room for white space and escapes
 	Body       int           // bytes of any other body; default 1 MiB
+	Bundle     int64         // bytes of an imported bundle; default 256 MiB
 	Concurrent int           // requests served at once; default 1024, more are answered 503
 	Streams    int           // NDJSON appends served at once, of those; default 64, more wait for Stall/6
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s
@@ -199,6 +205,7 @@ type Deps struct {
 	// the server.
 	ProtectNames bool
 	Limits       Limits
+	SpoolDir     string           // for bundles on their way in; "": the system's
 	Logger       *slog.Logger     // nil: silent
 	Now          func() time.Time // nil: time.Now
 	Modules      []string         // names of the modules that are on; the others' routes answer 404; nil: all are

@@ -26,23 +26,9 @@ var errOwner = fault.New(fault.Forbidden, "owner_not_caller",
 // CreateTenant makes a tenant: the first with the bootstrap token, later ones
 // with the owner's own token where the node allows it.
 func (s *Server) CreateTenant(c echo.Context) error {
-	token, err := bearer(c)
+	token, caller, err := s.founder(c)
 	if err != nil {
 		return err
-	}
-	if token == "" {
-		return errCredential
-	}
-	caller := ""
-	if isJWT(token) || id.IsAPIKey(token) {
-		who, err := s.callerOf(c, token)
-		if err != nil {
-			return err
-		}
-		if !who.Manages() {
-			return errManage
-		}
-		caller, token = who.Identity, ""
 	}
 	var body api.NewTenant
 	if err := s.bind(c, &body); err != nil {
@@ -56,6 +42,25 @@ func (s *Server) CreateTenant(c echo.Context) error {
 		return err
 	}
 	return answer(c, http.StatusCreated, tenantOf(t))
+}
+
+// founder is who asks for a tenant to be there: by the bootstrap token, which
+// is not judged yet, or with a credential of their own.
+func (s *Server) founder(c echo.Context) (token, caller string, err error) {
+	token, err = bearer(c)
+	switch {
+	case err != nil:
+		return "", "", err
+	case token == "":
+		return "", "", errCredential
+	case !isJWT(token) && !id.IsAPIKey(token):
+		return token, "", nil
+	}
+	who, err := s.callerOf(c, token)
+	if err == nil && !who.Manages() {
+		err = errManage
+	}
+	return "", who.Identity, err
 }
 
 // isJWT tells a signed token from a bootstrap token: a JWT begins with the
@@ -167,6 +172,6 @@ func (s *Server) ListMembers(c echo.Context, tenant api.TenantParameter) error {
 func tenantOf(t timeline.Tenant) api.Tenant {
 	return api.Tenant{
 		Id: t.ID, Slug: t.Slug, Name: t.Name, Size: t.Size, Origin: t.Origin, LogKey: t.LogKey,
-		Node: t.Node, Owner: t.Owner, PublicReading: t.PublicReading, CreatedAt: t.CreatedAt,
+		Node: t.Node, Owner: t.Owner, PublicReading: t.PublicReading, CreatedAt: t.CreatedAt, ReadOnly: t.ReadOnly,
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -34,6 +35,8 @@ var (
 		"the bootstrap token has made its tenant and is spent; ask an owner of this node for further tenants")
 	ErrTenantsClosed = fault.New(fault.Forbidden, "tenants_closed",
 		"this node makes a tenant for the bootstrap token only: the first one takes it, and later ones are not open to everybody")
+	ErrImportClosed = fault.New(fault.Forbidden, "import_closed",
+		"timelines are imported here by an owner of the node's first tenant, with the bootstrap token before there is one, or by anybody registered where tenants are open")
 )
 
 // TenantMaker is what onboarding asks of the rest: to make a timeline, and
@@ -46,6 +49,8 @@ type TenantMaker interface {
 	Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error)
 	// Tenant finds one by id.
 	Tenant(ctx context.Context, id string) (timeline.Tenant, error)
+	// Standing says who holds which roles in one now.
+	Standing(ctx context.Context, tenant string) (standing.View, error)
 }
 
 // Config of a Service.
@@ -228,13 +233,24 @@ func (s *Service) mark(ctx context.Context) (spent, error) {
 	return m, nil
 }
 
-// anyTenant is the id of some tenant of this node, "" when there is none.
+// anyTenant is the id of some tenant of this node's own, "" when there is none:
+// what was imported spends no token.
 func (s *Service) anyTenant(ctx context.Context) (string, error) {
-	found, err := s.tenants.Tenants(ctx, "", 1)
-	if err != nil || len(found) == 0 {
-		return "", err
+	const page = 100
+	for after := ""; ; {
+		found, err := s.tenants.Tenants(ctx, after, page)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range found {
+			if after = t.ID; !t.ReadOnly {
+				return t.ID, nil
+			}
+		}
+		if len(found) < page {
+			return "", nil
+		}
 	}
-	return found[0].ID, nil
 }
 
 func hashOf(token string) []byte {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -20,6 +21,24 @@ type maker struct {
 	mu    sync.Mutex // guards made
 	made  []timeline.Tenant
 	after func() error // runs when a tenant is committed and not yet answered
+	owner string       // who owns every tenant
+}
+
+func (m *maker) Standing(context.Context, string) (standing.View, error) {
+	return owned{owner: m.owner}, nil
+}
+
+// owned is a tenant with an owner.
+type owned struct {
+	standing.View
+	owner string
+}
+
+func (o owned) Roles(identity string) []string {
+	if identity == o.owner {
+		return []string{"owner"}
+	}
+	return []string{"admin"}
 }
 
 func (m *maker) CreateTenant(_ context.Context, slug, name, owner string, public bool) (timeline.Tenant, error) {
@@ -264,4 +283,28 @@ func TestDamagedTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(TokenPath(f.dir), []byte("llb_"), 0o600))
 	_, _, err := New(f.db, f.maker, Config{DataDir: f.dir}).FirstRun(t.Context())
 	require.Equal(t, "bootstrap_token_unreadable", fault.CodeOf(err))
+}
+
+func TestWhoMayImport(t *testing.T) {
+	t.Parallel()
+	const token = "a-token-of-the-operator"
+	f := setUp(t)
+	f.maker.owner = "ana"
+	s := f.start(t, func(c *Config) { c.Token = token })
+	require.NoError(t, s.MayImport(t.Context(), token, ""))
+	require.ErrorIs(t, s.MayImport(t.Context(), "another", ""), ErrTokenWrong)
+	require.ErrorIs(t, s.MayImport(t.Context(), "", "ana"), ErrImportClosed)
+
+	// What is imported is not the first tenant.
+	f.maker.made = append(f.maker.made, timeline.Tenant{ID: "imported", Slug: "imported", ReadOnly: true})
+	s = f.start(t, func(c *Config) { c.Token = token })
+	require.NoError(t, s.MayImport(t.Context(), token, ""))
+	_, err := s.CreateTenant(t.Context(), token, "acme", "Acme", "ana", false)
+	require.NoError(t, err)
+
+	require.ErrorIs(t, s.MayImport(t.Context(), token, ""), ErrTokenSpent)
+	require.NoError(t, s.MayImport(t.Context(), "", "ana"))
+	require.ErrorIs(t, s.MayImport(t.Context(), "", "bob"), ErrImportClosed)
+	open := f.start(t, func(c *Config) { c.OpenTenants = true })
+	require.NoError(t, open.MayImport(t.Context(), "", "bob"))
 }

@@ -32,8 +32,13 @@ func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to u
 	if err != nil {
 		return err
 	}
+	view, err := l.Standing(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	genesis := view.Genesis() // an imported timeline may have another slug here
 	info := bundle.Info{
-		Tenant: t.ID, Slug: t.Slug, Name: t.Name, Node: note.Origin.Node, Events: events, LogKey: t.LogKey,
+		Tenant: t.ID, Slug: genesis.Slug, Name: genesis.Name, Node: note.Origin.Node, Events: events, LogKey: t.LogKey,
 		Checkpoint: checkpoint, From: from, To: to,
 	}
 	return bundle.Write(ctx, w, info, hashes{l.store, t.ID}, l.bundleEntries(ctx, t.ID, from, to, r))

@@ -63,10 +63,19 @@ func NewLog(store Store, signer NoteSigner, v id.Verifier, cfg Config) *Log {
 
 // Tenant finds one by id or slug.
 func (l *Log) Tenant(ctx context.Context, idOrSlug string) (Tenant, error) {
+	find := l.store.TenantBySlug
 	if span.IsUUID(idOrSlug) {
-		return l.store.TenantByID(ctx, idOrSlug)
+		find = l.store.TenantByID
 	}
-	return l.store.TenantBySlug(ctx, idOrSlug)
+	t, err := find(ctx, idOrSlug)
+	t.ReadOnly = err == nil && l.elsewhere(t.Origin)
+	return t, err
+}
+
+// elsewhere says whether the log of an origin is written by another node.
+func (l *Log) elsewhere(origin string) bool {
+	o, err := tree.ParseOrigin(origin)
+	return err == nil && o.Node != l.signer.NodeID()
 }
 
 // Tenants lists tenants with id > after in order of id, at most limit (0 means
@@ -75,7 +84,11 @@ func (l *Log) Tenants(ctx context.Context, after string, limit int) ([]Tenant, e
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	return l.store.Tenants(ctx, after, min(limit, MaxLimit))
+	tenants, err := l.store.Tenants(ctx, after, min(limit, MaxLimit))
+	for i := range tenants {
+		tenants[i].ReadOnly = l.elsewhere(tenants[i].Origin)
+	}
+	return tenants, err
 }
 
 // Holding lists the ids of the tenants in whose timelines an identity is

@@ -54,7 +54,8 @@ type admitted struct {
 }
 
 // Begin takes the tenant's turn, catches up with the store and makes sure that
-// this node may sign on: the log key is its own (log_key_mismatch) and the
+// this node may sign on: it writes the timeline (timeline_read_only), the log
+// key is its own (log_key_mismatch) and the
 // head extends the last checkpoint given out (checkpoint_regression). The
 // caller closes the session.
 func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
@@ -139,10 +140,17 @@ func (l *Log) session(ctx context.Context, lv *live) (*Session, error) {
 	}, nil
 }
 
+// CodeReadOnly is the code of the refusal to append to a timeline of another node.
+const CodeReadOnly = "timeline_read_only"
+
 // ownsKey says whether this node writes the timeline now.
 func (l *Log) ownsKey(v standing.View) error {
 	if v.Node() == l.signer.NodeID() && v.LogKey() == tree.EncodeLogKey(l.signer.LogKey()) {
 		return nil
+	}
+	if v.Node() != l.signer.NodeID() {
+		return fault.Newf(fault.Conflict, CodeReadOnly,
+			"the timeline of tenant %s is written by node %s and was imported here, where it is read-only; send spans for it to that node", v.Tenant(), v.Node())
 	}
 	return fault.Newf(fault.Unavailable, "log_key_mismatch",
 		"the timeline of tenant %s is written by node %s under a log key that this node (%s) does not hold, so nothing can be appended here; "+

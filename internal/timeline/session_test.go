@@ -455,7 +455,7 @@ func TestRestoredDatabase(t *testing.T) {
 	w.verifyAll()
 }
 
-func TestForeignLogKey(t *testing.T) {
+func TestTimelineOfAnotherNode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, memstore.New(), "")
 	stranger, _, err := id.OpenNode(t.TempDir(), w.now, w.random)
@@ -463,9 +463,9 @@ func TestForeignLogKey(t *testing.T) {
 	w.node = stranger
 	w.restart(w.store)
 	_, err = w.log.Begin(t.Context(), w.tenant)
-	require.Equal(t, "log_key_mismatch", fault.CodeOf(err))
+	require.Equal(t, timeline.CodeReadOnly, fault.CodeOf(err))
 	_, err = w.log.NewEpoch(t.Context(), w.tenant, nil)
-	require.Equal(t, "log_key_mismatch", fault.CodeOf(err))
+	require.Equal(t, timeline.CodeReadOnly, fault.CodeOf(err))
 	_, err = w.log.Standing(t.Context(), w.tenant)
 	require.NoError(t, err)
 }

@@ -29,6 +29,7 @@ type Tenant struct {
 	PublicReading  bool
 	CreatedAt      string
 	Size           uint64 // entries committed
+	ReadOnly       bool   // another node writes it: it was imported here; set by Log
 }
 
 // Head is the committed end of a timeline.

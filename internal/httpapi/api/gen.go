@@ -281,6 +281,22 @@ type IdentityStatus string
 // IdentitySubject defines model for Identity.Subject.
 type IdentitySubject string
 
+// ImportedBundle defines model for ImportedBundle.
+type ImportedBundle struct {
+	// Authenticated What was pinned is what it is
+	Authenticated bool `json:"authenticated"`
+
+	// From First entry that is new here
+	From   uint64 `json:"from"`
+	Tenant Tenant `json:"tenant"`
+
+	// To One more than the last
+	To uint64 `json:"to"`
+
+	// Verdict What verifying it found
+	Verdict string `json:"verdict"`
+}
+
 // Inclusion defines model for Inclusion.
 type Inclusion struct {
 	Hashes []Hash `json:"hashes"`
@@ -579,8 +595,11 @@ type Tenant struct {
 	// Owner LogLine ID
 	Owner         Identifier `json:"owner"`
 	PublicReading bool       `json:"public_reading"`
-	Size          uint64     `json:"size"`
-	Slug          string     `json:"slug"`
+
+	// ReadOnly Imported here, and written by another node
+	ReadOnly bool   `json:"read_only,omitempty"`
+	Size     uint64 `json:"size"`
+	Slug     string `json:"slug"`
 }
 
 // TenantPage defines model for TenantPage.
@@ -678,6 +697,18 @@ type ExportBundleParams struct {
 
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ImportBundleParams defines parameters for ImportBundle.
+type ImportBundleParams struct {
+	// Slug To keep it under; that of genesis when absent
+	Slug *string `form:"slug,omitempty" json:"slug,omitempty"`
+
+	// Node LogLine ID of the node that must have signed it
+	Node *string `form:"node,omitempty" json:"node,omitempty"`
+
+	// Checkpoint A signed checkpoint that it must contain
+	Checkpoint *string `form:"checkpoint,omitempty" json:"checkpoint,omitempty"`
 }
 
 // GetCheckpointParams defines parameters for GetCheckpoint.
@@ -1029,6 +1060,9 @@ type ServerInterface interface {
 	// ExportBundle Entries from..to as a bundle that verifies with no server
 	// (GET /v1/tenants/{tenant}/bundle)
 	ExportBundle(ctx echo.Context, tenant TenantParameter, params ExportBundleParams) error
+	// ImportBundle Take over another node's timeline, verified, to be read here
+	// (POST /v1/tenants/{tenant}/bundle)
+	ImportBundle(ctx echo.Context, tenant TenantParameter, params ImportBundleParams) error
 	// GetCheckpoint The latest signed checkpoint, a C2SP tlog-checkpoint
 	// (GET /v1/tenants/{tenant}/checkpoint)
 	GetCheckpoint(ctx echo.Context, tenant TenantParameter, params GetCheckpointParams) error
@@ -1363,6 +1397,45 @@ func (w *ServerInterfaceWrapper) ExportBundle(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportBundle(ctx, tenant, params)
+	return err
+}
+
+// ImportBundle converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportBundle(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportBundleParams
+	// ------------- Optional query parameter "slug" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "slug", ctx.QueryParams(), &params.Slug, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter slug: %s", err))
+	}
+
+	// ------------- Optional query parameter "node" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "node", ctx.QueryParams(), &params.Node, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter node: %s", err))
+	}
+
+	// ------------- Optional query parameter "checkpoint" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "checkpoint", ctx.QueryParams(), &params.Checkpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter checkpoint: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportBundle(ctx, tenant, params)
 	return err
 }
 
@@ -2032,6 +2105,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/inclusion", wrapper.GetInclusion, options.OperationMiddlewares["getInclusion"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/proofs/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/bundle", wrapper.ExportBundle, options.OperationMiddlewares["exportBundle"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/bundle", wrapper.ImportBundle, options.OperationMiddlewares["importBundle"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/feed", wrapper.Feed, options.OperationMiddlewares["feed"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/feed/tickets", wrapper.CreateFeedTicket, options.OperationMiddlewares["createFeedTicket"]...)
 

@@ -29,6 +29,7 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/tenants", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/feed", Module: "timeline"},

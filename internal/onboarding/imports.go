@@ -1,0 +1,49 @@
+package onboarding
+
+import (
+	"context"
+	"crypto/subtle"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// MayImport says whether a timeline may be brought in: by who has the bootstrap
+// token while it is good, which this does not spend; by anybody registered where
+// tenants are open; and by an owner of the tenant that the token made. caller is
+// the identity whose token was checked, "" where the bootstrap token came instead.
+func (s *Service) MayImport(ctx context.Context, token, caller string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, err := s.anyTenant(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case caller == "" && first != "":
+		return ErrTokenSpent
+	case caller == "" && (s.hash == nil || subtle.ConstantTimeCompare(s.hash, hashOf(token)) != 1):
+		return ErrTokenWrong
+	case caller == "" || s.cfg.OpenTenants:
+		return nil
+	case first == "":
+		return ErrImportClosed
+	}
+	mark, err := s.mark(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrImportClosed
+	}
+	if err != nil {
+		return err
+	}
+	view, err := s.tenants.Standing(ctx, mark.Tenant)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(view.Roles(caller), span.RoleOwner) {
+		return ErrImportClosed
+	}
+	return nil
+}
