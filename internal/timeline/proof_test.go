@@ -1,7 +1,6 @@
 package timeline_test
 
 import (
-	"context"
 	"math/rand/v2"
 	"testing"
 
@@ -10,8 +9,6 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
-
-	"path/filepath"
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -134,34 +131,43 @@ func rootOf(t *testing.T, records []timeline.Record) span.Hash {
 	return edge.Root()
 }
 
-// TestStoresGiveTheSameBytes runs one script on memory and on SQLite.
+// TestStoresGiveTheSameBytes runs one script on every store.
 func TestStoresGiveTheSameBytes(t *testing.T) {
 	t.Parallel()
-	onDisk, _ := sqliteAt(t, filepath.Join(t.TempDir(), "logline.db"))
-	a, b := script(t, memstore.New()), script(t, onDisk)
-	require.Equal(t, a.tenant, b.tenant)
-	require.Equal(t, a.head(), b.head())
-	require.Equal(t, a.entries(), b.entries())
-	ctx := context.Background()
-	for seq := range a.head().Size {
-		sizeA, noteA, err := a.store.Checkpoint(ctx, a.tenant, seq)
-		require.NoError(t, err)
-		sizeB, noteB, err := b.store.Checkpoint(ctx, b.tenant, seq)
-		require.NoError(t, err)
-		require.Equal(t, sizeA, sizeB)
-		require.Equal(t, string(noteA), string(noteB))
-	}
-	_, rowsA, err := a.store.State(ctx, a.tenant)
-	require.NoError(t, err)
-	_, rowsB, err := b.store.State(ctx, b.tenant)
-	require.NoError(t, err)
-	require.Equal(t, rowsA, rowsB)
-	hashesA, err := a.store.Hashes(ctx, a.tenant, 8, 0, a.head().Size/256)
-	require.NoError(t, err)
-	hashesB, err := b.store.Hashes(ctx, b.tenant, 8, 0, b.head().Size/256)
-	require.NoError(t, err)
-	require.Equal(t, hashesA, hashesB)
+	a := script(t, memstore.New())
 	a.verifyAll()
+	records := a.entries()
+	onEveryStore(t, func(t *testing.T, s timeline.Store) { a.requireSame(t, records, script(t, s)) })
+}
+
+func (w *world) requireSame(t *testing.T, records []timeline.Record, other *world) {
+	t.Helper()
+	ctx := t.Context()
+	require.Equal(t, w.tenant, other.tenant)
+	head, err := w.store.Head(ctx, w.tenant)
+	require.NoError(t, err)
+	require.Equal(t, head, other.head())
+	for i, r := range other.entries() {
+		require.Equal(t, records[i], r)
+	}
+	for seq := range head.Size {
+		size, note, err := w.store.Checkpoint(ctx, w.tenant, seq)
+		require.NoError(t, err)
+		otherSize, otherNote, err := other.store.Checkpoint(ctx, other.tenant, seq)
+		require.NoError(t, err)
+		require.Equal(t, size, otherSize)
+		require.Equal(t, string(note), string(otherNote))
+	}
+	_, rows, err := w.store.State(ctx, w.tenant)
+	require.NoError(t, err)
+	_, otherRows, err := other.store.State(ctx, other.tenant)
+	require.NoError(t, err)
+	require.Equal(t, rows, otherRows)
+	hashes, err := w.store.Hashes(ctx, w.tenant, 8, 0, head.Size/256)
+	require.NoError(t, err)
+	otherHashes, err := other.store.Hashes(ctx, other.tenant, 8, 0, head.Size/256)
+	require.NoError(t, err)
+	require.Equal(t, hashes, otherHashes)
 }
 
 // script appends every kind of change.

@@ -16,6 +16,8 @@ import (
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
+	"github.com/danvoulez/logline/internal/timeline/segment"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
@@ -180,7 +182,7 @@ func sqliteAt(t testing.TB, path string) (timeline.Store, func()) {
 	return s, end
 }
 
-// onEveryStore runs a test on memory and on SQLite.
+// onEveryStore runs a test on memory, on SQLite and on files.
 func onEveryStore(t *testing.T, test func(*testing.T, timeline.Store)) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
@@ -189,6 +191,13 @@ func onEveryStore(t *testing.T, test func(*testing.T, timeline.Store)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		s, _ := sqliteAt(t, filepath.Join(t.TempDir(), "logline.db"))
+		test(t, s)
+	})
+	t.Run("ndjson", func(t *testing.T) {
+		t.Parallel()
+		s, err := ndjsonstore.Open(t.Context(), t.TempDir(), ndjsonstore.Config{Limits: segment.Limits{Lines: 100}})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		test(t, s)
 	})
 }

@@ -8,15 +8,15 @@ import (
 
 // Hold implements timeline.Holder.
 func (s *Store) Hold(ctx context.Context, id string) (timeline.Held, error) {
-	s.mu.RLock()
-	t, err := s.tenant(id)
-	s.mu.RUnlock()
-	if err != nil {
-		return nil, err
+	s.mu.Lock()
+	c := s.contents[id]
+	s.mu.Unlock()
+	if c == nil {
+		return nil, timeline.ErrTenantUnknown
 	}
 	select {
-	case <-t.turn:
-		return &held{store: s, turn: t.turn}, nil
+	case <-c.turn:
+		return &held{store: s, turn: c.turn}, nil
 	case <-ctx.Done():
 		return nil, interrupted(ctx.Err())
 	}
