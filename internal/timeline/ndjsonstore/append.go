@@ -171,7 +171,7 @@ func (s *Store) create(b *timeline.Batch) error {
 	}
 	f.dir = final
 	if err := s.cfg.FS.Rename(building, final); err != nil {
-		return ioError(errors.Join(err, s.cfg.FS.Remove(building)))
+		return s.fail(err) // perhaps it happened
 	}
 	if err := s.cfg.FS.SyncDir(s.dir); err != nil {
 		return s.fail(err)

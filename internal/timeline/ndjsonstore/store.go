@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -82,7 +83,7 @@ type Store struct {
 func Open(ctx context.Context, dir string, cfg Config) (*Store, error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	cfg.SnapshotEvery = cmp.Or(cfg.SnapshotEvery, 50_000)
-	s := &Store{Index: memindex.New(), dir: dir, cfg: cfg, timelines: map[string]*files{}}
+	s := &Store{Index: memindex.New(), dir: filepath.Clean(dir), cfg: cfg, timelines: map[string]*files{}}
 	if cfg.FS == nil { // a file system of a test is nobody else's
 		s.cfg.FS = segment.Disk{}
 		var err error
@@ -113,6 +114,10 @@ func Lock(dir string) (*storage.DirLock, error) {
 // load reads every timeline in the folder.
 func (s *Store) load(ctx context.Context) error {
 	if err := s.cfg.FS.Mkdir(s.dir); err != nil {
+		return ioError(err)
+	}
+	// The folder itself must not be lost with what is in it.
+	if err := s.cfg.FS.SyncDir(filepath.Dir(s.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return ioError(err)
 	}
 	names, err := s.cfg.FS.List(s.dir)

@@ -119,3 +119,5 @@ func (r *reopening) Hashes(ctx context.Context, tenant string, level int, from, 
 	defer r.mu.RUnlock()
 	return r.now().Hashes(ctx, tenant, level, from, to)
 }
+
+var bg = context.Background()
