@@ -10,8 +10,9 @@
 //
 // Subpackages: tree (pure tree, proofs, checkpoints), fsck (check and repair of
 // what a store keeps), bundle (export format and
-// offline verification), memstore and sqlitestore (stores), storetest (the
-// conformance suite of stores).
+// offline verification), memstore, sqlitestore and ndjsonstore (stores; memindex
+// and segment are what two of them share), storetest (the conformance suite of
+// stores).
 package timeline
 
 import (

@@ -154,8 +154,21 @@ func requireGone(t *testing.T, fsys *faultfs.FS, text string) {
 	})
 }
 
+// requireErased looks for what acknowledged redactions erased in what is on
+// the medium, before a start looks at it.
+func (s *story) requireErased(fsys *faultfs.FS) {
+	for _, a := range s.told {
+		for i := range a.rows {
+			if a.erased && a.rows[i].Payload == nil {
+				requireGone(s.t, fsys, fmt.Sprintf(`"%s%d"`, secret, numberOf(uint64(i), a)))
+			}
+		}
+	}
+}
+
 // reopen opens what is left and checks it, appends more, and checks again.
 func (s *story) reopen(fsys *faultfs.FS) {
+	s.requireErased(fsys)
 	var err error
 	s.store, err = openAt(fsys)
 	require.NoError(s.t, err)
@@ -227,6 +240,34 @@ func TestEveryCallFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAFailureThenACut makes a call fail and cuts the power some calls later.
+func TestAFailureThenACut(t *testing.T) {
+	t.Parallel()
+	total := calls(t)
+	kinds := []faultfs.Fault{faultfs.Fail, faultfs.Half, faultfs.FailAfter}
+	seeds := 30
+	if testing.Short() {
+		seeds = 10
+	}
+	for n := range total {
+		for seed := range seeds {
+			fsys := faultfs.New(random(n, seed))
+			fsys.FailAt(n, kinds[seed%3])
+			fsys.FailAt(n+1+seed, faultfs.CutBefore)
+			s := &story{t: t, told: map[string]*account{}}
+			var err error
+			if s.store, err = openAt(fsys); err == nil {
+				s.tell()
+				_ = s.store.Close()
+			}
+			s.reopen(fsys.Powered())
+			if t.Failed() {
+				t.Fatalf("call %d, seed %d; calls:\n%s", n, seed, strings.Join(fsys.Log, "\n"))
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type commit struct {
 	RootText   string     `json:"root"`
 	RecordedAt string     `json:"recorded_at"`
 	Checkpoint string     `json:"checkpoint"`
+	Earlier    []note     `json:"earlier,omitempty"`
 	Edge       [][]byte   `json:"edge"`
 	Origin     string     `json:"origin,omitempty"`  // of an epoch that begins
 	LogKey     string     `json:"log_key,omitempty"` // of that epoch

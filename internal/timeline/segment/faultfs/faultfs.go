@@ -33,9 +33,8 @@ type FS struct {
 	mu     sync.Mutex // guards the rest
 	root   *dir
 	random *rand.Rand
-	calls  int   // that change something, so far
-	fault  Fault // for the call with number at
-	at     int
+	calls  int           // that change something, so far
+	faults map[int]Fault // by number of the call
 	cut    bool
 	Log    []string // of the calls that change something
 }
@@ -78,7 +77,7 @@ type write struct {
 }
 
 // New makes an empty file system; random decides about cuts.
-func New(random *rand.Rand) *FS { return &FS{root: newDir(), random: random, at: -1} }
+func New(random *rand.Rand) *FS { return &FS{root: newDir(), random: random, faults: map[int]Fault{}} }
 
 func newDir() *dir { return &dir{now: map[string]any{}, stable: map[string]any{}} }
 
@@ -86,7 +85,7 @@ func newDir() *dir { return &dir{now: map[string]any{}, stable: map[string]any{}
 func (f *FS) FailAt(n int, fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.fault = n, fault
+	f.faults[n] = fault
 }
 
 // Calls is how many changing calls there were.
@@ -104,10 +103,7 @@ func (f *FS) step(what string) (fault Fault, err error) {
 	n := f.calls
 	f.calls++
 	f.Log = append(f.Log, what)
-	if n != f.at {
-		return None, nil
-	}
-	switch f.fault {
+	switch f.faults[n] {
 	case Fail:
 		return Fail, ErrInjected
 	case CutBefore:
@@ -116,7 +112,7 @@ func (f *FS) step(what string) (fault Fault, err error) {
 	case CutAfter:
 		return CutAfter, nil
 	}
-	return f.fault, nil
+	return f.faults[n], nil
 }
 
 // after is the answer to a call that did its work.
@@ -137,7 +133,7 @@ func (f *FS) Powered() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cut = true
-	return &FS{root: f.surviving(f.root), random: f.random, at: -1}
+	return &FS{root: f.surviving(f.root), random: f.random, faults: map[int]Fault{}}
 }
 
 // Restarted is the file system for the next process: nothing is lost but what a
@@ -145,7 +141,7 @@ func (f *FS) Powered() *FS {
 func (f *FS) Restarted() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &FS{root: f.root, random: f.random, at: -1}
+	return &FS{root: f.root, random: f.random, faults: map[int]Fault{}}
 }
 
 // surviving keeps, of a folder's changes, each that chance keeps; of two to one
