@@ -23,6 +23,7 @@ type appendFlags struct {
 	tags, causes                                     []string
 	simulate                                         bool
 	expected                                         uint64
+	outbox                                           outboxFlags
 }
 
 func newAppendCmd(env *environment) *cobra.Command {
@@ -33,13 +34,25 @@ func newAppendCmd(env *environment) *cobra.Command {
 		Short: "Sign a span, append it and check its receipt",
 		Long: `Sign a span with the profile's key, append it to the timeline and check the
 receipt here. The header (type, title, subject, tags, causes) can never be
-erased: put personal data only into the payload.`,
+erased: put personal data only into the payload.
+
+When no node can be reached, or with --offline, the signed span is kept in an
+outbox on this machine, and the next command of this profile that reaches the
+node sends it before its own work; "logline append --flush" does only that.
+A full outbox makes the command fail (--outbox-full error), or lets go of the
+new span (reject-new) or of the oldest (drop-oldest) and says which.`,
 		Example: `  logline append --type payment.requested --payload '{"amount": "120.00"}' --subject order-17
   logline append --type note.written --payload @note.json --cause 019…
   logline append --type build.done --key build-agent
   echo '{"ok": true}' | logline append --type check.done --payload - --simulate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.outbox.flush {
+				return flushOutbox(cmd, env, &flags)
+			}
+			if f.typ == "" {
+				return usagef("--type is needed, such as --type payment.requested")
+			}
 			payload, err := f.readPayload(env)
 			if err != nil {
 				return err
@@ -47,13 +60,29 @@ erased: put personal data only into the payload.`,
 			if err := f.check(); err != nil {
 				return err
 			}
+			conditional := f.simulate || cmd.Flags().Changed("expected-seq")
+			if conditional && f.outbox.offline {
+				return usagef("--offline cannot be combined with --simulate or --expected-seq, which ask the node")
+			}
 			s, err := flags.openTenant(env)
 			if err != nil {
 				return err
 			}
+			if f.outbox.offline {
+				if err := s.tenantOffline(); err != nil {
+					return err
+				}
+			}
 			sealed, err := f.seal(cmd, s, payload)
 			if err != nil {
 				return err
+			}
+			reason, err := s.mustKeep(&f.outbox, conditional)
+			if err != nil {
+				return err
+			}
+			if reason != "" {
+				return s.keep(cmd.Context(), &f.outbox, sealed, reason, flags.json)
 			}
 			var options []client.AppendOption
 			if cmd.Flags().Changed("expected-seq") {
@@ -62,6 +91,9 @@ erased: put personal data only into the payload.`,
 			answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical(), options...)
 			if f.spanID != "" && client.CodeOf(err) == codeIDConflict {
 				answer, err = s.earlier(cmd.Context(), sealed, err)
+			}
+			if err != nil && !conditional && outOfReach(err) {
+				return s.keepAfter(cmd.Context(), &f.outbox, sealed, err, flags.json)
 			}
 			if err != nil {
 				return err
@@ -83,7 +115,7 @@ erased: put personal data only into the payload.`,
 	cmd.Flags().StringVar(&f.key, "key", "", "sign with a delegated key of your key file: its label or public key (default: the primary key)")
 	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "ask what would be decided, and append nothing")
 	cmd.Flags().Uint64Var(&f.expected, "expected-seq", 0, "append only if the timeline has exactly this many entries")
-	_ = cmd.MarkFlagRequired("type") // the flag exists
+	f.outbox.register(cmd)
 	return cmd
 }
 

@@ -36,6 +36,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newVerifyCmd(env),
 	}
 	for _, cmd := range cmds {
+		sendFirst(env, cmd)
 		translateErrors(cmd)
 	}
 	return cmds

@@ -24,6 +24,9 @@ type profile struct {
 	LogKey   string `json:"log_key,omitempty"` // note verifier key of the tenant's log, as first seen
 	Identity string `json:"identity,omitempty"`
 	KeyFile  string `json:"key_file,omitempty"`
+
+	OutboxFull  string `json:"outbox_full,omitempty"`  // see outboxFlags
+	OutboxLimit *int   `json:"outbox_limit,omitempty"` // spans; nil is the default
 }
 
 // profiles is the content of config.json in the user's configuration folder.

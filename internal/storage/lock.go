@@ -11,10 +11,8 @@ import (
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/filelock"
 )
-
-// errLocked is what tryLock returns when another process holds the lock.
-var errLocked = errors.New("locked by another process")
 
 // DirLock is the exclusive use of a data directory by one process. It ends
 // with Release or with the process, however that ends.
@@ -32,15 +30,9 @@ func LockDir(dir string) (*DirLock, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, "logline.lock")
-	file, err := openLockFile(path)
-	if err == nil {
-		err = tryLock(file)
-	}
+	file, err := filelock.Try(path)
 	if err != nil {
-		if file != nil {
-			defer file.Close()
-		}
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, filelock.ErrLocked) {
 			return nil, fault.Newf(fault.Unavailable, "data_dir_in_use",
 				"the data directory %s is in use by another LogLine server (%s); stop it, or choose another directory with --data-dir",
 				dir, holder(path))

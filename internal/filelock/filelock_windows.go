@@ -1,4 +1,4 @@
-package storage
+package filelock
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// openLockFile opens the file so that nobody else may open it for writing
+// openFile opens the file so that nobody else may open it for writing
 // until it is closed, which is the lock: sharing is for reading alone.
-func openLockFile(path string) (*os.File, error) {
+func openFile(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err
@@ -17,7 +17,7 @@ func openLockFile(path string) (*os.File, error) {
 		syscall.FILE_SHARE_READ, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 	const sharingViolation = syscall.Errno(32)
 	if errors.Is(err, sharingViolation) {
-		return nil, errLocked
+		return nil, ErrLocked
 	}
 	if err != nil {
 		return nil, err
