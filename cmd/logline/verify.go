@@ -18,13 +18,20 @@ import (
 )
 
 func newVerifyCmd(env *environment) *cobra.Command {
+	var flags clientFlags
 	var node, checkpoint, policyFile, identities, state, saveState string
-	var asJSON bool
+	var live liveFlags
 	cmd := &cobra.Command{
-		Use:   "verify FILE",
-		Short: "Check an exported timeline offline: every hash, signature, key, role and proof",
+		Use:   "verify [FILE]",
+		Short: "Check a timeline: every hash, signature, key, role and proof; offline, or at a node without trusting it",
 		Long: `Check a bundle without any server or network; "-" reads standard input. Every
 line is checked, problems are named by line, and the exit code is 1 if there are any.
+
+Without FILE the profile's tenant (or --tenant) is checked at its node, which is not
+trusted: every entry is read and checked once. The last checkpoint is remembered
+in the configuration folder, and a history that has shrunk or forked since is
+reported with both checkpoints. An interrupted run goes on where it was;
+--restart reads everything again, and still compares.
 
 A bundle that is consistent may still be made up as a whole by somebody else.
 Pin whom to believe: --node names the node, --checkpoint is a checkpoint file you
@@ -46,12 +53,25 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 		Example: `  logline verify timeline.ndjson
   logline verify timeline.ndjson --node logline-id://… --json
   logline verify timeline.ndjson --policy witnesses.policy
-  logline export - | logline verify -`,
-		Args: cobra.ExactArgs(1),
+  logline export - | logline verify -
+  logline verify --tenant acme`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				for _, name := range []string{"checkpoint", "state", "save-state"} {
+					if cmd.Flags().Changed(name) {
+						return usagef("--%s is for a bundle: name its FILE (a node's checkpoints and state are remembered by themselves)", name)
+					}
+				}
+			} else if name := changed(cmd, "tenant", "url", "profile", "restart", "forget"); name != "" {
+				return usagef("--%s is for verifying at a node; leave out %s, or the flag", name, ui.Clean(args[0]))
+			}
 			opt, err := verifyOptions(env, node, checkpoint, policyFile, identities, state)
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				return live.run(cmd.Context(), env, &flags, opt)
 			}
 			report, err := verifyFile(cmd.Context(), env, args[0], opt)
 			if err != nil {
@@ -62,7 +82,7 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 					return err
 				}
 			}
-			if asJSON {
+			if flags.json {
 				err = printJSON(env.Stdout, report)
 			} else {
 				printReport(env.Stdout, args[0], report)
@@ -79,8 +99,20 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
 	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
 	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
-	registerJSON(cmd, &asJSON)
+	flags.registerTenant(cmd)
+	cmd.Flags().BoolVar(&live.restart, "restart", false, "at a node: read and check everything again, and compare with what was seen")
+	cmd.Flags().BoolVar(&live.forget, "forget", false, "at a node: first forget what was seen, as after a restore that its operator announced")
 	return cmd
+}
+
+// changed is the first of these flags that was given, "" when none was.
+func changed(cmd *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // Sizes of the side files of verify, in bytes.
@@ -157,23 +189,10 @@ func saveVerifyState(path string, report *bundle.Report) error {
 
 // printReport says what was found, the verdict last, where the eye is.
 func printReport(w io.Writer, name string, r *bundle.Report) {
-	shown := r.Problems[:min(len(r.Problems), maxProblems)]
-	for _, p := range shown {
-		fmt.Fprintf(w, "%s\n", ui.Clean(p.String()))
-	}
-	if more := r.ProblemCount - len(shown); more > 0 {
-		fmt.Fprintf(w, "and %s more; the first may have caused the rest\n", ui.Plural(int64(more), "problem", "problems"))
-	}
-	if len(r.Problems) > 0 {
-		fmt.Fprintln(w)
-	}
-	tenant := r.Tenant
-	if r.Slug != "" {
-		tenant = r.Slug + "  " + r.Tenant
-	}
+	printProblems(w, r, bundle.Problem.String)
 	facts(w,
 		"bundle", name,
-		"tenant", tenant,
+		"tenant", tenantOf(r),
 		"node", r.Node,
 		"entries", fmt.Sprintf("%s, %d to %d of %d", ui.Count(int64(r.Entries)), r.From, r.To, r.Size),
 		"checked", ui.Count(int64(r.Checked)),
@@ -181,6 +200,41 @@ func printReport(w io.Writer, name string, r *bundle.Report) {
 		"root", r.Root,
 		"cosigned", cosignedBy(r.Cosigned),
 	)
+	printAuthors(w, r)
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\nnote: %s\n", ui.Clean(note))
+	}
+	verdict := "OK"
+	if !r.OK {
+		verdict = "BAD"
+	}
+	fmt.Fprintf(w, "\n%s: %s\n", verdict, r.Verdict)
+}
+
+// printProblems prints the first problems, each in the words that say where.
+func printProblems(w io.Writer, r *bundle.Report, words func(bundle.Problem) string) {
+	shown := r.Problems[:min(len(r.Problems), maxProblems)]
+	for _, p := range shown {
+		fmt.Fprintf(w, "%s\n", ui.Clean(words(p)))
+	}
+	if more := r.ProblemCount - len(shown); more > 0 {
+		fmt.Fprintf(w, "and %s more; the first may have caused the rest\n", ui.Plural(int64(more), "problem", "problems"))
+	}
+	if len(r.Problems) > 0 {
+		fmt.Fprintln(w)
+	}
+}
+
+// tenantOf names the tenant of a report for people.
+func tenantOf(r *bundle.Report) string {
+	if r.Slug != "" {
+		return r.Slug + "  " + r.Tenant
+	}
+	return r.Tenant
+}
+
+// printAuthors prints who signed, with the last key event that the timeline has.
+func printAuthors(w io.Writer, r *bundle.Report) {
 	if len(r.Authors) > 0 {
 		fmt.Fprintln(w)
 		table := ui.NewTable("AUTHOR", ">ENTRIES", "LAST KEY EVENT HERE")
@@ -199,14 +253,6 @@ func printReport(w io.Writer, name string, r *bundle.Report) {
 			fmt.Fprintf(w, "and %s more\n", ui.Plural(int64(more), "author", "authors"))
 		}
 	}
-	for _, note := range r.Notes {
-		fmt.Fprintf(w, "\nnote: %s\n", ui.Clean(note))
-	}
-	verdict := "OK"
-	if !r.OK {
-		verdict = "BAD"
-	}
-	fmt.Fprintf(w, "\n%s: %s\n", verdict, r.Verdict)
 }
 
 // How many problems and authors are shown; --json has more.

@@ -51,6 +51,8 @@ var table = map[string]rule{
 		except: []string{"internal/fault", "internal/id", "internal/timeline/tree"}},
 	"internal/timeline/bundle": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/timeline/monitor": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
 	"internal/timeline/storetest": {testing: true, never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},

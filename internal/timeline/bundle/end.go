@@ -272,7 +272,7 @@ func (v *verification) endRemarks() {
 	} else if v.f.standing == nil {
 		v.remark(fmt.Sprintf("keys and roles rest on the entries before %d and were not checked; verify those first and give their state (--state)", v.h.From))
 	}
-	if v.opt.State != nil {
+	if v.opt.State != nil && v.opt.State.spans == nil {
 		v.remark("span ids spent before this bundle, and targets of reverts and redactions there, were not checked")
 	}
 	if n := v.rep.WithheldRedacted + v.rep.WithheldPrivate; n > 0 {

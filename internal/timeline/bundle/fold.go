@@ -33,6 +33,7 @@ type folder struct {
 	sinceTx  int
 	tainted  int             // first line that changes keys or roles and is bad; 0: none
 	hidden   bool            // an entry withheld whole was met
+	blind    bool            // span ids from before the bundle are not known
 	unfound  bool            // one of the first three was: keys and roles have nothing to rest on
 	redacted map[uint64]bool // seqs withheld as redacted: whether a redaction names them
 	embedded *embedded

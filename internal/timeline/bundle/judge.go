@@ -68,7 +68,7 @@ var restsOnRoles = map[string]bool{
 
 func (f *folder) refused(l *checkedLine, at uint64, good bool, err error) verdict {
 	code, reason := because(err)
-	if f.hidden && restsOnRoles[code] || f.h.From > 0 && code == "target_unknown" {
+	if f.hidden && restsOnRoles[code] || f.blind && code == "target_unknown" {
 		return unchecked
 	}
 	if !span.Redactable(l.opened.Span.Type) {

@@ -23,6 +23,9 @@ const maxState = 1 << 30
 // and roles of later entries rest on, and the tree's edge, after Size entries.
 // It is believed as read: keep it where nobody else writes. Its file is one
 // JSON object, {"logline": "state", "v": 1, …}.
+//
+// A State that a Report gave also knows every span id so far, which its file
+// does not hold; it serves one run, whose own state goes on from there.
 type State struct {
 	Tenant     string
 	Size       uint64
@@ -32,6 +35,10 @@ type State struct {
 	rows    []standing.Row
 	events  map[string][]eventRef
 	pending []standing.Ref
+	hidden  bool // entries were withheld whole: roles rest on what was not seen
+
+	spans    *spanSet        // nil where the state was read from a file
+	redacted map[uint64]bool // likewise
 }
 
 type stateFile struct {
@@ -44,6 +51,7 @@ type stateFile struct {
 	Standing   []stateRow            `json:"standing"`
 	Events     map[string][]eventRef `json:"events"`
 	Pending    []stateRef            `json:"pending"`
+	Hidden     bool                  `json:"hidden,omitempty"`
 }
 
 type stateRow struct {
@@ -77,7 +85,7 @@ func ReadState(r io.Reader) (*State, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	s := &State{Tenant: f.Tenant, Size: f.Size, RecordedAt: f.RecordedAt, events: f.Events}
+	s := &State{Tenant: f.Tenant, Size: f.Size, RecordedAt: f.RecordedAt, events: f.Events, hidden: f.Hidden}
 	if s.edge, err = tree.NewRange(0, f.Size, hashes); err != nil {
 		return nil, invalid(err)
 	}
@@ -104,7 +112,7 @@ func ReadState(r io.Reader) (*State, error) {
 func (s *State) Write(w io.Writer) error {
 	f := stateFile{
 		Logline: "state", V: 1, Tenant: s.Tenant, Size: s.Size, RecordedAt: s.RecordedAt,
-		Edge: formatHashes(s.edge.Hashes()), Standing: []stateRow{}, Events: s.events, Pending: []stateRef{},
+		Edge: formatHashes(s.edge.Hashes()), Standing: []stateRow{}, Events: s.events, Pending: []stateRef{}, Hidden: s.hidden,
 	}
 	for _, row := range s.rows {
 		f.Standing = append(f.Standing, stateRow{Key: row.Key, Value: row.Value})
@@ -131,6 +139,7 @@ func (f *folder) stateAfter(tenant string) *State {
 	s := &State{
 		Tenant: tenant, Size: f.next, RecordedAt: f.recordedAt,
 		edge: f.whole.Clone(), rows: f.standing.Rows(), events: maps.Clone(f.embedded.events),
+		hidden: f.hidden, spans: f.spans, redacted: f.redacted,
 	}
 	for key, i := range f.spans.at {
 		if i == spentByRefusal {

@@ -202,6 +202,7 @@ func newFolder(v *verification) (*folder, error) {
 		rep: v.rep, h: v.h, errs: v.errs, next: v.h.From,
 		spans: newSpanSet(), embedded: newEmbedded(), authors: make(map[string]int), redacted: make(map[uint64]bool),
 		packages: packageCheck{from: v.h.From, to: v.h.To, limit: v.opt.MaxProblems},
+		blind:    v.h.From > 0 && (v.opt.State == nil || v.opt.State.spans == nil),
 	}
 	switch s := v.opt.State; {
 	case s != nil:
@@ -209,9 +210,13 @@ func newFolder(v *verification) (*folder, error) {
 		if f.standing, err = standing.Load(v.opt.Verifier, s.rows); err != nil {
 			return nil, err
 		}
-		f.recordedAt = s.RecordedAt
-		for _, p := range s.pending {
-			f.spans.add(p)
+		f.recordedAt, f.hidden = s.RecordedAt, s.hidden
+		if s.spans != nil {
+			f.spans, f.redacted = s.spans, s.redacted
+		} else {
+			for _, p := range s.pending {
+				f.spans.add(p)
+			}
 		}
 		for identity, events := range s.events {
 			for _, e := range events {

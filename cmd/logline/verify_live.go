@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/timeline/monitor"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+// liveFlags are those of verify at a node.
+type liveFlags struct{ restart, forget bool }
+
+// run verifies a tenant at its node, which is not believed.
+func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlags, opt bundle.Options) error {
+	s, err := flags.open(env)
+	if err != nil {
+		return err
+	}
+	if s.profile.Tenant == "" {
+		return usagef("name a FILE, or a tenant with --tenant: profile %q has none", s.profile.Name)
+	}
+	tenant, err := s.pinTenant(ctx, &opt)
+	if err != nil {
+		return err
+	}
+	dir, err := configDir(env)
+	if err != nil {
+		return err
+	}
+	mem := memory{Folder: monitor.Folder(filepath.Join(dir, "seen", tenant)), restart: f.restart}
+	if f.forget {
+		if err := mem.Forget(); err != nil {
+			return err
+		}
+	}
+	cfg := monitor.Config{Options: opt}
+	if opt.Identities != nil {
+		if cfg.Identities, err = io.ReadAll(opt.Identities); err != nil {
+			return err
+		}
+	}
+	if env.ErrIsTerm {
+		cfg.Progress = func(done, size uint64) {
+			fmt.Fprintf(env.Stderr, "\rverified %s of %s entries", ui.Count(int64(done)), ui.Count(int64(size)))
+			if done == size {
+				fmt.Fprintln(env.Stderr)
+			}
+		}
+	}
+	result, err := monitor.Run(ctx, tenant, source{s.client, tenant}, mem, cfg)
+	if code := fault.CodeOf(err); code == monitor.CodeShrank || code == monitor.CodeForked {
+		return printEvidence(env, err, flags.json)
+	}
+	if err != nil {
+		return err
+	}
+	if flags.json {
+		err = printJSON(env.Stdout, result)
+	} else {
+		printLive(env.Stdout, s.profile.URL, result)
+	}
+	if err == nil && !result.Report.OK {
+		err = &exitError{code: exitFailed}
+	}
+	return err
+}
+
+// pinTenant is the id of the tenant to verify. Where it is the profile's own,
+// id and node are what the profile saw first, not what the node says now.
+func (s *session) pinTenant(ctx context.Context, opt *bundle.Options) (string, error) {
+	own, _ := s.all.find(s.profile.Name)
+	if own.Tenant == "" || s.profile.Tenant != own.Tenant && s.profile.Tenant != own.Slug {
+		return s.tenantID(ctx)
+	}
+	if origin, _, err := tree.ParseVerifierKey(own.LogKey); err == nil && opt.Node == "" && opt.Policy == nil {
+		opt.Node = origin.Node
+	}
+	if span.IsUUID(own.Tenant) {
+		return own.Tenant, nil
+	}
+	return s.tenantID(ctx)
+}
+
+// memory is a Folder whose state is not gone on from when everything shall be
+// read again.
+type memory struct {
+	monitor.Folder
+	restart bool
+}
+
+func (m memory) Load() ([]byte, *bundle.State, error) {
+	note, state, err := m.Folder.Load()
+	if m.restart {
+		state = nil
+	}
+	return note, state, err
+}
+
+// source is a node as the monitor asks it.
+type source struct {
+	client *client.Client
+	tenant string
+}
+
+var _ monitor.Source = source{}
+
+func (s source) Checkpoint(ctx context.Context) ([]byte, error) {
+	return s.client.Checkpoint(ctx, s.tenant)
+}
+
+func (s source) Consistency(ctx context.Context, from, to uint64) ([]span.Hash, error) {
+	proof, err := s.client.Consistency(ctx, s.tenant, from, to)
+	if err != nil {
+		return nil, err
+	}
+	hashes := make([]span.Hash, len(proof.Hashes))
+	for i, h := range proof.Hashes {
+		if hashes[i], err = span.ParseHash(h); err != nil {
+			return nil, fault.New(fault.Invalid, "answer_unreadable", "the node's consistency proof holds something that is not a hash").Because(err)
+		}
+	}
+	return hashes, nil
+}
+
+func (s source) Bundle(ctx context.Context, w io.Writer, from, to uint64) error {
+	return s.client.Bundle(ctx, s.tenant, w, from, to)
+}
+
+// printEvidence shows the two checkpoints that cannot both be true.
+func printEvidence(env *environment, err error, asJSON bool) error {
+	f := fault.From(err)
+	notes, _ := f.Meta["evidence"].([]string)
+	if asJSON {
+		_ = printJSON(env.Stdout, map[string]any{"ok": false, "code": f.Code, "detail": f.Detail, "evidence": notes}) // the exit code says the rest
+		return &exitError{code: exitFailed, err: err}
+	}
+	for i, note := range notes {
+		title := "What was seen before:"
+		if i > 0 {
+			title = "What the node shows now:"
+		}
+		fmt.Fprintf(env.Stdout, "%s\n\n%s\n", title, note)
+	}
+	return &exitError{code: exitFailed, err: err}
+}
+
+func printLive(w io.Writer, url string, result *monitor.Result) {
+	r := result.Report
+	printProblems(w, r, func(p bundle.Problem) string {
+		if p.Line == 1 {
+			return fmt.Sprintf("the answer as a whole: %s (%s)", p.Reason, p.Code)
+		}
+		return fmt.Sprintf("entry %d: %s (%s)", p.Seq, p.Reason, p.Code)
+	})
+	tenant := tenantOf(r)
+	if r.Tenant == "" {
+		tenant = result.Tenant
+	}
+	seen := ""
+	if result.Seen > 0 && r.OK {
+		seen = fmt.Sprintf("%s entries; today's history extends them", ui.Count(int64(result.Seen)))
+	}
+	facts(w, "at", url, "tenant", tenant, "node", firstOf(r.Node, result.Node),
+		"verified before", ui.Count(int64(result.From)), "verified now", ui.Count(int64(r.Checked)), "not checked", notChecked(r),
+		"seen before", seen, "size", ui.Count(int64(max(result.Size, r.Size))), "root", firstOf(result.Root, r.Root), "cosigned", cosignedBy(r.Cosigned))
+	printAuthors(w, r)
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\nnote: %s\n", ui.Clean(note))
+	}
+	switch {
+	case !r.OK:
+		fmt.Fprintf(w, "\nBAD: %s\n", r.Verdict)
+	case r.Checkpoint == "":
+		fmt.Fprintf(w, "\nOK: nothing new since the last run; the checkpoint is the one seen then\n")
+	default:
+		fmt.Fprintf(w, "\nOK: %s\n", r.Verdict)
+	}
+}
