@@ -187,6 +187,9 @@ type AppendedSimulated bool
 // BundleHeader The first line of a bundle
 type BundleHeader = json.RawMessage
 
+// CloudEvent An event in the JSON format of CloudEvents 1.0; further attributes are extensions
+type CloudEvent = json.RawMessage
+
 // ConsistencyProof defines model for ConsistencyProof.
 type ConsistencyProof struct {
 	From   uint64 `json:"from"`
@@ -217,6 +220,22 @@ type EntryPage struct {
 	// Statuses Effective status of each item, in the same order
 	Statuses []Status `json:"statuses"`
 }
+
+// EventResult The answer to one event of a batch, as it would be to that event alone
+type EventResult struct {
+	// Index Place in the batch, counted from 0
+	Index int `json:"index"`
+
+	// Problem RFC 9457; further members depend on the code
+	Problem *Problem `json:"problem,omitempty"`
+	Receipt *Receipt `json:"receipt,omitempty"`
+
+	// Status HTTP status
+	Status int `json:"status"`
+}
+
+// EventsRecorded A receipt, or the results of a batch
+type EventsRecorded = json.RawMessage
 
 // FeedTicket defines model for FeedTicket.
 type FeedTicket struct {
@@ -724,6 +743,9 @@ type GetCheckpointParams struct {
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
 
+// AppendEventsApplicationCloudeventsBatchPlusJSONBody defines parameters for AppendEvents.
+type AppendEventsApplicationCloudeventsBatchPlusJSONBody = []CloudEvent
+
 // FeedParams defines parameters for Feed.
 type FeedParams struct {
 	// From First seq, or now
@@ -861,6 +883,12 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
 type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
+
+// AppendEventsApplicationCloudeventsPlusJSONRequestBody defines body for AppendEvents for application/cloudevents+json ContentType.
+type AppendEventsApplicationCloudeventsPlusJSONRequestBody = CloudEvent
+
+// AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody defines body for AppendEvents for application/cloudevents-batch+json ContentType.
+type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsApplicationCloudeventsBatchPlusJSONBody
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -1313,6 +1341,54 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AppendEventsWithBody Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AppendEventsWithApplicationCloudeventsPlusJSONBody Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes a body of the `application/cloudevents+json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithApplicationCloudeventsPlusJSONBody(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AppendEventsWithApplicationCloudeventsBatchPlusJSONBody Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes a body of the `application/cloudevents-batch+json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithApplicationCloudeventsBatchPlusJSONBody(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Feed Entries as they are committed, and those before them
 	//
@@ -1909,6 +1985,84 @@ func (c *Client) CosignCheckpointWithBody(ctx context.Context, tenant TenantPara
 // Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 func (c *Client) CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCosignCheckpointRequestWithTextBody(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AppendEventsWithBody Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *Client) AppendEventsWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppendEventsRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AppendEventsWithApplicationCloudeventsPlusJSONBody Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes a body of the `application/cloudevents+json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *Client) AppendEventsWithApplicationCloudeventsPlusJSONBody(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppendEventsRequestWithApplicationCloudeventsPlusJSONBody(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AppendEventsWithApplicationCloudeventsBatchPlusJSONBody Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes a body of the `application/cloudevents-batch+json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *Client) AppendEventsWithApplicationCloudeventsBatchPlusJSONBody(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppendEventsRequestWithApplicationCloudeventsBatchPlusJSONBody(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3088,6 +3242,64 @@ func NewCosignCheckpointRequestWithBody(server string, tenant TenantParameter, c
 	}
 
 	operationPath := fmt.Sprintf("/v1/tenants/%s/checkpoint", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewAppendEventsRequestWithApplicationCloudeventsPlusJSONBody calls the generic AppendEvents builder with application/cloudevents+json body
+func NewAppendEventsRequestWithApplicationCloudeventsPlusJSONBody(server string, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAppendEventsRequestWithBody(server, tenant, "application/cloudevents+json", bodyReader)
+}
+
+// NewAppendEventsRequestWithApplicationCloudeventsBatchPlusJSONBody calls the generic AppendEvents builder with application/cloudevents-batch+json body
+func NewAppendEventsRequestWithApplicationCloudeventsBatchPlusJSONBody(server string, tenant TenantParameter, body AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAppendEventsRequestWithBody(server, tenant, "application/cloudevents-batch+json", bodyReader)
+}
+
+// NewAppendEventsRequestWithBody constructs an http.Request for the AppendEvents method, with any body, and a specified content type
+func NewAppendEventsRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/events", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4482,6 +4694,54 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBodyWithResponse(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error)
 
+	// AppendEventsWithBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error)
+
+	// AppendEventsWithApplicationCloudeventsPlusJSONBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes a body of the `application/cloudevents+json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithApplicationCloudeventsPlusJSONBodyWithResponse(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error)
+
+	// AppendEventsWithApplicationCloudeventsBatchPlusJSONBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+	//
+	// Structured, batched, or binary: with ce- headers, any Content-Type, and
+	// the data as the body. For API keys of identities in the node's custody,
+	// and the types they cover; everybody else signs spans. The whole event is
+	// the payload of a span whose id follows from tenant, identity, source and
+	// id, so an event sent again answers with its first receipt, and another
+	// event under the same source and id with 409. A batch is judged before
+	// any of it is recorded; where some of it is refused then, the problem
+	// holds all results, and the batch can be sent again as it is.
+	//
+	// Takes a body of the `application/cloudevents-batch+json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+	AppendEventsWithApplicationCloudeventsBatchPlusJSONBodyWithResponse(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error)
+
 	// FeedWithResponse Entries as they are committed, and those before them
 	//
 	// A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
@@ -5566,6 +5826,68 @@ func (r CosignCheckpointResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CosignCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AppendEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventsRecorded
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Receipt
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Receipt
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AppendEventsResponse) GetJSON200() *EventsRecorded {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AppendEventsResponse) GetJSON201() *Receipt {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AppendEventsResponse) GetJSON202() *Receipt {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AppendEventsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AppendEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AppendEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AppendEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AppendEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6703,6 +7025,72 @@ func (c *ClientWithResponses) CosignCheckpointWithTextBodyWithResponse(ctx conte
 	return ParseCosignCheckpointResponse(rsp)
 }
 
+// AppendEventsWithBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *ClientWithResponses) AppendEventsWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error) {
+	rsp, err := c.AppendEventsWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppendEventsResponse(rsp)
+}
+
+// AppendEventsWithApplicationCloudeventsPlusJSONBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes a body of the `application/cloudevents+json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *ClientWithResponses) AppendEventsWithApplicationCloudeventsPlusJSONBodyWithResponse(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error) {
+	rsp, err := c.AppendEventsWithApplicationCloudeventsPlusJSONBody(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppendEventsResponse(rsp)
+}
+
+// AppendEventsWithApplicationCloudeventsBatchPlusJSONBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
+//
+// Structured, batched, or binary: with ce- headers, any Content-Type, and
+// the data as the body. For API keys of identities in the node's custody,
+// and the types they cover; everybody else signs spans. The whole event is
+// the payload of a span whose id follows from tenant, identity, source and
+// id, so an event sent again answers with its first receipt, and another
+// event under the same source and id with 409. A batch is judged before
+// any of it is recorded; where some of it is refused then, the problem
+// holds all results, and the batch can be sent again as it is.
+//
+// Takes a body of the `application/cloudevents-batch+json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/events (the `AppendEvents` operationId).
+func (c *ClientWithResponses) AppendEventsWithApplicationCloudeventsBatchPlusJSONBodyWithResponse(ctx context.Context, tenant TenantParameter, body AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*AppendEventsResponse, error) {
+	rsp, err := c.AppendEventsWithApplicationCloudeventsBatchPlusJSONBody(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppendEventsResponse(rsp)
+}
+
 // FeedWithResponse Entries as they are committed, and those before them
 //
 // A WebSocket with subprotocol `logline.v1`, one JSON object a text frame,
@@ -7576,6 +7964,53 @@ func ParseCosignCheckpointResponse(rsp *http.Response) (*CosignCheckpointRespons
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAppendEventsResponse parses an HTTP response from a AppendEventsWithResponse call
+func ParseAppendEventsResponse(rsp *http.Response) (*AppendEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AppendEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventsRecorded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Receipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Receipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi"
@@ -36,6 +37,7 @@ var (
 	_ httpapi.Directory      = (*id.Directory)(nil)
 	_ httpapi.Custody        = (*id.Custody)(nil)
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
+	_ httpapi.Events         = (*cloudevents.Recorder)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
 	_ httpapi.Node           = (*id.Node)(nil)
 )
@@ -76,9 +78,10 @@ func (a *App) wire(ctx context.Context) error {
 	})
 
 	ready := &probe{db: a.db, dir: a.cfg.databaseDir(), node: a.node, verify: verify, engine: eng.Ready, now: a.opt.Now}
+	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
-		Custody: id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand), APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand),
+		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,

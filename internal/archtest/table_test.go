@@ -42,7 +42,9 @@ var table = map[string]rule{
 	"internal/storage/pgtest": {testing: true, never: []string{"ours"}},
 	"internal/span":           {never: []string{"ours"}, except: []string{"internal/fault"}},
 	"internal/id":             {never: []string{"internal/timeline", "internal/httpapi", "internal/engine", "internal/standing"}},
-	"internal/standing":       {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
+	"internal/cloudevents": {never: []string{
+		"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net/http", "clock"}},
+	"internal/standing": {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
 
 	"internal/timeline": {never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
@@ -105,6 +106,14 @@ type APIKeys interface {
 	Authenticate(ctx context.Context, text string) (id.Credential, error)
 }
 
+// Events records CloudEvents of callers that cannot sign. *cloudevents.Recorder
+// implements it.
+type Events interface {
+	// Record answers each event at its index; batch makes what an error points at
+	// places in a batch.
+	Record(ctx context.Context, who id.Credential, tenant string, events []*cloudevents.Event, batch bool) ([]engine.Result, error)
+}
+
 // Onboarding makes tenants. *onboarding.Service implements it.
 type Onboarding interface {
 	// CreateTenant checks and spends the bootstrap token; an empty token is
@@ -183,13 +192,14 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Directory, Custody,
-// APIKeys, Onboarding and Node are required.
+// APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys
+	Events     Events
 	Onboarding Onboarding
 	Node       Node
 	// Wakes says which timelines have grown; without it feeds look by themselves.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
@@ -113,9 +114,10 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 	_, _, err = service.FirstRun(ctx)
 	require.NoError(t, err)
 
+	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
-		Custody: id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader), APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader),
+		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}

@@ -105,7 +105,7 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	w := newWorld(t)
 	w.get("/", "").problem(t, http.StatusNotFound, "route_unknown")
 	w.get("/v1", "").problem(t, http.StatusNotFound, "route_unknown")
-	for _, absent := range []string{"/tiles/0/000", "/events"} {
+	for _, absent := range []string{"/tiles/0/000", "/happenings"} {
 		w.get(w.at(absent), "").problem(t, http.StatusNotFound, "route_unknown")
 	}
 	r := w.do(w.request(http.MethodDelete, w.at("/spans"), "", "", nil))

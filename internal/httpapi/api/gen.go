@@ -183,6 +183,9 @@ type AppendedSimulated bool
 // BundleHeader The first line of a bundle
 type BundleHeader = json.RawMessage
 
+// CloudEvent An event in the JSON format of CloudEvents 1.0; further attributes are extensions
+type CloudEvent = json.RawMessage
+
 // ConsistencyProof defines model for ConsistencyProof.
 type ConsistencyProof struct {
 	From   uint64 `json:"from"`
@@ -213,6 +216,22 @@ type EntryPage struct {
 	// Statuses Effective status of each item, in the same order
 	Statuses []Status `json:"statuses"`
 }
+
+// EventResult The answer to one event of a batch, as it would be to that event alone
+type EventResult struct {
+	// Index Place in the batch, counted from 0
+	Index int `json:"index"`
+
+	// Problem RFC 9457; further members depend on the code
+	Problem *Problem `json:"problem,omitempty"`
+	Receipt *Receipt `json:"receipt,omitempty"`
+
+	// Status HTTP status
+	Status int `json:"status"`
+}
+
+// EventsRecorded A receipt, or the results of a batch
+type EventsRecorded = json.RawMessage
 
 // FeedTicket defines model for FeedTicket.
 type FeedTicket struct {
@@ -720,6 +739,9 @@ type GetCheckpointParams struct {
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
 
+// AppendEventsApplicationCloudeventsBatchPlusJSONBody defines parameters for AppendEvents.
+type AppendEventsApplicationCloudeventsBatchPlusJSONBody = []CloudEvent
+
 // FeedParams defines parameters for Feed.
 type FeedParams struct {
 	// From First seq, or now
@@ -857,6 +879,12 @@ type CreateTenantJSONRequestBody = NewTenant
 
 // CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
 type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
+
+// AppendEventsApplicationCloudeventsPlusJSONRequestBody defines body for AppendEvents for application/cloudevents+json ContentType.
+type AppendEventsApplicationCloudeventsPlusJSONRequestBody = CloudEvent
+
+// AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody defines body for AppendEvents for application/cloudevents-batch+json ContentType.
+type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsApplicationCloudeventsBatchPlusJSONBody
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -1069,6 +1097,9 @@ type ServerInterface interface {
 	// CosignCheckpoint Bring witnesses' cosignatures of a checkpoint
 	// (POST /v1/tenants/{tenant}/checkpoint)
 	CosignCheckpoint(ctx echo.Context, tenant TenantParameter) error
+	// AppendEvents Record CloudEvents 1.0 from a caller that cannot sign
+	// (POST /v1/tenants/{tenant}/events)
+	AppendEvents(ctx echo.Context, tenant TenantParameter) error
 	// Feed Entries as they are committed, and those before them
 	// (GET /v1/tenants/{tenant}/feed)
 	Feed(ctx echo.Context, tenant TenantParameter, params FeedParams) error
@@ -1477,6 +1508,22 @@ func (w *ServerInterfaceWrapper) CosignCheckpoint(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CosignCheckpoint(ctx, tenant)
+	return err
+}
+
+// AppendEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) AppendEvents(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AppendEvents(ctx, tenant)
 	return err
 }
 
@@ -2094,6 +2141,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/stats", wrapper.GetStats, options.OperationMiddlewares["getStats"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans", wrapper.ListSpans, options.OperationMiddlewares["listSpans"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/spans", wrapper.AppendSpans, options.OperationMiddlewares["appendSpans"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/events", wrapper.AppendEvents, options.OperationMiddlewares["appendEvents"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span", wrapper.GetSpan, options.OperationMiddlewares["getSpan"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/receipt", wrapper.GetReceipt, options.OperationMiddlewares["getReceipt"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/causes", wrapper.GetCauses, options.OperationMiddlewares["getCauses"]...)
