@@ -13,9 +13,12 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/storage/pgtest"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -75,7 +78,7 @@ func (w *world) rich() {
 
 func TestImportIsTheSameTimeline(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store timeline.Store) {
+	test := func(t *testing.T, store timeline.Store) {
 		w := newWorld(t, memstore.New(), "")
 		w.rich()
 		there := w.elsewhere(store)
@@ -146,6 +149,15 @@ func TestImportIsTheSameTimeline(t *testing.T) {
 		_, err = take(t, there, first)
 		require.ErrorIs(t, err, timeline.ErrImportShrunk)
 		require.Equal(t, string(longer), string(exported(t, there, w.tenant)))
+	}
+	onEveryStore(t, test)
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		db, err := storage.Open(t.Context(), pgtest.New(t).URL)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		require.NoError(t, db.Migrate(t.Context()))
+		test(t, pgstore.NewStore(db))
 	})
 }
 
@@ -254,4 +266,25 @@ func TestImportRefuses(t *testing.T) {
 	report, err := bundle.Verify(t.Context(), bytes.NewReader(good), bundle.Options{Node: w.node.ID()})
 	require.NoError(t, err)
 	require.True(t, report.OK)
+}
+
+// TestImportKeepsWhatIsWithheld: an exporter may have erased a payload that no
+// redaction names. It is withheld here too, and not missing.
+func TestImportKeepsWhatIsWithheld(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, store timeline.Store) {
+		w := newWorld(t, memstore.New(), "")
+		w.append(w.plain(3)...)
+		lines := strings.SplitAfter(string(w.bundle(all)), "\n")
+		at := len(lines) - 3
+		opened, err := span.ParseOpened([]byte(strings.TrimSuffix(lines[at], "\n")), span.Limits{Header: 16 << 10, Payload: 1 << 20})
+		require.NoError(t, err)
+		opened.Payload, opened.Salt, opened.Withheld = nil, "", span.WithheldRedacted
+		lines[at] = string(opened.AppendLine(nil)) + "\n"
+		raw := strings.Join(lines, "")
+		there := w.elsewhere(store)
+		_, err = take(t, there, []byte(raw))
+		require.NoError(t, err)
+		require.Equal(t, raw, string(exported(t, there, w.tenant)))
+	})
 }
