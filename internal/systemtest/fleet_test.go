@@ -1,0 +1,233 @@
+package systemtest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/systemtest/program"
+	"github.com/danvoulez/logline/internal/timeline/tree"
+)
+
+// fleet is several processes of one node: a database and a master key in
+// common, a data directory each.
+type fleet struct {
+	t        *testing.T
+	database string
+	master   string
+	flags    []string
+	dirs     []string
+	tenant   *tenancy // through the first process
+}
+
+// newFleet starts the first process on an empty database and makes a tenant.
+func newFleet(t *testing.T, database string, flags ...string) *fleet {
+	t.Helper()
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails (crypto/rand)
+	f := &fleet{t: t, database: database, master: base64.StdEncoding.EncodeToString(key), flags: flags}
+	f.tenant = onboard(t, f.start(f.dir()))
+	return f
+}
+
+// dir is a data directory for one more process.
+func (f *fleet) dir() string {
+	dir := f.t.TempDir()
+	f.dirs = append(f.dirs, dir)
+	return dir
+}
+
+// prepare is a process that is not started yet.
+func (f *fleet) prepare(dir string, flags ...string) *program.Server {
+	f.t.Helper()
+	p, err := program.New(binary, dir, append(append([]string{"--database-url", f.database}, f.flags...), flags...)...)
+	require.NoError(f.t, err)
+	p.Cmd.Env = append(p.Cmd.Env, "LOGLINE_MASTER_KEY="+f.master)
+	return p
+}
+
+func (f *fleet) start(dir string, flags ...string) *server {
+	f.t.Helper()
+	return started(f.t, f.prepare(dir, flags...))
+}
+
+// at is the tenant through another process.
+func (f *fleet) at(s *server) *tenancy {
+	y := *f.tenant
+	y.attach(s)
+	return &y
+}
+
+// swift is a client that holds no answer against the document: for load.
+func (y *tenancy) swift() *client.Client {
+	y.t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	y.t.Cleanup(transport.CloseIdleConnections)
+	c, err := client.New(y.URL, client.WithHTTPClient(&http.Client{Transport: transport, Timeout: time.Minute}),
+		client.WithSigner(y.owner.Signer(), y.owner.ID(), y.node))
+	require.NoError(y.t, err)
+	return c
+}
+
+// again is how long a caller waits before it sends what failed once more.
+const again = 50 * time.Millisecond
+
+// pace keeps the longest time that one request took.
+type pace struct {
+	mu      sync.Mutex // guards longest
+	longest time.Duration
+}
+
+func (p *pace) since(began time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.longest = max(p.longest, time.Since(began))
+}
+
+// insist sends spans, as one request where there are several, until each is
+// acknowledged or ctx ends: as a client does whose server comes and goes. Which
+// server that is may change from try to try.
+func insist(ctx context.Context, l *ledger, tenant string, lines [][]byte, p *pace, api func() *client.Client) {
+	for _, raw := range lines {
+		l.send(raw)
+	}
+	for len(lines) > 0 && ctx.Err() == nil {
+		began := time.Now()
+		rest := attempt(ctx, l, api(), tenant, lines)
+		if p != nil && len(rest) == 0 {
+			p.since(began)
+		}
+		if lines = rest; len(lines) > 0 && !wait(ctx, again) {
+			return
+		}
+	}
+}
+
+// attempt sends spans once and returns those without an acknowledgement.
+func attempt(ctx context.Context, l *ledger, api *client.Client, tenant string, lines [][]byte) (rest [][]byte) {
+	if len(lines) == 1 {
+		a, err := api.Append(ctx, tenant, lines[0])
+		if err != nil {
+			return lines
+		}
+		l.ack(lines[0], a.Receipt)
+		return nil
+	}
+	results, _ := api.AppendMany(ctx, tenant, lines)
+	for i, raw := range lines {
+		if i < len(results) && results[i].Problem == nil {
+			l.ack(raw, results[i].Receipt)
+		} else {
+			rest = append(rest, raw)
+		}
+	}
+	return rest
+}
+
+// wait waits and tells whether it waited to the end.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// follower reads a timeline by query from its beginning on, and what is added,
+// and complains about an entry that is skipped or comes twice.
+type follower struct {
+	mu   sync.Mutex // guards the rest
+	ids  []string   // of the spans, by seq
+	fail string
+}
+
+// follow reads until ctx ends.
+func (f *follower) follow(ctx context.Context, api *client.Client, tenant string) {
+	filter := client.Filter{Limit: 500}
+	for seen := 0; ctx.Err() == nil; {
+		page, err := api.Query(ctx, tenant, filter)
+		if err != nil {
+			wait(ctx, again)
+			continue
+		}
+		for ; seen < len(page.Items); seen++ {
+			f.take(page.Items[seen])
+		}
+		if page.Next != nil {
+			filter.Cursor, seen = *page.Next, 0
+			continue
+		}
+		wait(ctx, again/5)
+	}
+}
+
+func (f *follower) take(item json.RawMessage) {
+	var entry struct {
+		Seq  int
+		Span struct{ ID string }
+	}
+	err := json.Unmarshal(item, &entry)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == "" && (err != nil || entry.Seq != len(f.ids)) {
+		f.fail = "after " + span.FormatTime(time.Now()) + ": " + string(item)
+	}
+	f.ids = append(f.ids, entry.Span.ID)
+}
+
+// until waits for as many entries.
+func (f *follower) until(t *testing.T, size uint64) []string {
+	t.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	for poll := time.NewTicker(again); ; {
+		f.mu.Lock()
+		ids, fail := f.ids, f.fail
+		f.mu.Unlock()
+		require.Empty(t, fail, "an entry out of its place")
+		if uint64(len(ids)) >= size {
+			poll.Stop()
+			return ids
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatalf("the follower has %d of %d entries", len(ids), size)
+		}
+	}
+}
+
+// requireNotes checks what each process keeps on disk beside its keys: a
+// checkpoint of this very timeline.
+func (f *fleet) requireNotes(leaves []span.Hash) {
+	f.t.Helper()
+	grown, err := tree.NewRange(0, 0, nil)
+	require.NoError(f.t, err)
+	roots := make([]span.Hash, 0, len(leaves))
+	for _, leaf := range leaves {
+		grown.Append(leaf, nil)
+		roots = append(roots, grown.Root())
+	}
+	for _, dir := range f.dirs {
+		note, err := os.ReadFile(filepath.Join(dir, "checkpoints", f.tenant.tenant.Id+".note"))
+		require.NoError(f.t, err)
+		cp, err := tree.OpenNote(note, f.tenant.tenant.LogKey)
+		require.NoError(f.t, err)
+		require.LessOrEqual(f.t, cp.Size, uint64(len(leaves)))
+		require.Equal(f.t, roots[cp.Size-1], cp.Root, "the checkpoint that %s has given out at %d", dir, cp.Size)
+	}
+}

@@ -1,0 +1,192 @@
+package systemtest
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/storage/pgtest"
+)
+
+// databases runs a test on each kind of database that several processes share.
+func databases(t *testing.T, test func(t *testing.T, database string)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "sqlite:"+filepath.Join(t.TempDir(), "logline.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, pgtest.New(t).URL)
+	})
+}
+
+// Three processes append to one tenant while a fourth follows: dense, none
+// skipped, none twice, one chain of checkpoints, and nobody waits long.
+func TestThreeProcessesAppend(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		f := newFleet(t, database)
+		f.contend(300, 10)
+	})
+}
+
+// contend has three processes append as much as is said, singles a process and
+// batches of 100 a process, while a fourth follows, and checks everything.
+func (f *fleet) contend(singles, batches int) {
+	f.t.Helper()
+	writers := []*tenancy{f.tenant}
+	for range 2 {
+		writers = append(writers, f.at(f.start(f.dir())))
+	}
+	watcher := f.at(f.start(f.dir()))
+	ctx, stop := context.WithCancel(f.t.Context())
+	defer stop()
+	var watching sync.WaitGroup
+	var feed follower
+	watching.Go(func() { feed.follow(ctx, watcher.swift(), f.tenant.tenant.Id) })
+
+	l := newLedger()
+	began := time.Now()
+	var working sync.WaitGroup
+	paces := make([]pace, len(writers))
+	for i, y := range writers {
+		y.write(ctx, &working, l, &paces[i], singles, batches)
+	}
+	working.Wait()
+	took := time.Since(began)
+	total := len(writers) * (singles + 100*batches)
+	require.Len(f.t, l.acks, total)
+	for i := range paces {
+		f.t.Logf("process %d: the longest request took %s", i, paces[i].longest.Round(time.Millisecond))
+		require.Less(f.t, paces[i].longest, 20*time.Second)
+	}
+	f.t.Logf("%d spans by three processes in %s, %.0f a second", total, took.Round(time.Millisecond), float64(total)/took.Seconds())
+	f.conclude(l, &feed)
+	stop()
+	watching.Wait()
+}
+
+// write starts three callers of one process.
+func (y *tenancy) write(ctx context.Context, working *sync.WaitGroup, l *ledger, p *pace, singles, batches int) {
+	for range 2 {
+		api := y.swift()
+		working.Go(func() {
+			for n := range singles / 2 {
+				insist(ctx, l, y.tenant.Id, [][]byte{y.note(n)}, p, func() *client.Client { return api })
+			}
+		})
+	}
+	api := y.swift()
+	working.Go(func() {
+		for range batches {
+			lines := make([][]byte, 100)
+			for n := range lines {
+				lines[n] = y.note(n)
+			}
+			insist(ctx, l, y.tenant.Id, lines, p, func() *client.Client { return api })
+		}
+	})
+}
+
+// conclude checks that every process shows the one timeline, that it holds all
+// that was acknowledged, once, that no receipt contradicts another, and that
+// the follower saw all of it in order.
+func (f *fleet) conclude(l *ledger, feed *follower) {
+	t := f.t
+	t.Helper()
+	y := f.tenant
+	y.settle(l)
+	y.requireAll(l, seed(t))
+	leaves, indexOf := y.leaves()
+	if feed != nil {
+		ids := feed.until(t, uint64(len(leaves)))
+		require.Len(t, ids, len(leaves))
+		for seq, spanID := range ids {
+			require.EqualValues(t, seq, indexOf[spanID])
+		}
+	}
+	f.requireNotes(leaves)
+}
+
+// doors are the clients of the processes that run now.
+type doors struct {
+	mu   sync.Mutex // guards apis
+	apis []*client.Client
+	next int
+}
+
+func (d *doors) set(i int, api *client.Client) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.apis[i] = api
+}
+
+// any is one of the processes, another each time.
+func (d *doors) any() *client.Client {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next++
+	return d.apis[d.next%len(d.apis)]
+}
+
+// One of three processes is killed and started again, over and over, while
+// callers append through whichever answers.
+func TestKilledAmongOthers(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		rounds := 6
+		if testing.Short() {
+			rounds = 2
+		}
+		f := newFleet(t, database)
+		steady := f.at(f.start(f.dir()))
+		dir := f.dir()
+		victim := f.at(f.start(dir))
+		open := &doors{apis: []*client.Client{f.tenant.swift(), steady.swift(), victim.swift()}}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var feed follower
+		var watching, working sync.WaitGroup
+		watching.Go(func() { feed.follow(ctx, steady.swift(), f.tenant.tenant.Id) })
+
+		l := newLedger()
+		load, enough := context.WithCancel(ctx)
+		for c := range 4 {
+			working.Go(func() {
+				for n := 0; load.Err() == nil; n++ {
+					lines := [][]byte{f.tenant.note(n)}
+					for len(lines) < c*20 {
+						lines = append(lines, f.tenant.note(n))
+					}
+					insist(ctx, l, f.tenant.tenant.Id, lines, nil, open.any)
+				}
+			})
+		}
+		random := seed(t)
+		for range rounds {
+			wait(ctx, time.Duration(50+random.IntN(400))*time.Millisecond)
+			victim.Kill()
+			require.NotContains(t, victim.Log.String(), "checkpoint_regression")
+			wait(ctx, time.Duration(random.IntN(300))*time.Millisecond)
+			victim = f.at(f.start(dir)) // its note is older than the timeline by now
+			open.set(2, victim.swift())
+		}
+		enough()
+		working.Wait()
+		t.Logf("%d spans acknowledged over %d kills", len(l.acks), rounds)
+		f.conclude(l, &feed)
+		for _, y := range []*tenancy{f.tenant, steady, victim} {
+			_, err := y.api.Append(ctx, "acme", y.note(0))
+			require.NoError(t, err)
+			require.NotContains(t, y.Log.String(), "checkpoint_regression")
+			require.Zero(t, y.terminate(), "log:\n%s", y.Log)
+		}
+		stop()
+		watching.Wait()
+	})
+}
