@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,54 +85,76 @@ func (y *tenancy) swift() *client.Client {
 // again is how long a caller waits before it sends what failed once more.
 const again = 50 * time.Millisecond
 
-// pace keeps the longest time that one request took.
-type pace struct {
-	mu      sync.Mutex // guards longest
-	longest time.Duration
+// tally keeps what callers met.
+type tally struct {
+	mu       sync.Mutex // guards the rest
+	longest  time.Duration
+	refusals map[string]int // by status and code; "0" for no answer at all
+	faults   []string       // refusals that are not as they should be
 }
 
-func (p *pace) since(began time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.longest = max(p.longest, time.Since(began))
+// met notes how long a request took and how it ended.
+func (c *tally) met(began time.Time, err error) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var p *client.Problem
+	switch {
+	case err == nil:
+		c.longest = max(c.longest, time.Since(began))
+		return
+	case c.refusals == nil:
+		c.refusals = map[string]int{}
+	}
+	if !errors.As(err, &p) {
+		c.refusals["0"]++
+		return
+	}
+	c.refusals[fmt.Sprintf("%d %s", p.Status, p.Code)]++
+	if p.Status != http.StatusServiceUnavailable && p.Status != http.StatusTooManyRequests || p.RetryAfter <= 0 {
+		c.faults = append(c.faults, fmt.Sprintf("%d %v, retry after %s", p.Status, p, p.RetryAfter))
+	}
 }
 
 // insist sends spans, as one request where there are several, until each is
 // acknowledged or ctx ends: as a client does whose server comes and goes. Which
-// server that is may change from try to try.
-func insist(ctx context.Context, l *ledger, tenant string, lines [][]byte, p *pace, api func() *client.Client) {
+// server that is may change from try to try. seen may be nil.
+func insist(ctx context.Context, l *ledger, tenant string, lines [][]byte, seen *tally, api func() *client.Client) {
 	for _, raw := range lines {
 		l.send(raw)
 	}
 	for len(lines) > 0 && ctx.Err() == nil {
-		began := time.Now()
-		rest := attempt(ctx, l, api(), tenant, lines)
-		if p != nil && len(rest) == 0 {
-			p.since(began)
-		}
-		if lines = rest; len(lines) > 0 && !wait(ctx, again) {
+		lines = attempt(ctx, l, api(), tenant, lines, seen)
+		if len(lines) > 0 && !wait(ctx, again) {
 			return
 		}
 	}
 }
 
 // attempt sends spans once and returns those without an acknowledgement.
-func attempt(ctx context.Context, l *ledger, api *client.Client, tenant string, lines [][]byte) (rest [][]byte) {
+func attempt(ctx context.Context, l *ledger, api *client.Client, tenant string, lines [][]byte, seen *tally) (rest [][]byte) {
+	began := time.Now()
 	if len(lines) == 1 {
 		a, err := api.Append(ctx, tenant, lines[0])
+		seen.met(began, err)
 		if err != nil {
 			return lines
 		}
 		l.ack(lines[0], a.Receipt)
 		return nil
 	}
-	results, _ := api.AppendMany(ctx, tenant, lines)
+	results, err := api.AppendMany(ctx, tenant, lines)
 	for i, raw := range lines {
 		if i < len(results) && results[i].Problem == nil {
 			l.ack(raw, results[i].Receipt)
 		} else {
 			rest = append(rest, raw)
 		}
+	}
+	if err != nil || len(rest) == 0 {
+		seen.met(began, err)
 	}
 	return rest
 }

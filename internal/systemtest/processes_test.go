@@ -53,17 +53,17 @@ func (f *fleet) contend(singles, batches int) {
 	l := newLedger()
 	began := time.Now()
 	var working sync.WaitGroup
-	paces := make([]pace, len(writers))
+	tallies := make([]tally, len(writers))
 	for i, y := range writers {
-		y.write(ctx, &working, l, &paces[i], singles, batches)
+		y.write(ctx, &working, l, &tallies[i], singles, batches)
 	}
 	working.Wait()
 	took := time.Since(began)
 	total := len(writers) * (singles + 100*batches)
 	require.Len(f.t, l.acks, total)
-	for i := range paces {
-		f.t.Logf("process %d: the longest request took %s", i, paces[i].longest.Round(time.Millisecond))
-		require.Less(f.t, paces[i].longest, 20*time.Second)
+	for i := range tallies {
+		f.t.Logf("process %d: the longest request took %s", i, tallies[i].longest.Round(time.Millisecond))
+		require.Less(f.t, tallies[i].longest, 20*time.Second)
 	}
 	f.t.Logf("%d spans by three processes in %s, %.0f a second", total, took.Round(time.Millisecond), float64(total)/took.Seconds())
 	f.conclude(l, &feed)
@@ -72,12 +72,12 @@ func (f *fleet) contend(singles, batches int) {
 }
 
 // write starts three callers of one process.
-func (y *tenancy) write(ctx context.Context, working *sync.WaitGroup, l *ledger, p *pace, singles, batches int) {
+func (y *tenancy) write(ctx context.Context, working *sync.WaitGroup, l *ledger, seen *tally, singles, batches int) {
 	for range 2 {
 		api := y.swift()
 		working.Go(func() {
 			for n := range singles / 2 {
-				insist(ctx, l, y.tenant.Id, [][]byte{y.note(n)}, p, func() *client.Client { return api })
+				insist(ctx, l, y.tenant.Id, [][]byte{y.note(n)}, seen, func() *client.Client { return api })
 			}
 		})
 	}
@@ -88,7 +88,7 @@ func (y *tenancy) write(ctx context.Context, working *sync.WaitGroup, l *ledger,
 			for n := range lines {
 				lines[n] = y.note(n)
 			}
-			insist(ctx, l, y.tenant.Id, lines, p, func() *client.Client { return api })
+			insist(ctx, l, y.tenant.Id, lines, seen, func() *client.Client { return api })
 		}
 	})
 }
