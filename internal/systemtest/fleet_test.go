@@ -1,15 +1,19 @@
 package systemtest
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -171,8 +176,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// follower reads a timeline by query from its beginning on, and what is added,
-// and complains about an entry that is skipped or comes twice.
+// follower reads a timeline from its beginning on, and what is added, by query
+// or over the live feed, and complains about an entry that is skipped or comes
+// twice.
 type follower struct {
 	mu   sync.Mutex // guards the rest
 	ids  []string   // of the spans, by seq
@@ -213,6 +219,54 @@ func (f *follower) take(item json.RawMessage) {
 	f.ids = append(f.ids, entry.Span.ID)
 }
 
+// listen is follow over the live feed: it opens it again where it broke off.
+func (f *follower) listen(ctx context.Context, y *tenancy) {
+	for ctx.Err() == nil {
+		f.mu.Lock()
+		from := len(f.ids)
+		f.mu.Unlock()
+		f.stream(ctx, y, from)
+		wait(ctx, again)
+	}
+}
+
+// stream reads one server-sent feed to its end.
+func (f *follower) stream(ctx context.Context, y *tenancy, from int) {
+	token, err := id.SignToken(y.owner.Signer(), y.owner.ID(), y.node, time.Now(), 5*time.Minute)
+	require.NoError(y.t, err)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/tenants/%s/feed?from=%d", y.URL, y.tenant.Id, from), nil)
+	require.NoError(y.t, err)
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Authorization", "Bearer "+token)
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		if !ok {
+			continue
+		}
+		var message struct {
+			Type  string
+			Entry json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(data), &message); err == nil && message.Type == "entry" {
+			f.take(message.Entry)
+		}
+	}
+}
+
+func (f *follower) size() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return uint64(len(f.ids))
+}
+
 // until waits for as many entries.
 func (f *follower) until(t *testing.T, size uint64) []string {
 	t.Helper()
@@ -232,6 +286,54 @@ func (f *follower) until(t *testing.T, size uint64) []string {
 		case <-deadline.C:
 			t.Fatalf("the follower has %d of %d entries", len(ids), size)
 		}
+	}
+}
+
+// redis is a Redis server of a test's own, which the test may kill.
+type redis struct {
+	t    *testing.T
+	port string
+
+	mu  sync.Mutex // guards cmd
+	cmd *exec.Cmd
+}
+
+// newRedis starts one; where there is no program for it, the test is skipped.
+func newRedis(t *testing.T) *redis {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("needs redis-server: run make test, which installs it")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &redis{t: t}
+	_, r.port, err = net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	r.start()
+	t.Cleanup(r.kill)
+	return r
+}
+
+func (r *redis) url() string { return "redis://:s3cret@127.0.0.1:" + r.port + "/1" }
+
+func (r *redis) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cmd = exec.Command("redis-server", "--port", r.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", "s3cret", "--dir", os.TempDir())
+	if err := r.cmd.Start(); err != nil {
+		r.t.Errorf("start redis-server: %v", err)
+		r.cmd = nil
+	}
+}
+
+func (r *redis) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cmd != nil {
+		_ = r.cmd.Process.Kill()
+		_ = r.cmd.Wait()
+		r.cmd = nil
 	}
 }
 

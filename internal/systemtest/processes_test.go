@@ -30,9 +30,85 @@ func databases(t *testing.T, test func(t *testing.T, database string)) {
 func TestThreeProcessesAppend(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, database string) {
-		f := newFleet(t, database)
-		f.contend(300, 10)
+		newFleet(t, database).contend(300, 10)
 	})
+}
+
+// The same with no wake-up between processes: the feed polls.
+func TestThreeProcessesWithoutRelay(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		newFleet(t, database, "--relay=off").contend(50, 5)
+	})
+}
+
+// The same with a Redis that dies on the way and comes back.
+func TestThreeProcessesAndRedisKilled(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		r := newRedis(t)
+		f := newFleet(t, database, "--redis-url", r.url())
+		ctx, stop := context.WithCancel(t.Context())
+		var chaos sync.WaitGroup
+		chaos.Go(func() {
+			for n := 0; wait(ctx, 300*time.Millisecond); n++ {
+				if n%2 == 0 {
+					r.kill()
+				} else {
+					r.start()
+				}
+			}
+		})
+		f.contend(100, 5)
+		stop()
+		chaos.Wait()
+	})
+}
+
+// With a poll that comes once a minute, it is the relay that tells the feed of
+// one process what another appends: by Redis, and again after Redis was gone.
+func TestWakeUpsByRedis(t *testing.T) {
+	t.Parallel()
+	r := newRedis(t)
+	f := newFleet(t, "sqlite:"+filepath.Join(t.TempDir(), "logline.db"), "--redis-url", r.url(), "--feed-poll=1m")
+	f.requireWakeUps()
+	r.kill()
+	time.AfterFunc(time.Second, r.start)
+	f.requireWakeUps()
+	require.Contains(t, f.tenant.Log.String(), "relay lost")
+	require.NotContains(t, f.tenant.Log.String(), "s3cret")
+}
+
+// requireWakeUps checks that a feed at another process hears of an append long
+// before it polls. Wake-ups are lost while a carrier is down, so that there may
+// have to be more than one append.
+func (f *fleet) requireWakeUps() {
+	t := f.t
+	t.Helper()
+	watcher := f.at(f.start(f.dir()))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var feed follower
+	var watching sync.WaitGroup
+	watching.Go(func() { feed.listen(ctx, watcher) })
+	feed.until(t, f.tenant.checkpoint().Size) // it has caught up and waits
+	began := time.Now()
+	for size := f.tenant.checkpoint().Size; ; size++ {
+		_, err := f.tenant.api.Append(ctx, "acme", f.tenant.note(0))
+		require.NoError(t, err)
+		sent := time.Now()
+		for time.Since(sent) < time.Second && feed.size() <= size {
+			wait(ctx, time.Millisecond)
+		}
+		if feed.size() > size {
+			t.Logf("heard after %s", time.Since(sent).Round(time.Millisecond))
+			break
+		}
+		require.Less(t, time.Since(began), 40*time.Second, "nothing is heard")
+	}
+	stop()
+	watching.Wait()
+	require.Zero(t, watcher.terminate(), "log:\n%s", watcher.Log)
 }
 
 // contend has three processes append as much as is said, singles a process and
@@ -48,7 +124,7 @@ func (f *fleet) contend(singles, batches int) {
 	defer stop()
 	var watching sync.WaitGroup
 	var feed follower
-	watching.Go(func() { feed.follow(ctx, watcher.swift(), f.tenant.tenant.Id) })
+	watching.Go(func() { feed.listen(ctx, watcher) })
 
 	l := newLedger()
 	began := time.Now()
