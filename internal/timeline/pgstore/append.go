@@ -20,7 +20,10 @@ const appendTimeout = 60 * time.Second
 
 // Append implements timeline.Appender. Once begun it runs to its end whatever
 // becomes of ctx, so that a caller who goes away leaves no doubtful commit.
-func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
+func (s *Store) Append(ctx context.Context, b *timeline.Batch) error { return s.append(ctx, b, s.send) }
+
+// append is Append by a way of sending a message so that it is all or nothing.
+func (s *Store) append(ctx context.Context, b *timeline.Batch, send func(context.Context, *pgx.Batch) error) error {
 	if err := ctx.Err(); err != nil {
 		return storage.Classify(err)
 	}
@@ -39,7 +42,7 @@ func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := s.send(ctx, message); err != nil {
+	if err := send(ctx, message); err != nil {
 		return appendError(err)
 	}
 	if b.Create != nil {

@@ -35,7 +35,8 @@ const (
 
 // Store keeps timelines in a database. Make one with NewStore.
 type Store struct {
-	db *storage.DB
+	db    *storage.DB
+	holds chan struct{} // one for each head that is held or waited for
 
 	mu   sync.RWMutex // guards the rest
 	keys map[string]tenantKey
@@ -50,7 +51,7 @@ const directory tenantKey = 0
 // NewStore keeps timelines in db, which is on PostgreSQL and whose migrations
 // have run.
 func NewStore(db *storage.DB) *Store {
-	return &Store{db: db, keys: map[string]tenantKey{}}
+	return &Store{db: db, holds: make(chan struct{}, maxHolds(db.Pool().Config().MaxConns)), keys: map[string]tenantKey{}}
 }
 
 // Close releases nothing; the database stays open.
