@@ -266,3 +266,47 @@ func TestKilledAmongOthers(t *testing.T) {
 		watching.Wait()
 	})
 }
+
+// Batches of a thousand from one process get their turn among singles that two
+// others send without a pause, and the singles theirs.
+func TestBigBatchesAmongSingles(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		f := newFleet(t, database)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		l := newLedger()
+		var working sync.WaitGroup
+		var single, batch tally
+		for range 2 {
+			y := f.at(f.start(f.dir()))
+			for range 4 {
+				api := y.swift()
+				working.Go(func() {
+					for n := 0; ctx.Err() == nil; n++ {
+						insist(t.Context(), l, y.tenant.Id, [][]byte{y.note(n)}, &single, func() *client.Client { return api })
+					}
+				})
+			}
+		}
+		api := f.tenant.swift()
+		began := time.Now()
+		for range 5 {
+			lines := make([][]byte, 1000)
+			for n := range lines {
+				lines[n] = f.tenant.note(n)
+			}
+			insist(t.Context(), l, f.tenant.tenant.Id, lines, &batch, func() *client.Client { return api })
+		}
+		took := time.Since(began)
+		stop()
+		working.Wait()
+		t.Logf("5 batches of 1000 in %s, the longest %s; %d singles meanwhile, the longest %s; refusals %v %v", took.Round(time.Millisecond),
+			batch.longest.Round(time.Millisecond), len(l.acks)-5000, single.longest.Round(time.Millisecond), batch.refusals, single.refusals)
+		require.Empty(t, batch.faults)
+		require.Empty(t, single.faults)
+		require.Less(t, batch.longest, 20*time.Second)
+		require.Less(t, single.longest, 20*time.Second)
+		f.conclude(l, nil)
+	})
+}
