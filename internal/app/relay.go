@@ -6,6 +6,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/relay"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // startRelay begins to pass wake-ups between the processes of this node, where
@@ -22,16 +23,38 @@ func (a *App) startRelay(ctx context.Context, b *bus.Bus) (stop func()) {
 	return func() { cancel(); running.Wait() }
 }
 
-// carrier is how wake-ups travel to other processes: Redis where it is
-// configured; nil for not at all.
+// carrier is how wake-ups travel to other processes: by Redis where it is
+// configured, else by the database where it can; nil for not at all.
 func (a *App) carrier() relay.Carrier {
-	if a.cfg.Relay == Off || a.cfg.RedisURL == "" {
+	const channel = "logline.appended"
+	switch {
+	case a.cfg.Relay == Off:
 		return nil
+	case a.cfg.RedisURL != "":
+		// One channel a node: several may share a Redis.
+		c, err := relay.NewRedis(a.cfg.RedisURL, channel+"."+a.node.ID())
+		if err != nil {
+			return nil // unreachable: the configuration was checked
+		}
+		return c
+	case a.db.Dialect == storage.Postgres:
+		return notify{db: a.db, channel: channel}
 	}
-	// One channel a node: several may share a Redis.
-	c, err := relay.NewRedis(a.cfg.RedisURL, "logline.appended."+a.node.ID())
+	return nil
+}
+
+// notify carries messages by LISTEN and NOTIFY.
+type notify struct {
+	db      *storage.DB
+	channel string
+}
+
+func (notify) Name() string { return "postgresql" }
+
+func (n notify) Connect(ctx context.Context) (relay.Link, error) {
+	c, err := n.db.Channel(ctx, n.channel)
 	if err != nil {
-		return nil // unreachable: the configuration was checked
+		return nil, err
 	}
-	return c
+	return c, nil
 }

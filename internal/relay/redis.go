@@ -79,6 +79,9 @@ func (l *redisLink) Send(ctx context.Context, message string) error {
 }
 
 func (l *redisLink) Receive(ctx context.Context) (string, error) {
+	// A read that waits for the next message sees no end of ctx, only that of
+	// its connection.
+	defer context.AfterFunc(ctx, func() { _ = l.sub.Close() })()
 	for asked := false; ctx.Err() == nil; {
 		got, err := l.sub.ReceiveTimeout(ctx, redisIdle)
 		var timeout net.Error

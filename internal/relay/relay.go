@@ -34,9 +34,9 @@ type Link interface {
 	// processes that are connected, this one too where that cannot be helped.
 	Send(ctx context.Context, message string) error
 	// Receive waits for the next message. It notices within a minute that the
-	// other side is gone without a word.
+	// other side is gone without a word, and returns soon after the end of ctx.
 	Receive(ctx context.Context) (string, error)
-	// Close ends both; closing twice is harmless.
+	// Close is called when both have returned; closing twice is harmless.
 	Close() error
 }
 
@@ -120,8 +120,8 @@ func (r *Relay) session(ctx context.Context, sub *bus.Subscription, connected fu
 	if ctx.Err() != nil {
 		r.flush(ctx, link, sub)
 	}
-	_ = link.Close()
 	receiver.Wait()
+	_ = link.Close()
 	return context.Cause(own)
 }
 

@@ -76,13 +76,18 @@ func (s *strain) more(n int, within time.Duration) time.Duration {
 	return time.Since(began)
 }
 
+// halt stops the callers, once each has an answer.
+func (s *strain) halt() {
+	s.stop()
+	s.working.Wait()
+}
+
 // end stops the callers and checks that all that was acknowledged stands, once,
 // and that every refusal told when to come again.
 func (s *strain) end() {
 	t := s.y.t
 	t.Helper()
-	s.stop()
-	s.working.Wait()
+	s.halt()
 	require.Empty(t, s.tally.faults)
 	require.Empty(t, s.ledger.unanswered())
 	s.y.requireAll(s.ledger, seed(t))
@@ -194,6 +199,7 @@ func TestConnectionsCutMidCommit(t *testing.T) {
 	}
 	a.more(50, time.Minute)
 	b.more(50, time.Minute)
+	b.halt()
 	a.end()
 	b.end()
 	f.tenant.ready(http.StatusOK, time.Minute)

@@ -176,17 +176,17 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// follower reads a timeline from its beginning on, and what is added, by query
+// onlooker reads a timeline from its beginning on, and what is added, by query
 // or over the live feed, and complains about an entry that is skipped or comes
 // twice.
-type follower struct {
+type onlooker struct {
 	mu   sync.Mutex // guards the rest
 	ids  []string   // of the spans, by seq
 	fail string
 }
 
 // follow reads until ctx ends.
-func (f *follower) follow(ctx context.Context, api *client.Client, tenant string) {
+func (f *onlooker) follow(ctx context.Context, api *client.Client, tenant string) {
 	filter := client.Filter{Limit: 500}
 	for seen := 0; ctx.Err() == nil; {
 		page, err := api.Query(ctx, tenant, filter)
@@ -205,7 +205,7 @@ func (f *follower) follow(ctx context.Context, api *client.Client, tenant string
 	}
 }
 
-func (f *follower) take(item json.RawMessage) {
+func (f *onlooker) take(item json.RawMessage) {
 	var entry struct {
 		Seq  int
 		Span struct{ ID string }
@@ -220,7 +220,7 @@ func (f *follower) take(item json.RawMessage) {
 }
 
 // listen is follow over the live feed: it opens it again where it broke off.
-func (f *follower) listen(ctx context.Context, y *tenancy) {
+func (f *onlooker) listen(ctx context.Context, y *tenancy) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
 		from := len(f.ids)
@@ -231,7 +231,7 @@ func (f *follower) listen(ctx context.Context, y *tenancy) {
 }
 
 // stream reads one server-sent feed to its end.
-func (f *follower) stream(ctx context.Context, y *tenancy, from int) {
+func (f *onlooker) stream(ctx context.Context, y *tenancy, from int) {
 	token, err := id.SignToken(y.owner.Signer(), y.owner.ID(), y.node, time.Now(), 5*time.Minute)
 	require.NoError(y.t, err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/tenants/%s/feed?from=%d", y.URL, y.tenant.Id, from), nil)
@@ -261,14 +261,14 @@ func (f *follower) stream(ctx context.Context, y *tenancy, from int) {
 	}
 }
 
-func (f *follower) size() uint64 {
+func (f *onlooker) size() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return uint64(len(f.ids))
 }
 
 // until waits for as many entries.
-func (f *follower) until(t *testing.T, size uint64) []string {
+func (f *onlooker) until(t *testing.T, size uint64) []string {
 	t.Helper()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
@@ -284,7 +284,7 @@ func (f *follower) until(t *testing.T, size uint64) []string {
 		select {
 		case <-poll.C:
 		case <-deadline.C:
-			t.Fatalf("the follower has %d of %d entries", len(ids), size)
+			t.Fatalf("the onlooker has %d of %d entries", len(ids), size)
 		}
 	}
 }

@@ -79,6 +79,18 @@ func TestWakeUpsByRedis(t *testing.T) {
 	require.NotContains(t, f.tenant.Log.String(), "s3cret")
 }
 
+// The same by the database itself, and again after its connections were cut and
+// it did not answer for a while.
+func TestWakeUpsByPostgres(t *testing.T) {
+	t.Parallel()
+	p, through := newProxy(t, pgtest.New(t).URL)
+	f := newFleet(t, through, "--feed-poll=1m")
+	f.requireWakeUps()
+	p.cut()
+	f.requireWakeUps()
+	require.Contains(t, f.tenant.Log.String(), "relay lost")
+}
+
 // requireWakeUps checks that a feed at another process hears of an append long
 // before it polls. Wake-ups are lost while a carrier is down, so that there may
 // have to be more than one append.
@@ -88,19 +100,23 @@ func (f *fleet) requireWakeUps() {
 	watcher := f.at(f.start(f.dir()))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var feed follower
+	var feed onlooker
 	var watching sync.WaitGroup
 	watching.Go(func() { feed.listen(ctx, watcher) })
-	feed.until(t, f.tenant.checkpoint().Size) // it has caught up and waits
-	began := time.Now()
-	for size := f.tenant.checkpoint().Size; ; size++ {
-		_, err := f.tenant.api.Append(ctx, "acme", f.tenant.note(0))
-		require.NoError(t, err)
+	l := newLedger()
+	appended := func() uint64 { // also after connections were cut
+		raw := f.tenant.note(0)
+		insist(ctx, l, f.tenant.tenant.Id, [][]byte{raw}, nil, func() *client.Client { return f.tenant.api })
+		return l.acks[spanID(raw)].Inclusion.Index
+	}
+	feed.until(t, appended()) // it has caught up and waits
+	for began := time.Now(); ; {
+		seq := appended()
 		sent := time.Now()
-		for time.Since(sent) < time.Second && feed.size() <= size {
+		for time.Since(sent) < time.Second && feed.size() <= seq {
 			wait(ctx, time.Millisecond)
 		}
-		if feed.size() > size {
+		if feed.size() > seq {
 			t.Logf("heard after %s", time.Since(sent).Round(time.Millisecond))
 			break
 		}
@@ -123,7 +139,7 @@ func (f *fleet) contend(singles, batches int) {
 	ctx, stop := context.WithCancel(f.t.Context())
 	defer stop()
 	var watching sync.WaitGroup
-	var feed follower
+	var feed onlooker
 	watching.Go(func() { feed.listen(ctx, watcher) })
 
 	l := newLedger()
@@ -171,8 +187,8 @@ func (y *tenancy) write(ctx context.Context, working *sync.WaitGroup, l *ledger,
 
 // conclude checks that every process shows the one timeline, that it holds all
 // that was acknowledged, once, that no receipt contradicts another, and that
-// the follower saw all of it in order.
-func (f *fleet) conclude(l *ledger, feed *follower) {
+// the onlooker saw all of it in order.
+func (f *fleet) conclude(l *ledger, feed *onlooker) {
 	t := f.t
 	t.Helper()
 	y := f.tenant
@@ -226,7 +242,7 @@ func TestKilledAmongOthers(t *testing.T) {
 		open := &doors{apis: []*client.Client{f.tenant.swift(), steady.swift(), victim.swift()}}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		var feed follower
+		var feed onlooker
 		var watching, working sync.WaitGroup
 		watching.Go(func() { feed.follow(ctx, steady.swift(), f.tenant.tenant.Id) })
 
