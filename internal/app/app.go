@@ -52,7 +52,8 @@ type App struct {
 	modules    []lifecycle.Module
 	lock       *storage.DirLock
 	db         *storage.DB
-	store      io.Closer // of timelines; nil until it is open
+	store      io.Closer    // of timelines; nil until it is open
+	appends    func() error // why the store takes nothing; nil where it cannot say
 	node       *id.Node
 	master     *id.MasterKey // nil: none is set
 	keysStored bool          // the node's keys are in the database, not in a file

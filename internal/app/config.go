@@ -24,6 +24,7 @@ type Config struct {
 	Listen         string        `mapstructure:"listen"`
 	DataDir        string        `mapstructure:"data_dir"`
 	DatabaseURL    string        `mapstructure:"database_url"`
+	Timeline       string        `mapstructure:"timeline"`
 	RedisURL       string        `mapstructure:"redis_url"`
 	Relay          string        `mapstructure:"relay"`
 	Modules        string        `mapstructure:"modules"`
@@ -175,6 +176,8 @@ func (c Config) check(key string) string {
 		}
 	case "relay":
 		return oneOf(c.Relay, Auto, Off)
+	case "timeline":
+		return c.checkTimeline()
 	case "log_level":
 		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
 	case "log_format":

@@ -45,7 +45,7 @@ func (a *App) openData(ctx context.Context, exclusive bool) (err error) {
 	if err := schemaFits(current, known); err != nil {
 		return err
 	}
-	_, _, err = a.openStore()
+	_, _, err = a.openStore(ctx)
 	return err
 }
 

@@ -24,7 +24,8 @@ const (
 // the node's key makes a signature that verifies.
 type probe struct {
 	db     *storage.DB
-	dir    string // of the database's file; "" when it has none
+	dirs   []string     // of files that appends write to; "" for none
+	store  func() error // why the timelines' files take nothing; nil where there are none
 	node   *id.Node
 	verify id.Verifier
 	engine func(context.Context) error
@@ -61,8 +62,16 @@ func (p *probe) try(ctx context.Context, now time.Time) error {
 	if err != nil || !p.verify.Verify(public, message, signer.Sign(message)) {
 		return fault.New(fault.Unavailable, "signing_broken", "the node's key makes no valid signatures; check its key file").Because(err)
 	}
-	if p.dir != "" {
-		if err := storage.CheckRoom(p.dir, readyRoom); err != nil {
+	if p.store != nil {
+		if err := p.store(); err != nil {
+			return err
+		}
+	}
+	for _, dir := range p.dirs {
+		if dir == "" {
+			continue
+		}
+		if err := storage.CheckRoom(dir, readyRoom); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ var settings = []setting{
 	{key: "listen", value: "127.0.0.1:8080", also: []string{"PORT"}, meaning: "address to serve on; PORT=n means 0.0.0.0:n"},
 	{key: "data_dir", value: "./logline-data", meaning: "directory of keys, token and database, made with mode 0700"},
 	{key: "database_url", value: "", also: []string{"DATABASE_URL"}, isURL: true, meaning: "postgres://user:password@host:5432/database, sqlite:<path> or memory:; empty for SQLite in the data directory"},
+	{key: "timeline", value: "", meaning: "ndjson:<folder> to keep timelines as plain files; empty for the database"},
 	{key: "redis_url", value: "", also: []string{"REDIS_URL"}, isURL: true, meaning: "redis://… for wake-ups between processes; empty for none, or PostgreSQL's"},
 	{key: "relay", value: Auto, meaning: "wake-ups between processes: auto (by Redis where redis_url is set, else by PostgreSQL) or off"},
 	{key: "modules", value: "all", meaning: "modules to run, separated by commas; see --list-modules"},

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
@@ -17,12 +15,8 @@ import (
 	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/cosign"
-	"github.com/danvoulez/logline/internal/timeline/memstore"
-	"github.com/danvoulez/logline/internal/timeline/pgstore"
-	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
 
 // The implementations that the modules' interfaces are given.
@@ -56,7 +50,7 @@ func (a *App) wire(ctx context.Context) error {
 	if err := a.enlistNode(ctx, directory); err != nil {
 		return err
 	}
-	store, notes, err := a.openStore()
+	store, notes, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,7 +71,7 @@ func (a *App) wire(ctx context.Context) error {
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
 
-	ready := &probe{db: a.db, dir: a.cfg.databaseDir(), node: a.node, verify: verify, engine: eng.Ready, now: a.opt.Now}
+	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
@@ -192,27 +186,6 @@ func (a *App) bringNode(ctx context.Context, eng *engine.Engine, ready func()) e
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// openStore opens the timelines' store, and the directory of the checkpoints
-// given out: a database in memory is always older than those, so it has none.
-func (a *App) openStore() (store timeline.Store, notes string, err error) {
-	if a.cfg.inMemory() {
-		store = memstore.New()
-	} else {
-		notes = filepath.Join(a.cfg.DataDir, "checkpoints")
-		if err := os.MkdirAll(notes, 0o700); err != nil {
-			return nil, "", fault.Newf(fault.Unavailable, "data_dir_unusable",
-				"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
-		}
-		if a.db.Dialect == storage.Postgres {
-			store = pgstore.NewStore(a.db)
-		} else {
-			store = sqlitestore.NewStore(a.db)
-		}
-	}
-	a.store = store
-	return store, notes, nil
 }
 
 // firstRun prepares the bootstrap token and says where it is, never what it is.

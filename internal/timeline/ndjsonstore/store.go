@@ -219,7 +219,7 @@ func ioError(err error) error {
 }
 
 func damaged(path, reason string) *fault.Error {
-	return fault.Newf(fault.Internal, "timeline_damaged",
+	return fault.Newf(fault.Unavailable, "timeline_damaged",
 		"the timeline's files are damaged in a way that no crash explains (%s: %s); nothing was changed: restore the folder from a backup", path, reason)
 }
 
