@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 5s
 
-.PHONY: help build run demo test race fuzz bench lint fmt generate vectors smoke container clean
+.PHONY: help build run demo test race fuzz bench lint fmt generate vectors smoke tour container clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ vectors: ## the protocol's byte-level test vectors alone
 
 smoke: ## the main job as a newcomer runs it, in a temporary folder
 	@bash scripts/smoke.sh
+
+tour: build ## the README's tour as it stands, on SQLite and on PostgreSQL (port 8080 must be free)
+	@bash scripts/with-services.sh bash scripts/tour.sh bin/logline
 
 container: ## the Dockerfile's steps, start, health check and stop, without a container engine
 	@bash scripts/with-services.sh python3 scripts/container.py
