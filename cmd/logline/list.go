@@ -1,7 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,28 +18,31 @@ import (
 func newListCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	var filters filterFlags
-	var f struct {
-		cursor string
-		limit  int
-		oldest bool
-	}
+	var f listFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List entries of the timeline, newest first",
 		Long: `List entries of the timeline, newest first. All filters given must hold.
 
 --since and --until are about when an entry was recorded: a full time
-(2026-01-31T12:00:00.000Z), a day (2026-01-31), or how long ago (36h, 90m).`,
+(2026-01-31T12:00:00.000Z), a day (2026-01-31), or how long ago (36h, 90m).
+
+With --all every page is written, as it comes, which exports the result of a
+query: as CSV for spreadsheets, as NDJSON with whole entries, or as one JSON
+object. A CSV cell that a spreadsheet would take for a formula gets a ' before
+it, unless --csv-raw.`,
 		Example: `  logline list --type 'git.*' --limit 50
   logline list -q 'fix race' --oldest-first
-  logline list --author @ana --since 24h --json`,
+  logline list --author @ana --since 24h --json
+  logline list --type 'payment.**' --all --format csv -o payments.csv
+  logline list --all --oldest-first --format ndjson | jq .span.type`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := filters.check(env); err != nil {
 				return err
 			}
-			if f.limit < 1 || f.limit > 1000 {
-				return usagef("--limit must be 1 to 1000")
+			if err := f.check(flags.json); err != nil {
+				return err
 			}
 			s, err := flags.openTenant(env)
 			if err != nil {
@@ -44,14 +53,10 @@ func newListCmd(env *environment) *cobra.Command {
 				return err
 			}
 			filter.Descending, filter.Limit, filter.Cursor = !f.oldest, f.limit, f.cursor
-			page, err := s.client.Query(cmd.Context(), s.profile.Tenant, filter)
-			if err != nil {
-				return err
+			if f.all {
+				filter.Limit = maxPage
 			}
-			if flags.json {
-				return printJSON(env.Stdout, page)
-			}
-			return printPage(env, page)
+			return f.write(cmd.Context(), s, filter)
 		},
 	}
 	flags.registerTenant(cmd)
@@ -59,37 +64,96 @@ func newListCmd(env *environment) *cobra.Command {
 	cmd.Flags().BoolVar(&f.oldest, "oldest-first", false, "in the order of the timeline")
 	cmd.Flags().IntVar(&f.limit, "limit", 20, "entries per page, at most 1000")
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "continue after a page, from its `next`")
+	cmd.Flags().BoolVar(&f.all, "all", false, "all pages")
+	cmd.Flags().StringVar(&f.format, "format", "", strings.Join(formats, ", ")+" (default table; --json is json)")
+	cmd.Flags().StringVarP(&f.out, "output", "o", "", "write to this file, readable by you alone; it appears when it is complete")
+	cmd.Flags().BoolVar(&f.csvRaw, "csv-raw", false, "CSV cells exactly as they are, also where a spreadsheet sees a formula")
 	return cmd
 }
 
-func printPage(env *environment, page *client.Page) error {
-	if len(page.Items) == 0 {
-		fmt.Fprintln(env.Stdout, "No entries match.")
-		return nil
+// maxPage is the largest page that a node gives.
+const maxPage = 1000
+
+// listFlags say how much is listed, and how.
+type listFlags struct {
+	cursor, format, out string
+	limit               int
+	oldest, all, csvRaw bool
+}
+
+func (f *listFlags) check(asJSON bool) error {
+	if f.limit < 1 || f.limit > maxPage {
+		return usagef("--limit must be 1 to %d", maxPage)
 	}
-	table := ui.NewTable(">SEQ", "WHEN", "TYPE", "ID", "WHAT")
-	for i, raw := range page.Items {
-		e, err := parseEntry(raw)
-		if err == nil {
-			err = e.checkPayload()
-		}
-		if err != nil {
-			return err
-		}
-		what := e.what()
-		if e.Span.Withheld != "" {
-			what = "(" + e.Span.Withheld + ") " + what
-		}
-		if i < len(page.Statuses) && page.Statuses[i] != "executed" {
-			what = "[" + string(page.Statuses[i]) + "] " + what
-		}
-		table.Row(seqOf(e.Seq), shortTime(e.when()), e.Span.Type, e.Span.ID, what)
+	if asJSON && f.format != "" && f.format != formatJSON {
+		return usagef("--json and --format %s contradict each other", ui.Clean(f.format))
 	}
-	if err := writeTable(env, table); err != nil {
-		return err
+	if f.format == "" {
+		if f.format = formatTable; asJSON {
+			f.format = formatJSON
+		}
 	}
-	if page.Next != nil && *page.Next != "" && env.IsTerminal {
-		fmt.Fprintf(env.Stdout, "\nMore: --cursor %s\n", *page.Next)
+	if !slices.Contains(formats, f.format) {
+		return usagef("--format %q must be one of %s", ui.Clean(f.format), strings.Join(formats, ", "))
+	}
+	if f.csvRaw && f.format != formatCSV {
+		return usagef("--csv-raw is for --format csv")
 	}
 	return nil
+}
+
+// write writes the entries to standard output or the file.
+func (f *listFlags) write(ctx context.Context, s *session, filter client.Filter) error {
+	if f.out == "" || f.out == "-" {
+		_, err := f.stream(ctx, s, filter, s.env.Stdout)
+		return err
+	}
+	entries := 0
+	err := atomically(f.out, func(file *os.File) (err error) {
+		entries, err = f.stream(ctx, s, filter, file)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.env.Stdout, "Wrote %s (%s).\n", ui.Clean(f.out), ui.Plural(int64(entries), "entry", "entries"))
+	return nil
+}
+
+// stream writes the pages as they come and gives the number of entries. It holds
+// one page at a time.
+func (f *listFlags) stream(ctx context.Context, s *session, filter client.Filter, w io.Writer) (entries int, err error) {
+	width := 0
+	if w == s.env.Stdout && s.env.IsTerminal {
+		width = terminalWidth(w)
+	}
+	buf := bufio.NewWriterSize(w, 64<<10)
+	out := newListWriter(buf, f.format, f.csvRaw, width)
+	for {
+		page, err := s.client.Query(ctx, s.profile.Tenant, filter)
+		if err != nil {
+			return entries, err
+		}
+		entries += len(page.Items)
+		more := page.Next != nil && *page.Next != ""
+		last := !more || !f.all
+		err = out.page(page)
+		if err == nil && last {
+			err = out.end()
+		}
+		if err == nil {
+			err = buf.Flush()
+		}
+		if err != nil {
+			return entries, err
+		}
+		if !last {
+			filter.Cursor = *page.Next
+			continue
+		}
+		if more && f.format != formatJSON && (s.env.IsTerminal || f.format != formatTable) {
+			fmt.Fprintf(s.env.Stderr, "There is more: --all, or --cursor %s\n", *page.Next)
+		}
+		return entries, nil
+	}
 }

@@ -26,6 +26,9 @@ func process() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// Noticed, SIGPIPE makes a write to a closed pipe fail instead of ending the
+	// process. It is not ignored, which children would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, os.Getenv)
 }
 
@@ -44,7 +47,12 @@ func run(ctx context.Context, args []string, std stdio, getenv func(string) stri
 		IsTerminal: isTerminal(std.out), ErrIsTerm: isTerminal(std.err), Now: time.Now,
 	}
 	cmd, err := newRoot(env).ExecuteContextC(ctx)
-	if err == nil && out.err != nil {
+	// Whoever reads no further (`| head`) has what they want.
+	closed := errors.Is(out.err, syscall.EPIPE)
+	if closed && errors.Is(err, syscall.EPIPE) {
+		err = nil
+	}
+	if err == nil && out.err != nil && !closed {
 		err = fault.New(fault.Unavailable, "output_failed", "it is done, but the output could not be written").Because(out.err)
 	}
 	if err == nil {
