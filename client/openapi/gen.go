@@ -23,9 +23,9 @@ const (
 
 // Defines values for IdentityStatus.
 const (
-	Active  IdentityStatus = "active"
-	Claimed IdentityStatus = "claimed"
-	Revoked IdentityStatus = "revoked"
+	IdentityStatusActive  IdentityStatus = "active"
+	IdentityStatusClaimed IdentityStatus = "claimed"
+	IdentityStatusRevoked IdentityStatus = "revoked"
 )
 
 // Defines values for IdentitySubject.
@@ -83,6 +83,18 @@ const (
 	StatusPending  Status = "pending"
 	StatusRejected Status = "rejected"
 	StatusReverted Status = "reverted"
+)
+
+// Defines values for VerdictReason.
+const (
+	VerdictReasonCurrent         VerdictReason = "current"
+	VerdictReasonExpired         VerdictReason = "expired"
+	VerdictReasonFormer          VerdictReason = "former"
+	VerdictReasonMismatch        VerdictReason = "mismatch"
+	VerdictReasonRevoked         VerdictReason = "revoked"
+	VerdictReasonUnbound         VerdictReason = "unbound"
+	VerdictReasonUnknownIdentity VerdictReason = "unknown_identity"
+	VerdictReasonUnknownKey      VerdictReason = "unknown_key"
 )
 
 // Defines values for ListSpansParamsOrder.
@@ -515,6 +527,43 @@ type Signature struct {
 	Value string `json:"value"`
 }
 
+// SignatureCheck defines model for SignatureCheck.
+type SignatureCheck struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Key Public key, base64url
+	Key string `json:"key,omitempty"`
+
+	// Message As text
+	Message *string `json:"message,omitempty"`
+
+	// MessageB64u As bytes, base64url
+	MessageB64u *string `json:"message_b64u,omitempty"`
+
+	// Signature 64 bytes, base64url
+	Signature string `json:"signature,omitempty"`
+}
+
+// SignatureChecks One check, or items
+type SignatureChecks struct {
+	// Identity LogLine ID
+	Identity Identifier       `json:"identity,omitempty"`
+	Items    []SignatureCheck `json:"items,omitempty"`
+
+	// Key Public key, base64url
+	Key string `json:"key,omitempty"`
+
+	// Message As text
+	Message *string `json:"message,omitempty"`
+
+	// MessageB64u As bytes, base64url
+	MessageB64u *string `json:"message_b64u,omitempty"`
+
+	// Signature 64 bytes, base64url
+	Signature string `json:"signature,omitempty"`
+}
+
 // Signer Who signed, with which key, and the roles held when it was recorded
 type Signer struct {
 	// Identity LogLine ID
@@ -636,6 +685,44 @@ type Time = string
 
 // UUID defines model for UUID.
 type UUID = string
+
+// Verdict defines model for Verdict.
+type Verdict struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Key The key that signed
+	Key string `json:"key,omitempty"`
+
+	// Label Of a delegated key
+	Label string `json:"label,omitempty"`
+
+	// Primary It is the identity's own and no delegated one
+	Primary bool          `json:"primary,omitempty"`
+	Reason  VerdictReason `json:"reason"`
+
+	// Types What a delegated key may sign
+	Types []string `json:"types,omitempty"`
+
+	// Valid By the key that was asked about, which is the identity's now
+	Valid bool `json:"valid"`
+}
+
+// VerdictReason defines model for Verdict.Reason.
+type VerdictReason string
+
+// Verdicts One verdict, or items in the order of the request's
+type Verdicts struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+	Items    []Verdict  `json:"items,omitempty"`
+	Key      string     `json:"key,omitempty"`
+	Label    string     `json:"label,omitempty"`
+	Primary  bool       `json:"primary,omitempty"`
+	Reason   string     `json:"reason,omitempty"`
+	Types    []string   `json:"types,omitempty"`
+	Valid    *bool      `json:"valid,omitempty"`
+}
 
 // Version defines model for Version.
 type Version struct {
@@ -877,6 +964,9 @@ type CreateAPIKeyJSONRequestBody = NewAPIKey
 
 // RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
 type RevokeIdentityJSONRequestBody = Revocation
+
+// VerifySignaturesJSONRequestBody defines body for VerifySignatures for application/json ContentType.
+type VerifySignaturesJSONRequestBody = SignatureChecks
 
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
@@ -1261,6 +1351,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/node (the `GetNode` operationId).
 	GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifySignatureStream The same as a WebSocket
+	//
+	// Subprotocol `logline.v1`. Each text frame is a body of the POST, answered
+	// in order with a frame that is its answer, or its problem.
+	//
+	// Corresponds with GET /v1/signatures/verify (the `VerifySignatureStream` operationId).
+	VerifySignatureStream(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifySignaturesWithBody Who signed a message, or up to 100 of them
+	//
+	// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+	// by any key of an identity, or by that key of that identity, as it is now.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+	VerifySignaturesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifySignatures Who signed a message, or up to 100 of them
+	//
+	// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+	// by any key of an identity, or by that key of that identity, as it is now.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+	VerifySignatures(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenants The tenants the caller may read
 	//
@@ -1815,6 +1933,64 @@ func (c *Client) RotateIdentity(ctx context.Context, identity IdentityParameter,
 // Corresponds with GET /v1/node (the `GetNode` operationId).
 func (c *Client) GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetNodeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifySignatureStream The same as a WebSocket
+//
+// Subprotocol `logline.v1`. Each text frame is a body of the POST, answered
+// in order with a frame that is its answer, or its problem.
+//
+// Corresponds with GET /v1/signatures/verify (the `VerifySignatureStream` operationId).
+func (c *Client) VerifySignatureStream(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifySignatureStreamRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifySignaturesWithBody Who signed a message, or up to 100 of them
+//
+// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+// by any key of an identity, or by that key of that identity, as it is now.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+func (c *Client) VerifySignaturesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifySignaturesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifySignatures Who signed a message, or up to 100 of them
+//
+// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+// by any key of an identity, or by that key of that identity, as it is now.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+func (c *Client) VerifySignatures(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifySignaturesRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2849,6 +3025,73 @@ func NewGetNodeRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewVerifySignatureStreamRequest constructs an http.Request for the VerifySignatureStream method
+func NewVerifySignatureStreamRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/signatures/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewVerifySignaturesRequest calls the generic VerifySignatures builder with application/json body
+func NewVerifySignaturesRequest(server string, body VerifySignaturesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewVerifySignaturesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewVerifySignaturesRequestWithBody constructs an http.Request for the VerifySignatures method, with any body, and a specified content type
+func NewVerifySignaturesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/signatures/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -4606,6 +4849,36 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/node (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
 
+	// VerifySignatureStreamWithResponse The same as a WebSocket
+	//
+	// Subprotocol `logline.v1`. Each text frame is a body of the POST, answered
+	// in order with a frame that is its answer, or its problem.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/signatures/verify (the `VerifySignatureStream` operationId).
+	VerifySignatureStreamWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifySignatureStreamResponse, error)
+
+	// VerifySignaturesWithBodyWithResponse Who signed a message, or up to 100 of them
+	//
+	// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+	// by any key of an identity, or by that key of that identity, as it is now.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+	VerifySignaturesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifySignaturesResponse, error)
+
+	// VerifySignaturesWithResponse Who signed a message, or up to 100 of them
+	//
+	// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+	// by any key of an identity, or by that key of that identity, as it is now.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+	VerifySignaturesWithResponse(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifySignaturesResponse, error)
+
 	// ListTenantsWithResponse The tenants the caller may read
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5504,6 +5777,95 @@ func (r GetNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifySignatureStreamResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifySignatureStreamResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifySignatureStreamResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifySignatureStreamResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifySignatureStreamResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifySignatureStreamResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifySignaturesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Verdicts
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifySignaturesResponse) GetJSON200() *Verdicts {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifySignaturesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifySignaturesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifySignaturesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifySignaturesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifySignaturesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6883,6 +7245,54 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, reqEditor
 	return ParseGetNodeResponse(rsp)
 }
 
+// VerifySignatureStreamWithResponse The same as a WebSocket
+//
+// Subprotocol `logline.v1`. Each text frame is a body of the POST, answered
+// in order with a frame that is its answer, or its problem.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/signatures/verify (the `VerifySignatureStream` operationId).
+func (c *ClientWithResponses) VerifySignatureStreamWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifySignatureStreamResponse, error) {
+	rsp, err := c.VerifySignatureStream(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifySignatureStreamResponse(rsp)
+}
+
+// VerifySignaturesWithBodyWithResponse Who signed a message, or up to 100 of them
+//
+// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+// by any key of an identity, or by that key of that identity, as it is now.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+func (c *ClientWithResponses) VerifySignaturesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifySignaturesResponse, error) {
+	rsp, err := c.VerifySignaturesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifySignaturesResponse(rsp)
+}
+
+// VerifySignaturesWithResponse Who signed a message, or up to 100 of them
+//
+// Ed25519 over `"logline.message.v1\n" || message`. Open to all. By a key,
+// by any key of an identity, or by that key of that identity, as it is now.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
+func (c *ClientWithResponses) VerifySignaturesWithResponse(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifySignaturesResponse, error) {
+	rsp, err := c.VerifySignatures(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifySignaturesResponse(rsp)
+}
+
 // ListTenantsWithResponse The tenants the caller may read
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7742,6 +8152,68 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Node
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifySignatureStreamResponse parses an HTTP response from a VerifySignatureStreamWithResponse call
+func ParseVerifySignatureStreamResponse(rsp *http.Response) (*VerifySignatureStreamResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifySignatureStreamResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifySignaturesResponse parses an HTTP response from a VerifySignaturesWithResponse call
+func ParseVerifySignaturesResponse(rsp *http.Response) (*VerifySignaturesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifySignaturesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Verdicts
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -76,6 +76,11 @@ func (s *Server) bind(c echo.Context, into any) error {
 	if err != nil {
 		return err
 	}
+	return decodeStrict(body, into)
+}
+
+// decodeStrict reads JSON; unknown and duplicate members are refused.
+func decodeStrict(body []byte, into any) error {
 	if jsontext.Value(body).Kind() == 'n' {
 		return errBody.At("", "is null, where an object is asked for")
 	}

@@ -153,6 +153,7 @@ type Limits struct {
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
 	Drain      time.Duration // what open requests get at shutdown; default 10 s
 
+	Verifiers   int           // WebSockets that check signatures open at once, beside Concurrent; default 64, more are answered 503
 	Feeds       int           // live feeds open at once, beside Concurrent; default 2048, more are answered 503
 	FeedEntries int           // recent entries kept for feeds, a tenant: who falls behind further is closed; default 16,384
 	FeedBytes   int           // and about how many bytes; default 64 MiB
@@ -174,6 +175,7 @@ func (l Limits) withDefaults() Limits {
 	setDuration(&l.Stall, 30*time.Second)
 	setDuration(&l.Drain, 10*time.Second)
 	setInt(&l.Feeds, 2048)
+	setInt(&l.Verifiers, 64)
 	setDuration(&l.Heartbeat, 15*time.Second)
 	setDuration(&l.Ticket, 30*time.Second)
 	return l

@@ -32,7 +32,7 @@ var (
 	errFeedTransport = fault.New(fault.Invalid, "feed_transport",
 		"a feed is a WebSocket with subprotocol logline.v1, or server-sent events with Accept: text/event-stream")
 	errSubprotocol = fault.New(fault.Invalid, "feed_subprotocol", "the WebSocket must offer the subprotocol logline.v1 (Sec-WebSocket-Protocol)")
-	errOrigin      = fault.New(fault.Forbidden, "origin_foreign", "a page of another origin may not open a feed here")
+	errOrigin      = fault.New(fault.Forbidden, "origin_foreign", "a page of another origin may not open this here")
 
 	// errStopping is why a feed's context ended when the server stops.
 	errStopping = errors.New("the server stops")

@@ -2,10 +2,11 @@ package httpapi
 
 import "sync"
 
-// gate counts the feeds that are open, which the HTTP server does not: their
-// connections are not its own any more.
+// gate counts the feeds, or other long-lived connections, that are open, which
+// the HTTP server does not: their connections are not its own any more.
 type gate struct {
-	max int
+	max  int
+	full error // for whoever finds it full
 
 	mu    sync.Mutex // guards the rest, and what places are cut by
 	open  map[*place]struct{}
@@ -19,15 +20,15 @@ type place struct {
 	cut  func() // ends its connection at once; nil: it has none of its own
 }
 
-func newGate(max int) *gate {
-	return &gate{max: max, open: make(map[*place]struct{}), empty: make(chan struct{})}
+func newGate(max int, full error) *gate {
+	return &gate{max: max, full: full, open: make(map[*place]struct{}), empty: make(chan struct{})}
 }
 
 func (g *gate) enter() (*place, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut || len(g.open) >= g.max {
-		return nil, errFeeds
+		return nil, g.full
 	}
 	p := &place{gate: g}
 	g.open[p] = struct{}{}

@@ -31,12 +31,10 @@ func newUpgrader() *websocket.Upgrader {
 
 // feedSocket runs a feed over a WebSocket: this goroutine writes, another reads.
 func feedSocket(c echo.Context, f *feeding) error {
-	res := c.Response()
-	conn, err := f.server.upgrader.Upgrade(res, c.Request(), http.Header{echo.HeaderXRequestID: {idOf(c)}})
+	conn, err := f.server.openSocket(c)
 	if err != nil {
-		return fault.New(fault.Invalid, "feed_upgrade", "the WebSocket cannot be opened: "+err.Error()).Because(err)
+		return err
 	}
-	res.Status, res.Committed = http.StatusSwitchingProtocols, true
 	sock := &socket{feeding: f, conn: conn, read: make(chan struct{})}
 	f.place.cutBy(func() { _ = conn.Close() })
 	go sock.receive()

@@ -60,7 +60,7 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 		method = "other" // the caller's invention must not become a label
 	}
 	m.requests.WithLabelValues(route, method, statusText(status)).Inc()
-	if route == feedRoute && status < http.StatusMultipleChoices {
+	if route == feedRoute && status < http.StatusMultipleChoices || status == http.StatusSwitchingProtocols {
 		return // how long somebody listened is no latency
 	}
 	m.latency.WithLabelValues(route, method).Observe(took.Seconds())

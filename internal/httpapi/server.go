@@ -17,6 +17,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 )
 
 // maxHeader bounds the bytes of a request's header.
@@ -34,12 +35,14 @@ type Server struct {
 	streams chan struct{} // one held by each NDJSON append
 	stop    chan struct{} // closed when Run begins to stop
 
-	hub      *feed.Hub
-	feeds    *gate
-	tickets  *tickets
-	upgrader *websocket.Upgrader
-	stopping context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
-	endFeeds context.CancelFunc
+	hub       *feed.Hub
+	feeds     *gate
+	verifiers *gate // streams that check signatures
+	verify    id.Verifier
+	tickets   *tickets
+	upgrader  *websocket.Upgrader
+	stopping  context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
+	endFeeds  context.CancelFunc
 }
 
 var _ api.ServerInterface = (*Server)(nil)
@@ -59,7 +62,8 @@ func New(deps Deps) *Server {
 	s.hub = feed.New(deps.Log, deps.Wakes, feed.Config{
 		Entries: s.limits.FeedEntries, Bytes: s.limits.FeedBytes, Heartbeat: s.limits.Heartbeat, Poll: s.limits.FeedPoll, Logger: s.log,
 	})
-	s.feeds, s.tickets, s.upgrader = newGate(s.limits.Feeds), newTickets(), newUpgrader()
+	s.feeds, s.tickets, s.upgrader = newGate(s.limits.Feeds, errFeeds), newTickets(), newUpgrader()
+	s.verifiers, s.verify = newGate(s.limits.Verifiers, errVerifiers), id.DefaultVerifier()
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)
@@ -95,7 +99,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	}
 	close(s.stop)
 	s.endFeeds()
-	feedless := s.feeds.close()
+	feedless, idle := s.feeds.close(), s.verifiers.close()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
 	defer cancel()
 	if srv.Shutdown(drain) != nil {
@@ -106,6 +110,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	case <-drain.Done():
 		s.feeds.cutAll()
 		<-feedless
+	}
+	select {
+	case <-idle:
+	case <-drain.Done():
+		s.verifiers.cutAll()
+		<-idle
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -19,9 +19,9 @@ const (
 
 // Defines values for IdentityStatus.
 const (
-	Active  IdentityStatus = "active"
-	Claimed IdentityStatus = "claimed"
-	Revoked IdentityStatus = "revoked"
+	IdentityStatusActive  IdentityStatus = "active"
+	IdentityStatusClaimed IdentityStatus = "claimed"
+	IdentityStatusRevoked IdentityStatus = "revoked"
 )
 
 // Defines values for IdentitySubject.
@@ -79,6 +79,18 @@ const (
 	StatusPending  Status = "pending"
 	StatusRejected Status = "rejected"
 	StatusReverted Status = "reverted"
+)
+
+// Defines values for VerdictReason.
+const (
+	VerdictReasonCurrent         VerdictReason = "current"
+	VerdictReasonExpired         VerdictReason = "expired"
+	VerdictReasonFormer          VerdictReason = "former"
+	VerdictReasonMismatch        VerdictReason = "mismatch"
+	VerdictReasonRevoked         VerdictReason = "revoked"
+	VerdictReasonUnbound         VerdictReason = "unbound"
+	VerdictReasonUnknownIdentity VerdictReason = "unknown_identity"
+	VerdictReasonUnknownKey      VerdictReason = "unknown_key"
 )
 
 // Defines values for ListSpansParamsOrder.
@@ -511,6 +523,43 @@ type Signature struct {
 	Value string `json:"value"`
 }
 
+// SignatureCheck defines model for SignatureCheck.
+type SignatureCheck struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Key Public key, base64url
+	Key string `json:"key,omitempty"`
+
+	// Message As text
+	Message *string `json:"message,omitempty"`
+
+	// MessageB64u As bytes, base64url
+	MessageB64u *string `json:"message_b64u,omitempty"`
+
+	// Signature 64 bytes, base64url
+	Signature string `json:"signature,omitempty"`
+}
+
+// SignatureChecks One check, or items
+type SignatureChecks struct {
+	// Identity LogLine ID
+	Identity Identifier       `json:"identity,omitempty"`
+	Items    []SignatureCheck `json:"items,omitempty"`
+
+	// Key Public key, base64url
+	Key string `json:"key,omitempty"`
+
+	// Message As text
+	Message *string `json:"message,omitempty"`
+
+	// MessageB64u As bytes, base64url
+	MessageB64u *string `json:"message_b64u,omitempty"`
+
+	// Signature 64 bytes, base64url
+	Signature string `json:"signature,omitempty"`
+}
+
 // Signer Who signed, with which key, and the roles held when it was recorded
 type Signer struct {
 	// Identity LogLine ID
@@ -632,6 +681,44 @@ type Time = string
 
 // UUID defines model for UUID.
 type UUID = string
+
+// Verdict defines model for Verdict.
+type Verdict struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Key The key that signed
+	Key string `json:"key,omitempty"`
+
+	// Label Of a delegated key
+	Label string `json:"label,omitempty"`
+
+	// Primary It is the identity's own and no delegated one
+	Primary bool          `json:"primary,omitempty"`
+	Reason  VerdictReason `json:"reason"`
+
+	// Types What a delegated key may sign
+	Types []string `json:"types,omitempty"`
+
+	// Valid By the key that was asked about, which is the identity's now
+	Valid bool `json:"valid"`
+}
+
+// VerdictReason defines model for Verdict.Reason.
+type VerdictReason string
+
+// Verdicts One verdict, or items in the order of the request's
+type Verdicts struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+	Items    []Verdict  `json:"items,omitempty"`
+	Key      string     `json:"key,omitempty"`
+	Label    string     `json:"label,omitempty"`
+	Primary  bool       `json:"primary,omitempty"`
+	Reason   string     `json:"reason,omitempty"`
+	Types    []string   `json:"types,omitempty"`
+	Valid    *bool      `json:"valid,omitempty"`
+}
 
 // Version defines model for Version.
 type Version struct {
@@ -874,6 +961,9 @@ type CreateAPIKeyJSONRequestBody = NewAPIKey
 // RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
 type RevokeIdentityJSONRequestBody = Revocation
 
+// VerifySignaturesJSONRequestBody defines body for VerifySignatures for application/json ContentType.
+type VerifySignaturesJSONRequestBody = SignatureChecks
+
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
 
@@ -1076,6 +1166,12 @@ type ServerInterface interface {
 	// GetNode The node's identity, key events, modules and limits
 	// (GET /v1/node)
 	GetNode(ctx echo.Context) error
+	// VerifySignatureStream The same as a WebSocket
+	// (GET /v1/signatures/verify)
+	VerifySignatureStream(ctx echo.Context) error
+	// VerifySignatures Who signed a message, or up to 100 of them
+	// (POST /v1/signatures/verify)
+	VerifySignatures(ctx echo.Context) error
 	// ListTenants The tenants the caller may read
 	// (GET /v1/tenants)
 	ListTenants(ctx echo.Context, params ListTenantsParams) error
@@ -1346,6 +1442,24 @@ func (w *ServerInterfaceWrapper) GetNode(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetNode(ctx)
+	return err
+}
+
+// VerifySignatureStream converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifySignatureStream(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifySignatureStream(ctx)
+	return err
+}
+
+// VerifySignatures converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifySignatures(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifySignatures(ctx)
 	return err
 }
 
@@ -2134,6 +2248,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/identities/:identity/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
 	router.DELETE(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
+	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)
+	router.POST(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatures, options.OperationMiddlewares["verifySignatures"]...)
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
 	router.POST(options.BaseURL+"/v1/tenants", wrapper.CreateTenant, options.OperationMiddlewares["createTenant"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)

@@ -25,6 +25,8 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/identities/{identity}/revoke", Module: "id"},
 		{Method: "POST", Path: "/v1/identities/{identity}/rotate", Module: "id"},
 		{Method: "GET", Path: "/v1/node", Module: "id"},
+		{Method: "GET", Path: "/v1/signatures/verify", Module: "id"},
+		{Method: "POST", Path: "/v1/signatures/verify", Module: "id"},
 		{Method: "GET", Path: "/v1/tenants", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}", Module: "timeline"},
