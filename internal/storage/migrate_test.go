@@ -12,13 +12,15 @@ import (
 
 func TestMigrate(t *testing.T) {
 	t.Parallel()
-	for name, url := range urls(t) {
+	for name, url := range urls() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, url)
+			db, err := Open(t.Context(), url(t))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
 			require.NoError(t, db.Migrate(t.Context()))
 			require.NoError(t, db.Migrate(t.Context()), "again changes nothing")
-			_, err := db.Write.Exec("INSERT INTO settings VALUES ('a', x'00')")
+			_, err = db.Write.Exec("INSERT INTO settings VALUES ('a', $1)", []byte{0})
 			require.NoError(t, err)
 		})
 	}

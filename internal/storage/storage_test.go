@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/storage/pgtest"
 )
 
 // open gives a database with one table, closed at the end of the test.
@@ -22,7 +23,11 @@ func open(t *testing.T, url string) *DB {
 	db, err := Open(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	_, err = db.Write.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS t (k INTEGER PRIMARY KEY, v BLOB UNIQUE)")
+	column := "BLOB"
+	if db.Dialect == Postgres {
+		column = "text"
+	}
+	_, err = db.Write.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS t (k INTEGER PRIMARY KEY, v "+column+" UNIQUE)")
 	require.NoError(t, err)
 	return db
 }
@@ -35,10 +40,11 @@ func count(t *testing.T, db *DB) int {
 }
 
 // urls is every kind of database the tests of common behaviour run on.
-func urls(t *testing.T) map[string]string {
-	return map[string]string{
-		"memory": "memory:",
-		"file":   "sqlite:" + filepath.Join(t.TempDir(), "odd name %41 #é", "x.db"),
+func urls() map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"memory":   func(*testing.T) string { return "memory:" },
+		"file":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "odd name %41 #é", "x.db") },
+		"postgres": func(t *testing.T) string { return pgtest.New(t).URL },
 	}
 }
 
@@ -103,14 +109,14 @@ func TestDirectoryAndFilesArePrivate(t *testing.T) {
 
 func TestInTx(t *testing.T) {
 	t.Parallel()
-	for name, url := range urls(t) {
+	for name, url := range urls() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, url)
+			db := open(t, url(t))
 			ctx := t.Context()
 			insert := func(k int) func(*sql.Tx) error {
 				return func(tx *sql.Tx) error {
-					_, err := tx.ExecContext(ctx, "INSERT INTO t VALUES (?, ?)", k, fmt.Sprint(k))
+					_, err := tx.ExecContext(ctx, "INSERT INTO t VALUES ($1, $2)", k, fmt.Sprint(k))
 					return err
 				}
 			}
@@ -144,10 +150,10 @@ func TestInTx(t *testing.T) {
 // Readers see whole transactions only, while a writer writes pairs.
 func TestReadersSeeWholeTransactions(t *testing.T) {
 	t.Parallel()
-	for name, url := range urls(t) {
+	for name, url := range urls() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, url)
+			db := open(t, url(t))
 			const pairs = 100
 			stop := make(chan struct{})
 			var readers sync.WaitGroup
@@ -170,7 +176,7 @@ func TestReadersSeeWholeTransactions(t *testing.T) {
 			for i := range pairs {
 				require.NoError(t, db.InTx(t.Context(), func(tx *sql.Tx) error {
 					for j := range 2 {
-						if _, err := tx.Exec("INSERT INTO t VALUES (?, ?)", 2*i+j, fmt.Sprint(i, j)); err != nil {
+						if _, err := tx.Exec("INSERT INTO t VALUES ($1, $2)", 2*i+j, fmt.Sprint(i, j)); err != nil {
 							return err
 						}
 					}
@@ -266,7 +272,7 @@ func TestTruncateWALIsMadeUpFor(t *testing.T) {
 	db := open(t, "sqlite:"+path)
 	insert := func(k int, text string) {
 		require.NoError(t, db.InTx(t.Context(), func(tx *sql.Tx) error {
-			_, err := tx.Exec("INSERT INTO t VALUES (?, ?)", k, text)
+			_, err := tx.Exec("INSERT INTO t VALUES ($1, $2)", k, text)
 			return err
 		}))
 	}
@@ -294,11 +300,16 @@ func TestTruncateWALIsMadeUpFor(t *testing.T) {
 
 func TestCloseTwice(t *testing.T) {
 	t.Parallel()
-	db, err := Open(t.Context(), "memory:")
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	require.NoError(t, db.Close())
-	require.Equal(t, "database_closed", fault.CodeOf(db.InTx(t.Context(), func(*sql.Tx) error { return nil })))
+	for name, url := range urls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, err := Open(t.Context(), url(t))
+			require.NoError(t, err)
+			require.NoError(t, db.Close())
+			require.NoError(t, db.Close())
+			require.Equal(t, "database_closed", fault.CodeOf(db.InTx(t.Context(), func(*sql.Tx) error { return nil })))
+		})
+	}
 }
 
 func TestCorruptDatabase(t *testing.T) {
