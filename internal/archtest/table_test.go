@@ -56,6 +56,8 @@ var table = map[string]rule{
 	"internal/timeline/monitor": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
+	"internal/timeline/storetest/backend": {testing: true, never: []string{
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 	"internal/timeline/storetest": {testing: true, never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
@@ -80,17 +82,18 @@ var table = map[string]rule{
 
 // confined is what only some packages may use at all.
 var confined = map[string][]string{
-	"github.com/labstack/echo/v4":  {"internal/httpapi"},
-	"modernc.org/sqlite":           {"internal/storage", "internal/timeline/sqlitestore"},
-	"github.com/jackc/pgx/v5":      {"internal/storage", "internal/timeline/pgstore"},
-	"github.com/redis/go-redis/v9": {"internal/relay"},
-	"internal/app":                 {"cmd/logline"},
-	"internal/httpapi/spectest":    {}, // for tests alone
-	"internal/storage/pgtest":      {}, // for tests alone
-	"github.com/gorilla/websocket": {"internal/httpapi", "client"},
-	"html/template":                {}, // it defeats the linker's removal of unused methods
-	"os.Exit":                      {"cmd/logline", "internal/bench"},
-	"log.Fatal":                    {},
-	"log.Fatalf":                   {},
-	"time.Sleep":                   {},
+	"github.com/labstack/echo/v4":         {"internal/httpapi"},
+	"modernc.org/sqlite":                  {"internal/storage", "internal/timeline/sqlitestore"},
+	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore"},
+	"github.com/redis/go-redis/v9":        {"internal/relay"},
+	"internal/app":                        {"cmd/logline"},
+	"internal/httpapi/spectest":           {},                                      // for tests alone
+	"internal/storage/pgtest":             {"internal/timeline/storetest/backend"}, // for tests alone
+	"internal/timeline/storetest/backend": {},
+	"github.com/gorilla/websocket":        {"internal/httpapi", "client"},
+	"html/template":                       {}, // it defeats the linker's removal of unused methods
+	"os.Exit":                             {"cmd/logline", "internal/bench"},
+	"log.Fatal":                           {},
+	"log.Fatalf":                          {},
+	"time.Sleep":                          {},
 }

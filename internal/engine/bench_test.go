@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
 // BenchmarkSubmitMany is the pipeline without HTTP: four callers, 500 spans a call.
 func BenchmarkSubmitMany(b *testing.B) {
-	for name, s := range map[string]setup{"memory": {}, "sqlite": {sqlite: true}} {
-		b.Run(name, func(b *testing.B) {
+	for _, kind := range []string{backend.Memory, backend.SQLite, backend.Postgres} {
+		b.Run(kind, func(b *testing.B) {
+			s := setup{url: backend.URL(b, kind)}
 			const callers, lines = 4, 500
 			w := newWorld(b, s)
 			calls := make([][][]byte, max(b.N/lines, callers))
@@ -41,8 +43,9 @@ func BenchmarkSubmitMany(b *testing.B) {
 
 // BenchmarkSubmit is one caller, one span at a time.
 func BenchmarkSubmit(b *testing.B) {
-	for name, s := range map[string]setup{"memory": {}, "sqlite": {sqlite: true}} {
-		b.Run(name, func(b *testing.B) {
+	for _, kind := range []string{backend.Memory, backend.SQLite, backend.Postgres} {
+		b.Run(kind, func(b *testing.B) {
+			s := setup{url: backend.URL(b, kind)}
 			w := newWorld(b, s)
 			raws := make([][]byte, b.N)
 			for i := range raws {

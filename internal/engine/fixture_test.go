@@ -1,12 +1,12 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,8 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
-	"github.com/danvoulez/logline/internal/timeline/memstore"
-	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
 // clock stands still until a test moves it.
@@ -43,6 +42,7 @@ type world struct {
 	t      testing.TB
 	clock  *clock
 	db     *storage.DB
+	url    string
 	store  timeline.Store
 	log    *timeline.Log
 	dir    *id.Directory
@@ -57,50 +57,36 @@ type setup struct {
 	decider engine.Decider
 	wrap    func(timeline.Store) timeline.Store
 	dir     func(*id.Directory) engine.Directory
-	sqlite  bool
 	nodeDir string // of the node's keys; a temporary one when empty
-	path    string // of the SQLite file; a temporary one when empty
+	url     string // of the database; in memory when empty
 }
 
-// stores runs a test over both stores.
+// stores runs a test over every store.
 func stores(t *testing.T, run func(t *testing.T, s setup)) {
 	t.Helper()
-	for name, sqlite := range map[string]bool{"memory": false, "sqlite": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			run(t, setup{sqlite: sqlite})
-		})
-	}
+	backend.Each(t, func(t *testing.T, url string) { run(t, setup{url: url}) })
+}
+
+// databases runs a test over every store that several processes can share.
+func databases(t *testing.T, run func(t *testing.T, s setup)) {
+	t.Helper()
+	backend.Each(t, func(t *testing.T, url string) { run(t, setup{url: url}) }, backend.SQLite, backend.Postgres)
 }
 
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: newClock(), bus: bus.New()}
-	url := "memory:"
-	if s.path != "" {
-		s.sqlite = true
-	} else {
-		s.path = filepath.Join(t.TempDir(), "logline.db")
-	}
-	if s.sqlite {
-		url = "sqlite:" + s.path
-	}
-	var err error
-	w.db, err = storage.Open(ctx, url)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = w.db.Close() })
-	require.NoError(t, w.db.Migrate(ctx))
-	w.store = memstore.New()
-	if s.sqlite {
-		w.store = sqlitestore.NewStore(w.db)
-	}
+	s.url = cmp.Or(s.url, "memory:")
+	w.db, w.store = backend.Open(t, s.url)
+	w.url = s.url
 	if s.wrap != nil {
 		w.store = s.wrap(w.store)
 	}
 	if s.nodeDir == "" {
 		s.nodeDir = t.TempDir()
 	}
+	var err error
 	w.node, _, err = id.OpenNode(s.nodeDir, w.clock.now(), rand.Reader)
 	require.NoError(t, err)
 	w.dir = id.NewDirectory(w.db, id.FastVerifier(), w.clock.now)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -15,22 +14,17 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
-	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
-// process is another process of the same node on the same database file:
+// process is another process of the same node on the same database:
 // connections, caches and sequencers of its own.
-func (w *world) process(path string) *world {
+func (w *world) process() *world {
 	w.t.Helper()
 	p := *w
-	var err error
-	p.db, err = storage.Open(context.Background(), "sqlite:"+path)
-	require.NoError(w.t, err)
-	w.t.Cleanup(func() { _ = p.db.Close() })
-	p.store = sqlitestore.NewStore(p.db)
+	p.db, p.store = backend.Open(w.t, w.url)
 	p.bus = bus.New()
 	p.dir = id.NewDirectory(p.db, id.FastVerifier(), p.clock.now)
 	p.log = p.newLog()
@@ -55,82 +49,84 @@ func (w *world) verify() *bundle.Report {
 // every receipt proves it.
 func TestTwoProcessesOnOneDatabase(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "logline.db")
-	a := newWorld(t, setup{path: path})
-	b := a.process(path)
-	const callers, spans = 6, 15
-	var mu sync.Mutex
-	positions := map[string][]uint64{}
-	var wg sync.WaitGroup
-	for range callers {
-		var raws [][]byte
-		for n := range spans {
-			raws = append(raws, a.note(a.owner, n))
+	databases(t, func(t *testing.T, s setup) {
+		a := newWorld(t, s)
+		b := a.process()
+		const callers, spans = 6, 15
+		var mu sync.Mutex
+		positions := map[string][]uint64{}
+		var wg sync.WaitGroup
+		for range callers {
+			var raws [][]byte
+			for n := range spans {
+				raws = append(raws, a.note(a.owner, n))
+			}
+			for i, p := range []*world{a, b} {
+				wg.Go(func() {
+					for n := range raws {
+						raw := raws[n]
+						if i == 1 { // the other way round, so that both come first at times
+							raw = raws[len(raws)-1-n]
+						}
+						r := p.submit(raw)
+						if r.Err != nil {
+							t.Error(r.Err)
+							return
+						}
+						c, err := tree.ParseNote(r.Receipt.Checkpoint)
+						if err == nil {
+							err = tree.VerifyInclusion(r.Receipt.Leaf, r.Receipt.Index, r.Receipt.Size, r.Receipt.Proof, c.Root)
+						}
+						if err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						positions[string(raw)] = append(positions[string(raw)], r.Receipt.Index)
+						mu.Unlock()
+					}
+				})
+			}
 		}
-		for i, p := range []*world{a, b} {
-			wg.Go(func() {
-				for n := range raws {
-					raw := raws[n]
-					if i == 1 { // the other way round, so that both come first at times
-						raw = raws[len(raws)-1-n]
-					}
-					r := p.submit(raw)
-					if r.Err != nil {
-						t.Error(r.Err)
-						return
-					}
-					c, err := tree.ParseNote(r.Receipt.Checkpoint)
-					if err == nil {
-						err = tree.VerifyInclusion(r.Receipt.Leaf, r.Receipt.Index, r.Receipt.Size, r.Receipt.Proof, c.Root)
-					}
-					if err != nil {
-						t.Error(err)
-					}
-					mu.Lock()
-					positions[string(raw)] = append(positions[string(raw)], r.Receipt.Index)
-					mu.Unlock()
-				}
-			})
+		wg.Wait()
+		seen := map[uint64]bool{}
+		for _, at := range positions {
+			require.Len(t, at, 2)
+			require.Equal(t, at[0], at[1])
+			require.False(t, seen[at[0]])
+			seen[at[0]] = true
 		}
-	}
-	wg.Wait()
-	seen := map[uint64]bool{}
-	for _, at := range positions {
-		require.Len(t, at, 2)
-		require.Equal(t, at[0], at[1])
-		require.False(t, seen[at[0]])
-		seen[at[0]] = true
-	}
-	require.Len(t, positions, callers*spans)
-	require.Equal(t, uint64(5+callers*spans), a.verify().Size)
-	require.Equal(t, a.size(), b.size())
+		require.Len(t, positions, callers*spans)
+		require.Equal(t, uint64(5+callers*spans), a.verify().Size)
+		require.Equal(t, a.size(), b.size())
+	})
 }
 
 // TestWhatOneProcessGrantsAndEndsHoldsInTheOther passes roles and key events
 // from one to the other.
 func TestWhatOneProcessGrantsAndEndsHoldsInTheOther(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "logline.db")
-	a := newWorld(t, setup{path: path})
-	b := a.process(path)
-	require.NoError(t, b.submit(b.note(b.owner, 0)).Err)
-	for n := range 5 {
-		keys := a.identity()
-		requireCode(t, "author_unknown", b.submit(b.note(keys, n)).Err)
-		a.grant(keys, span.RoleMember)
-		require.NoError(t, b.submit(b.note(keys, n)).Err)
+	databases(t, func(t *testing.T, s setup) {
+		a := newWorld(t, s)
+		b := a.process()
+		require.NoError(t, b.submit(b.note(b.owner, 0)).Err)
+		for n := range 5 {
+			keys := a.identity()
+			requireCode(t, "author_unknown", b.submit(b.note(keys, n)).Err)
+			a.grant(keys, span.RoleMember)
+			require.NoError(t, b.submit(b.note(keys, n)).Err)
 
-		before := keys.Signer()
-		rotation, err := keys.Rotate(a.clock.now(), rand.Reader)
-		require.NoError(t, err)
-		_, pending, err := b.EmbedEvent(context.Background(), keys.ID(), rotation.Raw)
-		require.NoError(t, err)
-		require.Empty(t, pending)
-		requireCode(t, "key_rotated", a.submit(a.sealBy(before, keys.ID(), fmt.Appendf(nil, `{"n":%d}`, n))).Err)
-		require.NoError(t, a.submit(a.note(keys, n)).Err)
+			before := keys.Signer()
+			rotation, err := keys.Rotate(a.clock.now(), rand.Reader)
+			require.NoError(t, err)
+			_, pending, err := b.EmbedEvent(context.Background(), keys.ID(), rotation.Raw)
+			require.NoError(t, err)
+			require.Empty(t, pending)
+			requireCode(t, "key_rotated", a.submit(a.sealBy(before, keys.ID(), fmt.Appendf(nil, `{"n":%d}`, n))).Err)
+			require.NoError(t, a.submit(a.note(keys, n)).Err)
 
-		require.NoError(t, a.submit(a.member_(a.owner, keys.ID(), span.ActionWithdraw, span.RoleMember)).Err)
-		requireCode(t, "not_a_member", b.submit(b.note(keys, n)).Err)
-	}
-	b.verify()
+			require.NoError(t, a.submit(a.member_(a.owner, keys.ID(), span.ActionWithdraw, span.RoleMember)).Err)
+			requireCode(t, "not_a_member", b.submit(b.note(keys, n)).Err)
+		}
+		b.verify()
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
 // enlist gives the node's key events to the directory, as the start of a
@@ -102,11 +103,11 @@ func TestNodeRotationsReachATimelineLate(t *testing.T) {
 func TestNodeRotationSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w, ctx := newWorld(t, setup{path: filepath.Join(dir, "logline.db"), nodeDir: dir}), context.Background()
+	w, ctx := newWorld(t, setup{url: backend.URL(t, backend.SQLite), nodeDir: dir}), context.Background()
 	w.enlist()
 	w.rotateNode()
 
-	p := w.process(filepath.Join(dir, "logline.db"))
+	p := w.process()
 	var err error
 	p.node, _, err = id.OpenNode(dir, w.clock.now(), rand.Reader)
 	require.NoError(t, err)
@@ -180,11 +181,10 @@ func TestProcessTakesUpARotationMadeElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	master, err := id.ParseMasterKey(text)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "logline.db")
 	dir := t.TempDir()
-	a := newWorld(t, setup{path: path, nodeDir: dir})
+	a := newWorld(t, setup{url: backend.URL(t, backend.SQLite), nodeDir: dir})
 	a.enlist()
-	b := a.process(path)
+	b := a.process()
 	for _, p := range []*world{a, b} { // the file that a made is sealed by whoever is first
 		o, err := id.NodeHome{Dir: dir, DB: p.db, Master: master}.Open(ctx, p.clock.now(), rand.Reader)
 		require.NoError(t, err)

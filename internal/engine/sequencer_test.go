@@ -353,10 +353,11 @@ func TestFailedCommitIsUnavailable(t *testing.T) {
 
 func TestUnknownOutcomeIsResolved(t *testing.T) {
 	t.Parallel()
-	stores(t, func(t *testing.T, s setup) {
-		t.Run("by the log", func(t *testing.T) { testUnknownOutcome(t, s, false) })
-		t.Run("by the engine", func(t *testing.T) { testUnknownOutcome(t, s, true) })
-	})
+	for name, logBlind := range map[string]bool{"by the log": false, "by the engine": true} {
+		t.Run(name, func(t *testing.T) {
+			stores(t, func(t *testing.T, s setup) { testUnknownOutcome(t, s, logBlind) })
+		})
+	}
 }
 
 // testUnknownOutcome breaks the connection after the commit; with logBlind the

@@ -14,11 +14,12 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/storage/pgtest"
 )
 
-// onSQLite runs a test on SQLite in memory and in a file. reopen gives another
-// handle on the same database, nil in memory.
-func onSQLite(t *testing.T, test func(t *testing.T, d *Directory, reopen func() *Directory)) {
+// onEveryDatabase runs a test on SQLite in memory and in a file and on
+// PostgreSQL. reopen gives another handle on the same database, nil in memory.
+func onEveryDatabase(t *testing.T, test func(t *testing.T, d *Directory, reopen func() *Directory)) {
 	t.Helper()
 	open := func(t *testing.T, url string) *Directory {
 		t.Helper()
@@ -37,6 +38,11 @@ func onSQLite(t *testing.T, test func(t *testing.T, d *Directory, reopen func() 
 		url := "sqlite:" + filepath.Join(t.TempDir(), "logline.db")
 		test(t, open(t, url), func() *Directory { return open(t, url) })
 	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := pgtest.New(t).URL
+		test(t, open(t, url), func() *Directory { return open(t, url) })
+	})
 }
 
 func register(t testing.TB, d *Directory, k *Keys, handle, name string) Info {
@@ -49,7 +55,7 @@ func register(t testing.TB, d *Directory, k *Keys, handle, name string) Info {
 
 func TestDirectoryRegister(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
 		ctx := t.Context()
 		k := newKeys(t, SubjectPerson, 1)
 		_, err := d.Get(ctx, k.ID())
@@ -100,7 +106,7 @@ func TestDirectoryRegister(t *testing.T) {
 
 func TestDirectoryRegisterRefuses(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, _ func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, _ func() *Directory) {
 		ctx := t.Context()
 		ana, bo := newKeys(t, SubjectPerson, 1), newKeys(t, SubjectPerson, 2)
 		register(t, d, ana, "ana", "Ana")
@@ -155,7 +161,7 @@ func TestDirectoryRegisterRefuses(t *testing.T) {
 
 func TestDirectoryAdd(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
 		ctx := t.Context()
 		k := newKeys(t, SubjectPerson, 1)
 		register(t, d, k, "ana", "")
@@ -232,7 +238,7 @@ func TestDirectoryAdd(t *testing.T) {
 
 func TestDirectoryClaim(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, _ func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, _ func() *Directory) {
 		ctx := t.Context()
 		g, k := newGhost(t, "a"), newKeys(t, SubjectPerson, 1)
 		register(t, d, g, "", "")
@@ -277,7 +283,7 @@ func TestDirectoryClaim(t *testing.T) {
 // exactly one of each kind of rival is taken.
 func TestDirectoryConcurrentRotations(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, reopen func() *Directory) {
 		ctx := t.Context()
 		k := newKeys(t, SubjectPerson, 1)
 		register(t, d, k, "", "")
@@ -318,7 +324,7 @@ func TestDirectoryConcurrentRotations(t *testing.T) {
 
 func TestDirectoryConcurrentDelegations(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, _ func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, _ func() *Directory) {
 		ctx := t.Context()
 		k := newKeys(t, SubjectPerson, 1)
 		register(t, d, k, "", "")
@@ -347,7 +353,7 @@ func TestDirectoryConcurrentDelegations(t *testing.T) {
 
 func TestDirectoryConcurrentHandles(t *testing.T) {
 	t.Parallel()
-	onSQLite(t, func(t *testing.T, d *Directory, _ func() *Directory) {
+	onEveryDatabase(t, func(t *testing.T, d *Directory, _ func() *Directory) {
 		ctx := t.Context()
 		const n = 12
 		type answer struct {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,12 +13,10 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
-	"github.com/danvoulez/logline/internal/timeline/memstore"
 	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
 	"github.com/danvoulez/logline/internal/timeline/segment"
-	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -164,33 +162,21 @@ func (w *world) grant(identity string, roles ...string) timeline.Draft {
 
 func hashOf(d timeline.Draft) string { return d.Span.Header.Hash().String() }
 
+// sqliteAt opens a store on a SQLite file until it is ended, at the latest with
+// the test.
 func sqliteAt(t testing.TB, path string) (timeline.Store, func()) {
 	t.Helper()
-	db, err := storage.Open(t.Context(), "sqlite:"+path)
-	require.NoError(t, err)
-	require.NoError(t, db.Migrate(t.Context()))
-	s := sqlitestore.NewStore(db)
-	var closed bool
-	end := func() {
-		if !closed {
-			closed = true
-			require.NoError(t, s.Close())
-			require.NoError(t, db.Close())
-		}
-	}
+	_, s, end := backend.OpenUntil(t, "sqlite:"+path)
+	end = sync.OnceFunc(end)
 	t.Cleanup(end)
 	return s, end
 }
 
-// onEveryStore runs a test on memory, on SQLite and on files.
+// onEveryStore runs a test on every kind of store.
 func onEveryStore(t *testing.T, test func(*testing.T, timeline.Store)) {
-	t.Run("memory", func(t *testing.T) {
-		t.Parallel()
-		test(t, memstore.New())
-	})
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		s, _ := sqliteAt(t, filepath.Join(t.TempDir(), "logline.db"))
+	t.Helper()
+	backend.Each(t, func(t *testing.T, url string) {
+		_, s := backend.Open(t, url)
 		test(t, s)
 	})
 	t.Run("ndjson", func(t *testing.T) {
