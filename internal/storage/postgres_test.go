@@ -286,17 +286,19 @@ func TestPostgresWritersTakeTurns(t *testing.T) {
 		dbs = append(dbs, db)
 	}
 	const each = 15
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // who waits without end holds what others wait for
+	defer cancel()
 	var all sync.WaitGroup
 	for _, db := range dbs {
 		for range each {
 			all.Go(func() {
-				err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+				err := db.InTx(ctx, func(tx *sql.Tx) error {
 					var n int
 					if err := tx.QueryRow("SELECT count(*) FROM settings").Scan(&n); err != nil {
 						return err
 					}
 					var one int
-					if err := db.Read.QueryRowContext(t.Context(), "SELECT 1").Scan(&one); err != nil {
+					if err := db.Read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
 						return err
 					}
 					_, err := tx.Exec("INSERT INTO settings (key, value) VALUES ($1, '')", fmt.Sprint(n)) // unique
