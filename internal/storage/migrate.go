@@ -36,7 +36,20 @@ func (d *DB) migrate(ctx context.Context, files fs.FS) error {
 	if d.pg != nil {
 		return d.pg.migrate(ctx, files)
 	}
-	return up(ctx, goose.DialectSQLite3, d.Write, files, nil)
+	// Several processes may find the same step missing. The later one fails, its
+	// step undone, and then finds it done: as long as there is progress, whoever
+	// made it, go on.
+	for last := int64(-1); ; {
+		err := up(ctx, goose.DialectSQLite3, d.Write, files, nil)
+		if err == nil || fault.CodeOf(err) == "schema_newer" || ctx.Err() != nil {
+			return err
+		}
+		var version sql.NullInt64
+		if asked := d.Write.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&version); asked != nil || version.Int64 <= last {
+			return err
+		}
+		last = version.Int64
+	}
 }
 
 // up runs what is missing; before is asked for leave when something is.

@@ -32,6 +32,7 @@ type strain struct {
 	y       *tenancy
 	ledger  *ledger
 	tally   tally
+	ctx     context.Context // the callers', which stop ends
 	stop    func()
 	working sync.WaitGroup
 }
@@ -40,7 +41,7 @@ type strain struct {
 func (y *tenancy) strained(callers int) *strain {
 	s := &strain{y: y, ledger: newLedger()}
 	ctx, end := context.WithCancel(y.t.Context())
-	s.stop = end
+	s.ctx, s.stop = ctx, end
 	y.t.Cleanup(end)
 	for c := range callers {
 		api := y.swift()

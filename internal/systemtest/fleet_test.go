@@ -32,7 +32,7 @@ import (
 type fleet struct {
 	t        *testing.T
 	database string
-	master   string
+	master   string // "" for keys in the data directories
 	flags    []string
 	dirs     []string
 	tenant   *tenancy // through the first process
@@ -41,11 +41,16 @@ type fleet struct {
 // newFleet starts the first process on an empty database and makes a tenant.
 func newFleet(t *testing.T, database string, flags ...string) *fleet {
 	t.Helper()
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails (crypto/rand)
-	f := &fleet{t: t, database: database, master: base64.StdEncoding.EncodeToString(key), flags: flags}
+	f := &fleet{t: t, database: database, master: newMaster(), flags: flags}
 	f.tenant = onboard(t, f.start(f.dir()))
 	return f
+}
+
+// newMaster is a value for LOGLINE_MASTER_KEY.
+func newMaster() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails (crypto/rand)
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // dir is a data directory for one more process.
@@ -60,7 +65,9 @@ func (f *fleet) prepare(dir string, flags ...string) *program.Server {
 	f.t.Helper()
 	p, err := program.New(binary, dir, append(append([]string{"--database-url", f.database}, f.flags...), flags...)...)
 	require.NoError(f.t, err)
-	p.Cmd.Env = append(p.Cmd.Env, "LOGLINE_MASTER_KEY="+f.master)
+	if f.master != "" {
+		p.Cmd.Env = append(p.Cmd.Env, "LOGLINE_MASTER_KEY="+f.master)
+	}
 	return p
 }
 

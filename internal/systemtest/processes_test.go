@@ -227,7 +227,8 @@ func (d *doors) any() *client.Client {
 }
 
 // One of three processes is killed and started again, over and over, while
-// callers append through whichever answers.
+// callers append through whichever answers. "logline tail -f" in a terminal, and
+// somebody who queries, miss nothing.
 func TestKilledAmongOthers(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, database string) {
@@ -245,6 +246,7 @@ func TestKilledAmongOthers(t *testing.T) {
 		var feed onlooker
 		var watching, working sync.WaitGroup
 		watching.Go(func() { feed.follow(ctx, steady.swift(), f.tenant.tenant.Id) })
+		terminal := steady.tail()
 
 		l := newLedger()
 		load, enough := context.WithCancel(ctx)
@@ -272,6 +274,10 @@ func TestKilledAmongOthers(t *testing.T) {
 		working.Wait()
 		t.Logf("%d spans acknowledged over %d kills", len(l.acks), rounds)
 		f.conclude(l, &feed)
+		size := f.tenant.checkpoint().Size
+		terminal.requireAt(size)
+		require.Equal(t, size, terminal.next.Load(), "nothing more than there is")
+		require.Zero(t, terminal.interrupt(), "it says:\n%s", terminal.errs)
 		for _, y := range []*tenancy{f.tenant, steady, victim} {
 			_, err := y.api.Append(ctx, "acme", y.note(0))
 			require.NoError(t, err)
