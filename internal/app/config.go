@@ -25,6 +25,8 @@ type Config struct {
 	DataDir        string        `mapstructure:"data_dir"`
 	DatabaseURL    string        `mapstructure:"database_url"`
 	Timeline       string        `mapstructure:"timeline"`
+	Mirror         string        `mapstructure:"mirror"`
+	MirrorPayloads bool          `mapstructure:"mirror_payloads"`
 	RedisURL       string        `mapstructure:"redis_url"`
 	Relay          string        `mapstructure:"relay"`
 	Modules        string        `mapstructure:"modules"`
@@ -178,6 +180,8 @@ func (c Config) check(key string) string {
 		return oneOf(c.Relay, Auto, Off)
 	case "timeline":
 		return c.checkTimeline()
+	case "mirror":
+		return c.checkMirror()
 	case "log_level":
 		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
 	case "log_format":

@@ -2,14 +2,17 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/mirror"
 	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
 	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
@@ -34,6 +37,42 @@ func (c Config) checkTimeline() string {
 		return ""
 	}
 	return "must be ndjson:<folder>, such as ndjson:./timelines, or empty to keep timelines in the database"
+}
+
+// checkMirror is what is wrong with Config.Mirror.
+func (c Config) checkMirror() string {
+	if c.Mirror != "" && c.timelineDir() != "" && filepath.Clean(c.Mirror) == filepath.Clean(c.timelineDir()) {
+		return "must be another folder than that of the timelines themselves"
+	}
+	return ""
+}
+
+// newMirror makes what follows the timelines into Config.Mirror, nil where that
+// is not set.
+func (a *App) newMirror(source mirror.Source, wakes *bus.Bus) *mirror.Mirror {
+	if a.cfg.Mirror == "" {
+		return nil
+	}
+	return mirror.New(source, wakes, mirror.Config{Dir: a.cfg.Mirror, Payloads: a.cfg.MirrorPayloads, Log: a.log})
+}
+
+// startMirror runs m, if there is one, until stop, which comes after the last
+// commit and so not with ctx.
+func (a *App) startMirror(ctx context.Context, m *mirror.Mirror) (stop func(), err error) {
+	if m == nil {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- m.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+		a.log.InfoContext(ctx, "timelines are mirrored", slog.String("folder", a.cfg.Mirror), slog.Bool("payloads", a.cfg.MirrorPayloads))
+		return func() { cancel(); <-ended }, nil // which is nil: it was ready
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
 }
 
 // openStore opens the timelines' store, and the directory of the checkpoints

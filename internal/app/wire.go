@@ -61,6 +61,7 @@ func (a *App) wire(ctx context.Context) error {
 	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
 	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book})
 	wakeups := bus.New()
+	copies := a.newMirror(store, wakeups)
 	eng := engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: limits,
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
@@ -87,6 +88,9 @@ func (a *App) wire(ctx context.Context) error {
 		SpoolDir: a.cfg.DataDir,
 		Logger:   a.log, Now: a.opt.Now, Version: a.opt.Version,
 	}
+	if copies != nil {
+		deps.MirrorLag = copies.Lag
+	}
 	for i, m := range a.modules {
 		deps.Modules = append(deps.Modules, m.Name)
 		switch m.Name {
@@ -95,8 +99,13 @@ func (a *App) wire(ctx context.Context) error {
 				if err := a.obeyOrders(ctx, eng); err != nil {
 					return err
 				}
+				stop, err := a.startMirror(ctx, copies)
+				if err != nil {
+					return err
+				}
+				defer stop() // after the last commit, as the relay
 				ready()
-				defer a.startRelay(ctx, wakeups)() // stops after the last commit
+				defer a.startRelay(ctx, wakeups)()
 				return eng.Run(ctx)
 			}
 		case "engine":

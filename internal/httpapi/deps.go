@@ -205,7 +205,8 @@ type Deps struct {
 	Onboarding Onboarding
 	Node       Node
 	// Wakes says which timelines have grown; without it feeds look by themselves.
-	Wakes feed.Waker
+	Wakes     feed.Waker
+	MirrorLag func() int64 // entries that a mirror lacks; nil where there is none
 
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error

@@ -26,7 +26,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics() *metrics {
+func newMetrics(mirrorLag func() int64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -51,6 +51,11 @@ func newMetrics() *metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight, m.feeds, m.closed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if mirrorLag != nil {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "logline_mirror_lag_entries", Help: "Entries known to be missing in the mirror's files.",
+		}, func() float64 { return float64(mirrorLag()) }))
+	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m
 }

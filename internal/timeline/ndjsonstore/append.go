@@ -2,7 +2,6 @@ package ndjsonstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"path/filepath"
 
@@ -125,7 +124,7 @@ func encode(b *timeline.Batch) (content, lines [][]byte) {
 		if gone[r.Seq] {
 			content = append(content, erasedContent(r.Seq))
 		} else {
-			content = append(content, appendContent(nil, r))
+			content = append(content, AppendContent(nil, r))
 		}
 	}
 	return content, lines
@@ -139,7 +138,7 @@ func (s *Store) erase(f *files, seqs []uint64) error {
 	}
 	for _, seq := range seqs {
 		length := f.content.Places()[seq].Length
-		if err := f.content.Overwrite(seq, erasedLine(seq, int(length))); err != nil {
+		if err := f.content.Overwrite(seq, ErasedContent(seq, int(length))); err != nil {
 			return err
 		}
 	}
@@ -185,7 +184,7 @@ func (s *Store) create(b *timeline.Batch) error {
 
 // build writes a timeline's first batch into a folder of its own.
 func (s *Store) build(dir string, b *timeline.Batch) (*files, error) {
-	record, err := json.MarshalIndent(recordOf(b.Create), "", "  ")
+	record, err := Record(b.Create)
 	if err != nil {
 		return nil, err
 	}
@@ -201,5 +200,5 @@ func (s *Store) build(dir string, b *timeline.Batch) (*files, error) {
 	}
 	f.commit()
 	// The folder is flushed with it, and so the names of those inside.
-	return f, segment.WriteFile(s.cfg.FS, dir, filepath.Join(dir, recordFile), append(record, '\n'))
+	return f, segment.WriteFile(s.cfg.FS, dir, filepath.Join(dir, RecordFile), record)
 }

@@ -15,18 +15,21 @@ import (
 
 // The folders and files of a tenant.
 const (
-	linesDir    = "lines"
-	payloadsDir = "payloads"
+	LinesDir    = "lines"
+	PayloadsDir = "payloads"
 	commitsDir  = "commits"
-	recordFile  = "tenant.json"
+	RecordFile  = "tenant.json"
 	indexFile   = "index"
 )
 
+// MaxContent is the longest line of payloads, in bytes: a payload of 64 MiB, a
+// detail, and room.
+const MaxContent = 256 << 20
+
 // Longest lines that are read, in bytes.
 const (
-	maxContent = 256 << 20 // a payload of 64 MiB, a detail
-	maxCommit  = 1 << 30
-	maxRecord  = 1 << 20
+	maxCommit = 1 << 30
+	maxRecord = 1 << 20
 )
 
 // files is one timeline on the disk. Index and file system keep readers apart
@@ -49,7 +52,7 @@ func (s *Store) openFiles(dir string) (*files, error) {
 	for _, p := range []struct {
 		to   **segment.Series
 		name string
-	}{{&f.lines, linesDir}, {&f.content, payloadsDir}, {&f.commits, commitsDir}} {
+	}{{&f.lines, LinesDir}, {&f.content, PayloadsDir}, {&f.commits, commitsDir}} {
 		series, err := segment.Open(s.cfg.FS, filepath.Join(dir, p.name), s.cfg.Limits)
 		if err != nil {
 			return nil, ioError(err)
@@ -110,8 +113,10 @@ type content struct {
 	Payload  json.RawMessage `json:"payload,omitempty"`
 }
 
-// appendContent is the line for a row. json.Marshal would rewrite the bytes.
-func appendContent(dst []byte, r *timeline.Row) []byte {
+// AppendContent appends the line of a row's erasable parts to dst. It is never
+// shorter than what takes its place when they are erased. json.Marshal would
+// rewrite the bytes.
+func AppendContent(dst []byte, r *timeline.Row) []byte {
 	begin := len(dst)
 	head, _ := json.Marshal(content{Seq: r.Seq, Salt: r.Salt}) // a number and a string marshal
 	dst = append(dst, head[:len(head)-1]...)
@@ -125,8 +130,8 @@ func appendContent(dst []byte, r *timeline.Row) []byte {
 	return pad(dst, begin+len(erasedContent(r.Seq)))
 }
 
-// erasedLine is what stands in the place of an erased line of this length.
-func erasedLine(seq uint64, length int) []byte { return pad(erasedContent(seq), length) }
+// ErasedContent is what takes the place of a line of this length.
+func ErasedContent(seq uint64, length int) []byte { return pad(erasedContent(seq), length) }
 
 func erasedContent(seq uint64) []byte {
 	line, _ := json.Marshal(content{Seq: seq, Redacted: true})
@@ -139,6 +144,12 @@ func pad(line []byte, length int) []byte {
 		line = append(line, bytes.Repeat([]byte{' '}, n)...)
 	}
 	return line
+}
+
+// IsContent says whether this is the line of an entry's erasable parts, whole.
+func IsContent(seq uint64, line []byte) bool {
+	var c content
+	return json.Unmarshal(line, &c) == nil && c.Seq == seq
 }
 
 // readContent takes the line of an entry's erasable parts apart.

@@ -126,7 +126,7 @@ func (r *replay) apply(commits []*commit) error {
 			err = fmt.Errorf("its seq is %d", e.Seq)
 		}
 		if err != nil {
-			return damaged(filepath.Join(r.files.dir, linesDir), fmt.Sprintf("line %d: %s", n, err))
+			return damaged(filepath.Join(r.files.dir, LinesDir), fmt.Sprintf("line %d: %s", n, err))
 		}
 		row := timeline.RowOf(&timeline.Record{Leaf: span.LeafHash(line), Entry: e})
 		r.edge.Append(row.Leaf, nil)
@@ -134,7 +134,7 @@ func (r *replay) apply(commits []*commit) error {
 			return nil
 		}
 		if r.edge.Root() != commits[0].Root {
-			return damaged(filepath.Join(r.files.dir, linesDir), fmt.Sprintf("its first %d lines do not make the root that was signed", n+1))
+			return damaged(filepath.Join(r.files.dir, LinesDir), fmt.Sprintf("its first %d lines do not make the root that was signed", n+1))
 		}
 		b := commits[0].batch(r.id, rows)
 		b.Create, r.create = r.create, nil
@@ -143,20 +143,20 @@ func (r *replay) apply(commits []*commit) error {
 		return nil
 	})
 	if err == nil && r.files.lines.Len() < end {
-		err = damaged(filepath.Join(r.files.dir, linesDir), fmt.Sprintf("it holds %d of %d committed lines", r.files.lines.Len(), end))
+		err = damaged(filepath.Join(r.files.dir, LinesDir), fmt.Sprintf("it holds %d of %d committed lines", r.files.lines.Len(), end))
 	}
 	if err != nil {
 		return err
 	}
 	content := r.files.content
-	err = content.Scan(maxContent, func(n uint64, _ []byte) error {
+	err = content.Scan(MaxContent, func(n uint64, _ []byte) error {
 		if n >= end {
 			return segment.ErrStop
 		}
 		return nil
 	})
 	if err == nil && content.Len() < end {
-		err = damaged(filepath.Join(r.files.dir, payloadsDir), fmt.Sprintf("it holds %d of %d committed lines", content.Len(), end))
+		err = damaged(filepath.Join(r.files.dir, PayloadsDir), fmt.Sprintf("it holds %d of %d committed lines", content.Len(), end))
 	}
 	return err
 }
@@ -204,12 +204,16 @@ type tenantRecord struct {
 	CreatedAt     string `json:"created_at"`
 }
 
-func recordOf(t *timeline.Tenant) tenantRecord {
-	return tenantRecord{t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, t.PublicReading, t.CreatedAt}
+// Record is the content of tenant.json.
+func Record(t *timeline.Tenant) ([]byte, error) {
+	raw, err := json.MarshalIndent(tenantRecord{
+		t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, t.PublicReading, t.CreatedAt,
+	}, "", "  ")
+	return append(raw, '\n'), err
 }
 
 func (s *Store) readRecord(dir, id string) (*timeline.Tenant, error) {
-	path := filepath.Join(dir, recordFile)
+	path := filepath.Join(dir, RecordFile)
 	raw, err := segment.ReadFile(s.cfg.FS, path, maxRecord)
 	if err != nil {
 		return nil, ioError(err)
