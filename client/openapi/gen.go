@@ -215,6 +215,9 @@ type Count struct {
 	Value string `json:"value"`
 }
 
+// DIDDocument W3C DID Core 1.0
+type DIDDocument = json.RawMessage
+
 // Decision defines model for Decision.
 type Decision = json.RawMessage
 
@@ -369,6 +372,12 @@ type KeyEvents struct {
 	// Id LogLine ID
 	Id     Identifier `json:"id"`
 	Status string     `json:"status"`
+}
+
+// Labels defines model for Labels.
+type Labels struct {
+	Handle *string `json:"handle,omitempty"`
+	Name   *string `json:"name,omitempty"`
 }
 
 // Member defines model for Member.
@@ -956,6 +965,9 @@ type GetReceiptParamsFormat string
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
 
+// SetIdentityJSONRequestBody defines body for SetIdentity for application/json ContentType.
+type SetIdentityJSONRequestBody = Labels
+
 // AddKeyEventJSONRequestBody defines body for AddKeyEvent for application/json ContentType.
 type AddKeyEventJSONRequestBody = KeyEvent
 
@@ -1252,12 +1264,48 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
 	RegisterIdentity(ctx context.Context, body RegisterIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseIdentity Erase an identity's handle and name
+	//
+	// Key events hold no personal data and stay, as timelines do.
+	//
+	// Corresponds with DELETE /v1/identities/{identity} (the `EraseIdentity` operationId).
+	EraseIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetIdentity Look up an identity by id or @handle
 	//
 	// Needs a credential, names being the directory's own.
 	//
 	// Corresponds with GET /v1/identities/{identity} (the `GetIdentity` operationId).
 	GetIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetIdentityWithBody Change or erase an identity's handle and name
+	//
+	// For the identity itself and for whoever had it made in custody. What is
+	// left out stays, what is empty is erased. A handle given up is free at once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+	SetIdentityWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetIdentity Change or erase an identity's handle and name
+	//
+	// For the identity itself and for whoever had it made in custody. What is
+	// left out stays, what is empty is erased. A handle given up is free at once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+	SetIdentity(ctx context.Context, identity IdentityParameter, body SetIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDID The identity as a DID document
+	//
+	// Of did:web:<host asked>:v1:identities:<id>, open to all by id: the keys
+	// that hold now. It is worth what the host and its TLS are worth; who trusts
+	// neither checks the key events.
+	//
+	// Corresponds with GET /v1/identities/{identity}/did.json (the `GetDID` operationId).
+	GetDID(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeyEvents An identity's sealed key events, oldest first
 	//
@@ -1723,6 +1771,23 @@ func (c *Client) RegisterIdentity(ctx context.Context, body RegisterIdentityJSON
 	return c.Client.Do(req)
 }
 
+// EraseIdentity Erase an identity's handle and name
+//
+// Key events hold no personal data and stay, as timelines do.
+//
+// Corresponds with DELETE /v1/identities/{identity} (the `EraseIdentity` operationId).
+func (c *Client) EraseIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseIdentityRequest(c.Server, identity)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetIdentity Look up an identity by id or @handle
 //
 // Needs a credential, names being the directory's own.
@@ -1730,6 +1795,65 @@ func (c *Client) RegisterIdentity(ctx context.Context, body RegisterIdentityJSON
 // Corresponds with GET /v1/identities/{identity} (the `GetIdentity` operationId).
 func (c *Client) GetIdentity(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetIdentityRequest(c.Server, identity)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetIdentityWithBody Change or erase an identity's handle and name
+//
+// For the identity itself and for whoever had it made in custody. What is
+// left out stays, what is empty is erased. A handle given up is free at once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+func (c *Client) SetIdentityWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetIdentityRequestWithBody(c.Server, identity, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetIdentity Change or erase an identity's handle and name
+//
+// For the identity itself and for whoever had it made in custody. What is
+// left out stays, what is empty is erased. A handle given up is free at once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+func (c *Client) SetIdentity(ctx context.Context, identity IdentityParameter, body SetIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetIdentityRequest(c.Server, identity, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDID The identity as a DID document
+//
+// Of did:web:<host asked>:v1:identities:<id>, open to all by id: the keys
+// that hold now. It is worth what the host and its TLS are worth; who trusts
+// neither checks the key events.
+//
+// Corresponds with GET /v1/identities/{identity}/did.json (the `GetDID` operationId).
+func (c *Client) GetDID(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDIDRequest(c.Server, identity)
 	if err != nil {
 		return nil, err
 	}
@@ -2645,6 +2769,40 @@ func NewRegisterIdentityRequestWithBody(server string, contentType string, body 
 	return req, nil
 }
 
+// NewEraseIdentityRequest constructs an http.Request for the EraseIdentity method
+func NewEraseIdentityRequest(server string, identity IdentityParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetIdentityRequest constructs an http.Request for the GetIdentity method
 func NewGetIdentityRequest(server string, identity IdentityParameter) (*http.Request, error) {
 	var err error
@@ -2662,6 +2820,87 @@ func NewGetIdentityRequest(server string, identity IdentityParameter) (*http.Req
 	}
 
 	operationPath := fmt.Sprintf("/v1/identities/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetIdentityRequest calls the generic SetIdentity builder with application/json body
+func NewSetIdentityRequest(server string, identity IdentityParameter, body SetIdentityJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetIdentityRequestWithBody(server, identity, "application/json", bodyReader)
+}
+
+// NewSetIdentityRequestWithBody constructs an http.Request for the SetIdentity method, with any body, and a specified content type
+func NewSetIdentityRequestWithBody(server string, identity IdentityParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetDIDRequest constructs an http.Request for the GetDID method
+func NewGetDIDRequest(server string, identity IdentityParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/did.json", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4737,6 +4976,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/identities (the `RegisterIdentity` operationId).
 	RegisterIdentityWithResponse(ctx context.Context, body RegisterIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterIdentityResponse, error)
 
+	// EraseIdentityWithResponse Erase an identity's handle and name
+	//
+	// Key events hold no personal data and stay, as timelines do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/identities/{identity} (the `EraseIdentity` operationId).
+	EraseIdentityWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*EraseIdentityResponse, error)
+
 	// GetIdentityWithResponse Look up an identity by id or @handle
 	//
 	// Needs a credential, names being the directory's own.
@@ -4745,6 +4993,37 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/identities/{identity} (the `GetIdentity` operationId).
 	GetIdentityWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error)
+
+	// SetIdentityWithBodyWithResponse Change or erase an identity's handle and name
+	//
+	// For the identity itself and for whoever had it made in custody. What is
+	// left out stays, what is empty is erased. A handle given up is free at once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+	SetIdentityWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetIdentityResponse, error)
+
+	// SetIdentityWithResponse Change or erase an identity's handle and name
+	//
+	// For the identity itself and for whoever had it made in custody. What is
+	// left out stays, what is empty is erased. A handle given up is free at once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+	SetIdentityWithResponse(ctx context.Context, identity IdentityParameter, body SetIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*SetIdentityResponse, error)
+
+	// GetDIDWithResponse The identity as a DID document
+	//
+	// Of did:web:<host asked>:v1:identities:<id>, open to all by id: the keys
+	// that hold now. It is worth what the host and its TLS are worth; who trusts
+	// neither checks the key events.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/identities/{identity}/did.json (the `GetDID` operationId).
+	GetDIDWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*GetDIDResponse, error)
 
 	// ListKeyEventsWithResponse An identity's sealed key events, oldest first
 	//
@@ -5351,6 +5630,54 @@ func (r RegisterIdentityResponse) ContentType() string {
 	return ""
 }
 
+type EraseIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Identity
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EraseIdentityResponse) GetJSON200() *Identity {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EraseIdentityResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EraseIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EraseIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EraseIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EraseIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetIdentityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5393,6 +5720,102 @@ func (r GetIdentityResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Identity
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetIdentityResponse) GetJSON200() *Identity {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetIdentityResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetDIDResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationdidJSON200 the response for an HTTP 200 `application/did+json` response
+	ApplicationdidJSON200 *DIDDocument
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationdidJSON200 returns the response for an HTTP 200 `application/did+json` response
+func (r GetDIDResponse) GetApplicationdidJSON200() *DIDDocument {
+	return r.ApplicationdidJSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDIDResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDIDResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDIDResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDIDResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDIDResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7061,6 +7484,21 @@ func (c *ClientWithResponses) RegisterIdentityWithResponse(ctx context.Context, 
 	return ParseRegisterIdentityResponse(rsp)
 }
 
+// EraseIdentityWithResponse Erase an identity's handle and name
+//
+// Key events hold no personal data and stay, as timelines do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/identities/{identity} (the `EraseIdentity` operationId).
+func (c *ClientWithResponses) EraseIdentityWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*EraseIdentityResponse, error) {
+	rsp, err := c.EraseIdentity(ctx, identity, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseIdentityResponse(rsp)
+}
+
 // GetIdentityWithResponse Look up an identity by id or @handle
 //
 // Needs a credential, names being the directory's own.
@@ -7074,6 +7512,55 @@ func (c *ClientWithResponses) GetIdentityWithResponse(ctx context.Context, ident
 		return nil, err
 	}
 	return ParseGetIdentityResponse(rsp)
+}
+
+// SetIdentityWithBodyWithResponse Change or erase an identity's handle and name
+//
+// For the identity itself and for whoever had it made in custody. What is
+// left out stays, what is empty is erased. A handle given up is free at once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+func (c *ClientWithResponses) SetIdentityWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetIdentityResponse, error) {
+	rsp, err := c.SetIdentityWithBody(ctx, identity, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetIdentityResponse(rsp)
+}
+
+// SetIdentityWithResponse Change or erase an identity's handle and name
+//
+// For the identity itself and for whoever had it made in custody. What is
+// left out stays, what is empty is erased. A handle given up is free at once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/identities/{identity} (the `SetIdentity` operationId).
+func (c *ClientWithResponses) SetIdentityWithResponse(ctx context.Context, identity IdentityParameter, body SetIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*SetIdentityResponse, error) {
+	rsp, err := c.SetIdentity(ctx, identity, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetIdentityResponse(rsp)
+}
+
+// GetDIDWithResponse The identity as a DID document
+//
+// Of did:web:<host asked>:v1:identities:<id>, open to all by id: the keys
+// that hold now. It is worth what the host and its TLS are worth; who trusts
+// neither checks the key events.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/identities/{identity}/did.json (the `GetDID` operationId).
+func (c *ClientWithResponses) GetDIDWithResponse(ctx context.Context, identity IdentityParameter, reqEditors ...RequestEditorFn) (*GetDIDResponse, error) {
+	rsp, err := c.GetDID(ctx, identity, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDIDResponse(rsp)
 }
 
 // ListKeyEventsWithResponse An identity's sealed key events, oldest first
@@ -7872,6 +8359,39 @@ func ParseRegisterIdentityResponse(rsp *http.Response) (*RegisterIdentityRespons
 	return response, nil
 }
 
+// ParseEraseIdentityResponse parses an HTTP response from a EraseIdentityWithResponse call
+func ParseEraseIdentityResponse(rsp *http.Response) (*EraseIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EraseIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Identity
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetIdentityResponse parses an HTTP response from a GetIdentityWithResponse call
 func ParseGetIdentityResponse(rsp *http.Response) (*GetIdentityResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7892,6 +8412,72 @@ func ParseGetIdentityResponse(rsp *http.Response) (*GetIdentityResponse, error) 
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetIdentityResponse parses an HTTP response from a SetIdentityWithResponse call
+func ParseSetIdentityResponse(rsp *http.Response) (*SetIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Identity
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetDIDResponse parses an HTTP response from a GetDIDWithResponse call
+func ParseGetDIDResponse(rsp *http.Response) (*GetDIDResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDIDResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DIDDocument
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationdidJSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -84,6 +84,7 @@ type Directory interface {
 	Get(ctx context.Context, identity string) (id.Info, error)
 	ByHandle(ctx context.Context, handle string) (id.Info, error)
 	Chain(ctx context.Context, identity string) (*id.Chain, error)
+	SetLabels(ctx context.Context, identity string, labels id.Labels) (id.Info, error)
 }
 
 // Custody holds the keys of identities that cannot keep their own. *id.Custody

@@ -69,14 +69,8 @@ func hasEvent(ctx context.Context, q querier, id string, hash span.Hash) (bool, 
 
 // insert stores a new identity with all its events.
 func (d *Directory) insert(ctx context.Context, tx *sql.Tx, info Info) error {
-	if info.Handle != "" {
-		var taken bool
-		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identities WHERE handle = $1)`, info.Handle).Scan(&taken); err != nil {
-			return failed("look for handle", err)
-		}
-		if taken {
-			return handleTaken(info.Handle)
-		}
+	if err := d.handleFree(ctx, tx, info.Handle); err != nil {
+		return err
 	}
 	chain, err := encodeChain(info.Chain)
 	if err != nil {

@@ -211,6 +211,9 @@ type Count struct {
 	Value string `json:"value"`
 }
 
+// DIDDocument W3C DID Core 1.0
+type DIDDocument = json.RawMessage
+
 // Decision defines model for Decision.
 type Decision = json.RawMessage
 
@@ -365,6 +368,12 @@ type KeyEvents struct {
 	// Id LogLine ID
 	Id     Identifier `json:"id"`
 	Status string     `json:"status"`
+}
+
+// Labels defines model for Labels.
+type Labels struct {
+	Handle *string `json:"handle,omitempty"`
+	Name   *string `json:"name,omitempty"`
 }
 
 // Member defines model for Member.
@@ -952,6 +961,9 @@ type GetReceiptParamsFormat string
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
 
+// SetIdentityJSONRequestBody defines body for SetIdentity for application/json ContentType.
+type SetIdentityJSONRequestBody = Labels
+
 // AddKeyEventJSONRequestBody defines body for AddKeyEvent for application/json ContentType.
 type AddKeyEventJSONRequestBody = KeyEvent
 
@@ -1139,9 +1151,18 @@ type ServerInterface interface {
 	// RegisterIdentity Register an identity by its sealed key events
 	// (POST /v1/identities)
 	RegisterIdentity(ctx echo.Context) error
+	// EraseIdentity Erase an identity's handle and name
+	// (DELETE /v1/identities/{identity})
+	EraseIdentity(ctx echo.Context, identity IdentityParameter) error
 	// GetIdentity Look up an identity by id or @handle
 	// (GET /v1/identities/{identity})
 	GetIdentity(ctx echo.Context, identity IdentityParameter) error
+	// SetIdentity Change or erase an identity's handle and name
+	// (PATCH /v1/identities/{identity})
+	SetIdentity(ctx echo.Context, identity IdentityParameter) error
+	// GetDID The identity as a DID document
+	// (GET /v1/identities/{identity}/did.json)
+	GetDID(ctx echo.Context, identity IdentityParameter) error
 	// ListKeyEvents An identity's sealed key events, oldest first
 	// (GET /v1/identities/{identity}/events)
 	ListKeyEvents(ctx echo.Context, identity IdentityParameter) error
@@ -1284,6 +1305,22 @@ func (w *ServerInterfaceWrapper) RegisterIdentity(ctx echo.Context) error {
 	return err
 }
 
+// EraseIdentity converts echo context to params.
+func (w *ServerInterfaceWrapper) EraseIdentity(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EraseIdentity(ctx, identity)
+	return err
+}
+
 // GetIdentity converts echo context to params.
 func (w *ServerInterfaceWrapper) GetIdentity(ctx echo.Context) error {
 	var err error
@@ -1297,6 +1334,38 @@ func (w *ServerInterfaceWrapper) GetIdentity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetIdentity(ctx, identity)
+	return err
+}
+
+// SetIdentity converts echo context to params.
+func (w *ServerInterfaceWrapper) SetIdentity(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetIdentity(ctx, identity)
+	return err
+}
+
+// GetDID converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDID(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDID(ctx, identity)
 	return err
 }
 
@@ -2240,7 +2309,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/version", wrapper.GetVersion, options.OperationMiddlewares["getVersion"]...)
 	router.GET(options.BaseURL+"/v1/node", wrapper.GetNode, options.OperationMiddlewares["getNode"]...)
 	router.POST(options.BaseURL+"/v1/identities", wrapper.RegisterIdentity, options.OperationMiddlewares["registerIdentity"]...)
+	router.DELETE(options.BaseURL+"/v1/identities/:identity", wrapper.EraseIdentity, options.OperationMiddlewares["eraseIdentity"]...)
 	router.GET(options.BaseURL+"/v1/identities/:identity", wrapper.GetIdentity, options.OperationMiddlewares["getIdentity"]...)
+	router.PATCH(options.BaseURL+"/v1/identities/:identity", wrapper.SetIdentity, options.OperationMiddlewares["setIdentity"]...)
+	router.GET(options.BaseURL+"/v1/identities/:identity/did.json", wrapper.GetDID, options.OperationMiddlewares["getDID"]...)
 	router.GET(options.BaseURL+"/v1/identities/:identity/events", wrapper.ListKeyEvents, options.OperationMiddlewares["listKeyEvents"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/events", wrapper.AddKeyEvent, options.OperationMiddlewares["addKeyEvent"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/rotate", wrapper.RotateIdentity, options.OperationMiddlewares["rotateIdentity"]...)
