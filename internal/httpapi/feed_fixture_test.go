@@ -157,8 +157,10 @@ func (c *tap) next() frame {
 // one must be in a gap, all in order, none twice.
 func (c *tap) until(from, to uint64) (entries []frame) {
 	c.t.Helper()
+	begun := time.Now()
 	for at := from; at < to; {
 		f := c.next()
+		require.Less(c.t, time.Since(begun), 2*feedPatience, "nothing but %s comes", f.Type) // heartbeats go on for ever
 		switch f.Type {
 		case "entry":
 			require.Equal(c.t, at, f.seq(c.t))
