@@ -32,6 +32,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newWhyCmd(env),
 		newRevertCmd(env),
 		newRedactCmd(env),
+		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),
 	}

@@ -84,7 +84,7 @@ func TestRealHistory(t *testing.T) {
 }
 
 // startSession starts a node with the demo's tenant in this process.
-func startSession(t *testing.T) *session {
+func startSession(t *testing.T, change ...func(*app.Config)) *session {
 	t.Helper()
 	dir := t.TempDir()
 	env := &environment{
@@ -95,6 +95,9 @@ func startSession(t *testing.T) *session {
 	}
 	cfg := app.Defaults()
 	cfg.DataDir, cfg.Listen, cfg.LogLevel = filepath.Join(dir, "data"), "127.0.0.1:0", "warn"
+	for _, c := range change {
+		c(&cfg)
+	}
 	node, err := startNode(t.Context(), env, cfg)
 	require.NoError(t, err)
 	// t.Context ends before clean-up functions run.

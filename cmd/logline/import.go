@@ -18,8 +18,8 @@ import (
 )
 
 func newImportCmd(env *environment) *cobra.Command {
-	return group("import", "Bring history from elsewhere into the timeline, as signed spans", "",
-		newImportGitCmd(env), newImportJSONLCmd(env), newImportMapsCmd(env))
+	return group("import", "Bring history from elsewhere: into the timeline as signed spans, or a whole timeline of another node", "",
+		newImportGitCmd(env), newImportJSONLCmd(env), newImportMapsCmd(env), newImportBundleCmd(env))
 }
 
 func newImportGitCmd(env *environment) *cobra.Command {

@@ -89,6 +89,7 @@ func (c *checkedReceipt) print(env *environment, margin string) {
 		margin+"leaf", c.LeafHash,
 		margin+"proof", "checked here: "+c.proofWords(),
 		margin+"root", c.checkpoint.Root.String(),
+		margin+"cosigned", cosigners([]byte(c.Checkpoint)),
 	)
 }
 

@@ -7,9 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/timeline/tree"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
@@ -37,7 +35,7 @@ that the leaf is in the tree and that the tree's root is signed by the log's key
 			}
 			switch {
 			case proof != "":
-				return s.saveProof(cmd, spanID, proof, flags.json)
+				return s.saveProof(cmd.Context(), spanID, proof, proofOptions{}, false, flags.json)
 			case receipt:
 				return s.showReceipt(cmd, spanID, flags.json)
 			default:
@@ -118,38 +116,4 @@ func (s *session) receipt(ctx context.Context, spanID string) (*checkedReceipt, 
 		return nil, err
 	}
 	return checkReceipt(*receipt, spanID, span.Hash{}, logKey)
-}
-
-func (s *session) saveProof(cmd *cobra.Command, spanID, path string, asJSON bool) error {
-	logKey, err := s.logKey(cmd.Context())
-	if err != nil {
-		return err
-	}
-	raw, err := s.client.ReceiptProof(cmd.Context(), s.profile.Tenant, spanID, false)
-	if err != nil {
-		return err
-	}
-	file, err := tree.ParseProofFile(raw)
-	if err != nil {
-		return err
-	}
-	line, err := span.ParseLine(file.Extra)
-	if err != nil || line.Span.ID != spanID {
-		return fault.New(fault.Invalid, "receipt_invalid", "the node's proof file is not about this span")
-	}
-	checkpoint, err := file.Verify(span.LeafHash(file.Extra), inEpochOf(file.Checkpoint, logKey))
-	if err != nil {
-		return err
-	}
-	if err := writeFileAtomic(path, raw); err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(s.env.Stdout, map[string]any{
-			"span": spanID, "file": path, "checked": true, "index": line.Seq, "size": checkpoint.Size, "root": checkpoint.Root.String(),
-		})
-	}
-	fmt.Fprintf(s.env.Stdout, "Wrote %s: span %s is entry %d of the %s under root %s (proof checked here).\n",
-		path, spanID, line.Seq, ui.Plural(int64(checkpoint.Size), "entry", "entries"), checkpoint.Root)
-	return nil
 }

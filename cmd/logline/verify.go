@@ -19,13 +19,17 @@ import (
 
 func newVerifyCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var node, checkpoint, policyFile, identities, state, saveState string
+	var node, checkpoint, policyFile, identities, state, saveState, logKey string
 	var live liveFlags
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Check a timeline: every hash, signature, key, role and proof; offline, or at a node without trusting it",
 		Long: `Check a bundle without any server or network; "-" reads standard input. Every
 line is checked, problems are named by line, and the exit code is 1 if there are any.
+
+FILE may also be a proof file (C2SP tlog-proof), as logline proof writes it. The
+log's key then comes from --log-key, from a log line of --policy, or from the profile
+of that tenant; a quorum of witnesses in --policy is enough without it.
 
 Without FILE the profile's tenant (or --tenant) is checked at its node, which is not
 trusted: every entry is read and checked once. The last checkpoint is remembered
@@ -54,6 +58,7 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
   logline verify timeline.ndjson --node logline-id://… --json
   logline verify timeline.ndjson --policy witnesses.policy
   logline export - | logline verify -
+  logline verify 0199….tlog-proof --policy witnesses.policy
   logline verify --tenant acme`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,7 +76,22 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 				return err
 			}
 			if len(args) == 0 {
+				if logKey != "" {
+					return usagef("--log-key is for a proof file: name it")
+				}
 				return live.run(cmd.Context(), env, &flags, opt)
+			}
+			if raw, err := proofFileIn(env, args[0]); err != nil || raw != nil {
+				if err != nil {
+					return err
+				}
+				if name := changed(cmd, "checkpoint", "identities", "state", "save-state"); name != "" {
+					return usagef("--%s is for a bundle, and %s is a proof file", name, ui.Clean(args[0]))
+				}
+				return verifyProof(env, args[0], raw, proofOptions{logKey: logKey, policy: opt.Policy, node: opt.Node}, flags.json)
+			}
+			if logKey != "" {
+				return usagef("--log-key is for a proof file; a bundle carries its key: pin its --node")
 			}
 			report, err := verifyFile(cmd.Context(), env, args[0], opt)
 			if err != nil {
@@ -96,6 +116,7 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
 	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
 	cmd.Flags().StringVar(&policyFile, "policy", "", "`FILE` with the witnesses, and perhaps the logs, to believe")
+	cmd.Flags().StringVar(&logKey, "log-key", "", "for a proof file: the log's key to believe, a note verifier `VKEY`")
 	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
 	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
 	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline/policy"
+	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
 // Cosigned is what the checkpoint has of what the options' policy asks for.
@@ -49,16 +50,12 @@ func (v *verification) endPolicy() {
 	if p == nil {
 		return
 	}
-	c := &Cosigned{Quorum: printable(p.Quorum()), By: []Cosignature{}}
+	if v.note == nil { // a problem already
+		v.rep.Cosigned = &Cosigned{Quorum: printable(p.Quorum()), By: []Cosignature{}}
+		return
+	}
+	c, r := CosignedBy(p, v.note)
 	v.rep.Cosigned = c
-	if v.note == nil {
-		return // its absence is a problem already
-	}
-	r := p.Evaluate(v.note)
-	c.QuorumMet, c.LogListed = r.QuorumMet, r.Log != ""
-	for _, by := range r.Cosigned {
-		c.By = append(c.By, Cosignature{Witness: printable(by.Witness), Key: printable(by.Key), Time: span.FormatTime(by.Time)})
-	}
 	for _, name := range r.Invalid {
 		v.bad("cosignature_invalid", fmt.Sprintf("a signature under the key of witness %s is not a cosignature of this checkpoint", name))
 	}
@@ -76,6 +73,17 @@ func (v *verification) endPolicy() {
 	default:
 		v.bad("log_not_in_policy", fmt.Sprintf("the checkpoint is by %s; that log, with the key that signed, is none of those the policy names", v.note.Origin))
 	}
+}
+
+// CosignedBy is what a checkpoint has of what a policy asks for, as a report says
+// it, and as the policy does.
+func CosignedBy(p *policy.Policy, n *tree.Note) (*Cosigned, policy.Result) {
+	r := p.Evaluate(n)
+	c := &Cosigned{Quorum: printable(p.Quorum()), By: []Cosignature{}, QuorumMet: r.QuorumMet, LogListed: r.Log != ""}
+	for _, by := range r.Cosigned {
+		c.By = append(c.By, Cosignature{Witness: printable(by.Witness), Key: printable(by.Key), Time: span.FormatTime(by.Time)})
+	}
+	return c, r
 }
 
 // shortages puts the first few into words.
