@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -24,22 +25,10 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 			if after = t.ID; t.ReadOnly {
 				continue
 			}
-			regressed, err := e.regressed(ctx, t.ID)
-			if err != nil {
+			if done, err := e.renewEpoch(ctx, t.ID); err != nil {
 				return renewed, err
-			}
-			if !regressed {
+			} else if !done {
 				continue
-			}
-			view, err := e.log.Standing(ctx, t.ID)
-			if err != nil {
-				return renewed, err
-			}
-			signer := e.ownSigner(ctx, view)
-			if _, err := e.log.NewEpoch(ctx, t.ID, func(payload []byte) (*span.Span, error) {
-				return e.sealOwn(signer, t.ID, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
-			}); err != nil {
-				return renewed, err
 			}
 			if t, err = e.log.Tenant(ctx, t.ID); err != nil {
 				return renewed, err
@@ -48,6 +37,27 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 		}
 		if len(tenants) < page {
 			return renewed, nil
+		}
+	}
+}
+
+// renewEpoch opens a new epoch where one is needed, and tells whether it was.
+// Another process that the operator gave the same order may be first.
+func (e *Engine) renewEpoch(ctx context.Context, tenant string) (done bool, err error) {
+	for {
+		if regressed, err := e.regressed(ctx, tenant); err != nil || !regressed {
+			return false, err
+		}
+		view, err := e.log.Standing(ctx, tenant)
+		if err != nil {
+			return false, err
+		}
+		signer := e.ownSigner(ctx, view)
+		_, err = e.log.NewEpoch(ctx, tenant, func(payload []byte) (*span.Span, error) {
+			return e.sealOwn(signer, tenant, span.TypeEpoch, payload, OwnOptions{}, e.cfg.Now())
+		})
+		if !errors.Is(err, timeline.ErrHeadMoved) {
+			return err == nil, err
 		}
 	}
 }

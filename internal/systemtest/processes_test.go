@@ -2,7 +2,9 @@ package systemtest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/storage/pgtest"
+	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
 // databases runs a test on each kind of database that several processes share.
@@ -331,4 +334,60 @@ func TestBigBatchesAmongSingles(t *testing.T) {
 		require.Less(t, single.longest, 20*time.Second)
 		f.conclude(l, nil)
 	})
+}
+
+// A database restored from an older copy is noticed by each process that gave
+// out what it lacks; ordered at two at once, they go on under one new origin.
+func TestNewEpochAmongProcesses(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "logline.db")
+	f := newFleet(t, "sqlite:"+path)
+	y, old := f.tenant, []byte(nil)
+	second := f.dir()
+	for round := range 2 {
+		other := f.at(f.start(second))
+		for _, at := range []*tenancy{y, other} {
+			_, err := at.api.Append(background(), "acme", at.note(round))
+			require.NoError(t, err)
+			require.Zero(t, at.terminate(), "log:\n%s", at.Log) // the last one leaves no write-ahead log
+		}
+		if round == 0 {
+			var err error
+			old, err = os.ReadFile(path)
+			require.NoError(t, err)
+			y = f.at(f.start(f.dirs[0]))
+		}
+	}
+	require.NoError(t, os.WriteFile(path, old, 0o600))
+
+	refused := f.at(f.start(second))
+	_, err := refused.api.Append(background(), "acme", refused.note(0))
+	require.Equal(t, "checkpoint_regression", client.CodeOf(err))
+	require.Zero(t, refused.terminate())
+
+	var starting sync.WaitGroup
+	servers := make([]*program.Server, 2)
+	failures := make([]error, 2)
+	for i, dir := range []string{f.dirs[0], second} {
+		servers[i] = f.prepare(dir, "--new-epoch")
+		t.Cleanup(servers[i].Kill)
+		starting.Go(func() { failures[i] = servers[i].Start() })
+	}
+	starting.Wait()
+	origins := map[string]bool{}
+	for i, p := range servers {
+		require.NoError(t, failures[i])
+		at := f.at(&server{Server: p, t: t})
+		_, err := at.api.Append(background(), "acme", at.note(9))
+		require.NoError(t, err)
+		tenant, err := at.api.Tenant(background(), "acme")
+		require.NoError(t, err)
+		origins[tenant.Origin] = true
+		at.tenant = tenant
+		at.export()
+	}
+	require.Len(t, origins, 1, "one new origin: %v", origins)
+	for origin := range origins {
+		require.True(t, strings.HasSuffix(origin, "/1"), origin)
+	}
 }

@@ -1,11 +1,14 @@
 package timeline_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
 )
@@ -74,4 +77,48 @@ func TestHeldHeadIsGivenBack(t *testing.T) {
 	b.append(b.plain(1)...)
 	a.append(a.plain(1)...)
 	a.verifyAll()
+}
+
+// Where one process has gone on under a new origin, the others of the node go
+// on there, whether the timeline is shorter by then than what they gave out, or
+// as long or longer; without one they refuse.
+func TestNewEpochHoldsForAllProcesses(t *testing.T) {
+	t.Parallel()
+	for name, grown := range map[string]int{"shorter": 0, "as long": 3, "longer": 9} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			now, old := filepath.Join(dir, "now.db"), filepath.Join(dir, "old.db")
+			s, end := sqliteAt(t, now)
+			w := newWorld(t, s, dir)
+			end()
+			copyFile(t, now, old)
+			s, end = sqliteAt(t, now)
+			w.restart(s)
+			other := *w
+			other.cfg.NotesDir = t.TempDir()
+			other.restart(s)
+			w.append(w.plain(2)...)
+			other.append(other.plain(2)...)
+			end()
+
+			s, _ = sqliteAt(t, old)
+			w.restart(s)
+			other.restart(s)
+			_, err := other.log.Begin(t.Context(), w.tenant)
+			require.Equal(t, timeline.CodeRegression, fault.CodeOf(err))
+			_, err = w.log.NewEpoch(t.Context(), w.tenant, func(payload []byte) (*span.Span, error) {
+				return w.own(span.TypeEpoch, payload).Span, nil
+			})
+			require.NoError(t, err)
+			if grown > 0 {
+				w.append(w.plain(grown)...)
+			}
+			other.append(other.plain(2)...)
+			w.append(w.plain(1)...)
+			other.restart(s)
+			other.append(other.plain(1)...)
+			other.verifyAll()
+		})
+	}
 }

@@ -72,6 +72,9 @@ func (l *Log) agree(ctx context.Context, lv *live) error {
 	if err := l.recall(lv); err != nil {
 		return err
 	}
+	if l.renewed(lv) {
+		lv.given = nil
+	}
 	if g := lv.given; g != nil && (g.Size != lv.head.Size || g.Root != lv.head.Root) {
 		if g.Size > lv.head.Size {
 			return regression(lv, g)
@@ -98,6 +101,21 @@ func (l *Log) agree(ctx context.Context, lv *live) error {
 		lv.given = &n.Checkpoint
 	}
 	return l.keepNote(lv)
+}
+
+// renewed says that the head is of a later epoch than what this process knows
+// to be given out: the operator ordered it at another process of this node, and
+// this node signed it, for all to see. What was given out before counts no more.
+func (l *Log) renewed(lv *live) bool {
+	if lv.given == nil || lv.head.Size == 0 {
+		return false
+	}
+	n, err := tree.ParseNote(lv.head.Checkpoint)
+	if err != nil || n.Origin.Node != l.signer.NodeID() || n.Origin.Node != lv.given.Origin.Node || n.Origin.Epoch <= lv.given.Origin.Epoch {
+		return false
+	}
+	key, err := tree.VerifierKey(n.Origin, l.signer.LogKey())
+	return err == nil && n.Verify(key) == nil
 }
 
 // recall reads the note on the disk, once.
