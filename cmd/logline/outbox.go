@@ -148,10 +148,14 @@ func warnStale(w io.Writer, oldest, now time.Time) {
 	}
 }
 
-// outOfReach says that a span got no answer, so that it is worth keeping.
+// outOfReach says that no node answered, only the network or a proxy before it.
+// A node that answers says itself why it takes nothing, which its caller must see.
 func outOfReach(err error) bool {
-	err = remote.Fault(err)
-	return fault.KindOf(err) == fault.Unavailable || errors.Is(err, io.ErrUnexpectedEOF)
+	switch fault.CodeOf(remote.Fault(err)) {
+	case "node_unreachable", "http_502", "http_503", "http_504":
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // sendFirst makes every command that talks to a node send what waits in the
@@ -350,7 +354,7 @@ func (s *session) keepAfter(ctx context.Context, f *outboxFlags, sealed *span.Sp
 	}
 	reason := "The connection to the node broke off"
 	if why := (*fault.Error)(nil); errors.As(remote.Fault(unsent), &why) {
-		reason = "The node cannot take it now: " + strings.TrimSuffix(why.Detail, ".")
+		reason = strings.TrimSuffix(why.Detail, ".")
 		if why.Code == "node_unreachable" {
 			reason = "No node answers at " + s.profile.URL
 		}

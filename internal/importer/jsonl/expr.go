@@ -14,10 +14,14 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-// maxSteps bounds the work on one line, in instructions of the expressions'
-// machine: counted instead of timed, so that a line is accepted or rejected the
-// same way on every machine.
-const maxSteps = 20_000_000
+// maxSteps and maxRecordSteps bound the work of finding the records of a line,
+// and on each record, in instructions of the expressions' machine: counted
+// instead of timed, so that a line is accepted or rejected the same way on every
+// machine.
+const (
+	maxSteps       = 5_000_000
+	maxRecordSteps = 500_000
+)
 
 // errSteps is what an expression ends with that does too much.
 var errSteps = errors.New("the expression does not come to an end in time")
@@ -107,7 +111,7 @@ func evalError(err error) error {
 	return errors.New(printable(err.Error()))
 }
 
-// budget is a context that ends after maxSteps looks at it: the machine looks
+// budget is a context that ends after so many looks at it: the machine looks
 // once for each instruction. For one goroutine.
 type budget struct {
 	context.Context

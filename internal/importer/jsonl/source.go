@@ -138,9 +138,10 @@ func (s *Source) line(ctx context.Context, l line, yield func(importer.Item, err
 	if err != nil {
 		return s.reject(ref, err)
 	}
-	work := spend(ctx, maxSteps)
 	var first error // why the line is rejected
+	done := false   // nobody wants more
 	emit := func(record any, canonical []byte) error {
+		work := spend(ctx, maxRecordSteps)
 		item, err := s.m.item(work, record, canonical)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -149,11 +150,15 @@ func (s *Source) line(ctx context.Context, l line, yield func(importer.Item, err
 			if first == nil {
 				first = err
 			}
+			if work.left <= 0 {
+				return errStop // so that a line of such records takes no time without end
+			}
 			return nil
 		}
 		item.Ref = ref
 		item.Weight += len(l.raw)
 		if !yield(item, nil) {
+			done = true
 			return errStop
 		}
 		return nil
@@ -161,10 +166,10 @@ func (s *Source) line(ctx context.Context, l line, yield func(importer.Item, err
 	if records := s.m.exprs[memberRecords]; records == nil {
 		err = emit(value, canonical)
 	} else {
-		err = s.records(work, records, value, emit)
+		err = s.records(spend(ctx, maxSteps), records, value, emit)
 	}
 	switch {
-	case errors.Is(err, errStop) || ctx.Err() != nil && err != nil:
+	case done || ctx.Err() != nil && err != nil:
 		return err
 	case err != nil && first == nil:
 		first = recordFault(memberRecords, "%v", err)
