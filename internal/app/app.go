@@ -95,6 +95,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err = a.db.Migrate(ctx); err != nil {
 		return err
 	}
+	if err = a.notHalf(ctx); err != nil {
+		return err
+	}
 	for _, text := range a.db.Warnings() {
 		a.log.WarnContext(ctx, "database", slog.String("warning", text))
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -43,6 +44,9 @@ func (a *App) openData(ctx context.Context, exclusive bool) (err error) {
 		return err
 	}
 	if err := schemaFits(current, known); err != nil {
+		return err
+	}
+	if err := a.notHalf(ctx); err != nil {
 		return err
 	}
 	_, _, err = a.openStore(ctx)
@@ -118,7 +122,7 @@ func Fsck(ctx context.Context, cfg Config, opt Options, what FsckOptions) (resul
 		return nil, err
 	}
 	if what.Repair {
-		if err := a.alone(ctx); err != nil {
+		if err := nobodyElse(ctx, a.db); err != nil {
 			return nil, err
 		}
 	}
@@ -163,6 +167,10 @@ func (a *App) fsck(ctx context.Context, k timeline.Keeper, tenant string, what F
 func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, what FsckOptions) (r *fsck.Result, err error) {
 	// Before the snapshot: running servers give out more meanwhile.
 	given, unreadable := a.givenOut(tenant)
+	node, err := a.owner(ctx)
+	if err != nil {
+		return nil, err
+	}
 	err = k.Snapshot(ctx, func(snap timeline.Snapshot) error {
 		tenants, err := snap.Tenants(ctx)
 		if err != nil {
@@ -172,7 +180,7 @@ func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, wha
 			if t.ID != tenant {
 				continue
 			}
-			opt := fsck.Options{Verifier: id.DefaultVerifier(), Note: given, NoteUnreadable: unreadable}
+			opt := fsck.Options{Verifier: id.DefaultVerifier(), Node: node, Note: given, NoteUnreadable: unreadable}
 			if what.Progress != nil {
 				opt.Progress = func(done, total uint64) { what.Progress(t.Slug, done, total) }
 			}
@@ -188,6 +196,16 @@ func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, wha
 	return r, err
 }
 
+// owner is the node that the database belongs to, "" for none yet.
+func (a *App) owner(ctx context.Context) (string, error) {
+	var node []byte
+	err := a.db.Read.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'node'`).Scan(&node)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return string(node), storage.Classify(err)
+}
+
 // givenOut is the last checkpoint given out as the data directory knows it.
 func (a *App) givenOut(tenant string) (*tree.Checkpoint, error) {
 	dir := filepath.Join(a.cfg.DataDir, "checkpoints")
@@ -197,13 +215,13 @@ func (a *App) givenOut(tenant string) (*tree.Checkpoint, error) {
 	return timeline.GivenOut(dir, tenant)
 }
 
-// alone makes sure that no server works on the same database: what it holds in
-// memory of the state would outlive the repair.
-func (a *App) alone(ctx context.Context) error {
-	others, err := a.db.OtherSessions(ctx)
+// nobodyElse makes sure that no server works on the same database: what it holds
+// in memory would outlive what is done to the database.
+func nobodyElse(ctx context.Context, db *storage.DB) error {
+	others, err := db.OtherSessions(ctx)
 	if err == nil && others > 0 {
 		err = fault.Newf(fault.Unavailable, "database_in_use",
-			"%d other connections to the database are open; stop every server that uses it, then repair", others)
+			"other programs have %d connections to the database open; stop every server that uses it and try again", others)
 	}
 	return err
 }

@@ -50,24 +50,13 @@ func (a *App) wire(ctx context.Context) error {
 	if err := a.enlistNode(ctx, directory); err != nil {
 		return err
 	}
-	store, notes, err := a.openStore(ctx)
+	store, log, err := a.openLog(ctx, verify)
 	if err != nil {
 		return err
 	}
-	witnesses, err := a.cfg.witnesses()
-	if err != nil {
-		return err
-	}
-	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
-	log := timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book})
 	wakeups := bus.New()
 	copies := a.newMirror(store, wakeups)
-	eng := engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
-		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: limits,
-		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
-		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
-		DrainTimeout: a.cfg.DrainTimeout / 3,
-	})
+	eng := a.newEngine(log, directory, verify, wakeups)
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -142,7 +131,7 @@ func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
 	if !a.opt.NewEpoch {
 		return nil
 	}
-	renewed, err := eng.RenewEpochs(ctx)
+	renewed, err := eng.RenewEpochs(ctx, false)
 	for _, t := range renewed {
 		a.log.WarnContext(ctx, "new epoch: the database was older than the last checkpoint given out",
 			slog.String("tenant", t.ID), slog.String("origin", t.Origin), slog.Uint64("size", t.Size))
@@ -195,6 +184,30 @@ func (a *App) bringNode(ctx context.Context, eng *engine.Engine, ready func()) e
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// openLog opens the timelines.
+func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, *timeline.Log, error) {
+	store, notes, err := a.openStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	witnesses, err := a.cfg.witnesses()
+	if err != nil {
+		return nil, nil, err
+	}
+	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
+	return store, timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book}), nil
+}
+
+// newEngine is the way into the timelines.
+func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus) *engine.Engine {
+	return engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
+		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload},
+		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
+		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
+		DrainTimeout: a.cfg.DrainTimeout / 3,
+	})
 }
 
 // firstRun prepares the bootstrap token and says where it is, never what it is.

@@ -69,11 +69,13 @@ var table = map[string]rule{
 	"internal/httpapi":          {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/httpapi/spectest": {testing: true, never: []string{"ours"}},
 	"internal/importer":         {never: []string{"modules", "internal/storage", "net/http"}, except: []string{"internal/id"}},
-	"internal/ui":               {never: []string{"modules", "internal/storage"}},
-	"internal/app":              {},
-	"internal/archtest":         {never: []string{"ours"}},
-	"internal/bench":            {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP
-	"internal/systemtest":       {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
+	"internal/backup": {never: []string{"stores", "drivers", "net",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/ui":         {never: []string{"modules", "internal/storage"}},
+	"internal/app":        {},
+	"internal/archtest":   {never: []string{"ours"}},
+	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP
+	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
 	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"client":      {never: []string{"ours"}, except: []string{"client"}},

@@ -10,10 +10,12 @@ import (
 )
 
 // RenewEpochs opens a new epoch (PROTOCOL §5) for every timeline whose database
-// does not contain the last checkpoint this node gave out, and for no other. It
-// is what an operator orders after restoring an older database. It returns the
-// tenants that go on under a new origin; after an error, those done so far.
-func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
+// does not contain the last checkpoint this node gave out, and for no other;
+// with every, for every timeline that this node writes, which is what a restored
+// backup takes, because nobody knows what was given out after it. It is what an
+// operator orders. It returns the tenants that go on under a new origin; after
+// an error, those done so far.
+func (e *Engine) RenewEpochs(ctx context.Context, every bool) ([]timeline.Tenant, error) {
 	const page = 100
 	var renewed []timeline.Tenant
 	for after := ""; ; {
@@ -25,7 +27,7 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 			if after = t.ID; t.ReadOnly {
 				continue
 			}
-			if done, err := e.renewEpoch(ctx, t.ID); err != nil {
+			if done, err := e.renewEpoch(ctx, t.ID, every); err != nil {
 				return renewed, err
 			} else if !done {
 				continue
@@ -43,13 +45,17 @@ func (e *Engine) RenewEpochs(ctx context.Context) ([]timeline.Tenant, error) {
 
 // renewEpoch opens a new epoch where one is needed, and tells whether it was.
 // Another process that the operator gave the same order may be first.
-func (e *Engine) renewEpoch(ctx context.Context, tenant string) (done bool, err error) {
+func (e *Engine) renewEpoch(ctx context.Context, tenant string, always bool) (done bool, err error) {
 	for {
-		if regressed, err := e.regressed(ctx, tenant); err != nil || !regressed {
-			return false, err
-		}
 		view, err := e.log.Standing(ctx, tenant)
 		if err != nil {
+			return false, err
+		}
+		due := always && view.Node() == e.node.ID()
+		if !always {
+			due, err = e.regressed(ctx, tenant)
+		}
+		if err != nil || !due {
 			return false, err
 		}
 		signer := e.ownSigner(ctx, view)

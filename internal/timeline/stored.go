@@ -58,6 +58,20 @@ func VisibilityNumber(v string) int {
 	}
 }
 
+// VisibilityText is the inverse of VisibilityNumber; "" for a number that means
+// nothing.
+func VisibilityText(n int) string {
+	switch n {
+	case 0:
+		return span.VisibilityPrivate
+	case 1:
+		return span.VisibilityOrganization
+	case 2:
+		return span.VisibilityPublic
+	}
+	return ""
+}
+
 // SpentNumber is the stored form of Spent.By, and SpentBy its inverse.
 func SpentNumber(by string) int {
 	if by == SpentByDecision {

@@ -113,7 +113,10 @@ func (c *check) record() (timeline.Tenant, error) {
 	}
 	origin, vkey, err := timeline.Writer(v)
 	t := c.tenant
-	t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey = g.Tenant, g.Slug, g.Name, g.Node, g.Owner, origin.String(), vkey
+	if c.opt.Node == "" || c.opt.Node == v.Node() { // an imported timeline may have another slug here
+		t.Slug = g.Slug
+	}
+	t.ID, t.Name, t.Node, t.Owner, t.Origin, t.LogKey = g.Tenant, g.Name, g.Node, g.Owner, origin.String(), vkey
 	return t, err
 }
 

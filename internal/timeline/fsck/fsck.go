@@ -124,6 +124,7 @@ func (r *Result) derived(kind, format string, args ...any) {
 // Options of Check.
 type Options struct {
 	Verifier id.Verifier
+	Node     string // whose store this is: the LogLine ID; "" where every timeline is its own
 	// Note is the last checkpoint given out as kept outside the database; nil
 	// where none is known.
 	Note *tree.Checkpoint

@@ -14,16 +14,11 @@ var _ timeline.Keeper = (*Store)(nil)
 
 // Snapshot implements timeline.Keeper.
 func (s *Store) Snapshot(ctx context.Context, fn func(timeline.Snapshot) error) error {
-	tx, err := s.db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.db.BeginSnapshot(ctx)
 	if err != nil {
-		return readError("begin to read", err)
+		return err
 	}
 	defer tx.Rollback() // it only read
-	// The snapshot is taken by the first read.
-	var n int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM timeline_tenants`).Scan(&n); err != nil {
-		return readError("begin to read", err)
-	}
 	return fn(s.SnapshotOf(tx))
 }
 
@@ -176,7 +171,7 @@ func postEntry(row scanner, post func(timeline.Posting) error) error {
 	}
 	stored := timeline.Row{
 		Seq: seqOf(position), RecordedAt: recordedAt, Type: typ, Author: author, OnBehalfOf: onBehalfOf.String, Subject: subject.String,
-		Visibility: visibilityText(visibility), Status: status,
+		Visibility: timeline.VisibilityText(visibility), Status: status,
 	}
 	var failed error
 	stored.Postings(nil, redacted, func(each timeline.Posting) {
@@ -210,19 +205,6 @@ func idText(b []byte) string {
 		return span.B64(b)
 	}
 	return timeline.IDString(b)
-}
-
-// visibilityText is the inverse of visibilityNumber.
-func visibilityText(n int) string {
-	switch n {
-	case 0:
-		return span.VisibilityPrivate
-	case 1:
-		return span.VisibilityOrganization
-	case 2:
-		return span.VisibilityPublic
-	}
-	return ""
 }
 
 // Subtrees implements timeline.Snapshot.

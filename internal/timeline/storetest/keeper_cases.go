@@ -292,3 +292,12 @@ func testEarlier(t *testing.T, s timeline.Store) {
 		require.Equal(t, want, timeline.Note{Size: size, Text: note})
 	}
 }
+
+// Whole is everything that a store keeps of a tenant, for comparison with what
+// another keeps.
+func Whole(t *testing.T, k timeline.Keeper, tenant string) any {
+	t.Helper()
+	w := examine(t, k, tenant)
+	w.tenants = slices.DeleteFunc(w.tenants, func(t timeline.Tenant) bool { return t.ID != tenant })
+	return w
+}
