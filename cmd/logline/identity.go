@@ -30,17 +30,42 @@ key file, saved there first and then sent to the node.`,
 		newIdentityRevokeCmd(env),
 		newIdentityClaimCmd(env),
 		newIdentityExportCmd(env),
+		newIdentitySetCmd(env),
+		newIdentityEraseCmd(env),
+		newIdentityAPIKeysCmd(env),
+		newIdentitySignMessageCmd(env),
+		newIdentityVerifyMessageCmd(env),
 	)
 }
 
 func newIdentityCreateCmd(env *environment) *cobra.Command {
-	var name, url, subject, keyFile string
-	var noPassphrase, asJSON bool
+	var name, url, subject, keyFile, handle, label string
+	var noPassphrase, asJSON, custody bool
+	var node clientFlags
 	cmd := &cobra.Command{
 		Use: "create PROFILE", Aliases: []string{"new"},
-		Short: "Make an identity and save it as a profile, without telling any node",
-		Args:  cobra.ExactArgs(1),
+		Short: "Make an identity and save it as a profile, or have the node hold one (--custody)",
+		Long: `Makes an identity and saves it as a profile, without telling any node.
+
+With --custody and no PROFILE, the current profile's node makes the identity and
+holds its keys, for programs that cannot sign: whoever asks manages it, and gives
+it API keys. The node needs a master key for that.`,
+		Example: "  logline identity create ana\n  logline identity create --custody --subject service --handle shop",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if custody {
+				if len(args) > 0 || keyFile != "" || noPassphrase {
+					return usagef("with --custody the node has the key: leave out PROFILE, --key-file and --no-passphrase")
+				}
+				node.url, node.json = url, asJSON
+				return makeHeld(env, cmd, &node, subject, handle, label)
+			}
+			if len(args) == 0 {
+				return usagef("name the profile, or have the node hold the key with --custody")
+			}
+			if handle != "" || label != "" {
+				return usagef("--handle and --name go with --custody; give yours with `logline identity register`")
+			}
 			name = args[0]
 			if !profileName.MatchString(name) {
 				return usagef("profile name %q must be lower-case letters, digits, dots, dashes and underscores", name)
@@ -75,6 +100,10 @@ func newIdentityCreateCmd(env *environment) *cobra.Command {
 	cmd.Flags().StringVar(&subject, "subject", "person", "person, organization, service or agent")
 	cmd.Flags().StringVar(&keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
 	cmd.Flags().BoolVar(&noPassphrase, "no-passphrase", false, "keep the key unprotected")
+	cmd.Flags().BoolVar(&custody, "custody", false, "have the node make the identity and hold its keys")
+	cmd.Flags().StringVar(&node.profile, "profile", "", "with --custody: the profile to ask as (default: the current one)")
+	cmd.Flags().StringVar(&handle, "handle", "", "with --custody: its @handle in the node's directory")
+	cmd.Flags().StringVar(&label, "name", "", "with --custody: its name in the node's directory")
 	registerJSON(cmd, &asJSON)
 	return cmd
 }

@@ -18,13 +18,24 @@ import (
 func newIdentityRotateCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:   "rotate",
+		Use:   "rotate [ID or @HANDLE]",
 		Short: "Replace your primary key by the next one, which ends all delegations",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: `Replaces your primary key by the next one. With an argument the node does it for
+an identity that it holds and that was made for you.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := flags.openKeys(env)
 			if err != nil {
 				return err
+			}
+			if who, err := s.whose(cmd, args); err != nil {
+				return err
+			} else if who != s.keys.ID() {
+				added, err := s.client.RotateHeld(cmd.Context(), who)
+				if err != nil {
+					return err
+				}
+				return changedHeld(env, flags.json, added, "Rotated "+added.Id+".")
 			}
 			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Rotate(env.Now(), rand.Reader) })
 			if err != nil {
@@ -50,10 +61,8 @@ key file, for logline append --key. The label can never be erased and must hold 
 		Example: `  logline identity delegate --label build-agent --type 'build.**' --expires 2027-01-01 --key <public key>`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, t := range types {
-				if !span.ValidPattern(t) {
-					return usagef("--type %q is not a type pattern; try build.* or payment.**", t)
-				}
+			if err := checkPatterns(types); err != nil {
+				return err
 			}
 			if expires != "" {
 				var err error
@@ -103,6 +112,16 @@ key file, for logline append --key. The label can never be erased and must hold 
 	return cmd
 }
 
+// checkPatterns judges what was given as --type.
+func checkPatterns(types []string) error {
+	for _, t := range types {
+		if !span.ValidPattern(t) {
+			return usagef("--type %q is not a type pattern; try build.* or payment.**", t)
+		}
+	}
+	return nil
+}
+
 func newIdentityUndelegateCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
@@ -134,16 +153,27 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 	var reason string
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "revoke --yes",
-		Short: "End your identity for good",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "revoke [ID or @HANDLE] --yes",
+		Short: "End your identity, or one made for you in custody, for good",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := flags.openKeys(env)
 			if err != nil {
 				return err
 			}
+			who, err := s.whose(cmd, args)
+			if err != nil {
+				return err
+			}
 			if !yes {
-				return usagef("revoking %s cannot be undone: it will never sign again; confirm with --yes", s.keys.ID())
+				return usagef("revoking %s cannot be undone: it will never sign again; confirm with --yes", who)
+			}
+			if who != s.keys.ID() {
+				added, err := s.client.RevokeHeld(cmd.Context(), who, reason)
+				if err != nil {
+					return err
+				}
+				return changedHeld(env, flags.json, added, "Revoked "+added.Id+". What it signed before stays valid.")
 			}
 			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Revoke(reason, env.Now()) })
 			if err != nil {

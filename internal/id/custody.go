@@ -46,7 +46,7 @@ func (c *Custody) Create(ctx context.Context, subject, handle, name, maker strin
 		return Info{}, err
 	}
 	info := Info{ID: keys.ID(), Subject: subject, Handle: handle, Name: name, Status: StatusActive, Events: keys.Events(), Chain: keys.Chain()}
-	err = c.dir.write(ctx, func(tx *sql.Tx) error {
+	err = c.dir.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := c.dir.insert(ctx, tx, info); err != nil {
 			return err
 		}

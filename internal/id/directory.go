@@ -83,8 +83,7 @@ func (d *Directory) Register(ctx context.Context, events [][]byte, handle, name 
 	}
 	var created bool
 	var info Info
-	err = d.write(ctx, func(tx *sql.Tx) error {
-		created = false
+	err = d.db.InTx(ctx, func(tx *sql.Tx) error {
 		known, err := load(ctx, tx, "id", chain.ID())
 		if err == nil {
 			info = known
@@ -262,17 +261,6 @@ func (d *Directory) add(ctx context.Context, tx *sql.Tx, id string, e *Event) (I
 	info.Events = append(info.Events, e.Raw)
 	info.Status = info.Chain.Status()
 	return info, d.update(ctx, tx, info)
-}
-
-// write runs a transaction that looks before it inserts. Where transactions do
-// not exclude each other another one may have inserted the same in between: then
-// it looks again, and finds it.
-func (d *Directory) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	err := d.db.InTx(ctx, fn)
-	if fault.CodeOf(err) == "unique_violation" {
-		err = d.db.InTx(ctx, fn)
-	}
-	return err
 }
 
 // apply is Chain.Apply with the claimer from the directory, and with an answer

@@ -17,7 +17,7 @@ type Labels struct{ Handle, Name *string }
 // handle_malformed, name_malformed, handle_taken, identity_unknown.
 func (d *Directory) SetLabels(ctx context.Context, id string, l Labels) (info Info, err error) {
 	erased := false
-	err = d.write(ctx, func(tx *sql.Tx) error {
+	err = d.db.InTx(ctx, func(tx *sql.Tx) error {
 		if info, err = load(ctx, tx, "id", id); err != nil {
 			return err
 		}
