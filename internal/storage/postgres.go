@@ -140,6 +140,27 @@ func openPostgres(ctx context.Context, target Target) (*DB, error) {
 	return db, nil
 }
 
+// closeTimeout bounds Close: it comes after the drain, when what is still under
+// way has had its time.
+const closeTimeout = 3 * time.Second
+
+// close closes the pool. Taking leave of a server that does not answer takes the
+// driver up to 15 s, and a statement under way up to a minute; the goroutine
+// that waits for both ends with the process, which is about to end.
+func (p *postgres) close() {
+	closed := make(chan struct{})
+	go func() {
+		p.pool.Close()
+		close(closed)
+	}()
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-closed:
+	case <-timeout.C:
+	}
+}
+
 // greet connects once, before the pool does, and looks at the server.
 func (p *postgres) greet(ctx context.Context, config *pgxpool.Config) error {
 	conn, err := pgx.ConnectConfig(ctx, p.admin)

@@ -136,7 +136,8 @@ func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
 }
 
 // Close waits for running statements and closes every connection; closing
-// twice is harmless.
+// twice is harmless. A PostgreSQL server that does not answer is waited for no
+// longer than closeTimeout.
 func (d *DB) Close() error {
 	d.closeOnce.Do(func() {
 		if d.anchor != nil {
@@ -150,7 +151,7 @@ func (d *DB) Close() error {
 			d.closeErr = errors.Join(d.closeErr, d.Write.Close())
 		}
 		if d.pg != nil && d.pg.pool != nil {
-			d.pg.pool.Close()
+			d.pg.close()
 		}
 	})
 	return d.closeErr

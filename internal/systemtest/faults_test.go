@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -224,4 +225,58 @@ func TestDatabaseRestarts(t *testing.T) {
 	}
 	s.end()
 	require.Zero(t, f.tenant.terminate(), "log:\n%s", f.tenant.Log)
+}
+
+// A process that stands still, with a head in its hands or not, holds nobody up
+// for long; when it goes on, it finds its way.
+func TestFrozenProcess(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, pgtest.New(t).URL)
+	other := f.at(f.start(f.dir()))
+	a, b := f.tenant.strained(8), other.strained(8)
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
+	}
+	var slowest time.Duration
+	for range rounds {
+		a.more(50, time.Minute)
+		b.more(50, time.Minute)
+		require.NoError(t, other.Cmd.Process.Signal(syscall.SIGSTOP))
+		slowest = max(slowest, a.more(50, 30*time.Second))
+		require.NoError(t, other.Cmd.Process.Signal(syscall.SIGCONT))
+	}
+	t.Logf("the slowest 50 spans beside a frozen process took %s", slowest.Round(time.Millisecond))
+	b.halt()
+	a.end()
+	b.end()
+}
+
+// A server that is told to stop while its database does not answer stops in its
+// time, or says that it could not.
+func TestTerminatedWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*proxy){"gone": (*proxy).refuse, "silent": (*proxy).stall} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, through := newProxy(t, pgtest.New(t).URL)
+			f := newFleet(t, through, "--drain-timeout=6s")
+			s := f.tenant.strained(4)
+			s.more(50, time.Minute)
+			begin(p)
+			f.tenant.ready(http.StatusServiceUnavailable, time.Minute)
+			began := time.Now()
+			code, err := f.tenant.Terminate()
+			require.NoError(t, err)
+			t.Logf("ended with %d after %s", code, time.Since(began).Round(time.Millisecond))
+			require.Less(t, time.Since(began), 15*time.Second)
+			require.NotContains(t, f.tenant.Log.String(), "panic")
+			p.pass()
+
+			s.stop()
+			y := f.at(f.start(f.dirs[0]))
+			y.settle(s.ledger)
+			y.requireAll(s.ledger, seed(t))
+		})
+	}
 }

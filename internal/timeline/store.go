@@ -69,8 +69,8 @@ type Holder interface {
 	// Hold waits for the tenant's head and keeps every other appender of every
 	// process from it: their appends wait, and then find the head moved; reads
 	// go on. Waiters come in about the order in which they asked. It is for a
-	// moment: a store may end what is held for half a minute, and ends it with
-	// the process. Where it has no means left to hold one more head, it returns
+	// moment: a store may end what is held idle for some seconds, and ends it
+	// with the process. Where it has no means left to hold one more head, it returns
 	// nil without an error, and the caller races like everybody.
 	Hold(ctx context.Context, tenant string) (Held, error)
 }

@@ -16,7 +16,7 @@ var _ timeline.Holder = (*Store)(nil)
 
 // Hold implements timeline.Holder: it locks the head's row in a transaction that
 // stays open. The server lets waiters in in the order in which they came, and
-// ends what is held for 30 s (idle_in_transaction_session_timeout). Every head
+// takes the head from a process that does nothing with it for maxIdle. Every head
 // that is held or waited for takes a connection; as those who hold one read
 // through others, at most half of the pool may be spent so.
 func (s *Store) Hold(ctx context.Context, tenant string) (timeline.Held, error) {
@@ -36,6 +36,7 @@ func (s *Store) Hold(ctx context.Context, tenant string) (timeline.Held, error) 
 	}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
+	b.Queue("SELECT set_config('idle_in_transaction_session_timeout', $1, true)", maxIdle)
 	b.Queue(storage.SetTenant, strconv.FormatInt(int64(key), 10))
 	b.Queue("SELECT FROM timeline_heads WHERE tenant = logline_tenant() FOR UPDATE")
 	if err := h.conn.SendBatch(ctx, b).Close(); err != nil {
@@ -44,6 +45,10 @@ func (s *Store) Hold(ctx context.Context, tenant string) (timeline.Held, error) 
 	}
 	return h, nil
 }
+
+// maxIdle is shorter than others wait for a lock (lock_timeout), so that they
+// get their turn after a process that was stopped with a head in its hands.
+const maxIdle = "5s"
 
 // maxHolds is how many heads may be held at once with a pool of n connections.
 func maxHolds(n int32) int32 {
