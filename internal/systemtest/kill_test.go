@@ -2,10 +2,12 @@ package systemtest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -122,13 +124,57 @@ func (y *tenancy) load(ctx context.Context, l *ledger) {
 }
 
 func TestKillNineUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	y := killUnderLoad(t, dir)
+	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
+}
+
+// TestKillNineOfFiles does the same to timelines in NDJSON files, with a
+// mirror of them.
+func TestKillNineOfFiles(t *testing.T) {
+	dir := t.TempDir()
+	files, mirror := filepath.Join(dir, "timelines"), filepath.Join(dir, "mirror")
+	y := killUnderLoad(t, dir, "--timeline", "ndjson:"+files, "--mirror", mirror)
+	size := y.checkpoint().Size
+	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
+	lines := catLines(t, filepath.Join(files, y.tenant.Id))
+	require.EqualValues(t, size, bytes.Count(lines, []byte("\n")))
+	require.Equal(t, string(lines), string(catLines(t, filepath.Join(mirror, y.tenant.Id))), "the mirror has every line, and none twice")
+	raw, err := os.ReadFile(filepath.Join(mirror, y.tenant.Id, "checkpoint"))
+	require.NoError(t, err)
+	note, err := tree.OpenNote(raw, y.tenant.LogKey)
+	require.NoError(t, err)
+	grown := &tree.Range{}
+	for line := range bytes.Lines(lines) {
+		grown.Append(span.LeafHash(bytes.TrimSuffix(line, []byte("\n"))), nil)
+	}
+	require.Equal(t, note.Size, grown.End())
+	require.Equal(t, note.Root, grown.Root(), "the mirror's lines make the root of its checkpoint")
+}
+
+// catLines is what cat prints of a timeline's lines.
+func catLines(t *testing.T, dir string) []byte {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "lines", "*.ndjson"))
+	require.NoError(t, err)
+	var out []byte
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		require.NoError(t, err)
+		out = append(out, raw...)
+	}
+	return out
+}
+
+// killUnderLoad kills a server again and again while clients append, and holds
+// what it has afterwards against what they were told.
+func killUnderLoad(t *testing.T, dir string, flags ...string) *tenancy {
 	rounds := 20
 	if testing.Short() {
 		rounds = 4
 	}
 	random := seed(t)
-	dir := t.TempDir()
-	y := onboard(t, start(t, dir))
+	y := onboard(t, start(t, dir, flags...))
 	l := newLedger()
 	last := y.checkpoint()
 	for round := range rounds {
@@ -145,7 +191,7 @@ func TestKillNineUnderLoad(t *testing.T) {
 		stop()
 		<-ended
 
-		y.attach(start(t, dir))
+		y.attach(start(t, dir, flags...))
 		now := y.checkpoint()
 		y.requireConsistent(last, now)
 		y.settle(l)
@@ -153,7 +199,7 @@ func TestKillNineUnderLoad(t *testing.T) {
 		last = now
 	}
 	t.Logf("%d spans acknowledged over %d kills, %d entries", len(l.acks), rounds, y.checkpoint().Size)
-	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
+	return y
 }
 
 // requireConsistent checks that now extends before, by the server's own proof.

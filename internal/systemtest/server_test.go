@@ -63,9 +63,9 @@ type server struct {
 }
 
 // start runs a server on dir and returns when it is ready.
-func start(t *testing.T, dir string) *server {
+func start(t *testing.T, dir string, flags ...string) *server {
 	t.Helper()
-	p, err := program.New(binary, dir)
+	p, err := program.New(binary, dir, flags...)
 	require.NoError(t, err)
 	return started(t, p)
 }
