@@ -52,8 +52,15 @@ func (x *Index) Dump(id string, beside func()) ([]byte, error) {
 	}
 	defer t.mu.RUnlock()
 	beside()
+	return t.encode()
+}
+
+// Dump writes down what Prepare reads.
+func (p *Prepared) Dump() ([]byte, error) { return p.t.encode() }
+
+func (t *indexed) encode() ([]byte, error) {
 	var out bytes.Buffer
-	err = gob.NewEncoder(&out).Encode(t.dump())
+	err := gob.NewEncoder(&out).Encode(t.dump())
 	return out.Bytes(), err
 }
 

@@ -142,49 +142,26 @@ func (p snapshot) Embedded(_ context.Context, id string) ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(t.identities))), nil
 }
 
-// Collect reads all rows of a rebuilt timeline, which reads the index.
-func Collect(ctx context.Context, r *timeline.Rebuilt) (rows []timeline.RebuiltRow, err error) {
-	err = r.Rows(ctx, func(row timeline.RebuiltRow) error { rows = append(rows, row); return nil })
-	return rows, err
-}
-
-// ExpectRebuild says whether Replace can be done: nil, or what
-// timeline.Keeper.Rebuild answers.
-func (x *Index) ExpectRebuild(r *timeline.Rebuilt, rows []timeline.RebuiltRow) error {
-	t, err := x.reading(r.Tenant.ID)
-	if err != nil {
-		return err
-	}
-	size := uint64(len(t.rows))
-	t.mu.RUnlock()
-	if size != r.Head.Size || uint64(len(rows)) != size {
-		return timeline.ErrRebuildStale
-	}
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if owner, taken := x.slugs[r.Tenant.Slug]; taken && owner != r.Tenant.ID {
-		return timeline.ErrTenantTaken
-	}
-	return nil
-}
-
-// Replace puts what was rebuilt in the place of a timeline's index, all but
-// its checkpoints, and runs change while nobody reads the content. The store
-// keeps appends away between ExpectRebuild and this.
-func (x *Index) Replace(r *timeline.Rebuilt, rows []timeline.RebuiltRow, change func()) {
+// Draft makes the index that a rebuilt timeline will have: r and what its Rows
+// give, with the checkpoints there are. It answers what timeline.Keeper.Rebuild
+// does, and changes nothing. The store keeps appends away from here to Replace.
+func (x *Index) Draft(ctx context.Context, r *timeline.Rebuilt) (*Prepared, error) {
 	t, err := x.timeline(r.Tenant.ID)
 	if err != nil {
-		return // it was expected
+		return nil, err
 	}
 	fresh := newIndexed(t.content)
-	for i := range rows {
-		fresh.add(&rows[i].Row)
-		fresh.rows[i].redacted = rows[i].Redacted
-		for _, id := range rows[i].Spent {
+	if err := r.Rows(ctx, func(row timeline.RebuiltRow) error { // reads the index: no lock is held
+		fresh.add(&row.Row)
+		fresh.rows[len(fresh.rows)-1].redacted = row.Redacted
+		for _, id := range row.Spent {
 			if key, ok := keyOf(id.ID); ok {
 				fresh.spent[key] = id.Spent
 			}
 		}
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	for _, h := range r.Subtrees {
 		fresh.hashes[h.Level] = append(fresh.hashes[h.Level], h.Hash)
@@ -192,21 +169,50 @@ func (x *Index) Replace(r *timeline.Rebuilt, rows []timeline.RebuiltRow, change 
 	for _, row := range r.State {
 		fresh.state[row.Key] = bytes.Clone(row.Value)
 	}
+	x.mu.RLock()
+	owner, taken := x.slugs[r.Tenant.Slug]
+	x.mu.RUnlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if size := uint64(len(t.rows)); size != r.Head.Size || uint64(len(fresh.rows)) != size {
+		return nil, timeline.ErrRebuildStale
+	}
+	if taken && owner != r.Tenant.ID {
+		return nil, timeline.ErrTenantTaken
+	}
+	fresh.record, fresh.head, fresh.identities, fresh.checkpoints = r.Tenant, cloneHead(r.Head), slices.Clone(r.Embedded), t.checkpoints
+	fresh.record.PublicReading, fresh.record.CreatedAt, fresh.record.Size = t.record.PublicReading, t.record.CreatedAt, 0
+	return &Prepared{fresh}, nil
+}
+
+// Redacted are the seqs of the entries that are.
+func (p *Prepared) Redacted() []uint64 {
+	var out []uint64
+	for i := range p.t.rows {
+		if p.t.rows[i].redacted {
+			out = append(out, uint64(i))
+		}
+	}
+	return out
+}
+
+// Replace puts a draft in the place of its timeline's index, and runs change
+// while nobody reads the content.
+func (x *Index) Replace(p *Prepared, change func()) {
+	fresh := p.t
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	t := x.timelines[fresh.record.ID]
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	change()
 	delete(x.slugs, t.record.Slug)
-	public, created := t.record.PublicReading, t.record.CreatedAt
-	t.record = r.Tenant
-	t.record.PublicReading, t.record.CreatedAt = public, created
-	x.slugs[t.record.Slug] = t.record.ID
+	x.slugs[fresh.record.Slug] = fresh.record.ID
 	for _, tenants := range x.holding {
-		delete(tenants, t.record.ID)
+		delete(tenants, fresh.record.ID)
 	}
-	x.hold(t.record.ID, r.Embedded)
-	t.head, t.identities = cloneHead(r.Head), slices.Clone(r.Embedded)
+	x.hold(fresh.record.ID, fresh.identities)
+	t.record, t.head, t.identities = fresh.record, fresh.head, fresh.identities
 	t.names, t.rows, t.spent, t.links, t.hashes, t.state = fresh.names, fresh.rows, fresh.spent, fresh.links, fresh.hashes, fresh.state
 }
 

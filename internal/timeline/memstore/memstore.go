@@ -114,27 +114,19 @@ func (c *content) Notes(batch int) ([]timeline.Note, error) {
 	return out, nil
 }
 
-// Rebuild implements timeline.Keeper. Rows reads the store, so that they are
-// collected before it is locked.
+// Rebuild implements timeline.Keeper. Its rows read the store, which is no harm:
+// appends alone wait.
 func (s *Store) Rebuild(ctx context.Context, r *timeline.Rebuilt) error {
-	rows, err := memindex.Collect(ctx, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.Draft(ctx, r)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	c := s.contents[r.Tenant.ID]
-	if c == nil {
-		return timeline.ErrTenantUnknown
-	}
-	if err := s.ExpectRebuild(r, rows); err != nil {
-		return err
-	}
-	s.Replace(r, rows, func() {
-		for i := range rows {
-			if rows[i].Redacted {
-				c.erase(rows[i].Seq)
-			}
+	s.Replace(p, func() {
+		for _, seq := range p.Redacted() {
+			c.erase(seq)
 		}
 	})
 	return nil

@@ -30,7 +30,11 @@ func (s *Store) open(ctx context.Context, id string) (*files, error) {
 		return nil, err
 	}
 	r := &replay{store: s, id: id, files: f, edge: &tree.Range{}, create: record}
-	if snapshot := s.readSnapshot(ctx, id, f); snapshot != nil {
+	snapshot, err := s.readSnapshot(ctx, id, f)
+	if err != nil {
+		return nil, errors.Join(ioError(err), f.close())
+	}
+	if snapshot != nil {
 		f.snapshotAt, r.create = snapshot.Size, nil
 		if r.edge, err = tree.NewRange(0, snapshot.Size, snapshot.Edge); err != nil {
 			return nil, damaged(dir, "the index does not fit the lines")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/memindex"
 	"github.com/danvoulez/logline/internal/timeline/segment"
 )
 
@@ -27,29 +28,39 @@ type places struct {
 	Content, Lines, Commits []segment.Place
 }
 
-// readSnapshot takes the index of a timeline from its snapshot, and returns
-// its head; nil where there is none that fits, which is no error: everything
-// is in the lines.
-func (s *Store) readSnapshot(ctx context.Context, id string, f *files) *timeline.Head {
-	path := filepath.Join(f.dir, indexFile)
-	raw, err := segment.ReadFile(s.cfg.FS, path, maxSnapshot)
-	if err == nil && raw == nil {
-		return nil
+// readSnapshot takes the index of a timeline from its snapshot, or from what was
+// rebuilt, and returns its head; nil where there is none that fits, which is no
+// error: everything is in the lines and commits.
+func (s *Store) readSnapshot(ctx context.Context, id string, f *files) (*timeline.Head, error) {
+	for _, name := range []string{indexFile, rebuiltFile} {
+		path := filepath.Join(f.dir, name)
+		raw, err := segment.ReadFile(s.cfg.FS, path, maxSnapshot)
+		if err == nil && raw == nil {
+			continue
+		}
+		var own *memindex.Prepared
+		if err == nil {
+			own, err = s.fit(id, raw, f)
+		}
+		if err != nil {
+			s.cfg.Log.WarnContext(ctx, "the index snapshot does not fit the timeline's files; the index is made from them without it",
+				slog.String("file", path), slog.Any("error", err))
+			continue
+		}
+		if name == rebuiltFile {
+			if err := s.erase(f, own.Redacted()); err != nil {
+				return nil, err
+			}
+		}
+		s.Enlist(own)
+		_, head := own.Tenant()
+		return &head, nil
 	}
-	var head *timeline.Head
-	if err == nil {
-		head, err = s.fit(id, raw, f)
-	}
-	if err != nil {
-		s.cfg.Log.WarnContext(ctx, "the index snapshot does not fit the timeline's files; the index is read from the lines",
-			slog.String("file", path), slog.Any("error", err))
-		return nil
-	}
-	return head
+	return nil, nil
 }
 
-// fit restores a snapshot that fits the files.
-func (s *Store) fit(id string, raw []byte, f *files) (*timeline.Head, error) {
+// fit reads a snapshot that fits the files.
+func (s *Store) fit(id string, raw []byte, f *files) (*memindex.Prepared, error) {
 	p, err := parseSnapshot(raw)
 	if err != nil {
 		return nil, err
@@ -85,8 +96,7 @@ func (s *Store) fit(id string, raw []byte, f *files) (*timeline.Head, error) {
 	if c.Size != head.Size || c.Root != head.Root || c.Checkpoint != string(head.Checkpoint) || span.LeafHash(last.Line) != own.LastLeaf() {
 		return nil, fmt.Errorf("commit %d is not the one it was made at", f.commits.Len()-1)
 	}
-	s.Enlist(own)
-	return &head, nil
+	return own, nil
 }
 
 func parseSnapshot(raw []byte) (*places, error) {
@@ -129,17 +139,22 @@ func (s *Store) writeSnapshot(id string, f *files) {
 	p.Index, err = s.Dump(id, func() {
 		p.Content, p.Lines, p.Commits = f.content.Places(), f.lines.Places(), f.commits.Places()
 	})
-	var body bytes.Buffer
 	if err == nil {
-		err = gob.NewEncoder(&body).Encode(&p)
-	}
-	if err == nil {
-		sum := sha256.Sum256(body.Bytes())
-		raw := append(append([]byte(snapshotMagic), sum[:]...), body.Bytes()...)
-		err = segment.WriteFile(s.cfg.FS, f.dir, filepath.Join(f.dir, indexFile), raw)
+		err = s.putSnapshot(f, indexFile, p)
 	}
 	if err != nil {
 		s.cfg.Log.Warn("the index snapshot could not be written; the next start takes longer",
 			slog.String("tenant", id), slog.Any("error", err))
 	}
+}
+
+// putSnapshot replaces a snapshot file.
+func (s *Store) putSnapshot(f *files, name string, p places) error {
+	var body bytes.Buffer
+	if err := gob.NewEncoder(&body).Encode(&p); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body.Bytes())
+	raw := append(append([]byte(snapshotMagic), sum[:]...), body.Bytes()...)
+	return segment.WriteFile(s.cfg.FS, f.dir, filepath.Join(f.dir, name), raw)
 }

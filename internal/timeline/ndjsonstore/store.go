@@ -41,7 +41,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/segment"
 )
 
-var _ timeline.Store = (*Store)(nil)
+var _ timeline.Keeper = (*Store)(nil)
 
 // Config of a Store. Zero values are usable.
 type Config struct {
