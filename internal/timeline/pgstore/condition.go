@@ -30,6 +30,12 @@ func (p *plan) rest(driving string) string {
 	return text.String()
 }
 
+// whole says whether the driving condition is all that SQL has to check.
+func (p *plan) whole(driving string) bool {
+	q := &plan{key: p.key, filter: p.filter, types: p.types}
+	return q.rest(driving) == ""
+}
+
 // sight is what the reader may see.
 func (p *plan) sight() string {
 	if p.filter.Sight == nil {

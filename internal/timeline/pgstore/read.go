@@ -120,8 +120,7 @@ func page(found, order, limit string) string {
 		FROM (` + found + `) f) p WHERE before <= ` + limit + ` ORDER BY seq` + order
 }
 
-var rangeText = page(`SELECT `+recordColumns+` FROM timeline_entries e WHERE (tenant, seq) >= ($1, $2) AND (tenant, seq) < ($1, $3)
-	ORDER BY tenant, seq LIMIT $4`, "", "$5")
+var rangeText = page(`SELECT `+recordColumns+` FROM timeline_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq LIMIT $4`, "", "$5")
 
 // Range implements timeline.EntryReader.
 func (s *Store) Range(ctx context.Context, id string, from, to uint64) (out []timeline.Record, err error) {

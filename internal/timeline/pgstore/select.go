@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	// scanBudget is how many entries one Select looks at where no index
+	// scanBudget is about how many entries one Select looks at where no index
 	// answers the whole filter; then it returns what it has.
 	scanBudget = 20000
 	// scanBytes is how many bytes of lines and payloads it searches for words:
@@ -28,8 +29,8 @@ const (
 //
 // The planner has no hints. A driving condition is therefore written as a
 // comparison of whole rows, (tenant, author, seq) >= ($1, $2, $3), and ordered
-// by the same columns: only the index on them gives that order, and any other
-// way would have to sort everything before the first row comes out.
+// by the same columns, in a transaction that may not sort for it (inOrder): only
+// the index on them gives that order, whatever the statistics say.
 func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (timeline.Selection, error) {
 	var none timeline.Selection
 	key, err := s.key(ctx, id)
@@ -40,11 +41,21 @@ func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (time
 	if err := p.bound(ctx, s); err != nil || p.from >= p.to {
 		return none, err
 	}
-	p.build()
-	if p.text == "" {
-		return none, nil
+	if err := p.build(ctx, s); err != nil || p.text == "" {
+		return none, err
 	}
 	return p.run(ctx, s)
+}
+
+// inOrder makes sorting a plan's last resort for the rest of the transaction.
+const inOrder = `SELECT set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)`
+
+// ordered reads rows, each through scan, as the indexes have them in order.
+func (s *Store) ordered(ctx context.Context, key tenantKey, scan func(pgx.Rows) error, text string, args ...any) error {
+	b := about(key)
+	b.Queue(inOrder)
+	b.Queue(text, args...).Query(each(scan))
+	return s.read(ctx, "query entries", b)
 }
 
 // plan is how one Select is answered.
@@ -58,6 +69,8 @@ type plan struct {
 	types    []string // concrete types that fit the patterns
 	cut      uint64   // bound of the stretch looked at; see window
 	windowed bool
+	end      string // finds the first seq that a driving condition left out; "" where it leaves out none
+	endArgs  []any
 }
 
 // bisectText finds the first seq in [$2, $3) with recorded_at >= $4, which
@@ -113,7 +126,7 @@ func (p *plan) bound(ctx context.Context, s *Store) error {
 }
 
 // build writes the statement; an empty text means that nothing can match.
-func (p *plan) build() {
+func (p *plan) build(ctx context.Context, s *Store) error {
 	f := p.filter
 	switch {
 	case f.Cause != "":
@@ -129,10 +142,11 @@ func (p *plan) build() {
 	case f.Author != "":
 		p.indexed("author", f.Author, "")
 	case len(f.Types) > 0:
-		p.byType()
+		return p.byType(ctx, s)
 	default:
 		p.everything()
 	}
+	return nil
 }
 
 // arg adds an argument and returns its place in the text.
@@ -151,25 +165,46 @@ func (p *plan) between(table string, columns []string, values []string) string {
 	return `(` + row + `) >= (` + bound + `, ` + p.arg(int64(p.from)) + `) AND (` + row + `) < (` + bound + `, ` + p.arg(int64(p.to)) + `)`
 }
 
-// order is by all columns of an index.
-func (p *plan) order(table string, columns []string) string {
-	way := ""
+// order is by all columns of an index, or by those after the tenant, which the
+// planner knows to be one where it has seen the policy.
+func (p *plan) order(table string, columns ...string) string {
+	text := ` ORDER BY `
+	for i, c := range columns {
+		if i > 0 {
+			text += `, `
+		}
+		text += table + `.` + c + p.way()
+	}
+	return text
+}
+
+func (p *plan) way() string {
 	if p.filter.Descending {
-		way = " DESC"
+		return " DESC"
 	}
-	text := ` ORDER BY ` + table + `.tenant` + way
-	for _, c := range append(columns[:len(columns):len(columns)], "seq") {
-		text += `, ` + table + `.` + c + way
-	}
-	return text + ` LIMIT ` + p.arg(p.limit())
+	return ""
 }
 
 // limit is one more than asked for, which tells whether there is more.
-func (p *plan) limit() int {
+func (p *plan) limit() string {
 	if len(p.filter.Words) > 0 {
-		return scanBudget + 1
+		return p.arg(scanBudget + 1)
 	}
-	return p.filter.Limit + 1
+	return p.arg(p.filter.Limit + 1)
+}
+
+// driven is the rows of a table, as one of its indexes has them, that meet the
+// driving condition, and no more of them than one Select looks at where they
+// are not the answer yet. Then end finds where the next one goes on.
+func (p *plan) driven(table, columns, where, order string, whole bool) string {
+	from := `FROM ` + table + ` WHERE ` + where + order
+	if whole {
+		return `SELECT ` + columns + ` ` + from + ` LIMIT ` + p.limit()
+	}
+	_, short, _ := strings.Cut(table, " ")
+	p.end = `SELECT ` + short + `.seq ` + from + ` LIMIT 1 OFFSET ` + fmt.Sprint(scanBudget)
+	p.endArgs = p.args[:len(p.args):len(p.args)]
+	return `SELECT ` + columns + ` ` + from + ` LIMIT ` + fmt.Sprint(scanBudget)
 }
 
 // linked goes through a side table, in order of its seq.
@@ -178,45 +213,75 @@ func (p *plan) linked(table string, columns []string, values ...any) {
 	for i, v := range values {
 		places[i] = p.arg(v)
 	}
-	where := p.between("d", columns, places)
+	after := append(slices.Clone(columns), "seq")
+	driven := p.driven(table+` d`, `d.*`, p.between("d", columns, places), p.order("d", append([]string{"tenant"}, after...)...), p.whole(""))
 	// OFFSET 0 keeps the planner from joining in another order.
-	p.text = `SELECT e.* FROM ` + table + ` d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
-		WHERE tenant = ` + p.arg(p.key) + ` AND seq = d.seq OFFSET 0) e WHERE ` + where + p.rest("") + p.order("d", columns)
+	p.text = `SELECT e.* FROM (` + driven + `) d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
+		WHERE tenant = ` + p.arg(p.key) + ` AND seq = d.seq OFFSET 0) e WHERE true` + p.rest("") + p.order("d", after...) + ` LIMIT ` + p.limit()
 	p.cover()
 }
 
 // indexed goes through an index of timeline_entries.
 func (p *plan) indexed(column, value, predicate string) {
-	columns := []string{column}
-	p.text = `SELECT * FROM timeline_entries e WHERE ` + p.between("e", columns, []string{p.arg(value)}) + predicate +
-		p.rest(column) + p.order("e", columns)
+	whole := p.whole(column)
+	p.text = p.driven(`timeline_entries e`, `e.*`, p.between("e", []string{column}, []string{p.arg(value)})+predicate,
+		p.order("e", "tenant", column, "seq"), whole)
+	if !whole {
+		p.text = `SELECT * FROM (` + p.text + `) e WHERE true` + p.rest(column) + p.order("e", column, "seq") + ` LIMIT ` + p.limit()
+	}
 	p.cover()
 }
 
 // byType merges the types that fit the patterns, each through the index.
-func (p *plan) byType() {
+func (p *plan) byType(ctx context.Context, s *Store) error {
 	switch n := len(p.types); {
 	case n == 0:
-		return
+		return nil
 	case n == 1:
 		p.indexed("type", p.types[0], "")
-		return
+		return nil
 	case n > maxUnion || len(p.filter.Words) > 0:
 		p.everything()
-		return
+		return nil
+	}
+	if !p.whole("type") {
+		if err := p.shorten(ctx, s); err != nil {
+			return err
+		}
 	}
 	columns := []string{"type"}
-	one := `SELECT e.seq FROM timeline_entries e WHERE ` + p.between("e", columns, []string{"t.type"}) + p.rest("type") + p.order("e", columns)
-	way := ""
-	if p.filter.Descending {
-		way = " DESC"
-	}
+	one := `SELECT e.seq FROM timeline_entries e WHERE ` + p.between("e", columns, []string{"t.type"}) + p.rest("type") + p.order("e", "tenant", "type", "seq") + ` LIMIT ` + p.limit()
 	// Seqs are put in order and cut first: sorting whole entries would hold all
 	// of them in memory.
 	p.text = `SELECT e.* FROM (SELECT u.seq FROM unnest(` + p.arg(p.types) + `::text[]) t (type) CROSS JOIN LATERAL (` + one + `) u
-		ORDER BY u.seq` + way + ` LIMIT ` + p.arg(p.limit()) + `) d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
+		ORDER BY u.seq` + p.way() + ` LIMIT ` + p.limit() + `) d CROSS JOIN LATERAL (SELECT * FROM timeline_entries
 		WHERE tenant = ` + p.arg(p.key) + ` AND seq = d.seq OFFSET 0) e`
 	p.cover()
+	return nil
+}
+
+// shorten narrows the bounds to a stretch in which the types have no more
+// entries than one Select looks at.
+func (p *plan) shorten(ctx context.Context, s *Store) error {
+	q := &plan{key: p.key, filter: p.filter, from: p.from, to: p.to}
+	least := `min`
+	if p.filter.Descending {
+		least = `max`
+	}
+	columns := []string{"type"}
+	text := `SELECT ` + least + `(c.seq) FROM unnest(` + q.arg(p.types) + `::text[]) t (type) CROSS JOIN LATERAL (SELECT e.seq FROM timeline_entries e
+		WHERE ` + q.between("e", columns, []string{"t.type"}) + q.order("e", "tenant", "type", "seq") + ` LIMIT 1 OFFSET ` + fmt.Sprint(scanBudget/len(p.types)) + `) c`
+	var cut *uint64
+	if err := s.ordered(ctx, p.key, func(rows pgx.Rows) error { return rows.Scan(&cut) }, text, q.args...); err != nil || cut == nil {
+		return err
+	}
+	p.windowed, p.cut = true, *cut
+	if p.filter.Descending {
+		p.from = *cut + 1
+	} else {
+		p.to = *cut
+	}
+	return nil
 }
 
 // everything goes through the entries themselves, a stretch of them at a time
@@ -225,7 +290,7 @@ func (p *plan) everything() {
 	if p.filter.Sight != nil || len(p.filter.Types) > 0 || len(p.filter.Words) > 0 {
 		p.window()
 	}
-	p.text = `SELECT * FROM timeline_entries e WHERE ` + p.between("e", nil, nil) + p.rest("") + p.order("e", nil)
+	p.text = `SELECT * FROM timeline_entries e WHERE ` + p.between("e", nil, nil) + p.rest("") + p.order("e", "tenant", "seq") + ` LIMIT ` + p.limit()
 	p.cover()
 }
 
@@ -246,22 +311,18 @@ func (p *plan) window() {
 
 // cover wraps the statement in what bounds a page in bytes.
 func (p *plan) cover() {
-	way := ""
-	if p.filter.Descending {
-		way = " DESC"
-	}
 	bytes := timeline.MaxPageBytes
 	if len(p.filter.Words) > 0 {
 		bytes = scanBytes
 	}
-	p.text = page(p.text, way, p.arg(bytes))
+	p.text = page(p.text, p.way(), p.arg(bytes))
 }
 
 func (p *plan) run(ctx context.Context, s *Store) (timeline.Selection, error) {
 	var out timeline.Selection
 	budget := timeline.NewBudget(p.filter.Bytes)
 	looked, searched, last := 0, 0, uint64(0)
-	err := s.all(ctx, "query entries", p.key, func(rows pgx.Rows) error {
+	err := s.ordered(ctx, p.key, func(rows pgx.Rows) error {
 		if out.More {
 			return nil
 		}
@@ -299,6 +360,11 @@ func (p *plan) run(ctx context.Context, s *Store) (timeline.Selection, error) {
 		}
 	case p.windowed:
 		out.More, out.Resume = true, p.cut
+	case p.end != "":
+		err = s.ordered(ctx, p.key, func(rows pgx.Rows) error {
+			out.More = true
+			return rows.Scan(&out.Resume)
+		}, p.end, p.endArgs...)
 	}
-	return out, nil
+	return out, err
 }

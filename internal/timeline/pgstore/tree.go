@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	leavesText = `SELECT leaf FROM timeline_entries WHERE (tenant, seq) >= ($1, $2) AND (tenant, seq) < ($1, $3) ORDER BY tenant, seq`
+	leavesText = `SELECT leaf FROM timeline_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq`
 	hashesText = `SELECT hash FROM timeline_hashes WHERE tenant = $1 AND level = $2 AND idx >= $3 AND idx < $4 ORDER BY idx`
 )
 
