@@ -352,3 +352,61 @@ func TestReasonFitsItsFrame(t *testing.T) {
 		require.Equal(t, strings.ToValidUTF8(c.Reason(), ""), c.Reason())
 	}
 }
+
+// A wake-up is heard at once, not at the next poll.
+func TestWakeUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	synctest.Test(t, func(t *testing.T) {
+		at := w.size()
+		h := w.hub(feed.Config{Poll: time.Hour, Heartbeat: time.Hour})
+		sub, err := h.Subscribe(t.Context(), feed.Request{Tenant: w.tenant, From: at, Authorize: w.authorize})
+		require.NoError(t, err)
+		defer sub.Close()
+		l := listener{sub, t}
+		l.next()
+		synctest.Wait()
+		begun := time.Now()
+		w.notes(1)
+		require.Equal(t, at, l.next().Entry.Seq)
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+// A filter, or other rights, hold at once also for older entries that were read
+// already and wait to be sent.
+func TestChangesHoldForWhatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := w.size()
+	for range 50 {
+		w.append(w.by("a", "{}", nil), w.by("b", "{}", func(h *span.Header) { h.Visibility = span.VisibilityOrganization }))
+	}
+	end := w.size()
+	synctest.Test(t, func(t *testing.T) {
+		sub, err := w.hub(feed.Config{}).Subscribe(t.Context(), feed.Request{
+			Tenant: w.tenant, From: at, Query: timeline.Query{Types: []string{"a"}}, Authorize: w.authorize})
+		require.NoError(t, err)
+		defer sub.Close()
+		l := listener{sub, t}
+		require.Equal(t, []uint64{at, at + 2}, l.shown(at, at+3))
+		go l.SetFilter(t.Context(), timeline.Query{Types: []string{"b"}})
+		synctest.Wait()
+		require.Equal(t, got{Type: feed.TypeFilter, Next: at + 3}, l.next())
+		require.Equal(t, []uint64{at + 3, at + 5}, l.shown(at+3, at+6))
+	})
+
+	synctest.Test(t, func(t *testing.T) {
+		w.become(standing.Reader{Public: true}, nil)
+		sub, err := w.hub(feed.Config{}).Subscribe(t.Context(), feed.Request{Tenant: w.tenant, From: at, Authorize: w.authorize})
+		require.NoError(t, err)
+		defer sub.Close()
+		l := listener{sub, t}
+		require.Equal(t, []uint64{at, at + 2}, l.shown(at, at+3))
+		w.become(all, nil)
+		grant := w.canonical(span.Member{Identity: w.node.ID(), Roles: []string{"agent"}, Action: span.ActionGrant})
+		w.append(w.by(span.TypeMember, string(grant), nil))
+		synctest.Wait()
+		require.Equal(t, seqs(at+3, end+1), l.shown(at+3, end+1))
+	})
+}

@@ -400,8 +400,9 @@ func TestFeedTickets(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, open(w.feedPath("ticket="+late), same))
 
 	other := w.newTenant(w.token(w.owner), "other", false)
-	elsewhere := make()
-	require.Equal(t, http.StatusUnauthorized, open("/v1/tenants/"+other.Id+"/feed?ticket="+elsewhere, same))
+	var owners struct{ Ticket string }
+	w.post(tickets, w.token(w.owner), nil).want(t, http.StatusCreated).decode(t, &owners)
+	require.Equal(t, http.StatusUnauthorized, open("/v1/tenants/"+other.Id+"/feed?ticket="+owners.Ticket, same), "it is for one tenant, whatever else its owner may read")
 
 	// The feed sees what the member sees, and ends with the member's credential.
 	sse := w.events("from=0&ticket="+make(), "")
@@ -440,4 +441,14 @@ func TestFeedStops(t *testing.T) {
 	}
 	require.NoError(t, <-stopped)
 	require.Less(t, time.Since(begun), 10*time.Second, "well before the drain ends")
+}
+
+// Open feeds take no place from ordinary requests.
+func TestFeedsTakeNoPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.Concurrent = 1 })
+	for _, c := range w.both("", w.owner) {
+		c.next()
+	}
+	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
 }

@@ -258,3 +258,20 @@ func newLiar(t *testing.T, frames []string) string {
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
+
+// A feed is opened with a new token, however young the last one is: it lives as
+// long as its token.
+func TestFollowTakesANewToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	c := w.client(w.owner, w.node.ID())
+	_, err := c.Tenant(context.Background(), "acme")
+	require.NoError(t, err)
+	w.clock.advance(3 * time.Minute)
+	f := follow(t, c, "acme", client.FeedOptions{From: client.FeedNow})
+	require.Equal(t, client.FeedHello, (<-f.events).Type)
+	w.clock.advance(3 * time.Minute)
+	for range 3 { // each heartbeat asks whether the token counts
+		require.Equal(t, client.FeedHeartbeat, (<-f.events).Type)
+	}
+}
