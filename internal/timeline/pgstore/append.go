@@ -113,8 +113,8 @@ func create(b *timeline.Batch, key *tenantKey) *pgx.Batch {
 	return message
 }
 
-// put queues the rows that a batch adds.
-func put(message *pgx.Batch, b *timeline.Batch) error {
+// putSpent queues the ids that a batch spends.
+func putSpent(message *pgx.Batch, b *timeline.Batch) error {
 	n := len(b.Spent)
 	ids, spentAt, spentBy := make([][16]byte, 0, n), make([]int64, 0, n), make([]int16, 0, n)
 	for _, spent := range b.Spent {
@@ -127,7 +127,14 @@ func put(message *pgx.Batch, b *timeline.Batch) error {
 	}
 	message.Queue(`INSERT INTO timeline_ids (tenant, id, seq, spent)
 		SELECT logline_tenant(), * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])`, ids, spentAt, spentBy)
+	return nil
+}
 
+// put queues the rows that a batch adds.
+func put(message *pgx.Batch, b *timeline.Batch) error {
+	if err := putSpent(message, b); err != nil {
+		return err
+	}
 	putEntries(message, b.Rows)
 	if err := putReferences(message, b); err != nil {
 		return err
@@ -137,20 +144,30 @@ func put(message *pgx.Batch, b *timeline.Batch) error {
 		sizes, notes = append(sizes, int64(n.Size)), append(notes, n.Text)
 	}
 	message.Queue(`INSERT INTO timeline_checkpoints (tenant, size, note) SELECT logline_tenant(), * FROM unnest($1::bigint[], $2::bytea[])`, sizes, notes)
-	if n := len(b.Subtrees); n > 0 {
-		levels, indexes, hashes := make([]int16, n), make([]int64, n), make([][]byte, n)
-		for i := range b.Subtrees {
-			h := &b.Subtrees[i]
-			levels[i], indexes[i], hashes[i] = int16(h.Level), int64(h.Index), h.Hash[:]
-		}
-		message.Queue(`INSERT INTO timeline_hashes (tenant, level, idx, hash)
-			SELECT logline_tenant(), * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])`, levels, indexes, hashes)
-	}
-	if len(b.Embedded) > 0 {
-		message.Queue(`INSERT INTO timeline_identities (identity, tenant)
-			SELECT i, logline_tenant() FROM unnest($1::text[]) i ON CONFLICT DO NOTHING`, b.Embedded)
-	}
+	putSubtrees(message, b.Subtrees)
+	putEmbedded(message, b.Embedded)
 	return nil
+}
+
+func putSubtrees(message *pgx.Batch, subtrees []tree.Subtree) {
+	n := len(subtrees)
+	if n == 0 {
+		return
+	}
+	levels, indexes, hashes := make([]int16, n), make([]int64, n), make([][]byte, n)
+	for i := range subtrees {
+		h := &subtrees[i]
+		levels[i], indexes[i], hashes[i] = int16(h.Level), int64(h.Index), h.Hash[:]
+	}
+	message.Queue(`INSERT INTO timeline_hashes (tenant, level, idx, hash)
+		SELECT logline_tenant(), * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])`, levels, indexes, hashes)
+}
+
+func putEmbedded(message *pgx.Batch, identities []string) {
+	if len(identities) > 0 {
+		message.Queue(`INSERT INTO timeline_identities (identity, tenant)
+			SELECT i, logline_tenant() FROM unnest($1::text[]) i ON CONFLICT DO NOTHING`, identities)
+	}
 }
 
 // entries are rows of timeline_entries, column by column.
