@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
@@ -85,13 +86,17 @@ func schemaFits(current, known int64) error {
 	return nil
 }
 
-// keeper is the store of the timelines as fsck, backup and restore need it.
-func (a *App) keeper() (timeline.Keeper, error) {
-	k, ok := a.store.(timeline.Keeper)
+// examiner is a store that can be read as a whole; every kind of ours is one.
+type examiner interface {
+	Snapshot(ctx context.Context, fn func(timeline.Snapshot) error) error
+}
+
+func (a *App) examiner() (examiner, error) {
+	x, ok := a.store.(examiner)
 	if !ok {
-		return nil, fault.New(fault.Unavailable, "timelines_not_kept_so", "timelines of this kind cannot be examined as a whole")
+		return nil, fault.New(fault.Internal, "timelines_unexaminable", "timelines kept like this cannot be read as a whole")
 	}
-	return k, nil
+	return x, nil
 }
 
 // exclusive says whether the node's data belongs to one process, so that
@@ -117,7 +122,7 @@ func Fsck(ctx context.Context, cfg Config, opt Options, what FsckOptions) (resul
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	k, err := a.keeper()
+	k, err := a.examiner()
 	if err != nil {
 		return nil, err
 	}
@@ -152,19 +157,24 @@ func Fsck(ctx context.Context, cfg Config, opt Options, what FsckOptions) (resul
 }
 
 // fsck examines and mends one timeline.
-func (a *App) fsck(ctx context.Context, k timeline.Keeper, tenant string, what FsckOptions) (*fsck.Result, error) {
+func (a *App) fsck(ctx context.Context, k examiner, tenant string, what FsckOptions) (*fsck.Result, error) {
 	r, err := a.examine(ctx, k, tenant, what)
 	if err != nil || !what.Repair || !r.CanRepair() {
 		return r, err
 	}
-	if err := fsck.Repair(ctx, k, r); err != nil {
+	rebuilding, ok := k.(timeline.Keeper)
+	if !ok {
+		return r, fault.New(fault.Unavailable, "repair_by_restore",
+			"timelines kept like this are not repaired in place; make a backup and restore it elsewhere, which makes everything derived anew")
+	}
+	if err := fsck.Repair(ctx, rebuilding, r); err != nil {
 		return r, err
 	}
 	r.After, err = a.examine(ctx, k, tenant, what)
 	return r, err
 }
 
-func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, what FsckOptions) (r *fsck.Result, err error) {
+func (a *App) examine(ctx context.Context, k examiner, tenant string, what FsckOptions) (r *fsck.Result, err error) {
 	// Before the snapshot: running servers give out more meanwhile.
 	given, unreadable := a.givenOut(tenant)
 	node, err := a.owner(ctx)
@@ -215,13 +225,29 @@ func (a *App) givenOut(tenant string) (*tree.Checkpoint, error) {
 	return timeline.GivenOut(dir, tenant)
 }
 
+// How often and how long nobodyElse asks: a connection that was just closed is
+// seen for a moment, and so is one of this process that is being made.
+const (
+	elseEvery = 100 * time.Millisecond
+	elseTries = 30
+)
+
 // nobodyElse makes sure that no server works on the same database: what it holds
 // in memory would outlive what is done to the database.
 func nobodyElse(ctx context.Context, db *storage.DB) error {
-	others, err := db.OtherSessions(ctx)
-	if err == nil && others > 0 {
-		err = fault.Newf(fault.Unavailable, "database_in_use",
-			"other programs have %d connections to the database open; stop every server that uses it and try again", others)
+	for try := 0; ; try++ {
+		others, err := db.OtherSessions(ctx)
+		if err != nil || others == 0 {
+			return err
+		}
+		if try == elseTries {
+			return fault.Newf(fault.Unavailable, "database_in_use",
+				"other programs have %d connections to the database open; stop every server that uses it and try again", others)
+		}
+		select {
+		case <-time.After(elseEvery):
+		case <-ctx.Done():
+			return storage.Classify(ctx.Err())
+		}
 	}
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -59,6 +60,9 @@ func Restore(ctx context.Context, cfg Config, opt Options, file string, what Res
 	if err := r.check(ctx); err != nil {
 		return out, err
 	}
+	if err := r.checkFolder(); err != nil {
+		return out, err
+	}
 	if target.Path == "" {
 		err = r.server(ctx)
 	} else {
@@ -66,6 +70,59 @@ func Restore(ctx context.Context, cfg Config, opt Options, file string, what Res
 	}
 	return r.out, err
 }
+
+// checkFolder sees to it that timelines that are kept in files can be made in
+// a folder of another name, and then get the place of an empty one.
+func (r *restore) checkFolder() error {
+	folder := r.cfg.timelineDir()
+	if folder == "" {
+		return nil
+	}
+	found, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fault.Newf(fault.Unavailable, "file_unusable", "the folder %s cannot be read", folder).Because(err)
+	}
+	for _, f := range found {
+		if f.IsDir() && !r.what.Replace {
+			return fault.Newf(fault.Conflict, "timelines_not_empty",
+				"the folder %s holds timelines; choose another, or say --replace to keep it under another name", folder)
+		}
+	}
+	return r.removeFolder()
+}
+
+// folderNow is where the timelines are while they are made.
+func (r *restore) folderNow() string { return filepath.Clean(r.cfg.timelineDir()) + ".restoring" }
+
+func (r *restore) removeFolder() error {
+	if r.cfg.timelineDir() == "" {
+		return nil
+	}
+	if err := os.RemoveAll(r.folderNow()); err != nil {
+		return fault.Newf(fault.Unavailable, "file_unusable", "%s is in the way and cannot be removed", r.folderNow()).Because(err)
+	}
+	return nil
+}
+
+// placeFolder moves the timelines into place, and what was there aside.
+func (r *restore) placeFolder() error {
+	folder := r.cfg.timelineDir()
+	if folder == "" {
+		return nil
+	}
+	if _, err := os.Stat(folder); err == nil {
+		if err := os.Rename(folder, filepath.Clean(folder)+r.aside()); err != nil {
+			return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be moved aside", folder).Because(err)
+		}
+	}
+	if err := os.Rename(r.folderNow(), folder); err != nil {
+		return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", r.folderNow(), folder).Because(err)
+	}
+	return nil
+}
+
+// aside is the ending of the names of what was there before.
+func (r *restore) aside() string { return ".before-" + r.opt.Now().UTC().Format("20060102T150405Z") }
 
 // restore is a restore under way.
 type restore struct {
@@ -147,11 +204,14 @@ func (r *restore) file(ctx context.Context, path string) (err error) {
 	}()
 	cfg := r.cfg
 	cfg.DatabaseURL = "sqlite:" + fresh
-	if err := r.make(ctx, cfg, func(*App) error { return nil }); err != nil {
+	if err := r.make(ctx, cfg); err != nil {
+		return err
+	}
+	if err := r.placeFolder(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(path); err == nil {
-		r.out.Kept = path + ".before-" + r.opt.Now().UTC().Format("20060102T150405Z")
+		r.out.Kept = path + r.aside()
 		if err := moveDatabase(path, r.out.Kept); err != nil {
 			return err
 		}
@@ -168,12 +228,26 @@ func (r *restore) mayReplace(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	n, err := db.Count(ctx, "timeline_tenants")
-	if err = errors.Join(err, db.Close()); err == nil && n > 0 {
+	holds, err := contents(ctx, db)
+	if err = errors.Join(err, db.Close()); err == nil && holds != "" {
 		err = fault.Newf(fault.Conflict, "database_not_empty",
-			"the database %s holds %d timelines; choose another --data-dir, or say --replace to keep it under another name", path, n)
+			"the database %s holds %s; choose another --data-dir, or say --replace to keep it under another name", path, holds)
 	}
 	return err
+}
+
+// contents says what a database holds beside what the first start of a server
+// leaves, "" for nothing.
+func contents(ctx context.Context, db *storage.DB) (string, error) {
+	timelines, err := db.Count(ctx, "timeline_tenants")
+	if err != nil {
+		return "", err
+	}
+	identities, err := db.Count(ctx, "identities")
+	if err != nil || timelines == 0 && identities <= 1 { // the node's own
+		return "", err
+	}
+	return fmt.Sprintf("%d timelines and %d identities", timelines, identities), nil
 }
 
 // removeDatabase removes a SQLite database with its logs.
@@ -225,12 +299,12 @@ func (r *restore) server(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n, err := db.Count(ctx, "timeline_tenants")
+	holds, err := contents(ctx, db)
 	if err != nil {
 		return err
 	}
-	if n > 0 && !marked {
-		return fault.Newf(fault.Conflict, "database_not_empty", "the database holds %d timelines; restore into an empty one", n)
+	if holds != "" && !marked {
+		return fault.Newf(fault.Conflict, "database_not_empty", "the database holds %s; restore into an empty one", holds)
 	}
 	if err := nobodyElse(ctx, db); err != nil {
 		return err
@@ -245,11 +319,24 @@ func (r *restore) server(ctx context.Context) (err error) {
 	if err := db.Close(); err != nil {
 		return err
 	}
-	err = r.make(ctx, r.cfg, func(a *App) error { return setRestoring(ctx, a.db, false) })
+	if err = r.make(ctx, r.cfg); err == nil {
+		if err = r.placeFolder(); err == nil {
+			err = r.unmark(ctx)
+		}
+	}
 	if err != nil {
 		err = errors.Join(err, r.undo())
 	}
 	return err
+}
+
+// unmark is the last step: from now on servers work on the database.
+func (r *restore) unmark(ctx context.Context) error {
+	db, err := storage.Open(ctx, r.cfg.Database())
+	if err != nil {
+		return err
+	}
+	return errors.Join(setRestoring(ctx, db, false), db.Close())
 }
 
 // undo empties the database after a failure. A killed restore leaves the mark,
@@ -289,15 +376,20 @@ func (a *App) notHalf(ctx context.Context) error {
 	return err
 }
 
-// make fills an empty database, opens the new epochs, checks everything, and
-// lets finish have the last word.
-func (r *restore) make(ctx context.Context, cfg Config, finish func(*App) error) (err error) {
+// make fills an empty database, opens the new epochs and checks everything.
+func (r *restore) make(ctx context.Context, cfg Config) (err error) {
+	if cfg.timelineDir() != "" {
+		cfg.Timeline = ndjsonScheme + r.folderNow()
+	}
 	a := &App{cfg: cfg, opt: r.opt, log: r.opt.Log}
 	made := false // the key file
 	defer func() {
 		err = errors.Join(err, a.Close())
 		if err != nil && made {
 			err = errors.Join(err, os.Remove(r.keyPath()))
+		}
+		if err != nil {
+			err = errors.Join(err, r.removeFolder())
 		}
 	}()
 	if a.db, err = storage.Open(ctx, cfg.Database()); err != nil {
@@ -335,10 +427,7 @@ func (r *restore) make(ctx context.Context, cfg Config, finish func(*App) error)
 	for _, t := range r.out.Renewed {
 		a.log.InfoContext(ctx, "new epoch", slog.String("tenant", t.ID), slog.String("origin", t.Origin), slog.Uint64("size", t.Size))
 	}
-	if err := r.sound(ctx, a, store); err != nil {
-		return err
-	}
-	return finish(a)
+	return r.sound(ctx, a, store)
 }
 
 // tables fills the database's tables, in one transaction.
@@ -389,7 +478,7 @@ func (r *restore) keys() (made bool, err error) {
 
 // sound checks what was made as fsck does.
 func (r *restore) sound(ctx context.Context, a *App, store timeline.Store) error {
-	k, err := a.keeper()
+	k, err := a.examiner()
 	if err != nil {
 		return err
 	}

@@ -65,16 +65,24 @@ func (d *DB) Reset(ctx context.Context) (err error) {
 	return d.Migrate(ctx)
 }
 
-// OtherSessions counts the connections of others to a database on a server. A
-// SQLite file is kept by the lock of its data directory instead: always 0.
+// OtherSessions counts the connections of other LogLine processes to a database
+// on a server. A SQLite file is kept by the lock of its data directory instead:
+// always 0.
 func (d *DB) OtherSessions(ctx context.Context) (n int, err error) {
 	if d.pg == nil {
 		return 0, nil
 	}
-	// This process has one pool; what else it has open bears its address.
-	err = d.Read.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name LIKE 'logline%'
-		AND (client_addr, client_port) IS DISTINCT FROM (inet_client_addr(), inet_client_port())`).Scan(&n)
+	var own []int64
+	for _, conn := range d.pg.pool.AcquireAllIdle(ctx) {
+		own = append(own, int64(conn.Conn().PgConn().PID()))
+		conn.Release()
+	}
+	// As the user of the URL, who sees what its own other sessions call themselves.
+	on := stdlib.OpenDB(*d.pg.admin.Copy())
+	defer func() { err = errors.Join(err, on.Close()) }()
+	err = on.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL($1::bigint[])
+		AND coalesce(application_name, 'logline') LIKE 'logline%'`, own).Scan(&n)
 	return n, Classify(err)
 }
 
