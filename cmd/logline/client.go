@@ -59,7 +59,7 @@ func translateErrors(cmd *cobra.Command) {
 			}
 			if errors.Is(err, context.Canceled) {
 				err = &exitError{code: exitFailed, err: errInterrupted}
-				if slices.Contains([]string{"verify", "export", "tail"}, c.Name()) {
+				if slices.Contains([]string{"verify", "export", "list", "tail"}, c.Name()) {
 					err = &exitError{code: exitFailed, err: errors.New("interrupted")}
 				}
 			}

@@ -21,3 +21,15 @@ func TestRecentKeepsTheLastAndForgetsTheFirst(t *testing.T) {
 	_, ok := r.get(0)
 	require.False(t, ok)
 }
+
+func TestRecentKeepsWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	r := newRecent[int, int](100)
+	r.put(-1, 7)
+	for i := range 1000 {
+		r.put(i, i)
+		v, ok := r.get(-1)
+		require.True(t, ok, "after %d", i)
+		require.Equal(t, 7, v)
+	}
+}

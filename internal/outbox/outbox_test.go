@@ -376,3 +376,75 @@ func FuzzFile(f *testing.F) {
 		require.True(t, item.KeptAt.Equal(again.KeptAt))
 	})
 }
+
+// While one process sends, others keep spans all the same; but none sends too,
+// and none drops what may be on its way.
+func TestWhileAnotherSends(t *testing.T) {
+	t.Parallel()
+	b, m := Open(t.TempDir()), newMaker(t)
+	_, err := b.Add(t.Context(), m.item(tenant, `{}`), 1, Fail)
+	require.NoError(t, err)
+	busy, cancel := context.WithCancel(t.Context())
+	cancel()
+	sent, err := b.Send(t.Context(), nodeID, func(_ context.Context, items []Item) ([]Verdict, error) {
+		if len(items) > 1 || items[0].Span.Type != "note.written" {
+			return nil, errors.New("more than was there")
+		}
+		_, err := Open(b.Dir()).Send(busy, nodeID, func(context.Context, []Item) ([]Verdict, error) {
+			t.Error("two send at once")
+			return nil, nil
+		})
+		require.Equal(t, "outbox_busy", fault.CodeOf(err))
+		_, err = Open(b.Dir()).Add(busy, m.item(tenant, `{}`), 1, DropOldest)
+		require.Equal(t, "outbox_busy", fault.CodeOf(err))
+		return []Verdict{{Outcome: Delivered}}, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, Sent{Delivered: 1}, sent)
+	_, err = b.Add(t.Context(), m.item(tenant, `{}`), 10, Fail)
+	require.NoError(t, err)
+	added := false
+	_, err = b.Send(t.Context(), nodeID, func(ctx context.Context, items []Item) ([]Verdict, error) {
+		if !added {
+			added = true
+			if _, err := Open(b.Dir()).Add(ctx, m.item(tenant, `{}`), 10, Fail); err != nil {
+				return nil, err
+			}
+		}
+		return []Verdict{{Outcome: Delivered}}, nil
+	})
+	require.NoError(t, err)
+	status, err := b.Status()
+	require.NoError(t, err)
+	require.Zero(t, status.Waiting, "what came in meanwhile is sent too")
+}
+
+// The limit holds for all processes together.
+func TestTheLimitIsSharedByAll(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), newMaker(t)
+	const limit, writers, each = 10, 8, 10
+	var items [writers][]Item
+	for w := range writers {
+		for range each {
+			items[w] = append(items[w], m.item(tenant, `{}`))
+		}
+	}
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for w := range writers {
+		wg.Go(func() {
+			<-start
+			for _, item := range items[w] {
+				if _, err := Open(dir).Add(t.Context(), item, limit, Fail); err != nil && fault.CodeOf(err) != "outbox_full" {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	status, err := Open(dir).Status()
+	require.NoError(t, err)
+	require.Equal(t, limit, status.Waiting)
+}

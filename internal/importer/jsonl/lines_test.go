@@ -92,6 +92,26 @@ func TestBombsAreStoppedEarlyInLittleMemory(t *testing.T) {
 	}
 }
 
+func TestALineWithoutEndIsKeptOnlyInPart(t *testing.T) {
+	t.Parallel()
+	var rejects []Reject
+	src := New(parseMap(t, plainMap), Config{
+		Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(&repeating{line: bytes.Repeat([]byte("x"), 1<<16), left: 1000}), nil
+		},
+		MaxLine: 1000,
+		Reject:  func(r Reject) error { rejects = append(rejects, r); return nil },
+	})
+	for range src.Items(t.Context()) {
+		require.Fail(t, "no item")
+	}
+	require.Len(t, rejects, 1)
+	require.Equal(t, "line_too_large", rejects[0].Code)
+	require.Equal(t, int64(1000<<16), rejects[0].Length)
+	require.Len(t, rejects[0].Raw, 1000)
+	require.LessOrEqual(t, cap(rejects[0].Raw), 4096)
+}
+
 // Whatever the input's length, what is held is bounded by the limits.
 func TestMemoryDoesNotGrowWithTheInput(t *testing.T) {
 	// Not parallel: it measures this process.
