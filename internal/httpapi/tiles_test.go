@@ -20,6 +20,7 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -209,4 +210,72 @@ func TestTilesAreForThoseWhoMay(t *testing.T) {
 	}
 	require.Equal(t, answers[0], answers[1])
 	w.get("/v1/tenants/00000000-0000-8000-8000-000000000000/tile/0/000.p/1", "").problem(t, http.StatusNotFound, "tenant_unknown")
+}
+
+// pad brings the timeline to a size with lines that nobody signed: what tiles
+// hold does not depend on it, and the log signs the tree all the same.
+func (w *world) pad(size uint64) {
+	w.t.Helper()
+	ctx := context.Background()
+	head, err := w.store.Head(ctx, w.tenant.Id)
+	require.NoError(w.t, err)
+	b := &timeline.Batch{Tenant: w.tenant.Id, ExpectedSize: head.Size, ExpectedRoot: head.Root}
+	var leaves []span.Hash
+	for seq := head.Size; seq < size; seq++ {
+		line := fmt.Appendf(nil, `{"seq":%d}`, seq)
+		leaves = append(leaves, span.LeafHash(line))
+		id := fmt.Sprintf("00000000-0000-7000-8000-%012x", seq)
+		b.Rows = append(b.Rows, timeline.Row{
+			Seq: seq, Line: line, Leaf: span.LeafHash(line), ID: id, RecordedAt: head.RecordedAt, Type: "test.padding", Author: w.owner.ID(),
+			Visibility: span.VisibilityPublic, Status: timeline.StatusExecuted,
+		})
+		b.Spent = append(b.Spent, timeline.SpentID{ID: id, Spent: timeline.Spent{Seq: seq, By: timeline.SpentByEntry}})
+	}
+	edge, err := tree.NewRange(0, head.Size, head.Edge)
+	require.NoError(w.t, err)
+	grown, err := tree.NewBatch(edge, leaves)
+	require.NoError(w.t, err)
+	origin, err := tree.ParseOrigin(w.tenant.Origin)
+	require.NoError(w.t, err)
+	note, err := tree.Checkpoint{Origin: origin, Size: size, Root: grown.Root()}.Sign(w.node.LogKey(), w.node.SignLog)
+	require.NoError(w.t, err)
+	b.Subtrees = grown.Subtrees()
+	b.Head = timeline.Head{Size: size, Root: grown.Root(), RecordedAt: head.RecordedAt, Checkpoint: note, Edge: grown.Edge().Hashes()}
+	require.NoError(w.t, w.store.Append(ctx, b))
+}
+
+// TestTesseraClientAtTheThirdLevel is TestTesseraClient around 256² entries,
+// where a tile of the third level begins.
+func TestTesseraClientAtTheThirdLevel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	log := w.tiles()
+	const border = 256 * 256
+	sizes := []uint64{border - 1, border, border + 1, border + 300}
+	var roots [][]byte
+	for i, size := range sizes {
+		w.pad(size)
+		checkpoint, _, _, err := tessera.FetchCheckpoint(t.Context(), log.ReadCheckpoint, log.verifier, w.tenant.Origin)
+		require.NoError(t, err)
+		require.Equal(t, size, checkpoint.Size)
+		builder, err := tessera.NewProofBuilder(t.Context(), size, log.ReadTile)
+		require.NoError(t, err)
+		for j, smaller := range sizes[:i] {
+			consistent, err := builder.ConsistencyProof(t.Context(), smaller, size)
+			require.NoError(t, err)
+			require.NoError(t, proof.VerifyConsistency(rfc6962.DefaultHasher, smaller, size, consistent, roots[j], checkpoint.Hash))
+		}
+		for _, index := range []uint64{100, 255, 256, 65_279, border - 2, size - 1} {
+			included, err := builder.InclusionProof(t.Context(), index)
+			require.NoError(t, err)
+			leaf := rfc6962.DefaultHasher.HashLeaf(fmt.Appendf(nil, `{"seq":%d}`, index))
+			require.NoError(t, proof.VerifyInclusion(rfc6962.DefaultHasher, index, size, leaf, included, checkpoint.Hash))
+		}
+		roots = append(roots, checkpoint.Hash)
+	}
+	require.Len(t, w.get(w.at("/tile/1/000"), "").want(t, http.StatusOK).body, 256*32)
+	require.Len(t, w.get(w.at("/tile/2/000.p/1"), "").want(t, http.StatusOK).body, 32)
+	w.get(w.at("/tile/2/000.p/2"), "").problem(t, http.StatusNotFound, "tile_unknown")
+	w.get(w.at("/tile/1/001.p/1"), "").want(t, http.StatusOK)
+	w.get(w.at("/tile/1/001.p/2"), "").problem(t, http.StatusNotFound, "tile_unknown")
 }
