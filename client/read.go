@@ -137,10 +137,26 @@ func (c *Client) Consistency(ctx context.Context, tenant string, from, to uint64
 // Bundle writes entries from..to (to not included; 0 is the current size) to w
 // as a bundle. After an error w holds a cut bundle, which does not verify.
 func (c *Client) Bundle(ctx context.Context, tenant string, w io.Writer, from, to uint64) error {
-	resp, err := c.api.ExportBundle(ctx, tenant, &openapi.ExportBundleParams{From: optional(from), To: optional(to)}, c.edit)
-	if err != nil {
-		return err
+	return bundleTo(w)(c.api.ExportBundle(ctx, tenant, &openapi.ExportBundleParams{From: optional(from), To: optional(to)}, c.edit))
+}
+
+// CosignedBundle is Bundle up to the end of the newest checkpoint that witnesses
+// have cosigned as the node's policy asks.
+func (c *Client) CosignedBundle(ctx context.Context, tenant string, w io.Writer, from uint64) error {
+	return bundleTo(w)(c.api.ExportBundle(ctx, tenant, &openapi.ExportBundleParams{From: optional(from), Cosigned: optional(true)}, c.edit))
+}
+
+// bundleTo copies an answer that is a bundle to w.
+func bundleTo(w io.Writer) func(resp *http.Response, err error) error {
+	return func(resp *http.Response, err error) error {
+		if err != nil {
+			return err
+		}
+		return copyBundle(w, resp)
 	}
+}
+
+func copyBundle(w io.Writer, resp *http.Response) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return problemOf(resp)

@@ -816,6 +816,9 @@ type ExportBundleParams struct {
 
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
+
+	// Cosigned Up to, and with, the newest checkpoint with the cosignatures that the node's policy asks for; without to
+	Cosigned *bool `form:"cosigned,omitempty" json:"cosigned,omitempty"`
 }
 
 // ImportBundleParams defines parameters for ImportBundle.
@@ -3525,6 +3528,18 @@ func NewExportBundleRequest(server string, tenant TenantParameter, params *Expor
 		if params.To != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "uint64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cosigned != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cosigned", *params.Cosigned, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

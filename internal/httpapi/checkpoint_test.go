@@ -139,6 +139,16 @@ func TestWitnessesCosign(t *testing.T) {
 	require.NotContains(t, string(w.get(w.at("/checkpoint"), "").want(t, http.StatusOK).body), "north")
 	w.get(w.at("/spans/"+spanID(t, later)+"/receipt?cosigned=true"), w.token(w.owner)).problem(t, http.StatusNotFound, "not_cosigned")
 	w.append(w.note(w.owner, 3)).want(t, http.StatusCreated)
+	w.get(w.at("/bundle?cosigned=true&to=3"), w.token(w.owner)).problem(t, http.StatusBadRequest, "parameter_invalid")
+	var cut bytes.Buffer
+	require.NoError(t, c.CosignedBundle(t.Context(), w.tenant.Id, &cut, 0)) // ends before what is newer
+	whole, err := bundle.Verify(t.Context(), &cut, bundle.Options{Policy: quorum(t, "all", north, south)})
+	require.NoError(t, err)
+	require.True(t, whole.OK, "%+v", whole.Problems)
+	require.Equal(t, [2]uint64{n.Size, n.Size}, [2]uint64{whole.To, whole.Size})
+	require.Less(t, whole.To, w.size())
+	w.get(w.at("/bundle?cosigned=true&from=7"), w.token(w.owner)).problem(t, http.StatusNotFound, "not_cosigned")
+
 	north.visit(t.Context(), t, c, w.tenant)
 	newest := south.visit(t.Context(), t, c, w.tenant)
 

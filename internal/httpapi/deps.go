@@ -51,6 +51,7 @@ type Entries interface {
 	Trace(ctx context.Context, tenant, spanID string, dir timeline.Direction, depth int, r standing.Reader) (timeline.Graph, error)
 	Why(ctx context.Context, tenant, spanID string, r standing.Reader) (timeline.Why, error)
 	Export(ctx context.Context, w io.Writer, tenant string, from, to uint64, r standing.Reader) error
+	ExportCosigned(ctx context.Context, w io.Writer, tenant string, from uint64, r standing.Reader) error
 }
 
 // Proofs answers from the Merkle tree; none of it holds content.

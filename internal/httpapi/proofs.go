@@ -75,12 +75,19 @@ func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params
 	if params.To != nil && *params.To == 0 {
 		return wrong("to", "greater than 0; leave it out for the current size")
 	}
+	if given(params.Cosigned) && params.To != nil {
+		return wrong("to", "left out with cosigned, which ends where the cosigned checkpoint does")
+	}
 	res := c.Response()
 	rc := http.NewResponseController(res.Writer)
 	_ = rc.SetReadDeadline(time.Time{})
 	res.Header().Set(echo.HeaderContentType, typeNDJSON)
 	out := bufio.NewWriterSize(&pacedWriter{res, rc, s.limits.Stall}, 64<<10)
-	err = s.deps.Log.Export(c.Request().Context(), out, seen.ID, given(params.From), given(params.To), seen.reader)
+	if ctx := c.Request().Context(); given(params.Cosigned) {
+		err = s.deps.Log.ExportCosigned(ctx, out, seen.ID, given(params.From), seen.reader)
+	} else {
+		err = s.deps.Log.Export(ctx, out, seen.ID, given(params.From), given(params.To), seen.reader)
+	}
 	if err == nil {
 		err = out.Flush()
 	}

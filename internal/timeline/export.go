@@ -28,7 +28,35 @@ func (l *Log) Export(ctx context.Context, w io.Writer, tenant string, from, to u
 	if err != nil {
 		return err
 	}
-	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node, head.Size)
+	return l.export(ctx, w, t, note, checkpoint, from, to, r)
+}
+
+// ExportCosigned is Export of the entries from <= seq up to the end of the newest
+// checkpoint that has enough cosignatures, with that; not_cosigned where the
+// present epoch has none, or none beyond from.
+func (l *Log) ExportCosigned(ctx context.Context, w io.Writer, tenant string, from uint64, r standing.Reader) error {
+	checkpoint, err := l.CosignedCheckpoint(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	note, err := tree.ParseNote(checkpoint)
+	if err != nil {
+		return err
+	}
+	t, err := l.Tenant(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	if note.Origin.String() != t.Origin || note.Size < from {
+		return fault.Newf(fault.NotFound, "not_cosigned",
+			"the newest checkpoint with enough cosignatures is of %d entries, of %s; ask again later, or without cosigned", note.Size, note.Origin)
+	}
+	return l.export(ctx, w, t, note, checkpoint, from, note.Size, r)
+}
+
+// export writes the bundle of [from, to) under a checkpoint of the present epoch.
+func (l *Log) export(ctx context.Context, w io.Writer, t Tenant, note *tree.Note, checkpoint []byte, from, to uint64, r standing.Reader) error {
+	events, err := l.nodeEvents(ctx, t.ID, note.Origin.Node, note.Size)
 	if err != nil {
 		return err
 	}

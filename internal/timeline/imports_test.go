@@ -288,3 +288,25 @@ func TestImportKeepsWhatIsWithheld(t *testing.T) {
 		require.Equal(t, raw, string(exported(t, there, w.tenant)))
 	})
 }
+
+// TestImportFollowsEpochs: what a restored node goes on with is the same timeline
+// under a new origin.
+func TestImportFollowsEpochs(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, store timeline.Store) {
+		w := newWorld(t, memstore.New(), "")
+		there := w.elsewhere(store)
+		before, err := take(t, there, w.bundle(all))
+		require.NoError(t, err)
+		_, err = w.log.NewEpoch(t.Context(), w.tenant, func(payload []byte) (*span.Span, error) {
+			return w.own(span.TypeEpoch, payload).Span, nil
+		})
+		require.NoError(t, err)
+		w.append(w.plain(2)...)
+		longer := w.bundle(all)
+		after, err := take(t, there, longer)
+		require.NoError(t, err)
+		require.NotEqual(t, before.Tenant.Origin, after.Tenant.Origin)
+		require.Equal(t, string(longer), string(exported(t, there, w.tenant)))
+	})
+}

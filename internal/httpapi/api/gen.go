@@ -812,6 +812,9 @@ type ExportBundleParams struct {
 
 	// To End, not included; the current size when absent
 	To *uint64 `form:"to,omitempty" json:"to,omitempty"`
+
+	// Cosigned Up to, and with, the newest checkpoint with the cosignatures that the node's policy asks for; without to
+	Cosigned *bool `form:"cosigned,omitempty" json:"cosigned,omitempty"`
 }
 
 // ImportBundleParams defines parameters for ImportBundle.
@@ -1607,6 +1610,13 @@ func (w *ServerInterfaceWrapper) ExportBundle(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "cosigned" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cosigned", ctx.QueryParams(), &params.Cosigned, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cosigned: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
