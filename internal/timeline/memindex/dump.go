@@ -43,31 +43,34 @@ type Dump struct {
 	Identities []string
 }
 
-// Dump writes the index of a timeline down. beside runs while it cannot
-// grow.
+// Dump writes the index of a timeline down. beside runs while it cannot grow,
+// which is no longer than it takes to copy the columns.
 func (x *Index) Dump(id string, beside func()) ([]byte, error) {
 	t, err := x.reading(id)
 	if err != nil {
 		return nil, err
 	}
-	defer t.mu.RUnlock()
 	beside()
-	return t.encode()
+	d := t.dump()
+	t.mu.RUnlock()
+	return d.encode()
 }
 
 // Dump writes down what Prepare reads.
-func (p *Prepared) Dump() ([]byte, error) { return p.t.encode() }
+func (p *Prepared) Dump() ([]byte, error) { return p.t.dump().encode() }
 
-func (t *indexed) encode() ([]byte, error) {
+func (s *Dump) encode() ([]byte, error) {
 	var out bytes.Buffer
-	err := gob.NewEncoder(&out).Encode(t.dump())
+	err := gob.NewEncoder(&out).Encode(s)
 	return out.Bytes(), err
 }
 
+// dump copies the index; what it shares with it never changes in place.
 func (t *indexed) dump() *Dump {
 	s := &Dump{
 		Version: dumpVersion, Tenant: t.record, Head: t.head, Names: t.names.texts,
-		State: t.stateRows(), Identities: t.identities,
+		State: t.stateRows(), Identities: t.identities, Leaves: make([]byte, 0, 32*len(t.rows)),
+		Spent: make([]byte, 0, 16*len(t.spent)), SpentSeq: make([]uint64, 0, len(t.spent)), Decided: make([]bool, 0, len(t.spent)),
 	}
 	for i := range t.rows {
 		r := &t.rows[i]
