@@ -6,7 +6,7 @@
 //
 // It reads any store that is a timeline.Keeper, as of one moment, entry after
 // entry. Its memory grows with members, redactions and spans that others act
-// on, and by one byte in eight entries for the tree, not with what is recorded.
+// on, and by less than a byte an entry for the tree, not with what is recorded.
 // Signatures of spans are not checked again: the checkpoints cover them, and
 // `logline verify` checks them.
 package fsck
