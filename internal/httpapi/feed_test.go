@@ -452,3 +452,24 @@ func TestFeedsTakeNoPlaces(t *testing.T) {
 	}
 	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
 }
+
+// A feed opened with an API key lasts as long as the key.
+func TestFeedEndsWithTheAPIKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	member := w.member("member")
+	key := w.apiKey(member, member.ID(), map[string]any{"tenant": "acme"})
+	taps := map[string]*tap{"websocket": w.socket("", key.Key), "sse": w.events("", key.Key)}
+	for _, c := range taps {
+		c.next()
+	}
+	w.clock.advance(time.Hour)
+	for _, c := range taps {
+		require.Equal(t, "heartbeat", c.next().Type)
+	}
+	w.do(w.request(http.MethodDelete, pathOf(member.ID(), "/keys/"+key.Id), key.Key, "", nil)).want(t, http.StatusOK)
+	for name, c := range taps {
+		code, reason := c.ended()
+		require.Equal(t, 4001, code, "%s: %s", name, reason)
+	}
+}
