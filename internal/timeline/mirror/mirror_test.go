@@ -368,3 +368,23 @@ func TestMirrorIsWoken(t *testing.T) {
 		})
 	}
 }
+
+// TestTornTailIsCut leaves half a line, and half a page, as a crash does.
+func TestTornTailIsCut(t *testing.T) {
+	t.Parallel()
+	w, dir := newWorld(t), t.TempDir()
+	cfg := mirror.Config{Dir: dir, Payloads: true}
+	w.once(cfg)
+	want := w.files(dir)
+	for _, tail := range []string{"half a line", "\x00\x00\x00\n\x00", "{}\n"} {
+		for _, folder := range []string{"lines", "payloads"} {
+			f, err := os.OpenFile(filepath.Join(dir, w.story.Tenant, folder, segment.Name(0)), os.O_APPEND|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.WriteString(tail)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		}
+		w.once(cfg)
+		require.Equal(t, want, w.files(dir))
+	}
+}
