@@ -150,7 +150,7 @@ func TestStartStopStart(t *testing.T) {
 	}
 }
 
-func makeTenant(t *testing.T, n running, token string) {
+func makeTenant(t *testing.T, n running, token string) *id.Keys {
 	t.Helper()
 	keys, err := id.NewKeys(id.SubjectPerson, time.Now(), strings.NewReader(strings.Repeat("0123456789abcdef", 16)))
 	require.NoError(t, err)
@@ -167,6 +167,37 @@ func makeTenant(t *testing.T, n running, token string) {
 	status, body = n.ask(t, "POST", "/v1/tenants", token, string(tenant))
 	require.Equal(t, http.StatusCreated, status, body)
 	require.Contains(t, body, `"slug":"acme"`)
+	return keys
+}
+
+// A node that stops ends its feeds, and leaves nothing running behind them.
+func TestFeedsEndWithTheNode(t *testing.T) {
+	t.Parallel()
+	cfg := config(t.TempDir())
+	n := start(t, cfg, nil)
+	bootstrap, err := os.ReadFile(onboarding.TokenPath(cfg.DataDir))
+	require.NoError(t, err)
+	keys := makeTenant(t, n, strings.TrimSpace(string(bootstrap)))
+	token, err := id.SignToken(keys.Signer(), keys.ID(), n.NodeID(), time.Now(), time.Minute)
+	require.NoError(t, err)
+	var feeds []io.ReadCloser
+	for range 5 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.URL()+"/v1/tenants/acme/feed?from=0", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		feeds = append(feeds, resp.Body)
+	}
+	require.NoError(t, n.stop())
+	for _, f := range feeds {
+		all, err := io.ReadAll(f)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.Contains(t, string(all), `"code":1001`)
+	}
 }
 
 func TestModuleOffContributesNothing(t *testing.T) {

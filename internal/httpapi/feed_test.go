@@ -473,3 +473,14 @@ func TestFeedEndsWithTheAPIKey(t *testing.T) {
 		require.Equal(t, 4001, code, "%s: %s", name, reason)
 	}
 }
+
+// The deadlines of ordinary requests do not end a feed.
+func TestFeedOutlivesRequests(t *testing.T) {
+	t.Parallel()
+	w, _ := serve(t, httpapi.Limits{ReadHeader: 100 * time.Millisecond, Stall: 250 * time.Millisecond, Idle: 100 * time.Millisecond, Heartbeat: 100 * time.Millisecond})
+	for name, c := range w.both("", w.owner) {
+		for range 15 { // longer than a request has to be sent, answered, or to follow another
+			require.Contains(t, []string{"hello", "heartbeat"}, c.next().Type, name)
+		}
+	}
+}
