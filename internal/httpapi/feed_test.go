@@ -477,10 +477,17 @@ func TestFeedEndsWithTheAPIKey(t *testing.T) {
 // The deadlines of ordinary requests do not end a feed.
 func TestFeedOutlivesRequests(t *testing.T) {
 	t.Parallel()
-	w, _ := serve(t, httpapi.Limits{ReadHeader: 100 * time.Millisecond, Stall: 250 * time.Millisecond, Idle: 100 * time.Millisecond, Heartbeat: 100 * time.Millisecond})
-	for name, c := range w.both("", w.owner) {
-		for range 15 { // longer than a request has to be sent, answered, or to follow another
-			require.Contains(t, []string{"hello", "heartbeat"}, c.next().Type, name)
-		}
+	w, _ := serve(t, httpapi.Limits{ReadHeader: 100 * time.Millisecond, Stall: time.Second, Idle: 100 * time.Millisecond, Heartbeat: 500 * time.Millisecond})
+	for name, open := range map[string]func() *tap{
+		"websocket": func() *tap { return w.socket("", w.token(w.owner)) },
+		"sse":       func() *tap { return w.events("", w.token(w.owner)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := open()
+			for begun := time.Now(); time.Since(begun) < 5*time.Second; { // longer than a request has to be sent, answered, or to follow another
+				require.Contains(t, []string{"hello", "heartbeat"}, c.next().Type)
+			}
+		})
 	}
 }
