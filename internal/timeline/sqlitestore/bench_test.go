@@ -12,50 +12,12 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/storetest"
 )
 
-var batchSizes = []int{1, 16, 256, 1000}
-
-// benchSpecs are entries as real ones: a subject, a tag, a cause, 200 bytes of
-// payload.
-func benchSpecs(first, n int) []storetest.Spec {
-	out := make([]storetest.Spec, n)
-	for i := range out {
-		out[i] = storetest.Spec{
-			N: first + i, Subject: fmt.Sprint("subject-", i%50), Tags: []string{"bench"}, NoDetail: true,
-			Payload: fmt.Sprintf(`{"n":%d,"text":"%0190d"}`, first+i, i),
-		}
-		if first+i > 0 {
-			out[i].Causes = []string{storetest.ID(first + i - 1)}
-		}
-	}
-	return out
-}
-
-// batches makes what a benchmark appends, outside its time.
-func batches(b *testing.B, size int) []*timeline.Batch {
-	tl := storetest.NewTimeline("bench")
-	out := make([]*timeline.Batch, b.N)
-	for i := range out {
-		out[i] = tl.Batch(benchSpecs(i*size, size)...)
-		tl.Done(out[i])
-	}
-	return out
-}
-
-func report(b *testing.B, size int) {
-	b.ReportMetric(float64(b.N)*float64(size)/b.Elapsed().Seconds(), "entries/s")
-}
-
 // BenchmarkAppend appends durable batches.
 func BenchmarkAppend(b *testing.B) {
-	for _, size := range batchSizes {
+	for _, size := range storetest.BatchSizes {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			_, s := open(b, "sqlite:"+filepath.Join(b.TempDir(), "logline.db"))
-			all := batches(b, size)
-			b.ResetTimer()
-			for _, batch := range all {
-				require.NoError(b, s.Append(b.Context(), batch))
-			}
-			report(b, size)
+			storetest.Bench(b, size, func(batch *timeline.Batch) error { return s.Append(b.Context(), batch) })
 		})
 	}
 }
@@ -64,7 +26,7 @@ func BenchmarkAppend(b *testing.B) {
 // prepared statement a row and a durable transaction a batch: what SQLite can
 // do at most.
 func BenchmarkBareInserts(b *testing.B) {
-	for _, size := range batchSizes {
+	for _, size := range storetest.BatchSizes {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			db, _ := open(b, "sqlite:"+filepath.Join(b.TempDir(), "logline.db"))
 			ctx := b.Context()
@@ -74,10 +36,8 @@ func BenchmarkBareInserts(b *testing.B) {
 			insert, err := db.Write.PrepareContext(ctx, `INSERT INTO bare VALUES (?, 1, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)`)
 			require.NoError(b, err)
 			defer insert.Close()
-			all := batches(b, size)
-			b.ResetTimer()
-			for _, batch := range all {
-				require.NoError(b, db.InTx(ctx, func(tx *sql.Tx) error {
+			storetest.Bench(b, size, func(batch *timeline.Batch) error {
+				return db.InTx(ctx, func(tx *sql.Tx) error {
 					st := tx.Stmt(insert)
 					for i := range batch.Rows {
 						r := &batch.Rows[i]
@@ -86,9 +46,8 @@ func BenchmarkBareInserts(b *testing.B) {
 						}
 					}
 					return nil
-				}))
-			}
-			report(b, size)
+				})
+			})
 		})
 	}
 }
