@@ -21,6 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,11 +114,13 @@ func (r running) ask(t *testing.T, method, path, token, body string) (int, strin
 // tenant, stops, and starts again as the same node with the same tenant.
 func TestStartStopStart(t *testing.T) {
 	t.Parallel()
-	for name, database := range map[string]string{"sqlite": "", "memory": "memory:"} {
-		t.Run(name, func(t *testing.T) {
+	for _, database := range []string{backend.SQLite, backend.Memory, backend.Postgres} {
+		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			cfg := config(filepath.Join(t.TempDir(), "data"))
-			cfg.DatabaseURL = database
+			if database != backend.SQLite { // which is the default
+				cfg.DatabaseURL = backend.URL(t, database)
+			}
 
 			n := start(t, cfg, nil)
 			for _, path := range []string{"/livez", "/readyz"} {
@@ -140,7 +143,7 @@ func TestStartStopStart(t *testing.T) {
 				require.Equal(t, http.StatusOK, status, body)
 			}
 			require.NotContains(t, again.logs.String(), "node keys made")
-			if database == "" {
+			if database != backend.Memory {
 				require.NoFileExists(t, onboarding.TokenPath(cfg.DataDir), "the tenant is still there")
 			} else {
 				require.FileExists(t, onboarding.TokenPath(cfg.DataDir), "the tenant went with the memory")
@@ -272,6 +275,23 @@ func TestRefusesToStart(t *testing.T) {
 	foreign.DatabaseURL = ""
 	foreign.Modules = "none"
 	require.Equal(t, "modules_unknown", fail(foreign))
+}
+
+// Two nodes are not one because they have one database.
+func TestForeignNodeOnPostgres(t *testing.T) {
+	t.Parallel()
+	first, second := config(t.TempDir()), config(t.TempDir())
+	require.NoError(t, start(t, second, nil).stop()) // which makes its keys
+	first.DatabaseURL = backend.URL(t, backend.Postgres)
+	second.DatabaseURL = first.DatabaseURL
+	n := start(t, first, nil)
+	require.NotContains(t, n.logs.String(), "sslmode", "the URL is shown in its short form")
+	_, err := New(t.Context(), second, Options{Log: slog.New(slog.DiscardHandler)})
+	require.Equal(t, "node_mismatch", fault.CodeOf(err))
+	require.ErrorContains(t, err, n.NodeID())
+	require.NoError(t, n.stop())
+	require.Empty(t, second.databaseDir())
+	require.False(t, second.inMemory())
 }
 
 func TestAddressInUse(t *testing.T) {

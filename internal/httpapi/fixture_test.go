@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,7 +30,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/cosign"
 	"github.com/danvoulez/logline/internal/timeline/policy"
-	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
 var randReader = rand.Reader
@@ -93,15 +92,13 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: newClock()}
-	db, err := storage.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "logline.db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	require.NoError(t, db.Migrate(ctx))
+	db, store := backend.Open(t, backend.URL(t, database(t)))
+	w.store = store
+	var err error
 	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
 	require.NoError(t, err)
 	verify := id.FastVerifier()
 	w.dir = id.NewDirectory(db, verify, w.clock.now)
-	w.store = sqlitestore.NewStore(db)
 	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book})
 	wakes := bus.New()
