@@ -62,7 +62,7 @@ func (a *App) snapshot(ctx context.Context, fn func(*sql.Tx, timeline.Snapshot) 
 	if s, ok := a.store.(sqlStore); ok {
 		return fn(tx, s.SnapshotOf(tx))
 	}
-	k, err := a.examiner()
+	k, err := a.keeper()
 	if err != nil {
 		return err
 	}

@@ -86,17 +86,13 @@ func schemaFits(current, known int64) error {
 	return nil
 }
 
-// examiner is a store that can be read as a whole; every kind of ours is one.
-type examiner interface {
-	Snapshot(ctx context.Context, fn func(timeline.Snapshot) error) error
-}
-
-func (a *App) examiner() (examiner, error) {
-	x, ok := a.store.(examiner)
+// keeper is the store of the timelines as fsck, backup and restore need it.
+func (a *App) keeper() (timeline.Keeper, error) {
+	k, ok := a.store.(timeline.Keeper)
 	if !ok {
 		return nil, fault.New(fault.Internal, "timelines_unexaminable", "timelines kept like this cannot be read as a whole")
 	}
-	return x, nil
+	return k, nil
 }
 
 // exclusive says whether the node's data belongs to one process, so that
@@ -122,7 +118,7 @@ func Fsck(ctx context.Context, cfg Config, opt Options, what FsckOptions) (resul
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	k, err := a.examiner()
+	k, err := a.keeper()
 	if err != nil {
 		return nil, err
 	}
@@ -157,24 +153,19 @@ func Fsck(ctx context.Context, cfg Config, opt Options, what FsckOptions) (resul
 }
 
 // fsck examines and mends one timeline.
-func (a *App) fsck(ctx context.Context, k examiner, tenant string, what FsckOptions) (*fsck.Result, error) {
+func (a *App) fsck(ctx context.Context, k timeline.Keeper, tenant string, what FsckOptions) (*fsck.Result, error) {
 	r, err := a.examine(ctx, k, tenant, what)
 	if err != nil || !what.Repair || !r.CanRepair() {
 		return r, err
 	}
-	rebuilding, ok := k.(timeline.Keeper)
-	if !ok {
-		return r, fault.New(fault.Unavailable, "repair_by_restore",
-			"timelines kept like this are not repaired in place; make a backup and restore it elsewhere, which makes everything derived anew")
-	}
-	if err := fsck.Repair(ctx, rebuilding, r); err != nil {
+	if err := fsck.Repair(ctx, k, r); err != nil {
 		return r, err
 	}
 	r.After, err = a.examine(ctx, k, tenant, what)
 	return r, err
 }
 
-func (a *App) examine(ctx context.Context, k examiner, tenant string, what FsckOptions) (r *fsck.Result, err error) {
+func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, what FsckOptions) (r *fsck.Result, err error) {
 	// Before the snapshot: running servers give out more meanwhile.
 	given, unreadable := a.givenOut(tenant)
 	node, err := a.owner(ctx)

@@ -478,7 +478,7 @@ func (r *restore) keys() (made bool, err error) {
 
 // sound checks what was made as fsck does.
 func (r *restore) sound(ctx context.Context, a *App, store timeline.Store) error {
-	k, err := a.examiner()
+	k, err := a.keeper()
 	if err != nil {
 		return err
 	}

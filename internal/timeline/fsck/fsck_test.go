@@ -318,3 +318,21 @@ func TestManyFindings(t *testing.T) {
 	require.NoError(t, fsck.Repair(t.Context(), s.store, res))
 	require.True(t, check(t, s.store, s.Tenant, fsck.Options{}).OK())
 }
+
+// TestImportedTimeline: what another node writes may have another slug here.
+func TestImportedTimeline(t *testing.T) {
+	t.Parallel()
+	s := template(t)(t)
+	_, err := s.db.Write.Exec(`UPDATE timeline_tenants SET slug = 'theirs' WHERE slug = 'acme'`)
+	require.NoError(t, err)
+	require.Contains(t, told(check(t, s.store, s.Tenant, fsck.Options{Node: s.Node.ID()})), "the tenant's slug")
+	require.Empty(t, told(check(t, s.store, s.Tenant, fsck.Options{Node: storetest.Identity("other")})))
+
+	_, err = s.db.Write.Exec(`DELETE FROM timeline_tags`)
+	require.NoError(t, err)
+	res := check(t, s.store, s.Tenant, fsck.Options{Node: storetest.Identity("other")})
+	require.NoError(t, fsck.Repair(t.Context(), s.store, res))
+	held, err := s.store.TenantByID(t.Context(), s.Tenant)
+	require.NoError(t, err)
+	require.Equal(t, "theirs", held.Slug)
+}

@@ -29,10 +29,9 @@ type whole struct {
 }
 
 func keeper(t *testing.T, s timeline.Store) timeline.Keeper {
+	t.Helper()
 	k, ok := s.(timeline.Keeper)
-	if !ok {
-		t.Skip("this store is no timeline.Keeper yet")
-	}
+	require.True(t, ok, "every store is a timeline.Keeper")
 	return k
 }
 
