@@ -13,12 +13,9 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/storage"
-	"github.com/danvoulez/logline/internal/storage/pgtest"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
-	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -78,7 +75,7 @@ func (w *world) rich() {
 
 func TestImportIsTheSameTimeline(t *testing.T) {
 	t.Parallel()
-	test := func(t *testing.T, store timeline.Store) {
+	onEveryStore(t, func(t *testing.T, store timeline.Store) {
 		w := newWorld(t, memstore.New(), "")
 		w.rich()
 		there := w.elsewhere(store)
@@ -149,15 +146,6 @@ func TestImportIsTheSameTimeline(t *testing.T) {
 		_, err = take(t, there, first)
 		require.ErrorIs(t, err, timeline.ErrImportShrunk)
 		require.Equal(t, string(longer), string(exported(t, there, w.tenant)))
-	}
-	onEveryStore(t, test)
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		db, err := storage.Open(t.Context(), pgtest.New(t).URL)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, db.Close()) })
-		require.NoError(t, db.Migrate(t.Context()))
-		test(t, pgstore.NewStore(db))
 	})
 }
 

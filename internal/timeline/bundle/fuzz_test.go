@@ -12,6 +12,8 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
 // FuzzVerify looks for a bundle that verifies for the pinned node and is not
@@ -41,6 +43,18 @@ func FuzzVerify(f *testing.F) {
 				require.Equal(t, strings.TrimSpace(string(lines[int(rep.From)+i+1])), strings.TrimSpace(string(line)))
 			}
 		}
+		if rep.From > 0 || rep.To != rep.Size || rep.Hidden > 0 {
+			return
+		}
+		reader, err := NewReader(bytes.NewReader(src), Options{}) // takes over exactly what was verified
+		require.NoError(t, err)
+		var read tree.Range
+		for o, err := range reader.Entries() {
+			require.NoError(t, err)
+			read.Append(span.LeafHash(o.Entry.AppendLine(nil)), nil)
+		}
+		require.Equal(t, rep.To, read.End())
+		require.Equal(t, rep.Root, read.Root().String())
 	})
 }
 
