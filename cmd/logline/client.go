@@ -35,6 +35,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),
+		newBenchCmd(env),
 	}
 	for _, cmd := range cmds {
 		sendFirst(env, cmd)

@@ -74,6 +74,7 @@ var table = map[string]rule{
 	"internal/ui":         {never: []string{"modules", "internal/storage"}},
 	"internal/app":        {},
 	"internal/archtest":   {never: []string{"ours"}},
+	"internal/loadgen":    {never: []string{"modules", "internal/storage", "stores", "drivers"}, except: []string{"internal/id"}},
 	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/danvoulez/logline/internal/loadgen"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
@@ -75,15 +76,17 @@ func bench(ctx context.Context, quick bool, out, dir string, stdout io.Writer) (
 		return err
 	}
 	r := report{Go: runtime.Version(), CPUs: runtime.GOMAXPROCS(0), Quick: quick}
-	if r.Fsync, err = measureFsync(filepath.Join(dir, "fsync")); err != nil {
+	fsync, err := loadgen.Fsync(filepath.Join(dir, "fsync"))
+	if err != nil {
 		return err
 	}
+	r.Fsync = microseconds(fsync)
 	fmt.Fprintf(stdout, "%s, %d CPUs shared by server and callers; one synced write takes %s\n\n", r.Go, r.CPUs, show(r.Fsync))
 	printAppendHead(stdout)
-	for _, c := range cases(quick) {
-		a, err := measureAppends(ctx, binary, filepath.Join(dir, fmt.Sprintf("%d-%d", c.callers, c.lines)), c)
+	for _, c := range loadgen.Cases(quick) {
+		a, err := measureAppends(ctx, binary, filepath.Join(dir, fmt.Sprintf("%d-%d", c.Callers, c.Lines)), c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name(), err)
+			return fmt.Errorf("%s: %w", c.Name(), err)
 		}
 		a.print(stdout)
 		r.Appends = append(r.Appends, a)
@@ -102,33 +105,4 @@ func bench(ctx context.Context, quick bool, out, dir string, stdout io.Writer) (
 	return os.WriteFile(out, append(b, '\n'), 0o644)
 }
 
-// measureFsync is the median time of a 4 KiB write that is synced.
-func measureFsync(path string) (microseconds, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	block := make([]byte, 4096)
-	var l latencies
-	for range 50 {
-		begin := time.Now()
-		if _, err := f.Write(block); err != nil {
-			return 0, err
-		}
-		if err := f.Sync(); err != nil {
-			return 0, err
-		}
-		l = append(l, time.Since(begin))
-	}
-	return microseconds(l.percentile(50)), nil
-}
-
-func show(d microseconds) string {
-	switch t := time.Duration(d); {
-	case t < time.Millisecond:
-		return fmt.Sprintf("%.0f µs", float64(t)/float64(time.Microsecond))
-	default:
-		return fmt.Sprintf("%.1f ms", float64(t)/float64(time.Millisecond))
-	}
-}
+func show(d microseconds) string { return loadgen.Show(time.Duration(d)) }
