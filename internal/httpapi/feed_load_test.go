@@ -2,10 +2,8 @@ package httpapi_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -25,17 +23,10 @@ func (w *world) big(n int) []byte {
 	return w.seal(w.owner, fmt.Appendf(nil, `{"fill":"%s","n":%d}`, bytes.Repeat([]byte{'x'}, 200<<10), n))
 }
 
-// lazy opens a feed whose client has little room for what it does not read.
+// lazy opens a feed that nobody reads yet.
 func (w *world) lazy(query string) *websocket.Conn {
 	w.t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{"logline.v1"}, ReadBufferSize: 1024, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil {
-			err = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
-		}
-		return conn, err
-	}}
-	conn, _, err := d.Dial("ws"+w.url[len("http"):]+w.feedPath(query), http.Header{"Authorization": {"Bearer " + w.token(w.owner)}})
+	conn, _, err := w.dial(w.feedPath(query), w.token(w.owner), nil)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -46,12 +37,15 @@ func (w *world) lazy(query string) *websocket.Conn {
 // everything else from there. Its neighbours notice nothing.
 func TestFeedTooSlow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.FeedEntries, d.Limits.Stall = 8, feedPatience })
+	w := newWorld(t, func(d *httpapi.Deps) {
+		d.Limits.FeedEntries = 8
+		d.Limits.Stall, d.Limits.Heartbeat = 10*time.Minute, 10*time.Minute // however slow this machine is
+	})
 	at := w.size()
 	slow := tapOf(t, w.lazy(""))
 	require.Equal(t, at, slow.next().Next)
 	quick := w.both("", w.owner)
-	const entries = 100
+	const entries = 100 // more bytes than sockets hold
 	for i := range uint64(entries) {
 		w.append(w.big(int(i))).want(t, http.StatusCreated)
 		for name, c := range quick {
@@ -98,7 +92,7 @@ func TestFeedDropsTheDead(t *testing.T) {
 	_ = silent // reads nothing, so it answers no ping
 	sse := w.events("", w.token(w.owner))
 	sse.next() // and reads no more
-	for i := range uint64(60) {
+	for i := range uint64(100) {
 		w.append(w.big(int(i))).want(t, http.StatusCreated)
 		require.Equal(t, []uint64{at + i}, bystander.seqs(at+i, at+i+1))
 	}
@@ -118,7 +112,7 @@ func TestFeedDropsTheDead(t *testing.T) {
 		return opened == dead
 	}, feedPatience, 20*time.Millisecond, "the places of the dead are free")
 	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
-	require.Equal(t, []uint64{at + 60}, bystander.seqs(at+60, at+61))
+	require.Equal(t, []uint64{at + 100}, bystander.seqs(at+100, at+101))
 	_ = stalled.Close()
 }
 

@@ -83,7 +83,8 @@ func follow(t *testing.T, c *client.Client, tenant string, o client.FeedOptions)
 	go func() {
 		defer close(f.events)
 		for e, err := range c.Follow(ctx, tenant, o) {
-			if f.err = err; err != nil {
+			if err != nil {
+				f.err = err
 				return
 			}
 			select {
@@ -106,7 +107,10 @@ func (f *following) until(from, to uint64) (seqs []uint64) {
 	for at := from; at < to; {
 		select {
 		case e, ok := <-f.events:
-			require.True(f.t, ok, "ended: %v", f.err)
+			if !ok {
+				require.NoError(f.t, f.err)
+			}
+			require.True(f.t, ok)
 			switch e.Type {
 			case client.FeedEntry:
 				require.Equal(f.t, at, e.Seq)
