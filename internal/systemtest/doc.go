@@ -4,4 +4,5 @@
 // full disks, SIGTERM and SIGKILL. It has no code outside its tests.
 //
 // LOGLINE_TEST_SEED repeats a run's random moments; each run prints its seed.
+// LOGLINE_TEST_LONG makes databases stay away for 30 s instead of 6.
 package systemtest

@@ -29,8 +29,22 @@ type live struct {
 	// Only for the holder of the turn.
 	noteRead bool             // given has been read from the disk
 	given    *tree.Checkpoint // the last checkpoint known to be given out
+	shown    extension        // what a fold has shown, so that no hash has to be read for it
 	onDisk   uint64           // size of the note on the disk
 	lostAt   time.Time        // when another process came first; zero for never
+}
+
+// extension says that the timeline as of size and root extends a checkpoint.
+type extension struct {
+	of   *tree.Checkpoint
+	size uint64
+	root span.Hash
+}
+
+// extends says whether what was shown is that a head extends the checkpoint
+// known to be given out.
+func (lv *live) extends(head Head) bool {
+	return lv.shown.of != nil && lv.shown.of == lv.given && lv.shown.size == head.Size && lv.shown.root == head.Root
 }
 
 func newLive(id string) *live {
@@ -193,6 +207,9 @@ func (l *Log) fold(ctx context.Context, lv *live, head Head) error {
 	if edge.Root() != head.Root {
 		return fault.Newf(fault.Internal, "root_mismatch",
 			"the lines of tenant %s do not make the stored root at size %d; check the timeline with fsck", lv.id, head.Size)
+	}
+	if g := lv.given; g != nil && (g.Size == lv.head.Size && g.Root == lv.head.Root || lv.extends(lv.head)) {
+		lv.shown = extension{of: g, size: head.Size, root: head.Root}
 	}
 	lv.mu.Lock()
 	tx.Commit()

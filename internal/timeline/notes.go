@@ -72,10 +72,11 @@ func (l *Log) agree(ctx context.Context, lv *live) error {
 	if err := l.recall(lv); err != nil {
 		return err
 	}
-	if l.renewed(lv) {
-		lv.given = nil
-	}
-	if g := lv.given; g != nil && (g.Size != lv.head.Size || g.Root != lv.head.Root) {
+	if g := lv.given; g != nil && (g.Size != lv.head.Size || g.Root != lv.head.Root) && !lv.extends(lv.head) {
+		if l.renewed(lv) {
+			lv.given = nil
+			return l.adopt(lv)
+		}
 		if g.Size > lv.head.Size {
 			return regression(lv, g)
 		}
@@ -87,6 +88,11 @@ func (l *Log) agree(ctx context.Context, lv *live) error {
 			return regression(lv, g)
 		}
 	}
+	return l.adopt(lv)
+}
+
+// adopt takes the head for given out, as it is about to be or was elsewhere.
+func (l *Log) adopt(lv *live) error {
 	if lv.head.Size == 0 {
 		return nil
 	}
