@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/storage/pgtest"
 )
 
 func masterKey(t *testing.T, seed string) string {
@@ -32,7 +33,19 @@ const (
 // rotates; no key is on a disk.
 func TestProcessesAreOneNode(t *testing.T) {
 	t.Parallel()
-	shared := "sqlite:" + filepath.Join(t.TempDir(), "logline.db")
+	for name, database := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "logline.db") },
+		"postgres": func(t *testing.T) string { return pgtest.New(t).URL },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			processesAreOneNode(t, database(t))
+		})
+	}
+}
+
+func processesAreOneNode(t *testing.T, shared string) {
+	t.Helper()
 	process := func(master string) Config {
 		cfg := config(filepath.Join(t.TempDir(), "data"))
 		cfg.DatabaseURL, cfg.MasterKey = shared, master
