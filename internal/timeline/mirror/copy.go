@@ -36,7 +36,7 @@ type copied struct {
 
 // open reads the lines of a copy and cuts off half a line, or whatever else a
 // crash left of the last page. It makes the folder where there is none.
-func (m *Mirror) open(t *timeline.Tenant) (*copied, error) {
+func (m *Mirror) open(ctx context.Context, t *timeline.Tenant) (*copied, error) {
 	c := &copied{m: m, tenant: t.ID, dir: filepath.Join(m.cfg.Dir, t.ID), edge: &tree.Range{}}
 	if err := c.begin(t); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (m *Mirror) open(t *timeline.Tenant) (*copied, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	if m.cfg.Payloads {
-		if err := c.readPayloads(); err != nil {
+		if err := c.readPayloads(ctx); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 	}
@@ -113,23 +113,48 @@ func (c *copied) read(note *tree.Note) error {
 }
 
 // readPayloads counts the payloads that are whole. There are as many as lines,
-// or fewer where payloads were asked for later.
-func (c *copied) readPayloads() error {
+// or fewer where payloads were asked for later. One that an interrupted erasure
+// has half overwritten is erased whole.
+func (c *copied) readPayloads(ctx context.Context) error {
 	var err error
 	c.payloads, err = segment.Open(c.m.cfg.FS, filepath.Join(c.dir, ndjsonstore.PayloadsDir), c.m.cfg.Limits)
 	if err != nil {
 		return err
 	}
+	var half []uint64
 	if err := c.payloads.Scan(ndjsonstore.MaxContent, func(n uint64, line []byte) error {
-		if n >= c.lines.Len() || !ndjsonstore.IsContent(n, line) {
+		if n >= c.lines.Len() {
 			return segment.ErrStop
 		}
+		if ndjsonstore.IsContent(n, line) {
+			return nil
+		}
+		records, err := c.m.source.At(ctx, c.tenant, []uint64{n}, false)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 || !records[0].Redacted || len(line) < len(ndjsonstore.ErasedContent(n, 0)) {
+			return segment.ErrStop // what a crash left of a page
+		}
+		half = append(half, n)
 		return nil
 	}); err != nil {
 		return err
 	}
-	_, err = c.payloads.Cut()
-	return err
+	if _, err := c.payloads.Cut(); err != nil {
+		return err
+	}
+	for _, n := range half {
+		if err := c.eraseAt(n); err != nil {
+			return err
+		}
+	}
+	return c.payloads.Sync()
+}
+
+// eraseAt overwrites one payload.
+func (c *copied) eraseAt(n uint64) error {
+	return c.payloads.Overwrite(n, ndjsonstore.ErasedContent(n, int(c.payloads.Places()[n].Length)))
 }
 
 func (c *copied) close() error {
@@ -260,8 +285,7 @@ func (c *copied) erase(ctx context.Context, records []*timeline.Record) error {
 		if !targets[i].Redacted || seq >= c.payloads.Len() {
 			continue
 		}
-		length := c.payloads.Places()[seq].Length
-		if err := c.payloads.Overwrite(seq, ndjsonstore.ErasedContent(seq, int(length))); err != nil {
+		if err := c.eraseAt(seq); err != nil {
 			return err
 		}
 	}

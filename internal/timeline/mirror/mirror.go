@@ -165,7 +165,7 @@ func (m *Mirror) follow(ctx context.Context, t *timeline.Tenant) (left int64, er
 	}
 	c := m.copies[t.ID]
 	if c == nil {
-		if c, err = m.open(t); err != nil {
+		if c, err = m.open(ctx, t); err != nil {
 			return int64(t.Size), m.judge(ctx, t, err)
 		}
 		m.copies[t.ID] = c

@@ -209,7 +209,7 @@ func calls(t *testing.T) int {
 // with another process, and after a power cut.
 func TestEveryCallFails(t *testing.T) {
 	t.Parallel()
-	seeds := 6
+	seeds := 4
 	if testing.Short() {
 		seeds = 2
 	}
@@ -248,9 +248,9 @@ func TestAFailureThenACut(t *testing.T) {
 	t.Parallel()
 	total := calls(t)
 	kinds := []faultfs.Fault{faultfs.Fail, faultfs.Half, faultfs.FailAfter}
-	seeds := 30
+	seeds := 12
 	if testing.Short() {
-		seeds = 10
+		seeds = 6
 	}
 	for n := range total {
 		for seed := range seeds {
@@ -276,9 +276,9 @@ func TestAFailureThenACut(t *testing.T) {
 func TestEveryCallOfARepairFails(t *testing.T) {
 	t.Parallel()
 	total := calls(t)
-	step := 3
+	step := 5
 	if testing.Short() {
-		step = 10
+		step = 15
 	}
 	for n := 0; n < total; n += step {
 		for again := 0; ; again++ {
