@@ -1,10 +1,16 @@
 package main
 
 import (
+	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
 )
 
 // TestMain lets scripts run this test binary as the command logline, so that
@@ -44,4 +50,31 @@ func TestScripts(t *testing.T) {
 			"sql":    sqlCmd,
 		},
 	})
+}
+
+// Every command is run by some script.
+func TestEveryCommandHasAScript(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	require.NoError(t, err)
+	var scripts strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		scripts.Write(text)
+	}
+	env := &environment{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: os.Getenv, Now: time.Now}
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		if !cmd.HasSubCommands() && cmd.Name() != "help" && cmd.Parent() != nil && cmd.Parent().Name() != "completion" {
+			if !strings.Contains(scripts.String(), cmd.CommandPath()) && cmd.Name() != "serve" {
+				t.Errorf("no script runs %q", cmd.CommandPath())
+			}
+		}
+		for _, child := range cmd.Commands() {
+			look(child)
+		}
+	}
+	look(newRoot(env))
+	require.Contains(t, scripts.String(), "\nserve\n")
 }
