@@ -121,6 +121,10 @@ func openPostgres(ctx context.Context, target Target) (*DB, error) {
 	if err != nil {
 		return nil, errPostgresURL
 	}
+	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
+		return nil, fault.New(fault.Invalid, "database_url_invalid",
+			"default_query_exec_mode in the database URL must be cache_statement, cache_describe or describe_exec; a pooler in between has to pool sessions")
+	}
 	db := &DB{Dialect: Postgres, pg: &postgres{admin: config.ConnConfig.Copy(), asked: role}}
 	config.AfterConnect = db.pg.confine
 	if err := db.pg.greet(ctx, config); err != nil {

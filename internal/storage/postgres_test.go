@@ -90,7 +90,11 @@ func TestPostgresSettings(t *testing.T) {
 	require.EqualValues(t, 5, db.Pool().Config().MaxConns)
 	require.Equal(t, "on", ask(t, db, "SHOW synchronous_commit"), "a commit is on the disk when it returns")
 
-	for _, mode := range []string{"exec", "simple_protocol", "cache_describe"} { // for poolers between transactions
+	for _, mode := range []string{"exec", "simple_protocol"} { // which leave the types of arguments to guesses
+		_, err := Open(t.Context(), with(t, d.URL, "default_query_exec_mode", mode))
+		require.Equal(t, "database_url_invalid", fault.CodeOf(err))
+	}
+	for _, mode := range []string{"describe_exec", "cache_describe"} {
 		db = connect(t, with(t, d.URL, "default_query_exec_mode", mode))
 		require.NoError(t, db.Migrate(t.Context()), mode)
 		require.NoError(t, db.InTx(t.Context(), func(tx *sql.Tx) error {
