@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
 		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
-		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 256 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20},
+		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20},
 		Feed:   Feed{Heartbeat: 15 * time.Second, Poll: time.Second},
 		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
 	}, cfg)
@@ -104,7 +104,7 @@ func TestPrecedence(t *testing.T) {
 		got := value(t, values, key)
 		require.Equal(t, want, [2]string{got.Value, got.Origin}, key)
 	}
-	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 256 << 20, Batch: 7, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20}, cfg.Limits)
+	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 64 << 20, Batch: 7, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20}, cfg.Limits)
 	require.Equal(t, 24*time.Hour, cfg.Window.Past)
 	require.Equal(t, 5*time.Minute, cfg.Window.Future)
 

@@ -43,7 +43,7 @@ var settings = []setting{
 	{key: "drain_timeout", value: "25s", meaning: "time for everything to finish at shutdown"},
 	{key: "limits.header", value: 16 << 10, meaning: "bytes of a span's header"},
 	{key: "limits.payload", value: 1 << 20, meaning: "bytes of a span's payload"},
-	{key: "limits.bundle", value: 256 << 20, meaning: "bytes of an imported bundle; taking it needs about as much memory"},
+	{key: "limits.bundle", value: 64 << 20, meaning: "bytes of an imported bundle; taking it needs several times as much memory"},
 	{key: "limits.batch", value: 1000, meaning: "spans in one commit"},
 	{key: "limits.queue", value: 10_000, meaning: "spans waiting for one tenant"},
 	{key: "limits.concurrent", value: 1024, meaning: "HTTP requests served at once"},

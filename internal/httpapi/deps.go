@@ -146,7 +146,7 @@ type Limits struct {
 	Span       span.Limits   // sizes of a span's header and payload; default 16 KiB and 1 MiB
 	Line       int           // bytes of one span as sent, alone or as a line; default twice header + payload, room for white space and escapes
 	Body       int           // bytes of any other body; default 1 MiB
-	Bundle     int64         // bytes of an imported bundle; default 256 MiB
+	Bundle     int64         // bytes of an imported bundle; default 64 MiB
 	Concurrent int           // requests served at once; default 1024, more are answered 503
 	Streams    int           // NDJSON appends served at once, of those; default 64, more wait for Stall/6
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s

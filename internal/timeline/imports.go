@@ -19,11 +19,11 @@ type ImportOptions struct {
 	Slug   string         // to keep the timeline under; "" is the one in genesis, or the one it has here
 	Verify bundle.Options // pins, and limits
 	Dir    string         // of the temporary file; "" is the system's
-	Max    int64          // bytes of the bundle; 0: 256 MiB. Memory grows by about as much
+	Max    int64          // bytes of the bundle; 0: 64 MiB. Memory grows by several times as much
 }
 
 // defaultImport is the largest bundle that is taken, in bytes.
-const defaultImport = 256 << 20
+const defaultImport = 64 << 20
 
 // Imported is what became of a bundle.
 type Imported struct {
