@@ -35,6 +35,14 @@ type Story struct {
 // of checkpoints given out, "" for none.
 func NewStory(t testing.TB, store timeline.Store, slug, notes string) *Story {
 	t.Helper()
+	s := NewBeginning(t, store, slug, notes)
+	s.tell()
+	return s
+}
+
+// NewBeginning writes no more than a story's first batch.
+func NewBeginning(t testing.TB, store timeline.Store, slug, notes string) *Story {
+	t.Helper()
 	seed := span.Sum([]byte(slug))
 	s := &Story{t: t, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC), random: rand.NewChaCha8(seed)}
 	var err error
@@ -44,7 +52,6 @@ func NewStory(t testing.TB, store timeline.Store, slug, notes string) *Story {
 	require.NoError(t, err)
 	s.Reopen(store, notes)
 	s.found(slug)
-	s.tell()
 	return s
 }
 
