@@ -16,14 +16,13 @@ import (
 
 var _ Carrier = (*Redis)(nil)
 
-// redisIdle is how long a connection may be silent before the server is asked
-// whether it is still there, and then again until it is given up.
-const redisIdle = 10 * time.Second
-
 // Redis carries messages by publish and subscribe on one channel.
 type Redis struct {
 	options *redis.Options
 	channel string
+	// idle is how long a connection may be silent before the server is asked
+	// whether it is still there, and then again until it is given up.
+	idle time.Duration
 }
 
 // NewRedis reads a URL (redis://, rediss:// with TLS, unix://; user, password
@@ -44,7 +43,7 @@ func NewRedis(url, channel string) (*Redis, error) {
 	opt.PoolSize, opt.MinIdleConns = 1, 0
 	opt.DisableIdentity = true
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return &Redis{options: opt, channel: channel}, nil
+	return &Redis{options: opt, channel: channel, idle: 10 * time.Second}, nil
 }
 
 // Name implements Carrier.
@@ -54,7 +53,7 @@ func (*Redis) Name() string { return "redis" }
 func (c *Redis) Connect(ctx context.Context) (Link, error) {
 	opt := *c.options
 	client := redis.NewClient(&opt)
-	link := &redisLink{client: client, sub: client.Subscribe(ctx, c.channel), channel: c.channel}
+	link := &redisLink{client: client, sub: client.Subscribe(ctx, c.channel), channel: c.channel, idle: c.idle}
 	// The subscription's own connection is up and confirmed before the link counts.
 	if _, err := link.sub.ReceiveTimeout(ctx, opt.ReadTimeout); err != nil {
 		_ = link.Close()
@@ -67,6 +66,7 @@ type redisLink struct {
 	client  *redis.Client
 	sub     *redis.PubSub
 	channel string
+	idle    time.Duration
 	once    sync.Once
 	err     error
 }
@@ -83,7 +83,7 @@ func (l *redisLink) Receive(ctx context.Context) (string, error) {
 	// its connection.
 	defer context.AfterFunc(ctx, func() { _ = l.sub.Close() })()
 	for asked := false; ctx.Err() == nil; {
-		got, err := l.sub.ReceiveTimeout(ctx, redisIdle)
+		got, err := l.sub.ReceiveTimeout(ctx, l.idle)
 		var timeout net.Error
 		switch {
 		case err == nil:

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,4 +184,46 @@ func TestRedisURL(t *testing.T) {
 		require.Equal(t, "redis_url_invalid", fault.CodeOf(err), url)
 		require.NotContains(t, err.Error(), "secret")
 	}
+}
+
+// A silent connection is asked and stays; one to a server that stands still is
+// given up.
+func TestRedisIsSilent(t *testing.T) {
+	t.Parallel()
+	s := newRedisServer(t)
+	s.start()
+	b := run(t, s.carrier(), slog.New(slog.DiscardHandler))
+	a := run(t, s.carrier(), slog.New(slog.DiscardHandler))
+	hears(t, a, b, 1) // it is up
+	a.stop()
+	b.stop()
+
+	c := s.carrier()
+	c.idle = 300 * time.Millisecond
+	link, err := c.Connect(t.Context())
+	require.NoError(t, err)
+	received := make(chan string, 1)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			text, err := link.Receive(context.Background())
+			if err != nil {
+				failed <- err
+				return
+			}
+			received <- text
+		}
+	}()
+	for range 3 {
+		select {
+		case err := <-failed:
+			t.Fatalf("a silent connection was given up: %v", err)
+		case <-time.After(3 * c.idle):
+		}
+		require.NoError(t, link.Send(t.Context(), "still here"))
+		require.Equal(t, "still here", <-received)
+	}
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	require.Equal(t, "relay_lost", fault.CodeOf(<-failed))
+	require.NoError(t, link.Close())
 }

@@ -19,17 +19,16 @@ import (
 // once, each once at a time; after an error it is of no use any more.
 type Channel struct {
 	name         string
+	idle         time.Duration // of silence, before the server is asked whether it is still there
 	listen, send *pgx.Conn
 
 	once sync.Once
 	err  error
 }
 
-// channelIdle is how long a channel may be silent before the server is asked
-// whether it is still there, and channelAnswer how long it may take to say so.
 const (
 	channelIdle   = 10 * time.Second
-	channelAnswer = 5 * time.Second
+	channelAnswer = 5 * time.Second // that the server may take
 )
 
 // Channel connects and listens: what is sent by anybody from now on arrives.
@@ -38,7 +37,7 @@ func (d *DB) Channel(ctx context.Context, name string) (*Channel, error) {
 	if d.pg == nil {
 		return nil, fault.New(fault.Unavailable, "channel_unsupported", "only PostgreSQL passes messages between processes")
 	}
-	c := &Channel{name: name}
+	c := &Channel{name: name, idle: channelIdle}
 	for _, conn := range []**pgx.Conn{&c.listen, &c.send} {
 		var err error
 		if *conn, err = pgx.ConnectConfig(ctx, d.pg.admin.Copy()); err != nil {
@@ -80,7 +79,7 @@ func (c *Channel) Receive(ctx context.Context) (string, error) {
 }
 
 func (c *Channel) next(ctx context.Context) (*pgconn.Notification, error) {
-	ctx, cancel := context.WithTimeout(ctx, channelIdle)
+	ctx, cancel := context.WithTimeout(ctx, c.idle)
 	defer cancel()
 	return c.listen.WaitForNotification(ctx)
 }

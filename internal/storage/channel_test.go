@@ -65,3 +65,37 @@ func TestChannelUnsupported(t *testing.T) {
 	_, err := openURL(t, "memory:").Channel(t.Context(), "c")
 	require.Equal(t, "channel_unsupported", fault.CodeOf(err))
 }
+
+// A channel that is silent for long asks the server, and stays as it is.
+func TestSilentChannel(t *testing.T) {
+	t.Parallel()
+	db := openURL(t, pgtest.New(t).URL)
+	c, err := db.Channel(t.Context(), "c")
+	require.NoError(t, err)
+	defer c.Close()
+	const idle = 50 * time.Millisecond
+	c.SetIdle(idle)
+	ctx, stop := context.WithCancel(t.Context())
+	received := make(chan string)
+	go func() {
+		defer close(received)
+		for {
+			text, err := c.Receive(ctx)
+			if err != nil {
+				return
+			}
+			received <- text
+		}
+	}()
+	for range 3 {
+		select {
+		case <-received:
+			t.Fatal("the channel was given up")
+		case <-time.After(10 * idle):
+		}
+		require.NoError(t, c.Send(t.Context(), "still here"))
+		require.Equal(t, "still here", <-received)
+	}
+	stop()
+	<-received // closed
+}
