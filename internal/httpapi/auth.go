@@ -54,10 +54,21 @@ func (s *Server) callerOf(c echo.Context, token string) (id.Credential, error) {
 	if id.IsAPIKey(token) {
 		return s.deps.APIKeys.Authenticate(ctx, token)
 	}
-	identity, _, err := id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
-		return s.deps.Directory.Chain(ctx, who)
+	return s.signerOf(token, func(who string) (*id.Chain, error) { return s.deps.Directory.Chain(ctx, who) })
+}
+
+// signerOf is who signed a token, and what the key that did may do.
+func (s *Server) signerOf(token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
+	var signer *id.Chain
+	identity, key, err := id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
+		signer, err = chain(who)
+		return signer, err
 	})
-	return id.Credential{Identity: identity}, err
+	if err != nil {
+		return id.Credential{}, err
+	}
+	grant, _ := signer.Key(key)
+	return id.Credential{Identity: identity, Key: grant}, nil
 }
 
 // known is caller for routes that take no anonymous request.

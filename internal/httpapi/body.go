@@ -40,8 +40,7 @@ func mediaType(req *http.Request) string {
 	return typ
 }
 
-// readBody reads a body of at most limit bytes whole, into one allocation when
-// its length was announced.
+// readBody reads a body of at most limit bytes whole.
 func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	req := c.Request()
 	if req.ContentLength > int64(limit) {
@@ -50,8 +49,7 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	var body []byte
 	var err error
 	if req.ContentLength >= 0 {
-		body = make([]byte, req.ContentLength)
-		_, err = io.ReadFull(req.Body, body)
+		body, err = readAnnounced(req.Body, int(req.ContentLength))
 	} else if body, err = io.ReadAll(io.LimitReader(req.Body, int64(limit)+1)); err == nil && len(body) > limit {
 		return nil, tooLarge(limit)
 	}
@@ -60,6 +58,25 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	}
 	// The deadline was for sending; it must not end the work that follows.
 	_ = http.NewResponseController(c.Response().Writer).SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// firstRoom is what is made room for before anything of a body has come.
+const firstRoom = 64 << 10
+
+// readAnnounced reads n bytes. To announce them costs nothing, so the room grows
+// with what has come; for most bodies it is one allocation.
+func readAnnounced(r io.Reader, n int) ([]byte, error) {
+	body := make([]byte, 0, min(n, firstRoom))
+	for len(body) < n {
+		if len(body) == cap(body) {
+			body = append(make([]byte, 0, min(n, 4*cap(body))), body...)
+		}
+		more, err := io.ReadFull(r, body[len(body):cap(body)])
+		if body = body[:len(body)+more]; err != nil {
+			return nil, err
+		}
+	}
 	return body, nil
 }
 

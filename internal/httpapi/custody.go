@@ -16,6 +16,8 @@ import (
 var (
 	errManage = fault.New(fault.Forbidden, "api_key_cannot_manage",
 		"this API key reads and has events signed; to change identities it would have to name logline.identity and no tenant")
+	errKeyManage = fault.New(fault.Forbidden, "key_cannot_manage",
+		"the key that signed this token is a delegated one; to change identities its delegation would have to name logline.identity too, or sign with the identity's own key")
 	errSteward = fault.New(fault.Forbidden, "identity_not_yours",
 		"this is for the identity itself, and for whoever had it made in this node's custody")
 	errCustody = fault.New(fault.Forbidden, "custody_closed",
@@ -46,13 +48,11 @@ func (s *Server) makeHeld(c echo.Context, body api.Registration) error {
 // registered where registration is open, elsewhere owners and admins of a tenant.
 func (s *Server) mayMake(c echo.Context) (maker string, err error) {
 	who, err := s.known(c)
-	switch {
-	case err != nil:
-		return "", err
-	case !who.Manages():
-		return "", errManage
-	case s.deps.OpenRegistration:
-		return who.Identity, nil
+	if err == nil {
+		err = manages(who)
+	}
+	if err != nil || s.deps.OpenRegistration {
+		return who.Identity, err
 	}
 	ctx := c.Request().Context()
 	tenants, err := s.deps.Log.Holding(ctx, who.Identity)
@@ -60,6 +60,12 @@ func (s *Server) mayMake(c echo.Context) (maker string, err error) {
 		return "", err
 	}
 	for _, tenant := range tenants {
+		switch t, err := s.deps.Log.Tenant(ctx, tenant); {
+		case err != nil:
+			return "", err
+		case t.ReadOnly:
+			continue // another node says who its owners are
+		}
 		view, err := s.deps.Log.Standing(ctx, tenant)
 		if err != nil {
 			return "", err
@@ -80,8 +86,8 @@ func (s *Server) steward(c echo.Context, identity string) (id.Credential, error)
 		return who, err
 	case !span.IsIdentity(identity):
 		return who, errIdentity
-	case !who.Manages():
-		return who, errManage
+	case manages(who) != nil:
+		return who, manages(who)
 	case who.Identity == identity:
 		return who, nil
 	}
@@ -90,6 +96,17 @@ func (s *Server) steward(c echo.Context, identity string) (id.Credential, error)
 		return who, errSteward
 	}
 	return who, err
+}
+
+// manages is why a credential may not change identities, nil where it may.
+func manages(who id.Credential) error {
+	switch {
+	case who.Manages():
+		return nil
+	case who.APIKey != nil:
+		return errManage
+	}
+	return errKeyManage
 }
 
 // RotateIdentity rotates the key of an identity in custody.

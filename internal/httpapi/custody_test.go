@@ -89,6 +89,40 @@ func TestCustodyOverHTTP(t *testing.T) {
 	w.get(w.at(""), key.Key).problem(t, http.StatusUnauthorized, "identity_not_active")
 }
 
+// A delegated key that may sign tokens reads as its identity. What outlives the
+// delegation, such as an API key, takes one that names logline.identity too.
+func TestDelegatedKeysManageNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *httpapi.Deps) { d.ProtectNames = true })
+	own := w.member(span.RoleMember)
+	held := w.held(own)
+	token := func(types ...string) string {
+		event, device, err := own.Delegate("device", types, "", w.clock.now(), randReader)
+		require.NoError(t, err)
+		w.post(pathOf(own.ID(), "/events"), "", event.Raw).want(t, http.StatusCreated)
+		text, err := id.SignToken(device, own.ID(), w.node.ID(), w.clock.now(), time.Minute)
+		require.NoError(t, err)
+		return text
+	}
+	device := token("logline.api")
+	w.get(w.at("/spans"), device).want(t, http.StatusOK)
+	for _, r := range []reply{
+		w.post(pathOf(own.ID(), "/keys"), device, map[string]any{}), w.post(pathOf(held.Id, "/keys"), device, map[string]any{"types": []string{"**"}}),
+		w.get(pathOf(held.Id, "/keys"), device), w.post(pathOf(held.Id, "/rotate"), device, nil), w.post(pathOf(held.Id, "/revoke"), device, map[string]string{}),
+		w.do(w.request(http.MethodDelete, pathOf(own.ID(), ""), device, "", nil)),
+		w.post("/v1/identities", device, map[string]any{"custody": true, "subject": "agent"}),
+		w.post("/v1/tenants", device, map[string]any{"slug": "b", "name": "B", "owner": own.ID()}),
+		w.importBundle(w.tenant.Id, "", device, nil),
+		w.post("/v1/identities", device, registration(own, "taken", "")),
+	} {
+		r.problem(t, http.StatusForbidden, "key_cannot_manage")
+	}
+	manager := token("logline.api", "logline.identity")
+	w.post(pathOf(held.Id, "/keys"), manager, map[string]any{"types": []string{"**"}}).want(t, http.StatusCreated)
+	w.post(pathOf(held.Id, "/rotate"), manager, nil).want(t, http.StatusCreated)
+	w.post("/v1/identities", manager, registration(own, "", "")).want(t, http.StatusOK)
+}
+
 func TestWhoMayHaveIdentitiesHeld(t *testing.T) {
 	t.Parallel()
 	want := map[string]any{"custody": true, "subject": "agent"}

@@ -74,7 +74,7 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	if err != nil {
 		return err
 	}
-	_, _, err = id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (*id.Chain, error) {
+	signer, err := s.signerOf(token, func(who string) (*id.Chain, error) {
 		known, err := s.deps.Directory.Chain(ctx, who)
 		switch {
 		case who != chain.ID():
@@ -88,6 +88,9 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	})
 	if !s.deps.OpenRegistration && strings.Count(token, ".") != 2 {
 		return errRegistration // a bootstrap token, mistyped or spent
+	}
+	if err == nil && named {
+		err = manages(signer)
 	}
 	return err
 }

@@ -119,3 +119,17 @@ func TestImportPinsAndRefusals(t *testing.T) {
 	there.tenant = there.newTenant(bootstrapToken, "own", false)
 	post("", raw).problem(t, http.StatusForbidden, "bootstrap_token_spent")
 }
+
+// TestImportedRolesAreNotThisNodes: who owns a timeline of another node has no
+// more say here than anybody.
+func TestImportedRolesAreNotThisNodes(t *testing.T) {
+	t.Parallel()
+	w, there := newWorld(t), newWorld(t, func(d *httpapi.Deps) { d.OpenRegistration = false })
+	raw := w.get(w.at("/bundle"), w.token(w.owner)).want(t, http.StatusOK).body
+	there.importBundle(w.tenant.Id, "?slug=acme-west", there.token(there.owner), raw).want(t, http.StatusCreated)
+	there.register(w.owner)
+	there.get("/v1/tenants/acme-west/spans", there.token(w.owner)).want(t, http.StatusOK)
+	want := map[string]any{"custody": true, "subject": "agent"}
+	there.post("/v1/identities", there.token(w.owner), want).problem(t, http.StatusForbidden, "custody_closed")
+	there.post("/v1/identities", there.token(there.owner), want).want(t, http.StatusCreated)
+}

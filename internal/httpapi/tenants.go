@@ -57,8 +57,8 @@ func (s *Server) founder(c echo.Context) (token, caller string, err error) {
 		return token, "", nil
 	}
 	who, err := s.callerOf(c, token)
-	if err == nil && !who.Manages() {
-		err = errManage
+	if err == nil {
+		err = manages(who)
 	}
 	return "", who.Identity, err
 }

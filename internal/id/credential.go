@@ -4,6 +4,7 @@ package id
 // the identity, or one of its API keys. The zero value is nobody.
 type Credential struct {
 	Identity string  // LogLine ID
+	Key      Grant   // of the key that signed the token, as it is now
 	APIKey   *APIKey // nil for a token
 }
 
@@ -14,8 +15,15 @@ func (c Credential) Reaches(tenant string) bool {
 
 // Manages says whether the credential may change its own identity: rotate or
 // revoke it where the node holds its keys, give it API keys, name it, or make
-// identities. A token may; an API key only if it names logline.identity and
-// counts in every tenant.
+// identities, tenants and imports in its name. Much of that outlives the
+// credential, so a delegated key and an API key may only if they name
+// logline.identity; an API key must count in every tenant as well.
 func (c Credential) Manages() bool {
-	return c.Identity != "" && (c.APIKey == nil || c.APIKey.Tenant == "" && c.APIKey.grant().Covers(TypeIdentity))
+	switch {
+	case c.Identity == "":
+		return false
+	case c.APIKey != nil:
+		return c.APIKey.Tenant == "" && c.APIKey.grant().Covers(TypeIdentity)
+	}
+	return c.Key.Covers(TypeIdentity)
 }
