@@ -101,6 +101,30 @@ func tapOf(t testing.TB, conn *websocket.Conn) *tap {
 	}}
 }
 
+// alive reads for the tap all the time, so that pings are answered while the
+// test is busy elsewhere.
+func (c *tap) alive() *tap {
+	type read struct {
+		frame
+		err error
+	}
+	read1, frames := c.read, make(chan read, 4096) // more than any test leaves unread
+	go func() {
+		for {
+			f, err := read1()
+			frames <- read{f, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	c.read = func() (frame, error) {
+		r := <-frames
+		return r.frame, r.err
+	}
+	return c
+}
+
 // events opens a feed as server-sent events.
 func (w *world) events(query, token string, header ...string) *tap {
 	w.t.Helper()

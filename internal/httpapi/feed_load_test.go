@@ -85,7 +85,7 @@ func TestFeedDropsTheDead(t *testing.T) {
 		d.Limits.Stall = time.Second
 		d.Limits.Feeds = dead + 1
 	})
-	bystander := w.socket("", w.token(w.owner))
+	bystander := w.socket("", w.token(w.owner)).alive()
 	at := bystander.next().Next
 	stalled := w.lazy("") // takes nothing of what is sent
 	silent := w.lazy("type=nothing")
