@@ -29,7 +29,7 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.since, "since", "", "recorded at this time or later")
 	cmd.Flags().StringVar(&f.until, "until", "", "recorded before this time")
 	cmd.Flags().StringVar(&f.filter.Cause, "cause", "", "span id that must be among the causes")
-	cmd.Flags().StringVarP(&f.filter.Q, "query", "q", "", "words that must all occur in type, title, subject or payload")
+	cmd.Flags().StringVarP(&f.filter.Q, "query", "q", "", "words: each must begin a word of title, subject, type or payload, without case and accents")
 }
 
 // check is what can be said of the flags without a node.

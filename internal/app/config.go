@@ -27,6 +27,7 @@ type Config struct {
 	Timeline       string        `mapstructure:"timeline"`
 	Mirror         string        `mapstructure:"mirror"`
 	MirrorPayloads bool          `mapstructure:"mirror_payloads"`
+	Search         string        `mapstructure:"search"`
 	RedisURL       string        `mapstructure:"redis_url"`
 	Relay          string        `mapstructure:"relay"`
 	Modules        string        `mapstructure:"modules"`
@@ -75,6 +76,7 @@ const (
 	Auto   = "auto"
 	Open   = "open"
 	Closed = "closed"
+	On     = "on"
 	Off    = "off"
 )
 
@@ -176,6 +178,8 @@ func (c Config) check(key string) string {
 				return fault.From(err).Detail
 			}
 		}
+	case "search":
+		return oneOf(c.Search, On, Off)
 	case "relay":
 		return oneOf(c.Relay, Auto, Off)
 	case "timeline":

@@ -44,7 +44,7 @@ func TestDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, cfg, Defaults())
 	require.Equal(t, Config{
-		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
+		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Search: On, Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
 		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
 		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20},
 		Feed:   Feed{Heartbeat: 15 * time.Second, Poll: time.Second},

@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
 	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
+	"github.com/danvoulez/logline/internal/timeline/wordindex"
 )
 
 // ndjsonScheme begins a Config.Timeline that names a folder.
@@ -73,6 +74,30 @@ func (a *App) startMirror(ctx context.Context, m *mirror.Mirror) (stop func(), e
 		cancel()
 		return nil, err
 	}
+}
+
+// newIndexer makes what follows the timelines into the index of their words, nil
+// where the store keeps none or the setting search is off.
+func (a *App) newIndexer(store timeline.Store, wakes *bus.Bus) *wordindex.Indexer {
+	source, ok := store.(wordindex.Source)
+	if !ok || a.cfg.Search == Off {
+		return nil
+	}
+	return wordindex.New(source, wakes, wordindex.Config{Log: a.log})
+}
+
+// startIndexer runs x, if there is one, until stop or the end of ctx.
+func startIndexer(ctx context.Context, x *wordindex.Indexer) (stop func()) {
+	if x == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		x.Run(ctx)
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // openStore opens the timelines' store, and the directory of the checkpoints

@@ -16,7 +16,7 @@ func Modules() []lifecycle.Module {
 		{Name: "id", About: "identities, their keys, and who may sign what"},
 		{
 			Name: "timeline", About: "append-only timelines, their proofs and bundles", Needs: []string{"id"},
-			Workers: []string{"one sequencer for each busy tenant", "a mirror of NDJSON files, where the setting mirror names a folder"},
+			Workers: []string{"one sequencer for each busy tenant", "a mirror of NDJSON files, where the setting mirror names a folder", "an index of words in the database, unless the setting search is off"},
 		},
 		{Name: "rules", About: "what is let through, and why: for now, whatever the roles permit"},
 		{

@@ -29,6 +29,7 @@ var settings = []setting{
 	{key: "timeline", value: "", meaning: "ndjson:<folder> to keep timelines as plain files; empty for the database"},
 	{key: "mirror", value: "", meaning: "folder to write every timeline's lines to as it grows, as NDJSON files; empty for none"},
 	{key: "mirror_payloads", value: false, meaning: "mirror payloads too: true or false; redactions erase them there as well"},
+	{key: "search", value: On, meaning: "index the words of timelines in the database, behind the appends: on or off"},
 	{key: "redis_url", value: "", also: []string{"REDIS_URL"}, isURL: true, meaning: "redis://… for wake-ups between processes; empty for none, or PostgreSQL's"},
 	{key: "relay", value: Auto, meaning: "wake-ups between processes: auto (by Redis where redis_url is set, else by PostgreSQL) or off"},
 	{key: "modules", value: "all", meaning: "modules to run, separated by commas; see --list-modules"},

@@ -55,7 +55,7 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	wakeups := bus.New()
-	copies := a.newMirror(store, wakeups)
+	copies, indexer := a.newMirror(store, wakeups), a.newIndexer(store, wakeups)
 	eng := a.newEngine(log, directory, verify, wakeups)
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
@@ -80,6 +80,9 @@ func (a *App) wire(ctx context.Context) error {
 	if copies != nil {
 		deps.MirrorLag = copies.Lag
 	}
+	if indexer != nil {
+		deps.SearchLag = indexer.Lag
+	}
 	for i, m := range a.modules {
 		deps.Modules = append(deps.Modules, m.Name)
 		switch m.Name {
@@ -93,6 +96,7 @@ func (a *App) wire(ctx context.Context) error {
 					return err
 				}
 				defer stop() // after the last commit, as the relay
+				defer startIndexer(ctx, indexer)()
 				ready()
 				defer a.startRelay(ctx, wakeups)()
 				return eng.Run(ctx)

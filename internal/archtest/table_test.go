@@ -48,7 +48,10 @@ var table = map[string]rule{
 
 	"internal/timeline": {never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
-	"internal/timeline/tree": {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault", "internal/span"}},
+	"internal/timeline/tree":  {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault", "internal/span"}},
+	"internal/timeline/words": {never: []string{"ours", "I/O", "clock"}},
+	"internal/timeline/wordindex": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 	"internal/timeline/policy": {never: []string{"ours", "I/O", "clock"},
 		except: []string{"internal/fault", "internal/id", "internal/timeline/tree"}},
 	"internal/timeline/bundle": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",

@@ -209,6 +209,7 @@ type Deps struct {
 	// Wakes says which timelines have grown; without it feeds look by themselves.
 	Wakes     feed.Waker
 	MirrorLag func() int64 // entries that a mirror lacks; nil where there is none
+	SearchLag func() int64 // entries that the index of words lacks; nil where nothing makes it
 
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error

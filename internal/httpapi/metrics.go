@@ -26,7 +26,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics(mirrorLag func() int64) *metrics {
+func newMetrics(mirrorLag, searchLag func() int64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -51,10 +51,16 @@ func newMetrics(mirrorLag func() int64) *metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight, m.feeds, m.closed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if mirrorLag != nil {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "logline_mirror_lag_entries", Help: "Entries known to be missing in the mirror's files.",
-		}, func() float64 { return float64(mirrorLag()) }))
+	for _, lag := range []struct {
+		of         func() int64
+		name, help string
+	}{
+		{mirrorLag, "logline_mirror_lag_entries", "Entries known to be missing in the mirror's files."},
+		{searchLag, "logline_search_lag_entries", "Entries known to be missing in the index of words; they are searched by reading them."},
+	} {
+		if lag.of != nil {
+			registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: lag.name, Help: lag.help}, func() float64 { return float64(lag.of()) }))
+		}
 	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m

@@ -2,10 +2,10 @@ package timeline
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // Filter is a query as a store evaluates it: all conditions hold at once, and
@@ -17,7 +17,7 @@ type Filter struct {
 	Tag     string
 	Status  string
 	Cause   string   // a span id
-	Words   []string // lower case; see MatchesWords
+	Words   []string // of words.Split; see MatchesWords
 	Since   string   // recorded_at >= Since
 	Until   string   // recorded_at < Until
 
@@ -102,8 +102,8 @@ func (f *Filter) MatchesType(typ string) bool {
 	return len(f.Types) == 0 || slices.ContainsFunc(f.Types, func(p string) bool { return span.MatchType(p, typ) })
 }
 
-// MatchesWords says whether every word occurs, in any case, in the title,
-// subject, type or payload text of an entry. What was redacted is not found.
+// MatchesWords says whether each word begins one of the entry's, as package
+// words has them. What was redacted is not found.
 func (f *Filter) MatchesWords(line, payload []byte) (bool, error) {
 	if len(f.Words) == 0 {
 		return true, nil
@@ -112,17 +112,8 @@ func (f *Filter) MatchesWords(line, payload []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	text := strings.ToLower(strings.Join([]string{e.Span.Title, e.Span.Subject, e.Span.Type, string(payload)}, "\n"))
-	for _, w := range f.Words {
-		if !strings.Contains(text, w) {
-			return false, nil
-		}
-	}
-	return true, nil
+	return words.Match(f.Words, e.Span.Title, e.Span.Subject, e.Span.Type, payload), nil
 }
-
-// words splits a free-text question as MatchesWords expects it.
-func words(q string) []string { return strings.Fields(strings.ToLower(q)) }
 
 // TypeOf is the type of the span in a line.
 func TypeOf(line []byte) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // Keeper is a Store that can be examined as a whole and have what it derived
@@ -45,6 +46,12 @@ type Snapshot interface {
 	Subtrees(ctx context.Context, tenant string, each func(tree.Subtree) error) error
 	// Embedded are the identities the timeline holds, in order.
 	Embedded(ctx context.Context, tenant string) ([]string, error)
+}
+
+// WordSnapshot is what a Snapshot is besides where the store is a WordIndexer.
+type WordSnapshot interface {
+	// WordPages gives the whole index of words, in order of block and first word.
+	WordPages(ctx context.Context, tenant string, each func(block uint64, page words.Page) error) error
 }
 
 // Posting is one thing that a store derived from entry Seq.

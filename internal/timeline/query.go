@@ -7,6 +7,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // Limits of a page.
@@ -14,7 +15,7 @@ const (
 	DefaultLimit = 100
 	MaxLimit     = 1000
 	maxTypes     = 32
-	maxWords     = 16
+	maxWords     = 64
 	// maxScans bounds how often one query goes on looking for a first match.
 	maxScans = 5
 )
@@ -29,7 +30,7 @@ type Query struct {
 	Since   string // recorded_at >= Since
 	Until   string // recorded_at < Until
 	Cause   string // a span id that stands in the entry's causes
-	Q       string // words that all occur in title, subject, type or payload, in any case
+	Q       string // words that each begin one in title, subject, type or payload; see package words
 
 	Descending bool
 	Limit      int    // default 100, at most 1000
@@ -126,7 +127,8 @@ func (q *Query) filter(r standing.Reader) (*Filter, error) {
 	default:
 		check(false, "status", "executed, pending, rejected, reverted or ghost")
 	}
-	ws := words(q.Q)
+	ws := words.Split(q.Q)
+	check(q.Q == "" || len(ws) > 0, "q", "words: at least one letter or digit")
 	check(len(ws) <= maxWords, "q", fmt.Sprintf("at most %d words", maxWords))
 	if len(bad.Fields) > 0 {
 		return nil, bad

@@ -869,7 +869,7 @@ type FeedParams struct {
 	// Cause Span id that the span names as a cause
 	Cause *UUID `form:"cause,omitempty" json:"cause,omitempty"`
 
-	// Q Words that must all occur in type, title, subject or payload
+	// Q Words: each must begin a word of title, subject, type or payload, without case and accents
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
@@ -911,7 +911,7 @@ type ListSpansParams struct {
 	// Cause Span id that the span names as a cause
 	Cause *UUID `form:"cause,omitempty" json:"cause,omitempty"`
 
-	// Q Words that must all occur in type, title, subject or payload
+	// Q Words: each must begin a word of title, subject, type or payload, without case and accents
 	Q     *string               `form:"q,omitempty" json:"q,omitempty"`
 	Order *ListSpansParamsOrder `form:"order,omitempty" json:"order,omitempty"`
 	Limit *LimitParameter       `form:"limit,omitempty" json:"limit,omitempty"`

@@ -272,6 +272,7 @@ func change(message *pgx.Batch, b *timeline.Batch) {
 		}
 		message.Queue(`UPDATE timeline_entries SET payload = NULL, salt = NULL, detail = NULL, redacted = true
 			WHERE tenant = logline_tenant() AND seq = ANY($1::bigint[])`, seqs)
+		dropWords(message, b.Redacted)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // rebuildRows is how many entries are rewritten with one message.
@@ -55,7 +56,8 @@ func rebuild(ctx context.Context, tx pgx.Tx, key tenantKey, r *timeline.Rebuilt)
 		return timeline.ErrRebuildStale
 	}
 	t, fresh := &r.Tenant, &pgx.Batch{}
-	for _, table := range []string{"ids", "tags", "links", "hashes", "state", "identities", "heads"} {
+	fresh.Queue(beginIndexText, words.Version) // first, as an append does
+	for _, table := range []string{"ids", "tags", "links", "hashes", "state", "identities", "heads", "words"} {
 		fresh.Queue(`DELETE FROM timeline_` + table + ` WHERE tenant = logline_tenant()`)
 	}
 	fresh.Queue(`UPDATE timeline_tenants SET slug = $1, name = $2, node = $3, owner = $4, origin = $5, log_key = $6 WHERE tenant = logline_tenant()`,

@@ -15,6 +15,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/storetest"
 	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // tenantTables are the tables whose rows belong to one tenant each, by its
@@ -22,7 +23,7 @@ import (
 // among them: what they hold is not a tenant's own.
 var tenantTables = []string{
 	"timeline_checkpoints", "timeline_entries", "timeline_hashes", "timeline_heads", "timeline_identities",
-	"timeline_ids", "timeline_links", "timeline_state", "timeline_tags", "timeline_tenants",
+	"timeline_ids", "timeline_indexed", "timeline_links", "timeline_state", "timeline_tags", "timeline_tenants", "timeline_words",
 }
 
 // Without the application's own conditions, row-level security alone keeps a
@@ -90,13 +91,14 @@ func fill(t *testing.T, s timeline.Store, name string) {
 	t.Helper()
 	tl := storetest.NewTimeline(name)
 	var specs []storetest.Spec
-	for n := range 256 { // a complete subtree
+	for n := range words.Size { // a complete block of words, and complete subtrees
 		specs = append(specs, storetest.Spec{N: n, Tags: []string{"x"}, Causes: []string{storetest.ID(1000 + n)}, Subject: "s"})
 	}
 	b := tl.Batch(specs...)
 	b.State = []standing.Row{{Key: "k", Value: []byte("v")}}
 	b.Embedded = []string{storetest.Identity("x")}
 	require.NoError(t, s.Append(t.Context(), b))
+	storetest.IndexAll(t, s, tl.Tenant.ID)
 }
 
 // inTenant runs fn in a transaction of the pool that is undone.

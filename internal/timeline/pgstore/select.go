@@ -41,6 +41,9 @@ func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (time
 	if err := p.bound(ctx, s); err != nil || p.from >= p.to {
 		return none, err
 	}
+	if f.ByWords() {
+		return p.search(ctx, s)
+	}
 	if err := p.build(ctx, s); err != nil || p.text == "" {
 		return none, err
 	}

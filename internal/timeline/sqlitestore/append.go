@@ -213,7 +213,7 @@ func change(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b *timeli
 			return err
 		}
 	}
-	return nil
+	return dropWords(ctx, tx, key, b.Redacted)
 }
 
 // writer prepares what an append needs, once.

@@ -67,12 +67,12 @@ type rebuilder struct {
 
 // clear empties the tables that hold nothing but derived rows.
 func (b *rebuilder) clear(ctx context.Context) error {
-	for _, table := range []string{"timeline_ids", "timeline_tags", "timeline_links", "timeline_hashes", "timeline_state", "timeline_identities", "timeline_heads"} {
+	for _, table := range []string{"timeline_ids", "timeline_tags", "timeline_links", "timeline_hashes", "timeline_state", "timeline_identities", "timeline_heads", "timeline_words"} {
 		if _, err := b.tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE tenant = ?", int64(b.key)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return beginIndex(ctx, b.tx, b.key)
 }
 
 // singles writes everything but what comes from single entries.

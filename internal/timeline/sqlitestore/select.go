@@ -34,6 +34,9 @@ func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (time
 	if err := p.bound(ctx); err != nil || p.from >= p.to {
 		return none, err
 	}
+	if f.ByWords() {
+		return p.search(ctx)
+	}
 	if err := p.build(ctx); err != nil || p.text == "" {
 		return none, err
 	}

@@ -106,7 +106,7 @@ func randomFilter(random *rand.Rand, rows []timeline.Row) timeline.Filter {
 		f.Cause = ID(random.IntN(6))
 	}
 	if some() {
-		f.Words = []string{pick(random, "apple", "ação", "big", "s1", "two", "cherry")}
+		f.Words = []string{pick(random, "apple", "acao", "ba", "big", "s1", "two", "cherry", "pple")}
 		if some() {
 			f.Words = append(f.Words, pick(random, "title", "3"))
 		}
@@ -173,9 +173,10 @@ func modelMatches(f *timeline.Filter, r *timeline.Row) bool {
 	if f.Since != "" && r.RecordedAt < f.Since || f.Until != "" && r.RecordedAt >= f.Until {
 		return false
 	}
-	text := strings.ToLower(title(r.Line) + " " + r.Subject + " " + r.Type + " " + string(r.Payload))
+	text := strings.NewReplacer("ç", "c", "ã", "a").Replace(strings.ToLower(title(r.Line) + " " + r.Subject + " " + r.Type + " " + string(r.Payload)))
+	have := strings.FieldsFunc(text, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	for _, w := range f.Words {
-		if !strings.Contains(text, w) {
+		if !slices.ContainsFunc(have, func(h string) bool { return strings.HasPrefix(h, w) }) {
 			return false
 		}
 	}
