@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -120,38 +121,20 @@ func (ps *profiles) put(p profile, makeCurrent bool) error {
 // writeFileAtomic replaces path by content, readable by its owner alone; a
 // crash leaves the old file or the new one.
 func writeFileAtomic(path string, content []byte) error {
-	return atomically(path, func(f *os.File) error {
-		_, err := f.Write(content)
-		return err
-	})
+	return atomically(path, atomicfile.Content(content))
 }
 
 // atomically lets fill write a new file that then takes path's place, synced.
-func atomically(path string, fill func(f *os.File) error) (err error) {
-	// CreateTemp makes it 0600.
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fileError("write", path, err)
+func atomically(path string, fill func(f *os.File) error) error {
+	var filled error
+	err := atomicfile.Write(path, func(f *os.File) error {
+		filled = fill(f)
+		return filled
+	})
+	if err == nil || filled != nil {
+		return filled
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := fill(f); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return fileError("write", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fileError("write", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fileError("write", path, err)
-	}
-	return nil
+	return fileError("write", path, err)
 }
 
 func exists(path string) bool {

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/backup"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
@@ -267,12 +267,9 @@ func moveDatabase(from, to string) error {
 			return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", from+suffix, to+suffix).Because(err)
 		}
 	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return fault.New(fault.Unavailable, "file_unusable", "the directory of the database cannot be read").Because(err)
+	if err := atomicfile.SyncDir(filepath.Dir(to)); err != nil {
+		return fault.New(fault.Unavailable, "file_unusable", "the directory of the database cannot be flushed").Because(err)
 	}
-	defer dir.Close()
-	_ = dir.Sync() // not everywhere possible; the rename itself stands
 	return nil
 }
 
@@ -325,7 +322,7 @@ func (r *restore) server(ctx context.Context) (err error) {
 		}
 	}
 	if err != nil {
-		err = errors.Join(err, r.undo())
+		err = errors.Join(err, r.undo(context.WithoutCancel(ctx)))
 	}
 	return err
 }
@@ -341,8 +338,7 @@ func (r *restore) unmark(ctx context.Context) error {
 
 // undo empties the database after a failure. A killed restore leaves the mark,
 // and the next one begins anew.
-func (r *restore) undo() error {
-	ctx := context.Background()
+func (r *restore) undo(ctx context.Context) error {
 	db, err := storage.Open(ctx, r.cfg.Database())
 	if err != nil {
 		return err
@@ -386,7 +382,7 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 	defer func() {
 		err = errors.Join(err, a.Close())
 		if err != nil && made {
-			err = errors.Join(err, os.Remove(r.keyPath()))
+			err = errors.Join(err, os.RemoveAll(r.keyPath())) // it may be gone
 		}
 		if err != nil {
 			err = errors.Join(err, r.removeFolder())
@@ -465,13 +461,8 @@ func (r *restore) keys() (made bool, err error) {
 	if _, err := os.Stat(r.keyPath()); err == nil {
 		return false, nil
 	}
-	f, err := os.OpenFile(r.keyPath(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		_, err = io.Copy(f, bytes.NewReader(file))
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err != nil {
-		return true, fault.Newf(fault.Unavailable, "file_unusable", "the node's keys cannot be written to %s", r.keyPath()).Because(err)
+	if err := atomicfile.Create(r.keyPath(), atomicfile.Content(file)); err != nil {
+		return !errors.Is(err, os.ErrExist), fault.Newf(fault.Unavailable, "file_unusable", "the node's keys cannot be written to %s", r.keyPath()).Because(err)
 	}
 	return true, nil
 }

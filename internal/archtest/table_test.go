@@ -33,6 +33,7 @@ type rule struct {
 // new package says here what it keeps out of.
 var table = map[string]rule{
 	"internal/fault":          {never: []string{"ours"}},
+	"internal/atomicfile":     {never: []string{"ours"}},
 	"internal/filelock":       {never: []string{"ours"}},
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},

@@ -215,19 +215,6 @@ func TestKeyFileRace(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestPublishWithoutLink(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	tmp, path := filepath.Join(dir, "tmp"), filepath.Join(dir, "me.key")
-	require.NoError(t, os.WriteFile(tmp, []byte("a"), 0o600))
-	require.NoError(t, publishWithoutLink(tmp, path))
-	require.NoError(t, os.WriteFile(tmp, []byte("b"), 0o600))
-	require.ErrorIs(t, publishWithoutLink(tmp, path), os.ErrExist)
-	content, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "a", string(content))
-}
-
 // TestLoadKeysBoundsWork opens a file that demands more scrypt work than
 // allowed: it must be refused before the work is done.
 func TestLoadKeysBoundsWork(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -51,35 +52,11 @@ func readOrMakeToken(dataDir string, rand io.Reader) (token string, created bool
 	if token, err = newToken(rand); err != nil {
 		return "", false, fmt.Errorf("make bootstrap token: %w", err)
 	}
-	if err := writeToken(TokenPath(dataDir), token); err != nil {
+	if err := atomicfile.Write(TokenPath(dataDir), atomicfile.Content([]byte(token+"\n"))); err != nil {
 		return "", false, fault.Newf(fault.Unavailable, "bootstrap_token_unwritable",
 			"the bootstrap token file %s cannot be written; check the directory's permissions and free space", TokenPath(dataDir)).Because(err)
 	}
 	return token, true, nil
-}
-
-// writeToken writes the file whole or not at all, readable by its owner alone
-// from the first moment on.
-func writeToken(path, token string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".bootstrap-token-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if _, err = f.WriteString(token + "\n"); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 func removeToken(dataDir string) error {

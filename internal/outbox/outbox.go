@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/filelock"
 	"github.com/danvoulez/logline/internal/span"
@@ -155,7 +156,7 @@ func (b *Box) make() error {
 		return err
 	}
 	parent := filepath.Dir(b.dir)
-	return cmp.Or(syncDir(parent), syncDir(filepath.Dir(parent)))
+	return cmp.Or(atomicfile.SyncDir(parent), atomicfile.SyncDir(filepath.Dir(parent)))
 }
 
 func lost(item Item, policy Policy) Lost {
@@ -238,7 +239,7 @@ func (b *Box) sweep(ctx context.Context) error {
 	}
 	defer lock.Close()
 	for _, dir := range []string{b.dir, filepath.Join(b.dir, "dead")} {
-		left, err := filepath.Glob(filepath.Join(dir, half+"*"))
+		left, err := filepath.Glob(filepath.Join(dir, atomicfile.Half+"*"))
 		for _, path := range left {
 			err = cmp.Or(err, os.Remove(path))
 		}
@@ -347,24 +348,9 @@ func (b *Box) read(name string) (Item, error) {
 	return item, err
 }
 
-// half begins the names of files that are being written; a crash leaves them.
-const half = ".new-"
-
 // write makes a whole file, on the disk when it returns. The lock is held.
 func (b *Box) write(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), half+"*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = cmp.Or(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.Write(path, atomicfile.Content(content))
 }
 
 // lock waits for one of the outbox's locks.

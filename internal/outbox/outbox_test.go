@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
@@ -147,7 +148,7 @@ func TestRefusedSpansBlockNothingAndKeepTheirReason(t *testing.T) {
 	require.NoError(t, err)
 	broken := "0000000000000003-01890a5d-ac96-774b-bcce-b302099a8057.span"
 	require.NoError(t, os.WriteFile(filepath.Join(b.Dir(), broken), []byte("{\"v\":1}\n{\"not\":\"a span\"}\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(b.Dir(), half+"x"), []byte("{\"v"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(b.Dir(), atomicfile.Half+"x"), []byte("{\"v"), 0o600))
 	sent, err := b.Send(t.Context(), nodeID, func(_ context.Context, items []Item) ([]Verdict, error) {
 		return []Verdict{{Outcome: Refused, Reason: "the span is too old (span_time_window)"}, {Outcome: Delivered}}, nil
 	})
@@ -155,7 +156,7 @@ func TestRefusedSpansBlockNothingAndKeepTheirReason(t *testing.T) {
 	require.Equal(t, 1, sent.Delivered)
 	require.Len(t, sent.Refused, 2)
 	require.Contains(t, sent.Refused, filepath.Join("dead", broken))
-	require.NoFileExists(t, filepath.Join(b.Dir(), half+"x"))
+	require.NoFileExists(t, filepath.Join(b.Dir(), atomicfile.Half+"x"))
 	require.Zero(t, sent.Waiting)
 
 	status, err := b.Status()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -89,29 +90,13 @@ func (f Folder) read(name string, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-// write replaces a file, synced, so that what was seen is not forgotten.
-func (f Folder) write(name string, fill func(io.Writer) error) (err error) {
-	file, err := os.CreateTemp(string(f), "."+name+".*") // 0600
+// write replaces a file, durably, so that what was seen is not forgotten.
+func (f Folder) write(name string, fill func(io.Writer) error) error {
+	err := atomicfile.Write(filepath.Join(string(f), name), func(file *os.File) error { return fill(file) })
 	if err != nil {
 		return f.unusable(err)
 	}
-	defer func() {
-		if err != nil {
-			_ = file.Close()
-			_ = os.Remove(file.Name())
-			err = f.unusable(err)
-		}
-	}()
-	if err = fill(file); err != nil {
-		return err
-	}
-	if err = file.Sync(); err != nil {
-		return err
-	}
-	if err = file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), filepath.Join(string(f), name))
+	return nil
 }
 
 func (f Folder) unusable(err error) error {

@@ -5,7 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
+
+	"github.com/danvoulez/logline/internal/atomicfile"
 )
 
 // FS is the system calls that files of lines are written with: small, so that
@@ -83,16 +84,7 @@ func (Disk) List(path string) ([]string, error) {
 }
 
 // SyncDir implements FS.
-func (Disk) SyncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // folders cannot be flushed there; NTFS keeps them in its journal
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (Disk) SyncDir(path string) error { return atomicfile.SyncDir(path) }
 
 // WriteFile replaces a file whole: after a crash it has the old content or the
 // new. The folder is flushed too.
