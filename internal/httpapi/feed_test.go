@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -126,6 +127,18 @@ func TestFeedRefusals(t *testing.T) {
 		}
 		w.do(req).want(t, c.status)
 		_ = name
+	}
+	// What never ends has no HEAD, and spends no ticket and no place by one.
+	for _, header := range []http.Header{
+		{"Accept": {"text/event-stream"}},
+		{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {"logline.v1"}},
+	} {
+		req := w.request(http.MethodHead, w.feedPath(""), token, "", nil)
+		maps.Copy(req.Header, header)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
 	}
 
 	held := w.socket("", token)

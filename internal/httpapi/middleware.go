@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gorilla/websocket"
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -94,15 +95,21 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // headAsGet answers HEAD as GET: net/http leaves the body out (RFC 9110 §9.3.2).
+// What is asked for without an end is left to be refused: it would be one that
+// nobody can see, and a WebSocket is opened by GET alone (RFC 6455 §4.1).
 func headAsGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method == http.MethodHead {
+		if req.Method == http.MethodHead && !asksForStream(req) {
 			get := *req // a copy: net/http goes on reading the method from req
 			get.Method = http.MethodGet
 			req = &get
 		}
 		next.ServeHTTP(w, req)
 	})
+}
+
+func asksForStream(req *http.Request) bool {
+	return websocket.IsWebSocketUpgrade(req) || strings.Contains(req.Header.Get(echo.HeaderAccept), typeEvents)
 }
 
 // cleanText keeps out of every module what no id, name or filter can hold and
