@@ -78,7 +78,7 @@ func TestBinary(t *testing.T) {
 
 	_, err = ParseBinary(header, "application/json", []byte(`{"n":1},"source":"x"`))
 	require.Error(t, err, "a body cannot bring attributes")
-	for name, value := range map[string]string{"ce-Datacontenttype": "a/b", "ce-data": "x", "ce-bad_name": "x", "ce-subject": "%zz", "ce-note": "%ff"} {
+	for name, value := range map[string]string{"ce-Datacontenttype": "a/b", "ce-data": "x", "ce-data_base64": "aGk=", "ce-bad_name": "x", "ce-subject": "%zz", "ce-note": "%ff"} {
 		h := header.Clone()
 		h.Set(name, value)
 		_, err = ParseBinary(h, "", nil)
@@ -196,10 +196,17 @@ func TestSpanType(t *testing.T) {
 
 func TestSpanIDIsOfSourceAndID(t *testing.T) {
 	t.Parallel()
-	first := SpanID("t", "a", "/s", "1")
+	secret := []byte("of a")
+	id := func(tenant, author, source, event string) string {
+		return SpanID(secret, tenant, author, source, event)
+	}
+	first := id("t", "a", "/s", "1")
 	require.True(t, span.IsUUIDv7(first))
-	require.Equal(t, first, SpanID("t", "a", "/s", "1"))
-	for _, other := range []string{SpanID("u", "a", "/s", "1"), SpanID("t", "b", "/s", "1"), SpanID("t", "a", "/t", "1"), SpanID("t", "a", "/s", "2"), SpanID("t", "a", "/s1", "")} {
+	require.Equal(t, first, id("t", "a", "/s", "1"))
+	for _, other := range []string{
+		id("u", "a", "/s", "1"), id("t", "b", "/s", "1"), id("t", "a", "/t", "1"), id("t", "a", "/s", "2"), id("t", "a", "/s1", ""),
+		SpanID(nil, "t", "a", "/s", "1"), SpanID([]byte("of b"), "t", "a", "/s", "1"), // nobody else can make it
+	} {
 		require.NotEqual(t, first, other)
 	}
 }

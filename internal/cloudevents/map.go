@@ -54,10 +54,12 @@ func SpanType(eventType string) string {
 }
 
 // SpanID is the one span id of a caller's (source, id) in a tenant: 122 bits of
-// H("logline.event.v1\n" || JCS([tenant, author, source, id])) in the form of a
-// UUIDv7. No clock is in it, because an event that is sent again with another
-// time must meet the first one; so its first part is no time.
-func SpanID(tenant, author, source, id string) string {
+// HMAC-SHA-256(secret, "logline.event.v1\n" || JCS([tenant, author, source, id]))
+// in the form of a UUIDv7. No clock is in it, because an event that is sent again
+// with another time must meet the first one; so its first part is no time. The
+// author's secret is, for ids of events are easily guessed: others in the tenant
+// could spend the span ids of events that are yet to come.
+func SpanID(secret []byte, tenant, author, source, id string) string {
 	m := append([]byte(eventDomain), '[')
 	for i, text := range []string{tenant, author, source, id} {
 		if i > 0 {
@@ -65,8 +67,9 @@ func SpanID(tenant, author, source, id string) string {
 		}
 		m = span.AppendString(m, text)
 	}
-	h := span.Sum(append(m, ']'))
-	b := [16]byte(h[:16])
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(append(m, ']'))
+	b := [16]byte(mac.Sum(nil)[:16])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80
 	x := hex.EncodeToString(b[:])

@@ -99,7 +99,7 @@ func ParseBinary(header map[string][]string, contentType string, body []byte) (*
 			continue
 		}
 		attribute = strings.ToLower(attribute)
-		if attribute == "datacontenttype" || attribute == "data" {
+		if attribute == "datacontenttype" || attribute == "data" || attribute == "data_base64" {
 			return nil, badHeader(attribute, "is not a header: the data is the body, and Content-Type says what it is")
 		}
 		if len(values) != 1 {

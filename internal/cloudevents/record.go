@@ -93,7 +93,7 @@ func (r *Recorder) Record(ctx context.Context, who id.Credential, tenant string,
 
 func seal(held id.Held, author, tenant, typ string, e *Event, now string) (*span.Span, error) {
 	h := span.Header{
-		ID: SpanID(tenant, author, e.Source, e.ID), Tenant: tenant, Author: author, Type: typ,
+		ID: SpanID(held.Secret, tenant, author, e.Source, e.ID), Tenant: tenant, Author: author, Type: typ,
 		Time: now, Status: span.StatusExecuted, Visibility: span.VisibilityOrganization,
 	}
 	if !e.Time.IsZero() {
