@@ -56,6 +56,7 @@ type App struct {
 	appends    func() error // why the store takes nothing; nil where it cannot say
 	node       *id.Node
 	master     *id.MasterKey // nil: none is set
+	notes      string        // where checkpoints given out are noted; "" for the data directory's
 	keysStored bool          // the node's keys are in the database, not in a file
 
 	ready chan struct{}

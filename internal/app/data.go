@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -209,7 +208,7 @@ func (a *App) owner(ctx context.Context) (string, error) {
 
 // givenOut is the last checkpoint given out as the data directory knows it.
 func (a *App) givenOut(tenant string) (*tree.Checkpoint, error) {
-	dir := filepath.Join(a.cfg.DataDir, "checkpoints")
+	dir := a.notesDir()
 	if _, err := os.Stat(dir); err != nil {
 		return nil, nil // this process keeps none
 	}

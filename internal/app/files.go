@@ -100,6 +100,17 @@ func startIndexer(ctx context.Context, x *wordindex.Indexer) (stop func()) {
 	return func() { cancel(); <-ended }
 }
 
+// notesDir is where this process keeps the last checkpoints given out.
+func (a *App) notesDir() string {
+	if a.notes != "" {
+		return a.notes
+	}
+	return filepath.Join(a.cfg.DataDir, checkpointsDir)
+}
+
+// checkpointsDir is the place of the checkpoints given out in the data directory.
+const checkpointsDir = "checkpoints"
+
 // openStore opens the timelines' store, and the directory of the checkpoints
 // given out: a store in memory is always older than those, so it has none.
 func (a *App) openStore(ctx context.Context) (store timeline.Store, notes string, err error) {
@@ -109,7 +120,7 @@ func (a *App) openStore(ctx context.Context) (store timeline.Store, notes string
 		a.store = store
 		return store, "", nil
 	}
-	notes = filepath.Join(a.cfg.DataDir, "checkpoints")
+	notes = a.notesDir()
 	if err := os.MkdirAll(notes, 0o700); err != nil {
 		return nil, "", fault.Newf(fault.Unavailable, "data_dir_unusable",
 			"the directory %s cannot be created; check its parent's permissions", notes).Because(err)

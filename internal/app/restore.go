@@ -50,16 +50,16 @@ func Restore(ctx context.Context, cfg Config, opt Options, file string, what Res
 	if target.Memory {
 		return out, fault.New(fault.Invalid, "database_in_memory", "a database in memory ends with this command; set DATABASE_URL or --database-url to one that stays")
 	}
-	lock, err := storage.LockDir(cfg.DataDir)
-	if err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
 	r := &restore{cfg: cfg, opt: opt.filled(), what: what, path: file, survey: backup.NewSurvey(id.DefaultVerifier())}
 	r.out.Database = target.String()
 	if err := r.check(ctx); err != nil {
 		return out, err
 	}
+	lock, err := storage.LockDir(cfg.DataDir) // makes the directory
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	if err := r.checkFolder(); err != nil {
 		return out, err
 	}
@@ -117,6 +117,47 @@ func (r *restore) placeFolder() error {
 	}
 	if err := os.Rename(r.folderNow(), folder); err != nil {
 		return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", r.folderNow(), folder).Because(err)
+	}
+	return nil
+}
+
+// notesNow is where the checkpoints of the new epochs are noted until the
+// database that has them is in place: to the database that is there meanwhile
+// they would be a history that it lacks.
+func (r *restore) notesNow() string { return filepath.Join(r.cfg.DataDir, checkpointsDir+".restoring") }
+
+// copyNotes begins with what was given out before, which counts for the epochs.
+func (r *restore) copyNotes() error {
+	err := os.RemoveAll(r.notesNow()) // of a restore that was killed
+	if err == nil {
+		err = os.Mkdir(r.notesNow(), 0o700)
+	}
+	if err == nil {
+		err = os.CopyFS(r.notesNow(), os.DirFS(filepath.Join(r.cfg.DataDir, checkpointsDir)))
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fault.Newf(fault.Unavailable, "file_unusable", "the checkpoints given out cannot be copied to %s", r.notesNow()).Because(err)
+	}
+	return nil
+}
+
+// placeNotes moves the notes to where a server looks for them. A database of
+// later epochs than the notes beside it is no older copy, so this comes last.
+func (r *restore) placeNotes() error {
+	dir := filepath.Join(r.cfg.DataDir, checkpointsDir)
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var made []os.DirEntry
+		made, err = os.ReadDir(r.notesNow())
+		for _, f := range made {
+			err = errors.Join(err, os.Rename(filepath.Join(r.notesNow(), f.Name()), filepath.Join(dir, f.Name())))
+		}
+	}
+	if err = errors.Join(err, os.RemoveAll(r.notesNow())); err != nil {
+		return fault.Newf(fault.Unavailable, "file_unusable", "the checkpoints given out cannot be noted in %s", dir).Because(err)
 	}
 	return nil
 }
@@ -185,6 +226,9 @@ func (r *restore) read(fn func(io.Reader) error) error {
 		return fault.Newf(fault.Unavailable, "file_unusable", "the backup %s cannot be read", r.path).Because(err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fault.Newf(fault.Unavailable, "file_unusable", "the backup %s cannot be read: it is a folder", r.path)
+	}
 	return fn(f)
 }
 
@@ -216,7 +260,10 @@ func (r *restore) file(ctx context.Context, path string) (err error) {
 			return err
 		}
 	}
-	return moveDatabase(fresh, path)
+	if err := moveDatabase(fresh, path); err != nil {
+		return err
+	}
+	return r.placeNotes()
 }
 
 // mayReplace refuses to put something in the place of timelines unasked.
@@ -318,6 +365,9 @@ func (r *restore) server(ctx context.Context) (err error) {
 	}
 	if err = r.make(ctx, r.cfg); err == nil {
 		if err = r.placeFolder(); err == nil {
+			err = r.placeNotes()
+		}
+		if err == nil {
 			err = r.unmark(ctx)
 		}
 	}
@@ -377,7 +427,7 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 	if cfg.timelineDir() != "" {
 		cfg.Timeline = ndjsonScheme + r.folderNow()
 	}
-	a := &App{cfg: cfg, opt: r.opt, log: r.opt.Log}
+	a := &App{cfg: cfg, opt: r.opt, log: r.opt.Log, notes: r.notesNow()}
 	made := false // the key file
 	defer func() {
 		err = errors.Join(err, a.Close())
@@ -385,9 +435,12 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 			err = errors.Join(err, os.RemoveAll(r.keyPath())) // it may be gone
 		}
 		if err != nil {
-			err = errors.Join(err, r.removeFolder())
+			err = errors.Join(err, r.removeFolder(), os.RemoveAll(r.notesNow()))
 		}
 	}()
+	if err = r.copyNotes(); err != nil {
+		return err
+	}
 	if a.db, err = storage.Open(ctx, cfg.Database()); err != nil {
 		return err
 	}

@@ -118,6 +118,7 @@ func TestFailedRestoreLeavesNothing(t *testing.T) {
 			require.Error(t, err)
 			for _, left := range []string{
 				filepath.Join(cfg.DataDir, id.NodeKeyFile), filepath.Join(cfg.DataDir, "logline.db"), filepath.Join(cfg.DataDir, "logline.db.restoring"),
+				filepath.Join(cfg.DataDir, "checkpoints"), filepath.Join(cfg.DataDir, "checkpoints.restoring"),
 				cfg.timelineDir() + ".restoring",
 			} {
 				require.NoFileExists(t, left)
@@ -125,9 +126,50 @@ func TestFailedRestoreLeavesNothing(t *testing.T) {
 			}
 			out, err := Restore(t.Context(), cfg, quiet(), file, RestoreOptions{})
 			require.NoError(t, err, "the way is free")
-			require.True(t, strings.HasSuffix(out.Renewed[0].Origin, "/2"), "the interrupted one had given out a checkpoint of epoch 1")
+			require.True(t, strings.HasSuffix(out.Renewed[0].Origin, "/1"), "nobody saw the interrupted one's checkpoint of epoch 1")
 		})
 	}
+}
+
+// TestFailedReplaceKeepsTheNodeGoing: a restore that fails does not keep the
+// node that it was to replace from signing.
+func TestFailedReplaceKeepsTheNodeGoing(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sqlite", "ndjson"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			cfg := kinds[kind](t)
+			file := saved(t, cfg)
+			given := notesIn(t, cfg)
+			require.NotEmpty(t, given)
+			ctx, cancel := context.WithCancel(t.Context())
+			opt := quiet()
+			opt.Log = slog.New(slog.NewTextHandler(cancelling(cancel), nil))
+			_, err := Restore(ctx, cfg, opt, file, RestoreOptions{Replace: true})
+			require.Error(t, err)
+			require.Equal(t, given, notesIn(t, cfg))
+
+			out, err := Restore(t.Context(), cfg, quiet(), file, RestoreOptions{Replace: true})
+			require.NoError(t, err)
+			require.Len(t, out.Renewed, 1)
+			require.NotEqual(t, given, notesIn(t, cfg), "the new epoch is noted")
+			require.NoDirExists(t, filepath.Join(cfg.DataDir, "checkpoints.restoring"))
+		})
+	}
+}
+
+// notesIn are the checkpoints given out, by the names of their files.
+func notesIn(t *testing.T, cfg Config) map[string]string {
+	t.Helper()
+	notes := map[string]string{}
+	found, err := filepath.Glob(filepath.Join(cfg.DataDir, "checkpoints", "*"))
+	require.NoError(t, err)
+	for _, f := range found {
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		notes[filepath.Base(f)] = string(text)
+	}
+	return notes
 }
 
 // cancelling cancels with what is logged.

@@ -58,7 +58,9 @@ func (a *again) last() *heardTimeline { return &a.lines[len(a.lines)-1] }
 
 func (a *again) Entry(r *timeline.Record) error {
 	l := a.last()
-	l.entries = append(l.entries, *r)
+	kept := *r
+	kept.Redacted = r.Payload == nil && r.Salt == "" && r.Detail == nil // an archive says no more
+	l.entries = append(l.entries, kept)
 	l.edge.Append(span.LeafHash(r.Line), nil)
 	return nil
 }

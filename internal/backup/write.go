@@ -46,8 +46,8 @@ type Summary struct {
 }
 
 // Write makes an archive. A timeline whose lines do not make the root that its
-// head names, or that lacks something, is refused (timeline_damaged): a backup
-// that nobody can restore is none.
+// head names, whose payloads are not those of its lines, or that lacks something
+// is refused (timeline_damaged): a backup that nobody can restore is none.
 func Write(ctx context.Context, to io.Writer, src Source) (Summary, error) {
 	z, err := zstd.NewWriter(to, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(2))
 	if err != nil {
@@ -171,6 +171,9 @@ func (w *writer) timeline(ctx context.Context, src *Source, t *timeline.Tenant) 
 			if err := r.Parse(); err != nil || r.Seq != next || r.Entry.Seq != next {
 				return damaged(t, "entry %d is missing or cannot be read", next)
 			}
+			if bad := beside(r); bad != "" {
+				return damaged(t, "entry %d: %s", next, bad)
+			}
 			edge.Append(span.LeafHash(r.Line), nil)
 			if err := w.line(entry{Line: r.Line, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}); err != nil {
 				return damaged(t, "what is kept beside entry %d cannot be read", next)
@@ -189,6 +192,20 @@ func (w *writer) timeline(ctx context.Context, src *Source, t *timeline.Tenant) 
 		return damaged(t, "its lines do not make the root of its head, or have no checkpoint")
 	}
 	return nil
+}
+
+// beside says what is wrong with what is kept beside a line, "" for nothing.
+func beside(r *timeline.Record) string {
+	gone, wrong := r.Beside()
+	switch {
+	case wrong != "":
+		return wrong
+	case gone && !r.Redacted:
+		return "payload or detail is gone, and no redaction says so"
+	case r.Redacted && (r.Payload != nil || r.Salt != "" || r.Detail != nil):
+		return "a redaction erased its payload, and it is still there"
+	}
+	return ""
 }
 
 func (w *writer) checkpoint(ctx context.Context, notes *notes, size uint64) error {

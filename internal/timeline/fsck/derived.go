@@ -74,7 +74,7 @@ func (c *check) checkErased() {
 	}
 	for _, seq := range slices.Sorted(maps.Keys(c.wrong)) {
 		if c.wrong[seq] && !c.res.redacted[seq] {
-			c.res.at(seq, KindPayload, wrongPayload+", or the detail is not")
+			c.res.at(seq, KindPayload, timeline.WrongPayload+", or the detail is not")
 		}
 	}
 	for _, seq := range slices.Sorted(maps.Keys(c.res.redacted)) {

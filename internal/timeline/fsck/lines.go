@@ -177,24 +177,9 @@ func reason(err error) string {
 // beside checks payload, salt and detail against the hashes in the line.
 func (c *check) beside(r *timeline.Record) {
 	e := r.Entry
-	bad := ""
-	switch salt, err := span.ParseB64(r.Salt, 16); {
-	case r.Payload == nil && r.Salt == "":
+	gone, bad := r.Beside()
+	if gone {
 		c.gone[r.Seq] = true
-	case err != nil, span.PayloadHash(salt, r.Payload).String() != e.Span.PayloadHash:
-		bad = wrongPayload
-	}
-	switch {
-	case e.Decision.DetailHash == "" && r.Detail != nil:
-		bad = "a detail is kept that the line has no hash of"
-	case e.Decision.DetailHash == "":
-	case r.Detail == nil:
-		c.gone[r.Seq] = true
-	default:
-		d, canonical, err := span.ParseDetail(r.Detail)
-		if err != nil || d.Hash().String() != e.Decision.DetailHash || !bytes.Equal(canonical, r.Detail) {
-			bad = "the decision's detail is not the one that the line has the hash of"
-		}
 	}
 	if c.fold.Wanted(e.Span.ID) { // whether it should be there shows later
 		c.kept[r.Seq] = r.Payload != nil || r.Salt != "" || r.Detail != nil
@@ -203,8 +188,6 @@ func (c *check) beside(r *timeline.Record) {
 		c.res.at(r.Seq, KindPayload, "%s", bad)
 	}
 }
-
-const wrongPayload = "payload and salt are not those that the line has the hash of"
 
 // take folds the entry and notes what must have been derived from it.
 func (c *check) take(r *timeline.Record) {
