@@ -72,15 +72,16 @@ type record struct {
 	Root          string `json:"root"`
 }
 
-// entry is one entry of a timeline, or one checkpoint.
+// entry is one entry of a timeline, or one checkpoint. (omitempty would leave out
+// a payload {}.)
 type entry struct {
-	Line    jsontext.Value `json:"line,omitempty"`
-	Payload jsontext.Value `json:"payload,omitempty"`
+	Line    jsontext.Value `json:"line,omitzero"`
+	Payload jsontext.Value `json:"payload,omitzero"`
 	Salt    string         `json:"salt,omitempty"`
-	Detail  jsontext.Value `json:"detail,omitempty"`
+	Detail  jsontext.Value `json:"detail,omitzero"`
 
 	Checkpoint string `json:"checkpoint,omitempty"`
-	Size       uint64 `json:"size,omitempty"`
+	Size       uint64 `json:"size,omitzero"`
 }
 
 // blob is how bytes stand in a row.
