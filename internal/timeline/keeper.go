@@ -50,6 +50,8 @@ type Snapshot interface {
 
 // WordSnapshot is what a Snapshot is besides where the store is a WordIndexer.
 type WordSnapshot interface {
+	// Indexed is how far the index has come; zero where it has not begun.
+	Indexed(ctx context.Context, tenant string) (Indexed, error)
 	// WordPages gives the whole index of words, in order of block and first word.
 	WordPages(ctx context.Context, tenant string, each func(block uint64, page words.Page) error) error
 }

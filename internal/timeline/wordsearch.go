@@ -24,9 +24,12 @@ type WordIndexer interface {
 
 // AddWords puts an entry's words into the block that it belongs to.
 func AddWords(b *words.Block, r *Record) error {
-	e, err := span.ParseLine(r.Line)
-	if err != nil {
-		return err
+	e := r.Entry
+	if e == nil {
+		var err error
+		if e, err = span.ParseLine(r.Line); err != nil {
+			return err
+		}
 	}
 	payload := r.Payload
 	if r.Redacted {

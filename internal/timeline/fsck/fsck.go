@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
@@ -141,12 +142,12 @@ func Check(ctx context.Context, snap timeline.Snapshot, t timeline.Tenant, opt O
 		snap: snap, tenant: t, opt: opt,
 		res:  &Result{Tenant: t.ID, Slug: t.Slug, Findings: []Finding{}, status: map[uint64]string{}, redacted: map[uint64]bool{}},
 		fold: timeline.NewRefold(opt.Verifier), embedded: map[string]bool{}, gone: map[uint64]bool{}, kept: map[uint64]bool{}, wrong: map[uint64]bool{}, blind: map[uint64]bool{},
-		lines: &tree.Range{}, leaves: &tree.Range{}, index: newDigests(),
+		lines: &tree.Range{}, leaves: &tree.Range{}, index: newDigests(), words: wordBlocks{digests: map[uint64]span.Hash{}},
 	}
 	if opt.NoteUnreadable != nil {
 		c.res.add(Finding{Kind: KindNote, Detail: reason(opt.NoteUnreadable), Do: "put a good copy in its place, or remove it"})
 	}
-	for _, step := range []func(context.Context) error{c.readHead, c.want, c.readLines, c.end, c.checkTree, c.checkIndex} {
+	for _, step := range []func(context.Context) error{c.readHead, c.want, c.readLines, c.end, c.checkTree, c.checkIndex, c.checkWords} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

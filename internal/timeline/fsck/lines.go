@@ -47,7 +47,9 @@ type check struct {
 	lastNote  []byte // the note of that size
 	vkey      map[tree.Origin]string
 
-	index *digests
+	index  *digests
+	words  wordBlocks
+	spoilt bool // payload or detail of the entry just looked at is not the line's
 }
 
 func (c *check) readHead(ctx context.Context) (err error) {
@@ -104,6 +106,7 @@ func (c *check) readLines(ctx context.Context) error {
 			c.missing, c.next = true, r.Seq
 		}
 		c.line(r)
+		c.words.add(r, !c.blind[r.Seq] && !c.spoilt)
 		c.next++
 		if err := c.checkpoints(ctx); err != nil {
 			return err
@@ -181,6 +184,7 @@ func (c *check) beside(r *timeline.Record) {
 	if gone {
 		c.gone[r.Seq] = true
 	}
+	c.spoilt = bad != ""
 	if c.fold.Wanted(e.Span.ID) { // whether it should be there shows later
 		c.kept[r.Seq] = r.Payload != nil || r.Salt != "" || r.Detail != nil
 		c.wrong[r.Seq] = bad != ""

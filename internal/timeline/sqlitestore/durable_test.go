@@ -2,6 +2,7 @@ package sqlitestore_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 	"github.com/danvoulez/logline/internal/timeline/storetest"
+	"github.com/danvoulez/logline/internal/timeline/words"
 )
 
 // TestReopen closes the database and finds everything there.
@@ -72,6 +74,40 @@ func TestRedactedBytesAreGone(t *testing.T) {
 		require.Zero(t, inFiles(t, dir, secret), secret)
 	}
 	require.Positive(t, inFiles(t, dir, "noted "+storetest.ID(2)), "the neighbour stays")
+}
+
+// TestErasedWordsAreGone: what was indexed of erased content leaves the files
+// with it, before and after the rest is indexed anew.
+func TestErasedWordsAreGone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, s := open(t, "sqlite:"+filepath.Join(dir, "logline.db"))
+	tl := storetest.NewTimeline("a")
+	// Spread over pages, and each of them a page's first word for some.
+	secret := func(i int) string { return fmt.Sprintf("%cxyzzy%dsecret", 'a'+i%26, i) }
+	specs := make([]storetest.Spec, words.Size)
+	for i := range specs {
+		specs[i] = storetest.Spec{N: i, NoDetail: true, Payload: fmt.Sprintf(`{"s":%q}`, secret(i))}
+	}
+	b := tl.Batch(specs...)
+	require.NoError(t, s.Append(t.Context(), b))
+	tl.Done(b)
+	storetest.IndexAll(t, s, tl.Tenant.ID)
+	require.Greater(t, inFiles(t, dir, "xyzzy"), len(specs), "payloads and words")
+	const kept = 77
+	b = tl.Batch(storetest.Spec{N: 100_000})
+	for i := range specs {
+		if i != kept {
+			b.Redacted = append(b.Redacted, uint64(i))
+		}
+	}
+	require.NoError(t, s.Append(t.Context(), b))
+	require.Equal(t, inFiles(t, dir, secret(kept)), inFiles(t, dir, "xyzzy"))
+	storetest.IndexAll(t, s, tl.Tenant.ID)
+	require.Equal(t, inFiles(t, dir, secret(kept)), inFiles(t, dir, "xyzzy"))
+	sel, err := s.Select(t.Context(), tl.Tenant.ID, &timeline.Filter{Words: []string{secret(kept)}, To: 1 << 30, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, sel.Records, 1)
 }
 
 // TestErasureWaitsForReaders keeps a read open while content is erased: it

@@ -73,7 +73,21 @@ func TestEveryFilterUsesAnIndex(t *testing.T) {
 			require.NotContains(t, plan, "TEMP B-TREE", name)
 		}
 	}
+	for _, types := range [][]string{nil, {"a.*"}} { // what a search reads: pages, and entries by position
+		f := timeline.Filter{Words: []string{"w"}, Author: me, Tag: "t", Types: types, Sight: sight, Status: "executed"}
+		p := &plan{store: s, key: key, filter: &f, to: 50}
+		require.NoError(t, p.resolveTypes(t.Context()))
+		p.candidates("[1,2]")
+		plan := explain(t, db, p.text, p.args...)
+		require.Contains(t, plan, "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)")
+		require.NotContains(t, plan, "SCAN e")
+		require.NotContains(t, plan, "TEMP B-TREE")
+	}
+	plan := explain(t, db, pagesText, 1, "[1,2]", "w", "x")
+	require.Contains(t, plan, "SEARCH w USING INDEX sqlite_autoindex_timeline_words_1 (tenant=? AND block=? AND word>? AND word<?)")
+	require.Contains(t, plan, "SEARCH x USING COVERING INDEX sqlite_autoindex_timeline_words_1 (tenant=? AND block=? AND word<?)")
 	for text, args := range map[string][]any{
+		indexedText: {1}, dropWordsText: {1, 1},
 		headText: {1}, timeText: {1}, spentText(3): {1, []byte{1}, []byte{2}, []byte{3}}, distinctText: {1},
 	} {
 		require.NotContains(t, explain(t, db, text, args...), "SCAN timeline", text)

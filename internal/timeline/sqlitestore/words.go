@@ -240,3 +240,15 @@ func (p *snapshot) WordPages(ctx context.Context, id string, each func(uint64, w
 		return each(block, page)
 	}, int64(key))
 }
+
+// Indexed implements timeline.WordSnapshot.
+func (p *snapshot) Indexed(ctx context.Context, id string) (at timeline.Indexed, err error) {
+	key, err := p.store.key(ctx, id)
+	if err != nil {
+		return at, err
+	}
+	err = p.each(ctx, `SELECT version, blocks, erasures FROM timeline_indexed WHERE tenant = ?`, func(row scanner) error {
+		return row.Scan(&at.Version, &at.Blocks, &at.Erasures)
+	}, int64(key))
+	return at, err
+}

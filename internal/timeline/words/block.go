@@ -12,6 +12,9 @@ import (
 // another version is as good as none.
 const Version = 1
 
+// Older says that a page is of a version before.
+func Older(page []byte) bool { return len(page) > 0 && page[0] >= 1 && page[0] < Version }
+
 // Size is how many entries a block has.
 const Size = 1024
 
