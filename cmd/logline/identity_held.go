@@ -19,6 +19,16 @@ func (s *session) whose(cmd *cobra.Command, args []string) (string, error) {
 	return s.identityID(cmd.Context(), args[0])
 }
 
+// openWhose connects with keys, for a command about an identity that an
+// optional argument names.
+func (f *clientFlags) openWhose(env *environment, cmd *cobra.Command, args []string) (s *session, who string, err error) {
+	if s, err = f.openKeys(env); err != nil {
+		return nil, "", err
+	}
+	who, err = s.whose(cmd, args)
+	return s, who, err
+}
+
 // makeHeld has the node make an identity in its custody.
 func makeHeld(env *environment, cmd *cobra.Command, flags *clientFlags, subject, handle, name string) error {
 	s, err := flags.openKeys(env)
@@ -71,11 +81,7 @@ that is given up is free for others at once.`,
 			if labels.Handle == nil && labels.Name == nil {
 				return usagef("say what changes: --handle, --name, or both")
 			}
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			who, err := s.whose(cmd, args)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -99,11 +105,7 @@ func newIdentityEraseCmd(env *environment) *cobra.Command {
 		Short: "Erase the handle and name of your identity, or of one made for you in custody",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			who, err := s.whose(cmd, args)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -161,11 +163,7 @@ func newAPIKeyCreateCmd(env *environment) *cobra.Command {
 					return err
 				}
 			}
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			who, err := s.whose(cmd, args)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -204,11 +202,7 @@ func newAPIKeyListCmd(env *environment) *cobra.Command {
 		Short: "List API keys, without what is secret in them",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			who, err := s.whose(cmd, args)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -255,15 +249,11 @@ func newAPIKeyRevokeCmd(env *environment) *cobra.Command {
 		Short: "End an API key at once and for good; KEY is its id",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
 			var identity []string
 			if of != "" {
 				identity = []string{of}
 			}
-			who, err := s.whose(cmd, identity)
+			s, who, err := flags.openWhose(env, cmd, identity)
 			if err != nil {
 				return err
 			}

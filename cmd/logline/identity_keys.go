@@ -24,13 +24,11 @@ func newIdentityRotateCmd(env *environment) *cobra.Command {
 an identity that it holds and that was made for you.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openKeys(env)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}
-			if who, err := s.whose(cmd, args); err != nil {
-				return err
-			} else if who != s.keys.ID() {
+			if who != s.keys.ID() {
 				added, err := s.client.RotateHeld(cmd.Context(), who)
 				if err != nil {
 					return err
@@ -157,11 +155,7 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 		Short: "End your identity, or one made for you in custody, for good",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			who, err := s.whose(cmd, args)
+			s, who, err := flags.openWhose(env, cmd, args)
 			if err != nil {
 				return err
 			}

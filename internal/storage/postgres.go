@@ -228,13 +228,13 @@ func (d *DB) Pool() *pgxpool.Pool {
 	return d.pg.pool
 }
 
-// AcquireTimeout bounds how long a caller waits for a connection of the pool.
-const AcquireTimeout = 10 * time.Second
+// acquireTimeout bounds how long a caller waits for a connection of the pool.
+const acquireTimeout = 10 * time.Second
 
 // Acquire takes a connection of the pool: database_busy when none becomes free
-// in AcquireTimeout, database_unavailable when none can be made.
+// in acquireTimeout, database_unavailable when none can be made.
 func (d *DB) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, AcquireTimeout)
+	limited, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
 	conn, err := d.pg.pool.Acquire(limited)
 	if err == nil {

@@ -37,9 +37,6 @@ func (t *Table) Row(cells ...string) {
 	t.rows = append(t.rows, row)
 }
 
-// Len is the number of rows.
-func (t *Table) Len() int { return len(t.rows) }
-
 // Write writes the table. With width > 0 the last column is cut so that no line
 // is wider than width; 0 cuts nothing.
 func (t *Table) Write(w io.Writer, width int) error {
