@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -27,6 +28,32 @@ func TestEveryTopPackageIsInTheTable(t *testing.T) {
 	require.NotEmpty(t, found)
 	for _, dir := range found {
 		require.Contains(t, table, dir)
+	}
+}
+
+// ARCHITECTURE.md names every package of the tree, and none that is gone.
+func TestArchitectureNamesThePackages(t *testing.T) {
+	t.Parallel()
+	root := os.DirFS("../..")
+	doc, err := fs.ReadFile(root, "ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, packages, found := strings.Cut(string(doc), "\n## Packages\n")
+	require.True(t, found)
+	packages, _, _ = strings.Cut(packages, "\n## ")
+	for _, pattern := range []string{"internal/*", "internal/timeline/*", "cmd/*", "client", "migrations"} {
+		dirs, err := fs.Glob(root, pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, dirs, pattern)
+		for _, dir := range dirs {
+			if info, err := fs.Stat(root, dir); err != nil || !info.IsDir() || path.Base(dir) == "testdata" {
+				continue
+			}
+			require.True(t, strings.Contains(packages, "`"+dir+"`") || strings.Contains(packages, "`/"+path.Base(dir)+"`"), "%s is not in ARCHITECTURE.md", dir)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(internal/[a-z/]+)`").FindAllStringSubmatch(packages, -1) {
+		_, err := fs.Stat(root, name[1])
+		require.NoError(t, err, "ARCHITECTURE.md names a package that is gone")
 	}
 }
 

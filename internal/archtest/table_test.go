@@ -57,6 +57,10 @@ var table = map[string]rule{
 		except: []string{"internal/fault", "internal/id", "internal/timeline/tree"}},
 	"internal/timeline/bundle": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/timeline/fsck": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/timeline/cosign": {never: []string{"stores", "drivers", "net", "os",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 	"internal/timeline/monitor": {never: []string{"internal/storage", "stores", "drivers", "net", "database/sql",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
