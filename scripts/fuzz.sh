@@ -22,7 +22,8 @@ for dir in $(cut -d' ' -f1 "$work/targets" | sort -u); do
 done
 
 one() {
-  local dir=$1 name=$2 log="$work/$2.log"
+  local dir=$1 name=$2 log
+  log="$work/$(echo "$dir" | tr / -).$name.log" # names repeat between packages
   # Minimizing what only looks interesting would take all of a short run. A
   # target whose time is up between two inputs may report just that as a
   # failure: no input failed then, and none is written.
