@@ -46,12 +46,10 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	if req.ContentLength > int64(limit) {
 		return nil, tooLarge(limit)
 	}
-	var body []byte
-	var err error
-	if req.ContentLength >= 0 {
-		body, err = readAnnounced(req.Body, int(req.ContentLength))
-	} else if body, err = io.ReadAll(io.LimitReader(req.Body, int64(limit)+1)); err == nil && len(body) > limit {
-		return nil, tooLarge(limit)
+	body, err := readWhole(req.Body, req.ContentLength, limit, func(n int) error { return s.hold(c, n) })
+	var refused *fault.Error
+	if errors.As(err, &refused) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, errIncomplete.Because(err)
@@ -61,21 +59,39 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	return body, nil
 }
 
-// firstRoom is what is made room for before anything of a body has come.
-const firstRoom = 64 << 10
-
-// readAnnounced reads n bytes. To announce them costs nothing, so the room grows
-// with what has come; for most bodies it is one allocation.
-func readAnnounced(r io.Reader, n int) ([]byte, error) {
-	body := make([]byte, 0, min(n, firstRoom))
-	for len(body) < n {
+// readWhole reads the announced number of bytes or, where that is negative, all
+// there are, at most limit. To announce costs nothing, so the memory grows with
+// what has come; for most bodies it is one allocation. hold is asked for what
+// goes beyond firstRoom.
+func readWhole(r io.Reader, announced int64, limit int, hold func(n int) error) ([]byte, error) {
+	most, first := int(announced), firstRoom
+	if announced < 0 {
+		most, first = limit+1, 4<<10 // one byte more than may come
+	}
+	body := make([]byte, 0, min(most, first))
+	for len(body) < most {
 		if len(body) == cap(body) {
-			body = append(make([]byte, 0, min(n, 4*cap(body))), body...)
+			size := min(most, 4*cap(body))
+			if size > firstRoom {
+				if err := hold(size - cap(body)); err != nil {
+					return nil, err
+				}
+			}
+			body = append(make([]byte, 0, size), body...)
 		}
-		more, err := io.ReadFull(r, body[len(body):cap(body)])
-		if body = body[:len(body)+more]; err != nil {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF && announced < 0, err == io.EOF && len(body) == most:
+			return body, nil
+		case err == io.EOF:
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
 			return nil, err
 		}
+	}
+	if announced < 0 {
+		return nil, tooLarge(limit)
 	}
 	return body, nil
 }

@@ -75,6 +75,9 @@ func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 // always get in.
 func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		held := 0
+		c.Set(heldKey, &held)
+		defer func() { s.room.give(held) }()
 		if operators(c.Path()) {
 			return next(c)
 		}

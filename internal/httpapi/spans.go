@@ -39,7 +39,11 @@ func (s *Server) ListSpans(c echo.Context, tenant api.TenantParameter, params ap
 	if err != nil {
 		return err
 	}
-	return c.Blob(http.StatusOK, typeJSON, appendPage(nil, &page))
+	size, err := s.holdRecords(c, page.Records...)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, typeJSON, appendPage(make([]byte, 0, size), &page))
 }
 
 // queryOf checks the filters; what it lets through can match something.
@@ -117,7 +121,11 @@ func (s *Server) GetSpan(c echo.Context, tenant api.TenantParameter, spanID api.
 	if err != nil {
 		return err
 	}
-	return c.Blob(http.StatusOK, typeJSON, append(appendRecord(nil, &r), '}'))
+	size, err := s.holdRecords(c, r)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, typeJSON, append(appendRecord(make([]byte, 0, size), &r), '}'))
 }
 
 // record finds a span for a reader; one the reader may not see answers exactly

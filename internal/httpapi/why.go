@@ -60,7 +60,11 @@ func (s *Server) GetWhy(c echo.Context, tenant api.TenantParameter, spanID api.S
 	if err != nil {
 		return err
 	}
-	body := append(appendRecord(nil, &w.Record), ',')
+	size, err := s.holdRecords(c, w.Record)
+	if err != nil {
+		return err
+	}
+	body := append(appendRecord(make([]byte, 0, size), &w.Record), ',')
 	body = append(body, rest[1:len(rest)-1]...)
 	body = append(body, `,"receipt":`...)
 	return c.Blob(http.StatusOK, typeJSON, append(appendReceipt(body, &w.Receipt), '}'))
