@@ -98,7 +98,6 @@ func (m *Mirror) Run(ctx context.Context, ready func()) (err error) {
 	defer poll.Stop()
 	m.look(ctx, "")
 	for {
-		poll.Reset(m.cfg.Poll)
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finish)
@@ -111,6 +110,7 @@ func (m *Mirror) Run(ctx context.Context, ready func()) (err error) {
 			}
 		case <-poll.C:
 			m.look(ctx, "")
+			poll.Reset(m.cfg.Poll) // here alone, so that wake-ups never put it off
 		}
 	}
 }

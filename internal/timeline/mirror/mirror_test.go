@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -366,6 +367,41 @@ func TestMirrorIsWoken(t *testing.T) {
 			require.Zero(t, m.Lag())
 		})
 	}
+}
+
+// Wake-ups of one timeline do not keep a mirror from looking at the others, of
+// which none came: they are appended to by another process.
+func TestMirrorLooksAroundWhileItIsWoken(t *testing.T) {
+	t.Parallel()
+	w, dir := newWorld(t), t.TempDir()
+	busy := storetest.NewStory(t, w.store, "busy", "").Tenant
+	wakes := bus.New()
+	fsys := told{renamed: make(chan string, 100)}
+	m := mirror.New(w.store, wakes, mirror.Config{Dir: dir, FS: fsys, Poll: 200 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		every := time.NewTicker(time.Millisecond)
+		defer every.Stop()
+		for ctx.Err() == nil {
+			wakes.Publish(bus.Appended{Tenant: busy, Size: 1})
+			<-every.C
+		}
+	})
+	var failed error
+	running.Go(func() { failed = m.Run(ctx, func() {}) })
+	<-fsys.renamed
+	<-fsys.renamed // both timelines
+	w.story.Append(w.story.Plain(2)...)
+	select {
+	case <-fsys.renamed:
+	case <-time.After(time.Minute):
+		t.Error("the timeline without wake-ups is not looked at")
+	}
+	cancel()
+	running.Wait()
+	require.NoError(t, failed)
+	w.requireMirrored(w.files(dir), false)
 }
 
 // TestTornTailIsCut leaves half a line, and half a page, as a crash does.
