@@ -89,6 +89,11 @@ func (e *entryView) what() string {
 		if json.Unmarshal(e.Span.Payload, &p) == nil && p.Event.Kind != "" {
 			return strings.TrimSuffix(p.Event.Kind+": "+firstOf(p.Event.Label, p.Event.Subject), ": ")
 		}
+	case span.TypeEpoch:
+		var p span.Epoch
+		if json.Unmarshal(e.Span.Payload, &p) == nil && p.PrevOrigin != "" {
+			return fmt.Sprintf("goes on from %d entries under a new origin; what came after them is not here", p.PrevSize)
+		}
 	case span.TypeMember:
 		var p span.Member
 		if json.Unmarshal(e.Span.Payload, &p) == nil && p.Action != "" {

@@ -24,7 +24,7 @@ const exitHelp = `Exit codes:
   0  done
   1  the operation or the verification failed
   2  wrong command, flag, argument or configuration
-  3  server or storage unreachable or unavailable
+  3  server, database or a file unreachable, or unavailable now
   4  refused: no valid credential, or not the right
   5  conflict with what is already recorded
   6  done, but part of the input was rejected and set aside`

@@ -139,15 +139,20 @@ func newIdentityShowCmd(env *environment) *cobra.Command {
 			if flags.json {
 				return printJSON(env.Stdout, info)
 			}
-			return printIdentity(env, info)
+			keyFile := ""
+			if s.keys != nil && s.keys.ID() == info.Id {
+				keyFile = s.profile.KeyFile
+			}
+			return printIdentity(env, info, keyFile)
 		},
 	}
 	flags.register(cmd)
 	return cmd
 }
 
-// printIdentity shows an identity whose events have been checked here.
-func printIdentity(env *environment, info *client.Identity) error {
+// printIdentity shows an identity whose events have been checked here. keyFile
+// is where its keys are on this computer, "" for nowhere.
+func printIdentity(env *environment, info *client.Identity, keyFile string) error {
 	events, err := checkIdentity(info)
 	if err != nil {
 		return err
@@ -156,7 +161,7 @@ func printIdentity(env *environment, info *client.Identity) error {
 	if handle != "" {
 		handle = "@" + handle
 	}
-	facts(env.Stdout, "identity", info.Id, "subject", string(info.Subject), "status", string(info.Status), "name", info.Name, "handle", handle)
+	facts(env.Stdout, "identity", info.Id, "subject", string(info.Subject), "status", string(info.Status), "name", info.Name, "handle", handle, "key file", keyFile)
 	table := ui.NewTable(">#", "EVENT", "TIME", "KEY", "DETAIL")
 	for i, e := range events {
 		detail := firstOf(e.Label, e.Reason, e.By)
@@ -244,7 +249,7 @@ func newIdentityRegisterCmd(env *environment) *cobra.Command {
 	var handle, name string
 	cmd := &cobra.Command{
 		Use:   "register",
-		Short: "Make your identity known at the node, or give it a handle and a name there",
+		Short: "Make your identity known at the node, with a handle and a name if you like",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := flags.openKeys(env)
@@ -260,6 +265,9 @@ func newIdentityRegisterCmd(env *environment) *cobra.Command {
 			}
 			if created {
 				fmt.Fprintf(env.Stdout, "Registered %s at %s.\n", info.Id, s.profile.URL)
+				if s.profile.Tenant == "" {
+					fmt.Fprintf(env.Stdout, "\nNext: an owner or admin of a tenant gives you a role: logline member grant %s member\n      and you choose that tenant: logline tenant use SLUG --profile %s\n", info.Id, s.profile.Name)
+				}
 			} else {
 				fmt.Fprintf(env.Stdout, "%s was known at %s already.\n", info.Id, s.profile.URL)
 			}

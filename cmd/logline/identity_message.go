@@ -62,7 +62,7 @@ func newIdentityVerifyMessageCmd(env *environment) *cobra.Command {
 			if file, ok := strings.CutPrefix(signature, "@"); ok {
 				text, err := os.ReadFile(file)
 				if err != nil {
-					return usagef("%s cannot be read: %s", file, err)
+					return fileError("read", file, err)
 				}
 				signature = string(text)
 			}
@@ -120,14 +120,14 @@ func readMessage(env *environment, path string) ([]byte, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, usagef("%s cannot be read: %s", path, err)
+			return nil, fileError("read", path, err)
 		}
 		defer f.Close()
 		in = f
 	}
 	message, err := io.ReadAll(io.LimitReader(in, id.MaxMessageBytes+1))
 	if err != nil {
-		return nil, usagef("%s cannot be read: %s", path, err)
+		return nil, fileError("read", path, err)
 	}
 	if len(message) > id.MaxMessageBytes {
 		return nil, usagef("%s has more than %d bytes; sign its hash instead", path, id.MaxMessageBytes)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,7 +74,7 @@ file with the same map; or mend the map and run it again.`,
 		},
 	}
 	flags.registerTenant(cmd)
-	cmd.Flags().StringVar(&f.mapping, "map", "", "map: a name that `logline import maps` lists, or a file (required)")
+	cmd.Flags().StringVar(&f.mapping, "map", "", "map: a `NAME` that logline import maps lists, or a FILE (required)")
 	cmd.Flags().StringVar(&f.source, "source", "", "name of the source, part of every id (default: jsonl: and the map's name)")
 	cmd.Flags().StringVar(&f.rejects, "rejects", "", "file for rejected lines (default: FILE.rejects, or stdin.rejects); an earlier one is replaced")
 	cmd.Flags().StringVar(&f.visibility, "visibility", span.VisibilityOrganization, "private, organization or public, where the map says nothing")
@@ -108,7 +109,7 @@ func (f *jsonlFlags) check(input string) (*jsonl.Map, error) {
 		return nil, fileError("read", input, err)
 	}
 	if in.IsDir() {
-		return nil, usagef("%s is a folder; name a file", ui.Clean(input))
+		return nil, fileError("read", input, errors.New("it is a folder; name a file"))
 	}
 	if out, err := os.Stat(f.rejects); err == nil && os.SameFile(in, out) {
 		return nil, usagef("--rejects must not be the input itself")

@@ -63,7 +63,7 @@ it, unless --csv-raw.`,
 	filters.register(cmd)
 	cmd.Flags().BoolVar(&f.oldest, "oldest-first", false, "in the order of the timeline")
 	cmd.Flags().IntVar(&f.limit, "limit", 20, "entries per page, at most 1000")
-	cmd.Flags().StringVar(&f.cursor, "cursor", "", "continue after a page, from its `next`")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "", "continue after a page, from the `NEXT` it gave")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all pages")
 	cmd.Flags().StringVar(&f.format, "format", "", strings.Join(formats, ", ")+" (default table; --json is json)")
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "write to this file, readable by you alone; it appears when it is complete")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,6 +84,11 @@ func newMemberChangeCmd(env *environment, action, short, done string) *cobra.Com
 			who, err := s.identityID(cmd.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			for _, role := range args[1:] {
+				if !slices.Contains(strings.Split(builtinRoles, ", "), role) {
+					fmt.Fprintf(env.Stderr, "Note: %s is none of the built-in roles (%s), so it gives no right by itself.\n", role, builtinRoles)
+				}
 			}
 			return s.appendReserved(cmd, span.TypeMember, span.Member{Identity: who, Roles: args[1:], Action: action},
 				flags.json, fmt.Sprintf(done, strings.Join(args[1:], ", "), who))

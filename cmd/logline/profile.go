@@ -125,16 +125,46 @@ func writeFileAtomic(path string, content []byte) error {
 }
 
 // atomically lets fill write a new file that then takes path's place, synced.
+// What is there and is no file, such as /dev/stdout or a pipe, is written to.
 func atomically(path string, fill func(f *os.File) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return into(path, info, fill)
+	}
 	var filled error
 	err := atomicfile.Write(path, func(f *os.File) error {
-		filled = fill(f)
+		filled = unwritable(path, f, fill(f))
 		return filled
 	})
 	if err == nil || filled != nil {
 		return filled
 	}
 	return fileError("write", path, err)
+}
+
+// into lets fill write to a device or a pipe.
+func into(path string, info os.FileInfo, fill func(f *os.File) error) error {
+	if info.IsDir() {
+		return fileError("write", path, errors.New("it is a folder; name a file"))
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fileError("write", path, err)
+	}
+	err = unwritable(path, f, fill(f))
+	if closing := f.Close(); err == nil && closing != nil {
+		err = fileError("write", path, closing)
+	}
+	return err
+}
+
+// unwritable tells that the file could not be written, by the name that the
+// reader knows, from what else may have ended fill.
+func unwritable(path string, f *os.File, err error) error {
+	var failed *fs.PathError
+	if errors.As(err, &failed) && failed.Path == f.Name() {
+		return fileError("write", path, failed)
+	}
+	return err
 }
 
 func exists(path string) bool {

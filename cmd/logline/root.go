@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,8 +39,10 @@ Start with "logline demo" in any git repository, or "logline serve".
 		Version:       buildVersion().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
@@ -57,6 +61,18 @@ Start with "logline demo" in any git repository, or "logline serve".
 	root.InitDefaultCompletionCmd()
 	markStarted(env, root)
 	return root
+}
+
+// noSuchCommand refuses what is no command of the root's, and says what is like it.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w\n  did you mean: %s", err, strings.Join(like, ", "))
+	}
+	return err
 }
 
 // markStarted notes when a command's own code begins, which tells a usage

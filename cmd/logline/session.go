@@ -94,7 +94,7 @@ func (f *clientFlags) openTenant(env *environment) (*session, error) {
 		return nil, err
 	}
 	if s.profile.Tenant == "" {
-		return nil, usagef("profile %q has no tenant; give --tenant, or make one with `logline onboard`", s.profile.Name)
+		return nil, usagef("profile %q has no tenant; choose one with `logline tenant use` (`logline tenant list` has those you may read), give --tenant, or make a new node's first with `logline onboard`", s.profile.Name)
 	}
 	if s.keys == nil {
 		return nil, usagef("profile %q has no identity; make one with `logline identity create`", s.profile.Name)

@@ -16,7 +16,7 @@ func newShowCmd(env *environment) *cobra.Command {
 	var receipt bool
 	var proof string
 	cmd := &cobra.Command{
-		Use:   "show ID",
+		Use:   "show SPAN",
 		Short: "Show one entry, its receipt or its proof",
 		Long: `Show one entry of the timeline.
 

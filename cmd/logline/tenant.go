@@ -42,7 +42,7 @@ func newTenantListCmd(env *environment) *cobra.Command {
 				return printJSON(env.Stdout, append([]client.Tenant{}, tenants...))
 			}
 			if len(tenants) == 0 {
-				fmt.Fprintln(env.Stdout, "None that you may read.")
+				fmt.Fprintln(env.Stdout, "None that you may read. To join one, ask its owner or an admin: logline member grant", s.keys.ID(), "member")
 				return nil
 			}
 			table := ui.NewTable("", "SLUG", ">ENTRIES", "ID", "NAME")

@@ -17,7 +17,7 @@ import (
 func newWhyCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:   "why ID",
+		Use:   "why SPAN",
 		Short: "Say in words who did it, with which right, what was decided and what followed",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

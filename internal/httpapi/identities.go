@@ -14,7 +14,7 @@ import (
 
 var (
 	errRegistration = fault.New(fault.Forbidden, "registration_closed",
-		"this node registers no new identities over HTTP but the first owner's, with the bootstrap token; ask whoever runs it")
+		"this node registers no new identities over HTTP but the first owner's, with the bootstrap token; ask whoever runs it to set registration (LOGLINE_REGISTRATION) to open")
 	errName = fault.New(fault.Forbidden, "name_not_proven",
 		"a handle or a name needs a token signed by the identity that takes it")
 	errIdentity = fault.New(fault.NotFound, "identity_unknown", "no such identity is registered at this node")

@@ -179,7 +179,7 @@ func within(err error, i int) error {
 // sameRegistration says whether a registration asks for what is there.
 func sameRegistration(known Info, events []*Event, handle, name string) error {
 	if handle != "" && handle != known.Handle || name != "" && name != known.Name {
-		return fault.New(fault.Conflict, "identity_conflict", "the identity is registered with another handle or name")
+		return fault.New(fault.Conflict, "identity_conflict", "the identity is registered with another handle or name; change them with `logline identity set`, or PATCH the identity")
 	}
 	if len(events) > len(known.Events) {
 		return fault.Newf(fault.Conflict, "identity_conflict", "the identity is registered with its first %d events; send the later ones to its events", len(known.Events))

@@ -157,7 +157,7 @@ func decryptKeyFile(path string, data []byte, passphrase func() (string, error))
 	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(data)), identity)
 	var noMatch *age.NoIdentityMatchError
 	if errors.As(err, &noMatch) {
-		return nil, fault.Newf(fault.Unauthenticated, "passphrase_wrong", "the passphrase does not open the key file %s", path).Because(err)
+		return nil, fault.Newf(fault.Unauthenticated, "passphrase_wrong", "the passphrase does not open the key file %s", path)
 	}
 	if err != nil {
 		return nil, malformed(path, "is damaged", err)

@@ -34,7 +34,7 @@ var (
 	ErrTokenSpent = fault.New(fault.Forbidden, "bootstrap_token_spent",
 		"the bootstrap token has made its tenant and is spent; ask an owner of this node for further tenants")
 	ErrTenantsClosed = fault.New(fault.Forbidden, "tenants_closed",
-		"this node makes a tenant for the bootstrap token only: the first one takes it, and later ones are not open to everybody")
+		"this node makes a tenant for the bootstrap token only: the first one takes it, and later ones are not open to everybody; to join a tenant that is there, register your identity and ask its owner for a role")
 	ErrImportClosed = fault.New(fault.Forbidden, "import_closed",
 		"timelines are imported here by an owner of the node's first tenant, with the bootstrap token before there is one, or by anybody registered where tenants are open")
 )

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -45,7 +44,8 @@ func LockDir(dir string) (*DirLock, error) {
 	if err := file.Truncate(0); err == nil {
 		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), file.Close())
+			return nil, errors.Join(fault.Newf(fault.Unavailable, "data_dir_unusable",
+				"the data directory %s cannot be written to; check the free space and its permissions", dir).Because(err), file.Close())
 		}
 	}
 	return &DirLock{file: file}, nil

@@ -189,6 +189,10 @@ func (r *run) extend(ctx context.Context, raw []byte) error {
 
 // against is an error with both notes, which are the evidence.
 func (r *run) against(code string, raw []byte, words string) error {
+	if now, err := tree.ParseNote(raw); err == nil && now.Origin.Epoch > r.seen.Origin.Epoch {
+		words += fmt.Sprintf("; the node says that it began epoch %d, as after a restore of an older copy: "+
+			"ask its operator what was lost, and only if that was announced begin anew with --forget", now.Origin.Epoch)
+	}
 	return fault.New(fault.Conflict, code, words+"; keep both checkpoints: if the log's key signed them, they are evidence").
 		With("evidence", []string{string(r.raw), string(raw)})
 }
