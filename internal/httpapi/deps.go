@@ -149,6 +149,7 @@ type Limits struct {
 	Bundle     int64         // bytes of an imported bundle; default 64 MiB
 	Concurrent int           // requests served at once; default 1024, more are answered 503
 	Streams    int           // NDJSON appends served at once, of those; default 64, more wait for Stall/6
+	Exports    int           // bundles read at once, each with a page of up to 8 MiB in memory; default 32, more wait for Stall/6
 	Room       int           // bytes of bodies and pages beyond 64 KiB each that are in memory at once; default 256 MiB, more are answered 503
 	ReadHeader time.Duration // for a request's header to arrive; default 10 s
 	Idle       time.Duration // keep-alive between requests; default 2 min
@@ -172,6 +173,7 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.Body, 1<<20)
 	setInt(&l.Concurrent, 1024)
 	setInt(&l.Streams, 64)
+	setInt(&l.Exports, 32)
 	setInt(&l.Room, 256<<20)
 	setDuration(&l.ReadHeader, 10*time.Second)
 	setDuration(&l.Idle, 2*time.Minute)

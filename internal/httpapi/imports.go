@@ -36,7 +36,7 @@ func (s *Server) ImportBundle(c echo.Context, tenant api.TenantParameter, params
 		return err
 	}
 	ctx := c.Request().Context()
-	if !s.takeStream(ctx) {
+	if !s.takePlace(ctx, s.streams) {
 		return errBusy
 	}
 	defer func() { <-s.streams }()

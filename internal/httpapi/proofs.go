@@ -78,6 +78,10 @@ func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params
 	if given(params.Cosigned) && params.To != nil {
 		return wrong("to", "left out with cosigned, which ends where the cosigned checkpoint does")
 	}
+	if !s.takePlace(c.Request().Context(), s.exports) {
+		return errBusy
+	}
+	defer func() { <-s.exports }()
 	res := c.Response()
 	rc := http.NewResponseController(res.Writer)
 	_ = rc.SetReadDeadline(time.Time{})

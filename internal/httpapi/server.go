@@ -33,6 +33,7 @@ type Server struct {
 	metrics *metrics
 	slots   chan struct{} // one held by each request being served
 	streams chan struct{} // one held by each NDJSON append
+	exports chan struct{} // one held by each bundle that is being read
 	room    room          // for what is large
 	stop    chan struct{} // closed when Run begins to stop
 
@@ -68,6 +69,7 @@ func New(deps Deps) *Server {
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)
+	s.exports = make(chan struct{}, s.limits.Exports)
 	s.room.left = s.limits.Room
 	s.echo.HTTPErrorHandler = s.renderError
 	s.echo.Use(s.observe, s.admit)

@@ -27,7 +27,7 @@ const usualResult = 2048
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
 func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
-	if !s.takeStream(c.Request().Context()) {
+	if !s.takePlace(c.Request().Context(), s.streams) {
 		return errBusy
 	}
 	defer func() { <-s.streams }()
@@ -59,13 +59,13 @@ func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
 	return st.run(c)
 }
 
-// takeStream waits a while for one of the places of NDJSON appends; a short batch
-// gives its place back soon.
-func (s *Server) takeStream(ctx context.Context) bool {
+// takePlace waits a while for one of the places for streams of a kind; a short
+// one gives its place back soon.
+func (s *Server) takePlace(ctx context.Context, places chan struct{}) bool {
 	timer := time.NewTimer(s.limits.Stall / 6)
 	defer timer.Stop()
 	select {
-	case s.streams <- struct{}{}:
+	case places <- struct{}{}:
 		return true
 	case <-timer.C:
 	case <-ctx.Done():
