@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,8 +27,11 @@ type serverKey struct{}
 // scriptServer is the node that a script has started.
 type scriptServer struct {
 	cmd  *exec.Cmd
-	log  bytes.Buffer  // its stderr; whole once read is closed
 	read chan struct{} // closed at the end of stderr
+
+	mu   sync.Mutex    // guards the rest
+	log  bytes.Buffer  // its stderr; whole once read is closed
+	more chan struct{} // closed at the next line
 }
 
 // scriptVars is what a script's processes are told; a script sets them by env.
@@ -61,7 +66,7 @@ func serveCmd(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	})
 	s.log.Reset()
-	s.read = make(chan struct{})
+	s.read, s.more = make(chan struct{}), make(chan struct{})
 	ready := make(chan string, 1)
 	go s.follow(stderr, ready)
 	select {
@@ -78,7 +83,11 @@ func (s *scriptServer) follow(stderr io.Reader, ready chan<- string) {
 	defer close(s.read)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
+		s.mu.Lock()
 		s.log.Write(append(lines.Bytes(), '\n'))
+		close(s.more)
+		s.more = make(chan struct{})
+		s.mu.Unlock()
 		var line struct{ Msg, URL string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
 			select {
@@ -96,6 +105,30 @@ func (s *scriptServer) end(ts *testscript.TestScript, sig syscall.Signal) error 
 	ts.Check(cmd.Process.Signal(sig))
 	<-s.read // before Wait, which closes the pipe
 	return cmd.Wait()
+}
+
+// loggedCmd waits until the running server has logged something.
+func loggedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(serverKey{}).(*scriptServer)
+	if neg || len(args) != 1 || s.cmd == nil {
+		ts.Fatalf("usage: logged TEXT, while a server runs")
+	}
+	deadline := time.After(time.Minute)
+	for {
+		s.mu.Lock()
+		found, more := bytes.Contains(s.log.Bytes(), []byte(args[0])), s.more
+		s.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-more:
+		case <-s.read:
+			ts.Fatalf("the server ended without logging %q", args[0])
+		case <-deadline:
+			ts.Fatalf("the server did not log %q", args[0])
+		}
+	}
 }
 
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
