@@ -46,60 +46,7 @@ new span (reject-new) or of the oldest (drop-oldest) and says which.`,
   logline append --type build.done --key build-agent
   echo '{"ok": true}' | logline append --type check.done --payload - --simulate`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.outbox.flush {
-				return flushOutbox(cmd, env, &flags)
-			}
-			if f.typ == "" {
-				return usagef("--type is needed, such as --type payment.requested")
-			}
-			payload, err := f.readPayload(env)
-			if err != nil {
-				return err
-			}
-			if err := f.check(); err != nil {
-				return err
-			}
-			conditional := f.simulate || cmd.Flags().Changed("expected-seq")
-			if conditional && f.outbox.offline {
-				return usagef("--offline cannot be combined with --simulate or --expected-seq, which ask the node")
-			}
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			if f.outbox.offline {
-				if err := s.tenantOffline(); err != nil {
-					return err
-				}
-			}
-			sealed, err := f.seal(cmd, s, payload)
-			if err != nil {
-				return err
-			}
-			reason, err := s.mustKeep(&f.outbox, conditional)
-			if err != nil {
-				return err
-			}
-			if reason != "" {
-				return s.keep(cmd.Context(), &f.outbox, sealed, reason, flags.json)
-			}
-			var options []client.AppendOption
-			if cmd.Flags().Changed("expected-seq") {
-				options = append(options, client.ExpectSize(f.expected))
-			}
-			answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical(), options...)
-			if f.spanID != "" && client.CodeOf(err) == codeIDConflict {
-				answer, err = s.earlier(cmd.Context(), sealed, err)
-			}
-			if err != nil && !conditional && outOfReach(err) {
-				return s.keepAfter(cmd.Context(), &f.outbox, sealed, err, flags.json)
-			}
-			if err != nil {
-				return err
-			}
-			return s.printAppended(cmd, sealed, answer, flags.json)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, env, &flags) },
 	}
 	flags.registerTenant(cmd)
 	cmd.Flags().StringVar(&f.typ, "type", "", "type of the span, such as payment.requested (required)")
@@ -117,6 +64,61 @@ new span (reject-new) or of the oldest (drop-oldest) and says which.`,
 	cmd.Flags().Uint64Var(&f.expected, "expected-seq", 0, "append only if the timeline has exactly this many entries")
 	f.outbox.register(cmd)
 	return cmd
+}
+
+func (f *appendFlags) run(cmd *cobra.Command, env *environment, flags *clientFlags) error {
+	if f.outbox.flush {
+		return flushOutbox(cmd, env, flags)
+	}
+	if f.typ == "" {
+		return usagef("--type is needed, such as --type payment.requested")
+	}
+	payload, err := f.readPayload(env)
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	conditional := f.simulate || cmd.Flags().Changed("expected-seq")
+	if conditional && f.outbox.offline {
+		return usagef("--offline cannot be combined with --simulate or --expected-seq, which ask the node")
+	}
+	s, err := flags.openTenant(env)
+	if err != nil {
+		return err
+	}
+	if f.outbox.offline {
+		if err := s.tenantOffline(); err != nil {
+			return err
+		}
+	}
+	sealed, err := f.seal(cmd, s, payload)
+	if err != nil {
+		return err
+	}
+	reason, err := s.mustKeep(&f.outbox, conditional)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		return s.keep(cmd.Context(), &f.outbox, sealed, reason, flags.json)
+	}
+	var options []client.AppendOption
+	if cmd.Flags().Changed("expected-seq") {
+		options = append(options, client.ExpectSize(f.expected))
+	}
+	answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical(), options...)
+	if f.spanID != "" && client.CodeOf(err) == codeIDConflict {
+		answer, err = s.earlier(cmd.Context(), sealed, err)
+	}
+	if err != nil && !conditional && outOfReach(err) {
+		return s.keepAfter(cmd.Context(), &f.outbox, sealed, err, flags.json)
+	}
+	if err != nil {
+		return err
+	}
+	return s.printAppended(cmd, sealed, answer, flags.json)
 }
 
 // maxPayload is more than any node takes; the node has the last word.

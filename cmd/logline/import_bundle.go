@@ -13,7 +13,8 @@ import (
 
 func newImportBundleCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var slug, node, checkpoint, policyFile, token string
+	var believed pins
+	var slug, token string
 	cmd := &cobra.Command{
 		Use:   "bundle FILE",
 		Short: "Bring another node's timeline to this node, to be read here",
@@ -37,7 +38,7 @@ lets them make tenants; whoever has the bootstrap token, before there is a tenan
 			if path == "-" {
 				return usagef("a bundle is read twice, so it must be a file")
 			}
-			opt, err := verifyOptions(env, node, checkpoint, policyFile, "", "")
+			opt, err := believed.options(env)
 			if err != nil {
 				return err
 			}
@@ -77,9 +78,7 @@ lets them make tenants; whoever has the bootstrap token, before there is a tenan
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&slug, "slug", "", "name of the timeline at this node (default: the one it has)")
-	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
-	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
-	cmd.Flags().StringVar(&policyFile, "policy", "", "`FILE` with the witnesses, and perhaps the logs, to believe")
+	believed.register(cmd)
 	cmd.Flags().StringVar(&token, "token", "", "the bootstrap token of a node without a tenant; better in LOGLINE_BOOTSTRAP_TOKEN")
 	return cmd
 }

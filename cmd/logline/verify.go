@@ -17,10 +17,24 @@ import (
 	"github.com/danvoulez/logline/internal/ui"
 )
 
+// verifyFlags are those of verify, whatever is to be verified.
+type verifyFlags struct {
+	clientFlags
+	pins
+	live liveFlags
+
+	saveState string // of bundles
+	logKey    string // of proof files
+}
+
+// pins say whom to believe, and what is known from before; "" where nothing.
+type pins struct {
+	node                                  string // LogLine ID
+	checkpoint, policy, identities, state string // files
+}
+
 func newVerifyCmd(env *environment) *cobra.Command {
-	var flags clientFlags
-	var node, checkpoint, policyFile, identities, state, saveState, logKey string
-	var live liveFlags
+	var flags verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Check a timeline: every hash, signature, key, role and proof; offline, or at a node without trusting it",
@@ -63,67 +77,81 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				for _, name := range []string{"checkpoint", "state", "save-state"} {
-					if cmd.Flags().Changed(name) {
-						return usagef("--%s is for a bundle: name its FILE (a node's checkpoints and state are remembered by themselves)", name)
-					}
-				}
-			} else if name := changed(cmd, "tenant", "url", "profile", "restart", "forget"); name != "" {
-				return usagef("--%s is for verifying at a node; leave out %s, or the flag", name, ui.Clean(args[0]))
+				return flags.verifyNode(cmd, env)
 			}
-			opt, err := verifyOptions(env, node, checkpoint, policyFile, identities, state)
-			if err != nil {
-				return err
-			}
-			if len(args) == 0 {
-				if logKey != "" {
-					return usagef("--log-key is for a proof file: name it")
-				}
-				return live.run(cmd.Context(), env, &flags, opt)
-			}
-			if raw, err := proofFileIn(env, args[0]); err != nil || raw != nil {
-				if err != nil {
-					return err
-				}
-				if name := changed(cmd, "checkpoint", "identities", "state", "save-state"); name != "" {
-					return usagef("--%s is for a bundle, and %s is a proof file", name, ui.Clean(args[0]))
-				}
-				return verifyProof(env, args[0], raw, proofOptions{logKey: logKey, policy: opt.Policy, node: opt.Node}, flags.json)
-			}
-			if logKey != "" {
-				return usagef("--log-key is for a proof file; a bundle carries its key: pin its --node")
-			}
-			report, err := verifyFile(cmd.Context(), env, args[0], opt)
-			if err != nil {
-				return err
-			}
-			if saveState != "" && report.OK {
-				if err := saveVerifyState(saveState, report); err != nil {
-					return err
-				}
-			}
-			if flags.json {
-				err = printJSON(env.Stdout, report)
-			} else {
-				printReport(env.Stdout, args[0], report)
-			}
-			if err == nil && !report.OK {
-				err = &exitError{code: exitFailed}
-			}
-			return err
+			return flags.verifyNamed(cmd, env, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&node, "node", "", "LogLine ID of the node to believe")
-	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
-	cmd.Flags().StringVar(&policyFile, "policy", "", "`FILE` with the witnesses, and perhaps the logs, to believe")
-	cmd.Flags().StringVar(&logKey, "log-key", "", "for a proof file: the log's key to believe, a note verifier `VKEY`")
-	cmd.Flags().StringVar(&identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
-	cmd.Flags().StringVar(&state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
-	cmd.Flags().StringVar(&saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
+	flags.pins.register(cmd)
+	cmd.Flags().StringVar(&flags.logKey, "log-key", "", "for a proof file: the log's key to believe, a note verifier `VKEY`")
+	cmd.Flags().StringVar(&flags.identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
+	cmd.Flags().StringVar(&flags.state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
+	cmd.Flags().StringVar(&flags.saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
 	flags.registerTenant(cmd)
-	cmd.Flags().BoolVar(&live.restart, "restart", false, "at a node: read and check everything again, and compare with what was seen")
-	cmd.Flags().BoolVar(&live.forget, "forget", false, "at a node: first forget what was seen, as after a restore that its operator announced")
+	cmd.Flags().BoolVar(&flags.live.restart, "restart", false, "at a node: read and check everything again, and compare with what was seen")
+	cmd.Flags().BoolVar(&flags.live.forget, "forget", false, "at a node: first forget what was seen, as after a restore that its operator announced")
 	return cmd
+}
+
+// verifyNode verifies the profile's timeline at its node.
+func (f *verifyFlags) verifyNode(cmd *cobra.Command, env *environment) error {
+	if name := changed(cmd, "checkpoint", "state", "save-state"); name != "" {
+		return usagef("--%s is for a bundle: name its FILE (a node's checkpoints and state are remembered by themselves)", name)
+	}
+	opt, err := f.options(env)
+	if err != nil {
+		return err
+	}
+	if f.logKey != "" {
+		return usagef("--log-key is for a proof file: name it")
+	}
+	return f.live.run(cmd.Context(), env, &f.clientFlags, opt)
+}
+
+// verifyNamed verifies a file: a bundle, or one entry's proof.
+func (f *verifyFlags) verifyNamed(cmd *cobra.Command, env *environment, file string) error {
+	if name := changed(cmd, "tenant", "url", "profile", "restart", "forget"); name != "" {
+		return usagef("--%s is for verifying at a node; leave out %s, or the flag", name, ui.Clean(file))
+	}
+	opt, err := f.options(env)
+	if err != nil {
+		return err
+	}
+	raw, err := proofFileIn(env, file)
+	if err != nil {
+		return err
+	}
+	if raw != nil {
+		if name := changed(cmd, "checkpoint", "identities", "state", "save-state"); name != "" {
+			return usagef("--%s is for a bundle, and %s is a proof file", name, ui.Clean(file))
+		}
+		return verifyProof(env, file, raw, proofOptions{logKey: f.logKey, policy: opt.Policy, node: opt.Node}, f.json)
+	}
+	if f.logKey != "" {
+		return usagef("--log-key is for a proof file; a bundle carries its key: pin its --node")
+	}
+	return f.verifyBundle(cmd, env, file, opt)
+}
+
+func (f *verifyFlags) verifyBundle(cmd *cobra.Command, env *environment, file string, opt bundle.Options) error {
+	report, err := verifyFile(cmd.Context(), env, file, opt)
+	if err != nil {
+		return err
+	}
+	if f.saveState != "" && report.OK {
+		if err := saveVerifyState(f.saveState, report); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		err = printJSON(env.Stdout, report)
+	} else {
+		printReport(env.Stdout, file, report)
+	}
+	if err == nil && !report.OK {
+		err = &exitError{code: exitFailed}
+	}
+	return err
 }
 
 // changed is the first of these flags that was given, "" when none was.
@@ -143,22 +171,30 @@ const (
 	maxStateFile      = 1 << 30
 )
 
-func verifyOptions(env *environment, node, checkpoint, policyFile, identities, state string) (bundle.Options, error) {
+// register adds the flags that name whom to believe.
+func (p *pins) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.node, "node", "", "LogLine ID of the node to believe")
+	cmd.Flags().StringVar(&p.checkpoint, "checkpoint", "", "`FILE` with a checkpoint to believe")
+	cmd.Flags().StringVar(&p.policy, "policy", "", "`FILE` with the witnesses, and perhaps the logs, to believe")
+}
+
+// options reads the files.
+func (p *pins) options(env *environment) (bundle.Options, error) {
 	var opt bundle.Options
-	if node != "" {
-		if opt.Node = fullID(node); !span.IsIdentity(opt.Node) {
-			return opt, usagef("--node %q is not a LogLine ID", ui.Clean(node))
+	if p.node != "" {
+		if opt.Node = fullID(p.node); !span.IsIdentity(opt.Node) {
+			return opt, usagef("--node %q is not a LogLine ID", ui.Clean(p.node))
 		}
 	}
-	if checkpoint != "" {
-		raw, err := readInput(env, checkpoint, maxCheckpointFile)
+	if p.checkpoint != "" {
+		raw, err := readInput(env, p.checkpoint, maxCheckpointFile)
 		if err != nil {
 			return opt, err
 		}
 		opt.Checkpoint = raw
 	}
-	if policyFile != "" {
-		raw, err := readInput(env, policyFile, policy.MaxSize)
+	if p.policy != "" {
+		raw, err := readInput(env, p.policy, policy.MaxSize)
 		if err != nil {
 			return opt, err
 		}
@@ -166,15 +202,15 @@ func verifyOptions(env *environment, node, checkpoint, policyFile, identities, s
 			return opt, err
 		}
 	}
-	if identities != "" {
-		raw, err := readInput(env, identities, maxIdentitiesFile)
+	if p.identities != "" {
+		raw, err := readInput(env, p.identities, maxIdentitiesFile)
 		if err != nil {
 			return opt, err
 		}
 		opt.Identities = bytes.NewReader(raw)
 	}
-	if state != "" {
-		raw, err := readInput(env, state, maxStateFile)
+	if p.state != "" {
+		raw, err := readInput(env, p.state, maxStateFile)
 		if err != nil {
 			return opt, err
 		}
