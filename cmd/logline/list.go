@@ -24,6 +24,7 @@ func newListCmd(env *environment) *cobra.Command {
 		Short: "List entries of the timeline, newest first",
 		Long: `List entries of the timeline, newest first. All filters given must hold.
 
+WHEN is when it happened, which for imports is before it was recorded.
 --since and --until are about when an entry was recorded: a full time
 (2026-01-31T12:00:00.000Z), a day (2026-01-31), or how long ago (36h, 90m).
 

@@ -196,7 +196,7 @@ func (t *tail) print(raw []byte, status string) (uint64, error) {
 		what = "[" + status + "] " + what
 	}
 	const typeWidth = 24 // wide enough for most, so that lines mostly stand under each other
-	_, err = fmt.Fprintf(out, "%6d  %s  %-*s  %s\n", e.Seq, shortTime(e.RecordedAt), typeWidth, ui.Clean(e.Span.Type), ui.Clean(what))
+	_, err = fmt.Fprintf(out, "%6d  %s  %-*s  %s\n", e.Seq, shortTime(e.when()), typeWidth, ui.Clean(e.Span.Type), ui.Clean(what))
 	return e.Seq, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -49,8 +51,42 @@ func (a *App) openData(ctx context.Context, exclusive bool) (err error) {
 	if err := a.notHalf(ctx); err != nil {
 		return err
 	}
-	_, _, err = a.openStore(ctx)
-	return err
+	store, _, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return a.lacksNothing(ctx, store)
+}
+
+// lacksNothing refuses a store without a timeline of which this data directory
+// gave out checkpoints: the timelines are then most likely kept elsewhere, and
+// what is found here, or saved, would be a node without them.
+func (a *App) lacksNothing(ctx context.Context, store timeline.Store) error {
+	notes, err := os.ReadDir(a.notesDir())
+	if err != nil {
+		return nil // this process keeps none
+	}
+	held := map[string]bool{}
+	for page, last := []timeline.Tenant{}, ""; ; last = page[len(page)-1].ID {
+		if page, err = store.Tenants(ctx, last, timeline.MaxLimit); err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, t := range page {
+			held[t.ID] = true
+		}
+	}
+	for _, f := range notes {
+		if tenant, ok := strings.CutSuffix(f.Name(), ".note"); ok && !held[tenant] {
+			return fault.Newf(fault.Unavailable, "timelines_missing",
+				"checkpoints of the timeline %s were given out from here, and the configured database does not hold it; "+
+					"set --database-url, or --timeline where timelines are kept in files, as the node has it. If that timeline was given up for good, remove %s",
+				tenant, filepath.Join(a.notesDir(), f.Name()))
+		}
+	}
+	return nil
 }
 
 // databaseExists refuses a database that opening would make: nothing would be

@@ -196,6 +196,11 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if notes != "" && a.notes == "" { // a restore fills the store later
+		if err := a.lacksNothing(ctx, store); err != nil {
+			a.log.WarnContext(ctx, "a timeline is missing", slog.Any("error", err))
+		}
+	}
 	witnesses, err := a.cfg.witnesses()
 	if err != nil {
 		return nil, nil, err

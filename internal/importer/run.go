@@ -148,7 +148,11 @@ type refusal struct {
 func (r *run) fail(b *batch, i int, err error) Failure {
 	r.report.Failed++
 	f := fault.From(err)
-	failure := Failure{SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: f.Detail}
+	detail := f.Detail
+	if f.Code == "id_conflict" {
+		detail = "its id is recorded here with other content: the source has two records of that id, or the record or the map changed since; what is recorded stays"
+	}
+	failure := Failure{SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: detail}
 	if len(r.report.Failures) < maxFailures {
 		r.report.Failures = append(r.report.Failures, failure)
 	}
