@@ -78,8 +78,17 @@ func (a *App) lacksNothing(ctx context.Context, store timeline.Store) error {
 			held[t.ID] = true
 		}
 	}
+	node, err := a.owner(ctx)
+	if err != nil {
+		return err
+	}
 	for _, f := range notes {
-		if tenant, ok := strings.CutSuffix(f.Name(), ".note"); ok && !held[tenant] {
+		tenant, ok := strings.CutSuffix(f.Name(), ".note")
+		if !ok || held[tenant] {
+			continue
+		}
+		given, err := timeline.GivenOut(a.notesDir(), tenant)
+		if err == nil && given != nil && given.Origin.Node == node { // else the directory is another node's
 			return fault.Newf(fault.Unavailable, "timelines_missing",
 				"checkpoints of the timeline %s were given out from here, and the configured database does not hold it; "+
 					"set --database-url, or --timeline where timelines are kept in files, as the node has it. If that timeline was given up for good, remove %s",
