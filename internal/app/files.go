@@ -3,12 +3,10 @@ package app
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/danvoulez/logline/internal/bus"
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
@@ -121,10 +119,6 @@ func (a *App) openStore(ctx context.Context) (store timeline.Store, notes string
 		return store, "", nil
 	}
 	notes = a.notesDir()
-	if err := os.MkdirAll(notes, 0o700); err != nil {
-		return nil, "", fault.Newf(fault.Unavailable, "data_dir_unusable",
-			"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
-	}
 	switch {
 	case files != "":
 		opened, err := ndjsonstore.Open(ctx, files, ndjsonstore.Config{Log: a.log})

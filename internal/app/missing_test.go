@@ -49,3 +49,15 @@ func TestTimelinesMissing(t *testing.T) {
 	_, err = Fsck(t.Context(), forgot, quiet(), FsckOptions{})
 	require.NoError(t, err, "given up for good")
 }
+
+// TestBackupElsewhere: a backup from a machine without a data directory makes none.
+func TestBackupElsewhere(t *testing.T) {
+	t.Parallel()
+	cfg := kinds["sqlite"](t)
+	saved(t, cfg)
+	cfg.DatabaseURL = "sqlite:" + filepath.Join(cfg.DataDir, "logline.db")
+	cfg.DataDir = filepath.Join(t.TempDir(), "none")
+	_, err := Backup(t.Context(), cfg, quiet(), BackupOptions{}, io.Discard)
+	require.NoError(t, err)
+	require.NoDirExists(t, cfg.DataDir)
+}

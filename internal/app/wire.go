@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
@@ -195,6 +196,12 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 	store, notes, err := a.openStore(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if notes != "" {
+		if err := os.MkdirAll(notes, 0o700); err != nil {
+			return nil, nil, fault.Newf(fault.Unavailable, "data_dir_unusable",
+				"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
+		}
 	}
 	if notes != "" && a.notes == "" { // a restore fills the store later
 		if err := a.lacksNothing(ctx, store); err != nil {
