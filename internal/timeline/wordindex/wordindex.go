@@ -1,7 +1,8 @@
 // Package wordindex keeps the index of words of a store's timelines up to date,
 // behind the appends and never in their way: it reads committed entries, works
-// out their words, and writes one block of them in a transaction of its own. It
-// rests after each block for as long as the block took. What is indexed stands
+// out their words, and writes one block of them in a transaction of its own.
+// After each block it rests, for as long as the block took where nobody appends,
+// and several times as long where somebody does. What is indexed stands
 // in the database, so that it goes on wherever any process ended; wake-ups only
 // make it faster. Nothing depends on how far it is: what is not indexed is
 // searched by reading it.
@@ -11,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,9 +68,7 @@ func (x *Indexer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-wakes.C:
-			for _, w := range wakes.Take() {
-				tenants = append(tenants, timeline.Tenant{ID: w.Tenant, Size: w.Size})
-			}
+			tenants = woken(wakes)
 		case <-poll.C:
 			var err error
 			if tenants, err = x.tenants(ctx); err != nil && ctx.Err() == nil {
@@ -76,9 +76,17 @@ func (x *Indexer) Run(ctx context.Context) {
 			}
 			poll.Reset(x.cfg.Poll)
 		}
-		x.bring(ctx, tenants)
+		x.bring(ctx, tenants, wakes)
 		x.rest(ctx, 0)
 	}
+}
+
+// woken are the timelines that have grown since it was last asked.
+func woken(wakes *bus.Subscription) (out []timeline.Tenant) {
+	for _, w := range wakes.Take() {
+		out = append(out, timeline.Tenant{ID: w.Tenant, Size: w.Size})
+	}
+	return out
 }
 
 func (x *Indexer) tenants(ctx context.Context) (all []timeline.Tenant, err error) {
@@ -92,31 +100,51 @@ func (x *Indexer) tenants(ctx context.Context) (all []timeline.Tenant, err error
 	}
 }
 
+// How many times as long as a block took it rests where somebody appends: less
+// where much is left, so that searches do not get slower without end.
+const (
+	restAmongAppends = 9
+	restFarBehind    = 3
+	farBehind        = 128 * words.Size // entries
+)
+
 // bring brings timelines up to date, one block of each after the other, so that
-// a long one does not keep the others waiting.
-func (x *Indexer) bring(ctx context.Context, tenants []timeline.Tenant) {
+// a long one does not keep the others waiting, and those that grow meanwhile.
+func (x *Indexer) bring(ctx context.Context, tenants []timeline.Tenant, wakes *bus.Subscription) {
 	for len(tenants) > 0 {
-		var more []timeline.Tenant
-		for _, t := range tenants {
-			if size, ok := x.done[t.ID]; ok && size == t.Size { // an erasure is an entry too
-				continue
-			}
-			begun := time.Now()
-			left, busy, err := x.source.IndexWords(ctx, t.ID)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				x.cfg.Log.WarnContext(ctx, "words of a timeline not indexed yet; the next look tries again", slog.String("tenant", t.ID), slog.Any("error", err))
-				continue
-			}
-			x.count(t, left, busy)
-			if left > 0 && !busy { // else somebody else is at it
-				more = append(more, t)
-			}
-			x.rest(ctx, time.Since(begun))
+		t := tenants[0]
+		tenants = tenants[1:]
+		if size, ok := x.done[t.ID]; ok && size == t.Size { // an erasure is an entry too
+			continue
 		}
-		tenants = more
+		begun := time.Now()
+		left, busy, err := x.source.IndexWords(ctx, t.ID)
+		if ctx.Err() != nil {
+			return
+		}
+		took := time.Since(begun)
+		if err != nil {
+			x.cfg.Log.WarnContext(ctx, "words of a timeline not indexed yet; the next look tries again", slog.String("tenant", t.ID), slog.Any("error", err))
+			continue
+		}
+		x.count(t, left, busy)
+		if left > 0 && !busy { // else somebody else is at it
+			tenants = append(tenants, t)
+		}
+		grown := woken(wakes)
+		for _, g := range grown {
+			if !slices.ContainsFunc(tenants, func(t timeline.Tenant) bool { return t.ID == g.ID }) {
+				tenants = append(tenants, g)
+			}
+		}
+		switch {
+		case len(grown) == 0:
+		case x.behind.Load() > farBehind:
+			took *= restFarBehind
+		default:
+			took *= restAmongAppends
+		}
+		x.rest(ctx, took)
 	}
 }
 
