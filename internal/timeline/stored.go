@@ -122,6 +122,12 @@ func HashOf(b []byte) (h span.Hash, err error) {
 	return h, nil
 }
 
+// HashOrZero is HashOf for what may be damaged: zero where it is no hash.
+func HashOrZero(b []byte) span.Hash {
+	h, _ := HashOf(b)
+	return h
+}
+
 // Executed adds the tally of the executed entries to the statuses of all the
 // others, which are what a store counts.
 func (c *Counts) Executed() {

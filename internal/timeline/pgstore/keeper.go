@@ -103,9 +103,9 @@ func (p *snapshot) State(ctx context.Context, id string) (head timeline.Head, st
 	}, int64(key)); err != nil {
 		return head, nil, err
 	}
-	head.Root = lenient(root)
+	head.Root = timeline.HashOrZero(root)
 	for ; len(edge) > 0; edge = edge[min(len(edge), len(span.Hash{})):] {
-		head.Edge = append(head.Edge, lenient(edge[:min(len(edge), len(span.Hash{}))]))
+		head.Edge = append(head.Edge, timeline.HashOrZero(edge[:min(len(edge), len(span.Hash{}))]))
 	}
 	err = p.each(ctx, `SELECT key, value FROM timeline_state WHERE tenant = $1 ORDER BY key`, func(row scanner) error {
 		var r standing.Row
@@ -133,7 +133,7 @@ func (p *snapshot) Entries(ctx context.Context, id string, from uint64) (out []t
 		if err := row.Scan(&r.Seq, &r.Line, &leaf, &r.Status, &r.Redacted, &salt, &r.Detail, &r.Payload); err != nil {
 			return err
 		}
-		r.Salt, r.Leaf = salt.String, lenient(leaf)
+		r.Salt, r.Leaf = salt.String, timeline.HashOrZero(leaf)
 		if full = !budget.Takes(&r); !full {
 			out = append(out, r)
 		}
@@ -223,7 +223,7 @@ func (p *snapshot) Subtrees(ctx context.Context, id string, each func(tree.Subtr
 		if err := row.Scan(&h.Level, &h.Index, &raw); err != nil {
 			return err
 		}
-		h.Hash = lenient(raw)
+		h.Hash = timeline.HashOrZero(raw)
 		return each(h)
 	}, int64(key))
 }
@@ -241,12 +241,4 @@ func (p *snapshot) Embedded(ctx context.Context, id string) (out []string, err e
 		return err
 	}, int64(key))
 	return out, err
-}
-
-// lenient is a stored hash, zero where it has not the length of one.
-func lenient(b []byte) (h span.Hash) {
-	if len(b) == len(h) {
-		copy(h[:], b)
-	}
-	return h
 }

@@ -63,9 +63,9 @@ func (p *snapshot) State(ctx context.Context, id string) (timeline.Head, []stand
 	if err != nil {
 		return head, nil, err
 	}
-	head.Root = lenient(root)
+	head.Root = timeline.HashOrZero(root)
 	for ; len(edge) > 0; edge = edge[min(len(edge), len(span.Hash{})):] {
-		head.Edge = append(head.Edge, lenient(edge[:min(len(edge), len(span.Hash{}))]))
+		head.Edge = append(head.Edge, timeline.HashOrZero(edge[:min(len(edge), len(span.Hash{}))]))
 	}
 	var state []standing.Row
 	err = p.each(ctx, `SELECT key, value FROM timeline_state WHERE tenant = ? ORDER BY key`, func(row scanner) error {
@@ -97,7 +97,7 @@ func (p *snapshot) Entries(ctx context.Context, id string, from uint64) ([]timel
 		if err := rows.Scan(&position, &r.Line, &leaf, &r.Status, &r.Redacted, &salt, &r.Detail, &r.Payload); err != nil {
 			return nil, readError("read entry", err)
 		}
-		r.Seq, r.Salt, r.Leaf = seqOf(position), salt.String, lenient(leaf)
+		r.Seq, r.Salt, r.Leaf = seqOf(position), salt.String, timeline.HashOrZero(leaf)
 		if !budget.Takes(&r) {
 			return out, nil
 		}
@@ -219,7 +219,7 @@ func (p *snapshot) Subtrees(ctx context.Context, id string, each func(tree.Subtr
 		if err := row.Scan(&h.Level, &h.Index, &raw); err != nil {
 			return err
 		}
-		h.Hash = lenient(raw)
+		h.Hash = timeline.HashOrZero(raw)
 		return each(h)
 	}, int64(key))
 }
@@ -252,12 +252,4 @@ func (p *snapshot) each(ctx context.Context, text string, fn func(scanner) error
 		}
 	}
 	return ended("examine", rows)
-}
-
-// lenient is a stored hash, zero where it has not the length of one.
-func lenient(b []byte) (h span.Hash) {
-	if len(b) == len(h) {
-		copy(h[:], b)
-	}
-	return h
 }
