@@ -58,7 +58,8 @@ func TestProblems(t *testing.T) {
 
 func TestAnswersOfSomethingElse(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"<html>bad gateway</html>", "", "{}", `{"type":"about:blank"}`, `{"type":7}`} {
+	for _, body := range []string{"<html>bad gateway</html>", "", "{}", `{"type":"about:blank"}`, `{"type":7}`,
+		`{"type":"urn:logline:problem:e\u001b[31mvil","detail":"x"}`, `{"type":"urn:logline:problem:"}`, `{"type":"urn:else:queue_full"}`} {
 		c := against(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(502)
 			_, _ = io.WriteString(w, body)
@@ -67,7 +68,7 @@ func TestAnswersOfSomethingElse(t *testing.T) {
 		var p *Problem
 		require.ErrorAs(t, err, &p, body)
 		require.Equal(t, 502, p.Status)
-		require.NotEmpty(t, p.Code)
+		require.Equal(t, "http_502", p.Code, body)
 	}
 	c := against(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "<html>") })
 	_, err := c.Version(context.Background())

@@ -71,10 +71,20 @@ func (p *Problem) UnmarshalJSON(data []byte) error {
 		delete(meta, known)
 	}
 	*p = Problem{
-		Code: strings.TrimPrefix(doc.Type, problemPrefix), Status: doc.Status, Title: doc.Title,
+		Code: codeOfType(doc.Type), Status: doc.Status, Title: doc.Title,
 		Detail: doc.Detail, Instance: doc.Instance, Fields: doc.Errors, Meta: meta,
 	}
 	return nil
+}
+
+// codeOfType is the code in a problem's type, "" where it is none of a node's:
+// codes are printed and compared, so nothing else passes for one.
+func codeOfType(typ string) string {
+	code, ours := strings.CutPrefix(typ, problemPrefix)
+	if !ours || len(code) > 64 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return ""
+	}
+	return code
 }
 
 // problemOf reads the problem an answer carries, or makes one up for answers
