@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +18,7 @@ import (
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
-	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/timeline/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,8 +29,7 @@ var all = standing.Reader{Organization: true, Private: true, Public: true}
 // world is a node, an owner and one timeline in memory.
 type world struct {
 	t      testing.TB
-	now    time.Time
-	random io.Reader
+	story  *storetest.Story
 	node   *id.Node
 	owner  *id.Keys
 	store  timeline.Store
@@ -47,38 +44,10 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{
-		t: t, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC), random: rand.NewChaCha8([32]byte{1}),
-		store: memstore.New(), bus: bus.New(), reader: all,
-	}
-	var err error
-	w.node, _, err = id.OpenNode(t.TempDir(), w.now, w.random)
-	require.NoError(t, err)
-	w.owner, err = id.NewKeys(id.SubjectPerson, w.now, w.random)
-	require.NoError(t, err)
-	w.log = timeline.NewLog(w.store, w.node, id.StdVerifier(), timeline.Config{Now: func() time.Time { return w.now }})
-	g := &span.Genesis{
-		Slug: "acme", Name: "Acme", Node: w.node.ID(), LogKey: tree.EncodeLogKey(w.node.LogKey()), Owner: w.owner.ID(), Nonce: span.B64(w.bytes(16)),
-	}
-	g.Tenant = g.TenantID()
-	w.tenant = g.Tenant
-	drafts := []timeline.Draft{w.own(span.TypeGenesis, g.Canonical())}
-	for _, events := range [][][]byte{w.node.Events(), w.owner.Events()} {
-		for _, e := range events {
-			drafts = append(drafts, w.own(span.TypeIdentity, []byte(`{"event":`+string(e)+`}`)))
-		}
-	}
-	drafts = append(drafts, w.own(span.TypeMember, w.canonical(span.Member{Identity: w.owner.ID(), Roles: []string{"owner"}, Action: span.ActionGrant})))
-	_, err = w.log.Create(context.Background(), timeline.Tenant{PublicReading: true}, drafts)
-	require.NoError(t, err)
+	w := &world{t: t, store: memstore.New(), bus: bus.New(), reader: all}
+	w.story = storetest.NewBeginning(t, w.store, "acme", "")
+	w.node, w.owner, w.log, w.tenant = w.story.Node, w.story.Owner, w.story.Log, w.story.Tenant
 	return w
-}
-
-func (w *world) bytes(n int) []byte {
-	b := make([]byte, n)
-	_, err := io.ReadFull(w.random, b)
-	require.NoError(w.t, err)
-	return b
 }
 
 func (w *world) canonical(v any) []byte {
@@ -87,29 +56,9 @@ func (w *world) canonical(v any) []byte {
 	return b
 }
 
-func (w *world) seal(signer id.Signer, author, typ string, payload []byte, change func(*span.Header)) timeline.Draft {
-	w.t.Helper()
-	spanID, err := span.RandomID(w.now, w.random)
-	require.NoError(w.t, err)
-	h := span.Header{
-		ID: spanID, Tenant: w.tenant, Author: author, Type: typ, Time: span.FormatTime(w.now),
-		Status: span.StatusExecuted, Visibility: span.VisibilityPublic,
-	}
-	if change != nil {
-		change(&h)
-	}
-	sp, err := id.SealSpan(signer, h, payload, w.bytes(16))
-	require.NoError(w.t, err)
-	return timeline.Draft{Span: sp, Decision: span.Decision{Outcome: span.OutcomeAllow}}
-}
-
-func (w *world) own(typ string, payload []byte) timeline.Draft {
-	return w.seal(w.node.Signer(), w.node.ID(), typ, payload, nil)
-}
-
 // by is a span of the owner.
 func (w *world) by(typ, payload string, change func(*span.Header)) timeline.Draft {
-	return w.seal(w.owner.Signer(), w.owner.ID(), typ, []byte(payload), change)
+	return w.story.With(typ, payload, change)
 }
 
 // silent appends without telling anybody.
@@ -119,7 +68,7 @@ func (w *world) silent(drafts ...timeline.Draft) {
 	require.NoError(w.t, err)
 	defer s.Close()
 	for i := range drafts {
-		_, err := s.Admit(&drafts[i], span.FormatTime(w.now))
+		_, err := s.Admit(&drafts[i], w.story.Time())
 		require.NoError(w.t, err)
 	}
 	_, err = s.Commit(context.Background())

@@ -134,13 +134,16 @@ func (s *Story) Append(drafts ...timeline.Draft) []timeline.Receipt {
 	defer session.Close()
 	s.now = s.now.Add(time.Second)
 	for i := range drafts {
-		_, err := session.Admit(&drafts[i], span.FormatTime(s.now))
+		_, err := session.Admit(&drafts[i], s.Time())
 		require.NoError(s.t, err)
 	}
 	receipts, err := session.Commit(s.t.Context())
 	require.NoError(s.t, err)
 	return receipts
 }
+
+// Time is when everything in the story happens.
+func (s *Story) Time() string { return span.FormatTime(s.now) }
 
 // Plain are n notes of the owner.
 func (s *Story) Plain(n int) []timeline.Draft {
@@ -153,6 +156,11 @@ func (s *Story) Plain(n int) []timeline.Draft {
 
 // By is a public span of the owner.
 func (s *Story) By(typ, payload string) timeline.Draft { return s.by(typ, []byte(payload), nil) }
+
+// With is By, with a header that change makes different.
+func (s *Story) With(typ, payload string, change func(*span.Header)) timeline.Draft {
+	return s.by(typ, []byte(payload), change)
+}
 
 func (s *Story) by(typ string, payload []byte, change func(*span.Header)) timeline.Draft {
 	return s.seal(s.Owner.Signer(), s.Owner.ID(), typ, payload, change)
