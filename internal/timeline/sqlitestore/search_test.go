@@ -75,6 +75,38 @@ func TestSearchOfLongTimelineIsBounded(t *testing.T) {
 	}
 }
 
+// What was made of content before it was erased is not written.
+func TestIndexOfErasedContentIsRefused(t *testing.T) {
+	t.Parallel()
+	db, err := storage.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "logline.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	require.NoError(t, db.Migrate(t.Context()))
+	s := NewStore(db)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	tl := storetest.NewTimeline("a")
+	b := tl.Batch(storetest.Spec{N: 1, Payload: `"secret"`})
+	require.NoError(t, s.Append(t.Context(), b))
+	tl.Done(b)
+	require.NoError(t, s.reindex(t.Context(), 1))
+	at, _, there, err := s.indexed(t.Context(), 1)
+	require.NoError(t, err)
+	require.True(t, there)
+	pages := []words.Page{{Data: []byte{words.Version, 0}}}
+	b = tl.Batch(storetest.Spec{N: 2})
+	b.Redacted = []uint64{0}
+	require.NoError(t, s.Append(t.Context(), b))
+	lost, err := s.writeBlock(t.Context(), 1, at, 1, pages)
+	require.NoError(t, err)
+	require.True(t, lost)
+	at, _, _, err = s.indexed(t.Context(), 1)
+	require.NoError(t, err)
+	require.Zero(t, at.Blocks)
+	lost, err = s.writeBlock(t.Context(), 1, at, 1, pages)
+	require.NoError(t, err)
+	require.False(t, lost)
+}
+
 // repeat makes the first block's entries and index those of all blocks, by SQL.
 func repeat(t *testing.T, db *storage.DB, blocks int) {
 	t.Helper()

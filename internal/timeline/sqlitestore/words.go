@@ -138,6 +138,16 @@ func (s *Store) IndexWords(ctx context.Context, tenant string) (left uint64, bus
 			return 0, false, err
 		}
 	}
+	busy, err = s.writeBlock(ctx, key, at, next, pages)
+	if busy {
+		next = at.Blocks
+	}
+	return complete - next, busy, err
+}
+
+// writeBlock moves the index on to next, and writes the pages, if there are any,
+// of the block before, unless it has moved or content was erased since at.
+func (s *Store) writeBlock(ctx context.Context, key tenantKey, at timeline.Indexed, next uint64, pages []words.Page) (lost bool, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE timeline_indexed SET blocks = ? WHERE tenant = ? AND version = ? AND blocks = ? AND erasures = ?`,
 			int64(next), int64(key), at.Version, int64(at.Blocks), int64(at.Erasures))
@@ -145,15 +155,12 @@ func (s *Store) IndexWords(ctx context.Context, tenant string) (left uint64, bus
 			return err
 		}
 		n, err := res.RowsAffected()
-		if busy = n != 1; err != nil || busy || block == complete {
+		if lost = n != 1; err != nil || lost || pages == nil {
 			return err
 		}
-		return putPages(ctx, tx, key, block, pages)
+		return putPages(ctx, tx, key, next-1, pages)
 	})
-	if busy {
-		next = at.Blocks
-	}
-	return complete - next, busy, storage.Classify(err)
+	return lost, storage.Classify(err)
 }
 
 // reindex begins the index of a timeline, from nothing.
