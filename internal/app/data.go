@@ -67,8 +67,9 @@ func (a *App) lacksNothing(ctx context.Context, store timeline.Store) error {
 		return nil // this process keeps none
 	}
 	held := map[string]bool{}
-	for page, last := []timeline.Tenant{}, ""; ; last = page[len(page)-1].ID {
-		if page, err = store.Tenants(ctx, last, timeline.MaxLimit); err != nil {
+	for last := ""; ; {
+		page, err := store.Tenants(ctx, last, timeline.MaxLimit)
+		if err != nil {
 			return err
 		}
 		if len(page) == 0 {
@@ -77,6 +78,7 @@ func (a *App) lacksNothing(ctx context.Context, store timeline.Store) error {
 		for _, t := range page {
 			held[t.ID] = true
 		}
+		last = page[len(page)-1].ID
 	}
 	node, err := a.owner(ctx)
 	if err != nil {
