@@ -29,6 +29,8 @@ const (
 var (
 	errFeeds = fault.New(fault.Unavailable, "feeds_busy",
 		"the server has as many feeds open as it takes; try again, and resume where you were").After(5 * time.Second)
+	errFeedsYours = fault.New(fault.Limited, "feeds_yours",
+		"you have as many feeds open here as one reader may; close some, or try again later").After(5 * time.Second)
 	errFeedTransport = fault.New(fault.Invalid, "feed_transport",
 		"a feed is a WebSocket with subprotocol logline.v1, or server-sent events with Accept: text/event-stream")
 	errSubprotocol = fault.New(fault.Invalid, "feed_subprotocol", "the WebSocket must offer the subprotocol logline.v1 (Sec-WebSocket-Protocol)")
@@ -62,6 +64,13 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 	c.SetRequest(c.Request().WithContext(ctx))
 	req, err := s.feedRequest(c, tenant, &params)
 	if err != nil {
+		return err
+	}
+	reader, err := req.Authorize(ctx)
+	if err != nil {
+		return err
+	}
+	if err := place.hold("reader "+reader.Identity, errFeedsYours); err != nil {
 		return err
 	}
 	sub, err := s.hub.Subscribe(ctx, req)

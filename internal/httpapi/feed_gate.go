@@ -16,8 +16,9 @@ type gate struct {
 
 // place is one open feed.
 type place struct {
-	gate *gate
-	cut  func() // ends its connection at once; nil: it has none of its own
+	gate   *gate
+	cut    func() // ends its connection at once; nil: it has none of its own
+	holder string // who has it, once that is known; all without a credential are one
 }
 
 func newGate(max int, full error) *gate {
@@ -33,6 +34,27 @@ func (g *gate) enter() (*place, error) {
 	p := &place{gate: g}
 	g.open[p] = struct{}{}
 	return p, nil
+}
+
+// most is how many places one holder may have: an eighth is left for others.
+func (g *gate) most() int { return g.max - g.max/8 }
+
+// hold says who has the place, unless they have as many as one may.
+func (p *place) hold(who string, tooMany error) error {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	held := 0
+	for other := range g.open {
+		if other != p && other.holder == who {
+			held++
+		}
+	}
+	if held >= g.most() {
+		return tooMany
+	}
+	p.holder = who
+	return nil
 }
 
 func (p *place) leave() {

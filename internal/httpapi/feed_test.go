@@ -466,6 +466,24 @@ func TestFeedsTakeNoPlaces(t *testing.T) {
 	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
 }
 
+// One reader cannot keep all others out.
+func TestOneReaderLeavesPlacesForOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.Feeds = 8 })
+	member := w.member("member")
+	for range 7 {
+		w.socket("", w.token(w.owner)).next()
+	}
+	_, refused, err := w.dial(w.feedPath(""), w.token(w.owner), nil)
+	require.ErrorIs(t, err, websocket.ErrBadHandshake)
+	require.Equal(t, http.StatusTooManyRequests, refused.StatusCode)
+	last := w.socket("", w.token(member))
+	last.next()
+	_, refused, err = w.dial(w.feedPath(""), w.token(member), nil)
+	require.ErrorIs(t, err, websocket.ErrBadHandshake)
+	require.Equal(t, http.StatusServiceUnavailable, refused.StatusCode, "all places are taken")
+}
+
 // A feed opened with an API key lasts as long as the key.
 func TestFeedEndsWithTheAPIKey(t *testing.T) {
 	t.Parallel()
