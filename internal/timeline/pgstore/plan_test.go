@@ -125,6 +125,9 @@ func explain(t *testing.T, db *storage.DB, key tenantKey, generic bool, text str
 	case strings.Contains(text, "LATERAL (SELECT * FROM timeline_entries") && strings.Contains(text, " c (seq)"), text == pagesText, text == unindexedText:
 		_, err = tx.Exec(ctx, oneByOne)
 		require.NoError(t, err)
+	case text == distinctText, text == bisectText:
+		_, err = tx.Exec(ctx, stepwise)
+		require.NoError(t, err)
 	case strings.Contains(text, ".tenant"):
 		_, err = tx.Exec(ctx, inOrder)
 		require.NoError(t, err)

@@ -86,11 +86,17 @@ const bisectText = `WITH RECURSIVE b (lo, hi) AS (
 		WHERE b.lo < b.hi
 	) SELECT lo FROM b WHERE lo >= hi`
 
+// stepwise keeps a transaction's plans to single steps through an index: each
+// of these statements takes many, and one that reads or sorts a timeline
+// instead is as slow as all of them.
+const stepwise = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)`
+
 // distinctText steps from type to type through the index.
 const distinctText = `WITH RECURSIVE d (type) AS (
-		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = $1)
+		SELECT (SELECT e.type FROM timeline_entries e WHERE e.tenant = $1 ORDER BY e.type LIMIT 1)
 		UNION ALL
-		SELECT (SELECT min(type) FROM timeline_entries WHERE tenant = $1 AND type > d.type) FROM d WHERE d.type IS NOT NULL
+		SELECT (SELECT e.type FROM timeline_entries e WHERE e.tenant = $1 AND e.type > d.type ORDER BY e.type LIMIT 1) FROM d WHERE d.type IS NOT NULL
 	) SELECT type FROM d WHERE type IS NOT NULL`
 
 // bound asks in one message for what the statement depends on: the committed
@@ -100,6 +106,7 @@ func (p *plan) bound(ctx context.Context, s *Store) error {
 	p.from, p.to = min(p.from, maxSeq), min(p.to, maxSeq)
 	from, to := p.from, p.to
 	b := about(p.key)
+	b.Queue(stepwise)
 	ask := func(into *uint64, text string, args ...any) {
 		b.Queue(text, args...).QueryRow(func(row pgx.Row) error { return row.Scan(into) })
 	}
