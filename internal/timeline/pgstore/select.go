@@ -77,12 +77,14 @@ type plan struct {
 }
 
 // bisectText finds the first seq in [$2, $3) with recorded_at >= $4, which
-// never decreases with seq; no index is needed.
+// never decreases with seq; no index is needed. The seq compared with is a bare
+// column: row-level security lets no index answer for a calculation beside it.
 const bisectText = `WITH RECURSIVE b (lo, hi) AS (
 		SELECT least($2::bigint, h.size), least($3::bigint, h.size) FROM timeline_heads h WHERE h.tenant = $1
 		UNION ALL
 		SELECT CASE WHEN m.at < $4 THEN (b.lo + b.hi) / 2 + 1 ELSE b.lo END, CASE WHEN m.at < $4 THEN b.hi ELSE (b.lo + b.hi) / 2 END
-		FROM b CROSS JOIN LATERAL (SELECT (SELECT recorded_at FROM timeline_entries WHERE tenant = $1 AND seq = (b.lo + b.hi) / 2) AS at) m
+		FROM b CROSS JOIN LATERAL (SELECT (b.lo + b.hi) / 2 AS mid OFFSET 0) c
+			CROSS JOIN LATERAL (SELECT (SELECT e.recorded_at FROM timeline_entries e WHERE e.tenant = $1 AND e.seq = c.mid) AS at OFFSET 0) m
 		WHERE b.lo < b.hi
 	) SELECT lo FROM b WHERE lo >= hi`
 
