@@ -36,7 +36,7 @@ race: ## the concurrent packages under the race detector, shorter tests (needs a
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@bash scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## appends/s and latency over HTTP beside bare inserts, in one run
+bench: ## figures beside their targets on every store, in one run with the floors they are made of
 	$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
 
 lint: ## gofmt, vet, staticcheck, stale generated code

@@ -4,12 +4,14 @@
 #
 #   eval "$(scripts/services.sh up)"   starts what does not run yet and exports
 #                                      LOGLINE_TEST_POSTGRES and LOGLINE_TEST_REDIS
+#   scripts/services.sh up synced      PostgreSQL alone, which syncs every commit to
+#                                      disk: for measuring
 #   scripts/services.sh down           stops both and removes the folder
 #
 # What is missing is installed where this is root on a system with apt-get, and
 # otherwise named in one line on standard error. As root the servers run as an
 # unprivileged user. Variables that are set already are left as they are.
-# The cluster does not sync to disk: it is for tests, not for measuring.
+# Unless it is told to, the cluster does not sync to disk: it is for tests, not for measuring.
 set -euo pipefail
 
 dir="${LOGLINE_SERVICES_DIR:-${TMPDIR:-/tmp}/logline-services-$(id -u)}"
@@ -64,7 +66,7 @@ free_port() {
 user=nobody
 if id postgres >/dev/null 2>&1; then user=postgres; fi
 
-up_postgres() {
+up_postgres() { # up_postgres SETTING…
   if [ -n "${LOGLINE_TEST_POSTGRES:-}" ]; then return; fi
   local bin port
   bin=$(pg_bin)
@@ -86,7 +88,7 @@ up_postgres() {
       return 1
     }
     as_user "$bin/pg_ctl" -D "$dir/pg" -w -t 60 -l "$dir/pg/server.log" -o "-p $port -k $dir/pg -c listen_addresses=127.0.0.1 \
-      -c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=2GB" start >"$dir/pg_ctl.log" 2>&1 || {
+      -c max_connections=400 -c shared_buffers=256MB -c max_wal_size=2GB $(printf -- '-c %s ' "$@")" start >"$dir/pg_ctl.log" 2>&1 || {
       cat "$dir/pg_ctl.log" "$dir/pg/server.log" >&2
       return 1
     }
@@ -123,8 +125,12 @@ up)
   mkdir -p "$dir"
   exec 9>"$dir/lock"
   flock 9 # of two starts at once the second finds what the first started
-  up_postgres 9>&-
-  up_redis 9>&-
+  if [ "${2:-}" = synced ]; then
+    up_postgres fsync=on 9>&-
+  else
+    up_postgres fsync=off full_page_writes=off 9>&-
+    up_redis 9>&-
+  fi
   ;;
 down)
   bin=$(pg_bin)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -14,38 +13,31 @@ import (
 	"github.com/danvoulez/logline/internal/importer/remote"
 )
 
-type importReport struct {
-	Commits int64   `json:"commits"`
-	People  int     `json:"people"`
-	Seconds float64 `json:"seconds"`
-	Rate    float64 `json:"commits_per_s"`
-}
-
 // measureImport imports a real git history over HTTP, signing included. Without
-// the test data, or on a quick run, it measures nothing and says so.
-func measureImport(ctx context.Context, binary, dir string, quick bool, out io.Writer) (*importReport, error) {
+// the test data it measures nothing and says so.
+func measureImport(ctx context.Context, b *bench) ([]figure, error) {
 	data := os.Getenv("LOGLINE_TEST_DATA")
 	if data == "" {
 		data = filepath.Join("..", "shared", "data")
 	}
 	commits := filepath.Join(data, "git-nats-server", "commits.jsonl.gz")
-	if _, err := os.Stat(commits); err != nil || quick {
-		fmt.Fprintf(out, "\nimport: left out (quick run, or no %s)\n", commits)
+	if _, err := os.Stat(commits); err != nil || b.quick {
+		b.say("import: left out (quick run, or no %s)", commits)
 		return nil, nil
 	}
-	s, owner, tenant, err := startNode(ctx, binary, dir)
+	n, err := b.start(ctx, sqlite)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Kill()
+	defer n.remove()
 	dial := func(keys *id.Keys) (*client.Client, error) {
-		return client.New(s.URL, client.WithSigner(keys.Signer(), keys.ID(), tenant.Node))
+		return client.New(n.URL, client.WithSigner(keys.Signer(), keys.ID(), n.tenant.Node))
 	}
-	api, err := dial(owner)
+	api, err := dial(n.owner)
 	if err != nil {
 		return nil, err
 	}
-	im := importer.New(remote.New(api, tenant.Id, dial), importer.Config{Keys: owner, Tenant: tenant.Id})
+	im := importer.New(remote.New(api, n.tenant.Id, dial), importer.Config{Keys: n.owner, Tenant: n.tenant.Id})
 	r, err := im.Run(ctx, importertest.OpenCommits(commits, "git:nats-server"))
 	if err != nil {
 		return nil, err
@@ -53,7 +45,6 @@ func measureImport(ctx context.Context, binary, dir string, quick bool, out io.W
 	if r.Failed > 0 {
 		return nil, fmt.Errorf("%d commits failed, the first: %+v", r.Failed, r.Failures[0])
 	}
-	fmt.Fprintf(out, "\nimport of a git history: %d commits by %d people in %.1f s, %.0f/s, signing and registering included\n",
-		r.Added, r.Ghosts, r.Elapsed.Seconds(), r.Rate())
-	return &importReport{Commits: r.Added, People: r.Ghosts, Seconds: r.Elapsed.Seconds(), Rate: r.Rate()}, nil
+	note := fmt.Sprintf("%d commits by %d people", r.Added, r.Ghosts)
+	return []figure{{Group: "import", Name: "git history, signed and registered", Store: n.store, Measured: r.Rate(), Unit: perSecond, Note: note}}, n.end()
 }

@@ -1,15 +1,16 @@
-// Command bench measures a node as its callers see it: appends a second and
-// latencies over HTTP with real signatures, beside bare SQLite inserts of the
-// very same rows in the same batch sizes, in the same run; the importer on a
-// real history; and the two signature verifiers.
+// Command bench measures a node as its callers see it, beside what this machine
+// does with nothing around it: floors (a signature, a span's form, its rows
+// written bare, a request echoed) and figures, each with the target that follows
+// from the floors of the same run. "make bench" runs it.
 //
 // The server is a process of its own, started afresh for each case; its callers
-// share the machine with it. Spans are signed beforehand. "make bench" runs it.
+// share the machine with it. Spans are signed beforehand, every commit is synced.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/danvoulez/logline/internal/loadgen"
@@ -24,85 +28,190 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// report is what --json writes.
-type report struct {
-	Go       string         `json:"go"`
-	CPUs     int            `json:"cpus"`
-	Quick    bool           `json:"quick"`
-	Fsync    microseconds   `json:"fsync_us"` // median of small synced writes to the same disk
-	Appends  []appendReport `json:"appends"`
-	Import   *importReport  `json:"import,omitempty"`
-	Verifier []verifyReport `json:"verify"`
+// group is figures that are measured together.
+type group struct {
+	name    string
+	measure func(context.Context, *bench) ([]figure, error)
 }
 
-// microseconds is a duration as JSON has it.
-type microseconds time.Duration
+// groups is everything there is to measure, in the order of the table.
+func groups() []group {
+	return []group{
+		{"append", measureAppends},
+		{"import", measureImport},
+	}
+}
 
-// MarshalJSON writes whole and tenth microseconds.
-func (d microseconds) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "%.1f", float64(d)/float64(time.Microsecond)), nil
+// flags are what the command line says.
+type flags struct {
+	quick    bool
+	json     string
+	only     string
+	stores   string
+	database string
+	dir      string
+}
+
+func parse(args []string, stderr io.Writer) (f flags, err error) {
+	var names []string
+	for _, g := range groups() {
+		names = append(names, g.name)
+	}
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.BoolVar(&f.quick, "quick", false, "a fraction of the work: shows that everything runs, not how fast")
+	set.StringVar(&f.json, "json", "", "also write the figures to `FILE`")
+	set.StringVar(&f.only, "only", "", "measure these `GROUPS` alone, of "+strings.Join(names, ","))
+	set.StringVar(&f.stores, "stores", strings.Join(allStores, ","), "measure on these `STORES`")
+	set.StringVar(&f.database, "database-url", "", "a superuser's `URL` of a PostgreSQL on this machine that syncs (default: one of its own)")
+	set.StringVar(&f.dir, "dir", "", "where the databases are made: the disk that is measured (default: the system's temporary directory)")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	return f, errors.Join(known("--only", f.only, names), known("--stores", f.stores, allStores))
+}
+
+// known says which of the names in a list there are not.
+func known(name, list string, all []string) error {
+	for _, one := range split(list) {
+		if !slices.Contains(all, one) {
+			return fmt.Errorf("%s: there is no %q; choose of %s", name, one, strings.Join(all, ","))
+		}
+	}
+	return nil
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	quick := flags.Bool("quick", false, "a tenth of the work: shows that it runs, not how fast")
-	out := flags.String("json", "", "also write the figures to `FILE`")
-	dir := flags.String("dir", "", "where the databases are made (default: the system's temporary directory)")
-	if err := flags.Parse(args); err != nil {
-		return 2
+	f, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
 	}
-	if err := bench(ctx, *quick, *out, *dir, stdout); err != nil {
+	if err == nil {
+		err = measure(ctx, f, stdout, stderr)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
 	return 0
 }
 
-func bench(ctx context.Context, quick bool, out, dir string, stdout io.Writer) (err error) {
-	dir, err = os.MkdirTemp(dir, "logline-bench")
+// bench is what the groups of one run share.
+type bench struct {
+	binary string // the program, built for this run
+	dir    string // for everything that is made, removed at the end
+	quick  bool
+	stores []string // those that can be measured here
+	pg     *cluster // nil where PostgreSQL is left out
+	log    io.Writer
+
+	nodes int // started so far, for their folders' names
+}
+
+// report is what --json writes.
+type report struct {
+	Go      string   `json:"go"`
+	Machine string   `json:"machine"`
+	CPUs    int      `json:"cpus"`
+	Quick   bool     `json:"quick"`
+	Fsync   float64  `json:"fsync_s"` // median of small synced writes to the same disk
+	Seconds float64  `json:"took_s"`
+	Figures []figure `json:"figures"`
+}
+
+// measure runs the groups and prints their figures; of one that fails, the others'.
+func measure(ctx context.Context, f flags, stdout, stderr io.Writer) error {
+	begin := time.Now()
+	b, err := prepare(ctx, f, stderr)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := program.Build(ctx, ".", dir)
+	defer b.close()
+	fsync, err := loadgen.Fsync(filepath.Join(b.dir, "fsync"))
 	if err != nil {
 		return err
 	}
-	r := report{Go: runtime.Version(), CPUs: runtime.GOMAXPROCS(0), Quick: quick}
-	fsync, err := loadgen.Fsync(filepath.Join(dir, "fsync"))
-	if err != nil {
-		return err
-	}
-	r.Fsync = microseconds(fsync)
-	fmt.Fprintf(stdout, "%s, %d CPUs shared by server and callers; one synced write takes %s\n\n", r.Go, r.CPUs, show(r.Fsync))
-	printAppendHead(stdout)
-	for _, c := range loadgen.Cases(quick) {
-		a, err := measureAppends(ctx, binary, filepath.Join(dir, fmt.Sprintf("%d-%d", c.Callers, c.Lines)), c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Name(), err)
+	r := report{Go: runtime.Version(), Machine: processor(), CPUs: runtime.GOMAXPROCS(0), Quick: f.quick, Fsync: fsync.Seconds()}
+	var failed error
+	for _, g := range groups() {
+		if f.only != "" && !slices.Contains(split(f.only), g.name) {
+			continue
 		}
-		a.print(stdout)
-		r.Appends = append(r.Appends, a)
+		figures, err := g.measure(ctx, b)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", g.name, err))
+		}
+		r.Figures = append(r.Figures, figures...)
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	if r.Import, err = measureImport(ctx, binary, filepath.Join(dir, "import"), quick, stdout); err != nil {
-		return fmt.Errorf("import: %w", err)
-	}
-	r.Verifier = measureVerifiers(quick, stdout)
-	if out == "" {
+	judge(r.Figures)
+	r.Seconds = time.Since(begin).Seconds()
+	fmt.Fprintf(stdout, "%s, %d × %s, shared by server and callers; one synced write takes %s; the run took %.0f s\n\n",
+		r.Go, r.CPUs, r.Machine, loadgen.Show(fsync), r.Seconds)
+	return errors.Join(failed, printTable(stdout, r.Figures), r.write(f.json))
+}
+
+func (r *report) write(path string) error {
+	if path == "" {
 		return nil
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(b, '\n'), 0o644)
+	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
-func show(d microseconds) string { return loadgen.Show(time.Duration(d)) }
+// prepare builds the program and starts what the stores need.
+func prepare(ctx context.Context, f flags, stderr io.Writer) (*bench, error) {
+	dir, err := os.MkdirTemp(f.dir, "logline-bench")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{dir: dir, quick: f.quick, stores: split(f.stores), log: stderr}
+	if b.binary, err = program.Build(ctx, ".", dir); err == nil && slices.Contains(b.stores, postgres) {
+		b.pg, err = openCluster(ctx, f.database, dir, stderr)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	if b.pg == nil {
+		b.stores = slices.DeleteFunc(b.stores, func(s string) bool { return s == postgres })
+	}
+	return b, nil
+}
+
+func (b *bench) close() {
+	if b.pg != nil {
+		b.pg.close()
+	}
+	if err := os.RemoveAll(b.dir); err != nil {
+		fmt.Fprintln(b.log, "bench: left behind:", err)
+	}
+}
+
+// say tells whoever waits what is being measured.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.log, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
+
+// pick is n on a whole run and the other on a quick one.
+func (b *bench) pick(n, quick int) int {
+	if b.quick {
+		return quick
+	}
+	return n
+}
