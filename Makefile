@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 5s
 
-.PHONY: help build run demo test race fuzz bench lint fmt generate vectors smoke tour container clean
+.PHONY: help build run demo test race fuzz guards bench lint fmt generate vectors smoke tour container clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ race: ## the concurrent packages under the race detector, shorter tests (needs a
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@bash scripts/fuzz.sh $(FUZZTIME)
 
+guards: ## every fault test fails when its line is taken out (GUARDS=pattern for some; a quarter of an hour)
+	@GUARDS='$(GUARDS)' bash scripts/guards.sh
+
 bench: ## figures beside their targets on every store, in one run with the floors they are made of
 	$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
 
@@ -45,8 +48,8 @@ lint: ## gofmt, vet, staticcheck, stale generated code
 fmt: ## format the Go sources
 	gofmt -w $$(git ls-files '*.go')
 
-generate: ## types, server interface and client from internal/httpapi/openapi.yaml; docs/cli.md from the commands
-	$(GO) generate ./internal/httpapi/... ./client/... ./cmd/logline/
+generate: ## types, server interface and client from internal/httpapi/openapi.yaml; docs/cli.md from the commands, the guards' table in docs/testing.md
+	$(GO) generate ./internal/httpapi/... ./client/... ./cmd/logline/ ./internal/guards/
 
 vectors: ## the protocol's byte-level test vectors alone
 	$(GO) test -count=1 -run '^TestVectors' ./internal/...

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/guards"
 )
 
 // docs/testing.md tells what every fuzz target holds, and of none that is gone.
@@ -39,4 +41,14 @@ func TestFuzzTargetsAreDescribed(t *testing.T) {
 		return nil
 	}))
 	require.Empty(t, described, "targets of docs/testing.md that are gone")
+}
+
+// Every guard's lines and test are there, and docs/testing.md has its row.
+func TestGuardsAreCurrent(t *testing.T) {
+	t.Parallel()
+	root := os.DirFS("../..")
+	require.NoError(t, guards.Check(root))
+	want, is, err := guards.Table(root)
+	require.NoError(t, err)
+	require.Equal(t, want, is, "make generate brings the table in docs/testing.md up to date")
 }

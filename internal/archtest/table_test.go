@@ -82,6 +82,7 @@ var table = map[string]rule{
 	"internal/ui":         {never: []string{"modules", "internal/storage"}},
 	"internal/app":        {},
 	"internal/archtest":   {never: []string{"ours"}},
+	"internal/guards":     {testing: true, never: []string{"ours"}},
 	"internal/loadgen":    {never: []string{"modules", "internal/storage", "stores", "drivers"}, except: []string{"internal/id"}},
 	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP, and writes bare rows beside it
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
@@ -99,6 +100,7 @@ var confined = map[string][]string{
 	"github.com/redis/go-redis/v9":        {"internal/relay"},
 	"internal/app":                        {"cmd/logline"},
 	"internal/httpapi/spectest":           {},                                      // for tests alone
+	"internal/guards":                     {},                                      // for tests alone
 	"internal/storage/pgtest":             {"internal/timeline/storetest/backend"}, // for tests alone
 	"internal/timeline/storetest/backend": {},
 	"github.com/gorilla/websocket":        {"internal/httpapi", "client", "internal/bench"},

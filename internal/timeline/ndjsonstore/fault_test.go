@@ -307,3 +307,40 @@ func TestEveryCallOfARepairFails(t *testing.T) {
 		}
 	}
 }
+
+// TestACommitWithAHole takes each sector out of the last commit, as a power cut
+// does that keeps the others and the file's size: the commit never was.
+func TestACommitWithAHole(t *testing.T) {
+	t.Parallel()
+	const sector = 64
+	for at, end := int64(0), int64(sector); at < end; at += sector {
+		fsys := faultfs.New(random(1, 1))
+		s := begin(t, fsys)
+		a := &account{timeline: storetest.NewTimeline("a")}
+		for n := range 2 {
+			b := a.timeline.Batch(storetest.Spec{N: n})
+			require.NoError(t, s.store.Append(bg, b))
+			if n == 0 {
+				a.done(b)
+			}
+		}
+		last := a.timeline.Head
+		f, err := fsys.Open("/data/"+a.timeline.Tenant.ID+"/commits/"+segment.Name(0), false)
+		require.NoError(t, err)
+		size, err := f.Size()
+		require.NoError(t, err)
+		raw := make([]byte, size)
+		_, err = f.ReadAt(raw, 0)
+		require.NoError(t, err)
+		line := int64(bytes.IndexByte(raw, '\n') + 1)
+		end = size - 1 - line // the newline stays
+		_, err = f.WriteAt(make([]byte, min(sector, end-at)), line+at)
+		require.NoError(t, err)
+
+		s.store, err = openAt(fsys.Restarted())
+		require.NoError(t, err, "without bytes %d to %d", at, at+sector)
+		head, err := s.store.Head(bg, a.timeline.Tenant.ID)
+		require.NoError(t, err)
+		require.Equal(t, last, head)
+	}
+}
