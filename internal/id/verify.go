@@ -2,7 +2,9 @@ package id
 
 import (
 	"crypto/ed25519"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"filippo.io/edwards25519"
 	voi "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
@@ -34,22 +36,34 @@ func (stdVerifier) Verify(pub, message, sig []byte) bool {
 		ed25519.Verify(pub, message, sig)
 }
 
-// expandedKeys bounds the cache of FastVerifier. An expanded key takes about
-// 1.5 KB, so a full cache takes about 6 MB.
-const expandedKeys = 4096
+// Bounds of FastVerifier's cache.
+const (
+	expandedKeys = 4096 // keys remembered; an expanded one takes about 1.5 KB
+	oftenKeys    = 256  // of these, with the large table of about 40 KB
+	oftenAfter   = 16   // meetings until then: it costs what it saves in seven
+)
 
-// FastVerifier checks with curve25519-voi under the options that make it agree
-// with crypto/ed25519, and keeps the tables of up to 4,096 public keys that it
-// has met more than once.
+// FastVerifier checks with curve25519-voi in ways that agree with
+// crypto/ed25519, and keeps tables of public keys: small ones of up to 4,096
+// that it has met more than once, large ones of up to 256 that it meets often.
+// They take at most 16 MB.
 func FastVerifier() Verifier {
-	return &fastVerifier{keys: make(map[[32]byte]*voi.ExpandedPublicKey)}
+	return &fastVerifier{keys: make(map[[32]byte]*metKey)}
 }
 
 type fastVerifier struct {
-	mu sync.RWMutex // guards keys
-	// keys maps a public key to its table, or to nil when it was met only
-	// once: a flood of keys that never come back costs no tables.
-	keys map[[32]byte]*voi.ExpandedPublicKey
+	mu   sync.RWMutex // guards the rest
+	keys map[[32]byte]*metKey
+	// often are the keys with a large table, in no order.
+	often [][32]byte
+}
+
+// metKey is what is known of a public key. A key met once has no table: a
+// flood of keys that never come back costs none.
+type metKey struct {
+	met   atomic.Int32                          // about how often; up to oftenAfter
+	small atomic.Pointer[voi.ExpandedPublicKey] // nil: none yet, or not a point
+	large atomic.Pointer[oftenKey]              // nil: none
 }
 
 func (f *fastVerifier) Verify(pub, message, sig []byte) bool {
@@ -57,36 +71,80 @@ func (f *fastVerifier) Verify(pub, message, sig []byte) bool {
 		return false
 	}
 	opts := voi.Options{Verify: voi.VerifyOptionsStdLib}
-	if table := f.table([32]byte(pub)); table != nil {
-		return voi.VerifyExpandedWithOptions(table, message, sig, &opts)
+	k := f.meet([32]byte(pub))
+	if large := k.large.Load(); large != nil {
+		return large.verify(message, sig)
+	}
+	if small := k.small.Load(); small != nil {
+		return voi.VerifyExpandedWithOptions(small, message, sig, &opts)
 	}
 	return voi.VerifyWithOptions(pub, message, sig, &opts)
 }
 
-// table is the key's table, nil when it has none (yet).
-func (f *fastVerifier) table(pub [32]byte) *voi.ExpandedPublicKey {
+// meet is what is known of a key, one meeting more.
+func (f *fastVerifier) meet(pub [32]byte) *metKey {
 	f.mu.RLock()
-	table, met := f.keys[pub]
+	k := f.keys[pub]
 	f.mu.RUnlock()
-	if table != nil {
-		return table
+	switch {
+	case k == nil:
+		k = f.remember(pub)
+	case k.large.Load() != nil:
+		return k
 	}
-	if met {
-		var err error
-		if table, err = voi.NewExpandedPublicKey(pub[:]); err != nil {
-			return nil // not a point: the plain check says no
+	switch k.met.Add(1) {
+	case 2:
+		if small, err := voi.NewExpandedPublicKey(pub[:]); err == nil {
+			k.small.Store(small) // else not a point: the plain check says no
 		}
+	case oftenAfter:
+		f.promote(pub, k)
+	}
+	return k
+}
+
+// remember takes a new key in, for another where there is no room.
+func (f *fastVerifier) remember(pub [32]byte) *metKey {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if k := f.keys[pub]; k != nil { // somebody else just did
+		return k
+	}
+	if len(f.keys) >= expandedKeys {
+		for victim, k := range f.keys { // some key: iteration order is random enough
+			if k.large.Load() == nil { // these came back
+				delete(f.keys, victim)
+				break
+			}
+		}
+	}
+	k := &metKey{}
+	f.keys[pub] = k
+	return k
+}
+
+// promote gives a key the large table, and takes it from another where there
+// are enough: that one must be met as often again.
+func (f *fastVerifier) promote(pub [32]byte, k *metKey) {
+	large := newOftenKey(pub)
+	if large == nil { // the plain check says no
+		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, known := f.keys[pub]; !known && len(f.keys) >= expandedKeys {
-		for victim := range f.keys { // some key: iteration order is random enough
-			delete(f.keys, victim)
-			break
-		}
+	if f.keys[pub] != k { // forgotten meanwhile
+		return
 	}
-	f.keys[pub] = table
-	return table
+	k.large.Store(large)
+	if len(f.often) < oftenKeys {
+		f.often = append(f.often, pub)
+		return
+	}
+	at := rand.IntN(oftenKeys)
+	victim := f.keys[f.often[at]]
+	victim.met.Store(2)
+	victim.large.Store(nil)
+	f.often[at] = pub
 }
 
 // CheckPublicKey says whether raw may be enrolled as an Ed25519 public key:

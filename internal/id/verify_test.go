@@ -64,7 +64,7 @@ func point(t testing.TB, b []byte) *edwards25519.Point {
 	return p
 }
 
-func scalar(t testing.TB, seed [64]byte) *edwards25519.Scalar {
+func scalarOf(t testing.TB, seed [64]byte) *edwards25519.Scalar {
 	t.Helper()
 	s, err := new(edwards25519.Scalar).SetUniformBytes(seed[:])
 	require.NoError(t, err)
@@ -83,26 +83,35 @@ func fromLittle(b []byte) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// agreement compares the verifiers on one input, the fast one with and without
-// a table of the key, and counts what is accepted.
+// agreement compares the verifiers on one input, the fast one without a table
+// of the key, with the small and with the large one, and counts what is accepted.
 type agreement struct {
 	std, fast        Verifier
-	tables           map[string]bool // keys that fast has a table of
+	tables           map[string]*oftenKey // of keys that fast has a small table of
 	checked, accepts int
+}
+
+// table verifies by a key's large table; there is none where the key is no point.
+type table struct{ *oftenKey }
+
+func (l table) Verify(_, message, sig []byte) bool {
+	return l.oftenKey != nil && l.verify(message, sig)
 }
 
 func (a *agreement) check(t testing.TB, pub, message, sig []byte) bool {
 	t.Helper()
 	want := a.std.Verify(pub, message, sig)
 	if a.tables == nil {
-		a.tables = make(map[string]bool)
+		a.tables = make(map[string]*oftenKey)
 	}
-	if !a.tables[string(pub)] { // the second meeting makes the table
+	large, met := a.tables[string(pub)]
+	if !met { // the second meeting makes the small table
 		a.fast.Verify(pub, nil, sig)
 		a.fast.Verify(pub, nil, sig)
-		a.tables[string(pub)] = true
+		large = newOftenKey([32]byte(pub))
+		a.tables[string(pub)] = large
 	}
-	for name, v := range map[string]Verifier{"without table": FastVerifier(), "with table": a.fast} {
+	for name, v := range map[string]Verifier{"without table": FastVerifier(), "with table": a.fast, "with large table": table{large}} {
 		if got := v.Verify(pub, message, sig); got != want {
 			t.Fatalf("standard says %v, fast %s says %v: key %x message %x signature %x", want, name, got, pub, message, sig)
 		}
@@ -153,9 +162,9 @@ func TestVerifiersAgreeOnEdges(t *testing.T) {
 	rnd := source(2)
 	var seed [64]byte
 	_, _ = rnd.Read(seed[:])
-	secret := scalar(t, seed)
+	secret := scalarOf(t, seed)
 	_, _ = rnd.Read(seed[:])
-	nonce := scalar(t, seed)
+	nonce := scalarOf(t, seed)
 	zero := edwards25519.NewScalar()
 
 	type encoded struct {
@@ -185,7 +194,7 @@ func TestVerifiersAgreeOnEdges(t *testing.T) {
 			for m := range byte(4) { // the torsion part cancels for some messages
 				message := []byte{m}
 				digest := sha512.Sum512(slices.Concat(R.bytes, A.bytes, message))
-				k := scalar(t, digest)
+				k := scalarOf(t, digest)
 				S := edwards25519.NewScalar().MultiplyAdd(k, A.discrete, R.discrete)
 				a.check(t, A.bytes, message, slices.Concat(R.bytes, S.Bytes()))
 				if m > 0 {
@@ -232,6 +241,47 @@ func TestFastVerifierBoundsItsCache(t *testing.T) {
 	require.Len(t, f.keys, expandedKeys)
 }
 
+// A key gets its large table when it is met often, for that of another where
+// there are enough; whoever has one is not forgotten for keys that never return.
+func TestFastVerifierBoundsItsLargeTables(t *testing.T) {
+	t.Parallel()
+	f := FastVerifier().(*fastVerifier)
+	message := []byte("m")
+	for i := range oftenKeys + 50 {
+		key := NewSecretKey([32]byte{byte(i), byte(i >> 8), 3})
+		pub, sig := []byte(key.private.Public().(ed25519.PublicKey)), key.Sign(message)
+		for meeting := range oftenAfter {
+			require.Nil(t, f.meetingsOf(pub).large.Load(), "key %d, meeting %d", i, meeting)
+			require.True(t, f.Verify(pub, message, sig))
+		}
+		require.NotNil(t, f.meetingsOf(pub).large.Load(), "key %d", i)
+		require.True(t, f.Verify(pub, message, sig))
+		require.False(t, f.Verify(pub, []byte("n"), sig))
+	}
+	large := func() (n int) {
+		for _, k := range f.keys {
+			if k.large.Load() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	require.Equal(t, oftenKeys, large())
+	require.Len(t, f.often, oftenKeys)
+	for i := range 2 * expandedKeys {
+		f.Verify([]byte{byte(i), byte(i >> 8), 31: 7}, message, make([]byte, 64))
+	}
+	require.Equal(t, oftenKeys, large())
+}
+
+// meetingsOf is what f remembers of a key.
+func (f *fastVerifier) meetingsOf(pub []byte) *metKey {
+	if k := f.keys[[32]byte(pub)]; k != nil {
+		return k
+	}
+	return &metKey{}
+}
+
 func TestCheckPublicKey(t *testing.T) {
 	t.Parallel()
 	for _, p := range torsion(t) {
@@ -260,6 +310,9 @@ func FuzzVerifiersAgree(f *testing.F) {
 		want := a.std.Verify(pub, message, sig)
 		for range 3 {
 			require.Equal(t, want, a.fast.Verify(pub, message, sig))
+		}
+		if len(pub) == ed25519.PublicKeySize && len(sig) == ed25519.SignatureSize {
+			require.Equal(t, want, table{newOftenKey([32]byte(pub))}.Verify(nil, message, sig))
 		}
 	})
 }
