@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -55,12 +54,16 @@ func (c *Client) Append(ctx context.Context, tenant string, span []byte, opts ..
 	for _, o := range opts {
 		o(&params)
 	}
-	body, status, err := answer(c.api.AppendSpansWithBody(ctx, tenant, &params, "application/json", bytes.NewReader(span), c.plain))
+	resp, err := c.api.AppendSpansWithBody(ctx, tenant, &params, "application/json", bytes.NewReader(span), c.plain)
+	body, status, err := answerOf(resp, err, maxEntries)
 	if err != nil {
 		return nil, err
 	}
 	out := &Appended{Status: status}
-	return out, out.decode(body)
+	if err := errors.Join(strictly(body), out.decode(body)); err != nil {
+		return nil, unreadable(resp, err)
+	}
+	return out, nil
 }
 
 // decode reads a receipt or a simulation.
@@ -71,7 +74,7 @@ func (a *Appended) decode(body []byte) error {
 		Receipt
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return fmt.Errorf("the answer to an append is not what its API says: %w", err)
+		return err
 	}
 	if doc.Simulated {
 		a.Decision = doc.Decision
@@ -91,7 +94,7 @@ func (c *Client) AppendMany(ctx context.Context, tenant string, spans [][]byte) 
 		return nil
 	})
 	if err == nil && len(results) != len(spans) {
-		err = fmt.Errorf("the node answered %d of %d lines", len(results), len(spans))
+		err = badAnswer(CodeLineCount, nil, "the node answered %d of %d lines; send the others again", len(results), len(spans))
 	}
 	return results, err
 }
@@ -129,11 +132,11 @@ func (c *Client) AppendStream(ctx context.Context, tenant string, spans iter.Seq
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("the answer to an append broke off: %w", err)
+			return brokenOff(err, "the answer to an append")
 		}
 		var r LineResult
 		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("a result line is not what its API says: %w", err)
+			return unreadable(resp, err)
 		}
 		if err := each(r); err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,18 +40,17 @@ type (
 	ImportedBundle   = openapi.ImportedBundle
 )
 
-// maxAnswer bounds an answer that is held in memory: a full page of entries
-// with the largest payloads stays below it on a node with default limits.
-const maxAnswer = 2 << 30
-
 // Client is one caller's door to one node. It is safe for concurrent use.
 type Client struct {
 	api   *openapi.Client
 	base  *url.URL
 	http  *http.Client
+	guard *guard // asks through http
 	agent string
 	now   func() time.Time
 	token tokens
+
+	patience time.Duration
 }
 
 // Option changes a Client as it is made.
@@ -84,11 +83,12 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not the address of a node: give one like http://127.0.0.1:8080", baseURL)
 	}
-	c := &Client{base: u, http: http.DefaultClient, now: time.Now, agent: "logline-client-go"}
+	c := &Client{base: u, http: http.DefaultClient, now: time.Now, agent: "logline-client-go", patience: DefaultPatience}
 	for _, o := range opts {
 		o(c)
 	}
-	c.api, err = openapi.NewClient(baseURL, openapi.WithHTTPClient(c.http))
+	c.guard = newGuard(c.http, c.patience)
+	c.api, err = openapi.NewClient(baseURL, openapi.WithHTTPClient(c.guard))
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,10 @@ func (c *Client) plain(_ context.Context, req *http.Request) error {
 
 // answer turns a response into bytes, or into the *Problem it carries.
 func answer(resp *http.Response, err error) ([]byte, int, error) {
+	return answerOf(resp, err, maxSmall)
+}
+
+func answerOf(resp *http.Response, err error, most int64) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
@@ -119,22 +123,19 @@ func answer(resp *http.Response, err error) ([]byte, int, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, resp.StatusCode, problemOf(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, resp.StatusCode, fmt.Errorf("read the answer of %s: %w", resp.Request.URL.Path, err)
-	}
-	return body, resp.StatusCode, nil
+	body, err := readAnswer(resp, most)
+	return body, resp.StatusCode, err
 }
 
 // decode is answer for JSON.
 func decode[T any](resp *http.Response, err error) (*T, int, error) {
-	body, status, err := answer(resp, err)
+	v := new(T)
+	body, status, err := answerOf(resp, err, mostOf(v))
 	if err != nil {
 		return nil, status, err
 	}
-	v := new(T)
-	if err := json.Unmarshal(body, v); err != nil {
-		return nil, status, fmt.Errorf("the answer of %s is not what its API says: %w", resp.Request.URL.Path, err)
+	if err := errors.Join(strictly(body), json.Unmarshal(body, v)); err != nil {
+		return nil, status, unreadable(resp, err)
 	}
 	return v, status, nil
 }

@@ -134,8 +134,8 @@ func (f *follower) connection(ctx context.Context, yield func(FeedEvent, error) 
 			return err
 		}
 		var m feedMessageIn
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return fmt.Errorf("the feed sent what is no message: %w", err)
+		if err := errors.Join(strictly(raw), json.Unmarshal(raw, &m)); err != nil {
+			return badAnswer(CodeFeedBad, err, "the feed sent what is no message")
 		}
 		e, err := f.take(&m)
 		if err != nil {
@@ -179,32 +179,32 @@ func (f *follower) take(m *feedMessageIn) (FeedEvent, error) {
 			f.tenantID = m.Tenant
 		}
 		if m.Tenant != f.tenantID {
-			return e, &brokenFeed{fmt.Sprintf("it is of tenant %s, not of %s", m.Tenant, f.tenantID)}
+			return e, badAnswer(CodeOtherFeed, nil, "the feed goes on with tenant %s, not with %s", m.Tenant, f.tenantID)
 		}
 		if f.next == FeedNow {
 			at, f.next = m.Next, m.Next
 		}
 		if m.Next != at {
-			return e, &brokenFeed{fmt.Sprintf("it begins at %d instead of %d", m.Next, at)}
+			return e, outOfOrder("it begins at %d instead of %d", m.Next, at)
 		}
 	case FeedEntry:
 		var entry struct {
 			Seq *uint64 `json:"seq"`
 		}
 		if err := json.Unmarshal(m.Entry, &entry); err != nil || entry.Seq == nil || *entry.Seq != at {
-			return e, &brokenFeed{fmt.Sprintf("something else came where entry %d was due", at)}
+			return e, outOfOrder("something else came where entry %d was due", at)
 		}
 		e.Seq, e.Entry, e.Status = at, m.Entry, m.Status
 		f.next, f.broken = at+1, 0
 	case FeedGap:
 		if m.From != at || m.To <= m.From {
-			return e, &brokenFeed{fmt.Sprintf("a gap from %d to %d came where entry %d was due", m.From, m.To, at)}
+			return e, outOfOrder("a gap from %d to %d came where entry %d was due", m.From, m.To, at)
 		}
 		e.From, e.To = m.From, m.To
 		f.next, f.broken = m.To, 0
 	case FeedHeartbeat:
 		if m.Next != at {
-			return e, &brokenFeed{fmt.Sprintf("it is at %d, but told of everything before %d alone", m.Next, at)}
+			return e, outOfOrder("it is at %d, but told of everything before %d alone", m.Next, at)
 		}
 	case FeedCheckpoint:
 		e.Note = m.Note
@@ -217,9 +217,13 @@ func (f *follower) take(m *feedMessageIn) (FeedEvent, error) {
 
 // brokenFeed is a feed that left something out or told something twice; going
 // back to where it was right brings it in order, or shows that it stays so.
-type brokenFeed struct{ why string }
+type brokenFeed struct{ BadAnswer }
 
-func (b *brokenFeed) Error() string { return "the feed is not in order: " + b.why }
+func outOfOrder(format string, args ...any) error {
+	return &brokenFeed{BadAnswer{Code: CodeDisorder, Detail: "the feed is not in order: " + fmt.Sprintf(format, args...)}}
+}
+
+func (b *brokenFeed) Unwrap() error { return &b.BadAnswer }
 
 // greeted notes that the connection stands.
 func (f *follower) greeted() {
@@ -239,12 +243,15 @@ func (f *follower) again(err error) bool {
 	var broken *brokenFeed
 	var problem *Problem
 	var closed *websocket.CloseError
+	var bad *BadAnswer
 	switch {
 	case !f.begun:
 		return false
 	case errors.As(err, &broken):
 		f.broken++
 		return f.broken < maxBroken
+	case errors.As(err, &bad):
+		return bad.Lost()
 	case errors.As(err, &problem):
 		return problem.Status >= http.StatusInternalServerError || problem.Status == http.StatusTooManyRequests
 	case errors.As(err, &closed):

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -162,7 +161,7 @@ func copyBundle(w io.Writer, resp *http.Response) error {
 		return problemOf(resp)
 	}
 	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("the bundle broke off: %w", err)
+		return brokenOff(err, "the bundle")
 	}
 	return nil
 }

@@ -19,6 +19,6 @@ func (c *Client) Tile(ctx context.Context, tenant, path string) ([]byte, error) 
 	if err := c.edit(ctx, req); err != nil {
 		return nil, err
 	}
-	body, _, err := answer(c.http.Do(req))
+	body, _, err := answer(c.guard.Do(req))
 	return body, err
 }

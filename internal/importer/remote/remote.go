@@ -92,8 +92,11 @@ func mayHavePersisted(err error) error {
 // classified, or not about a node, stay as they are.
 func Fault(err error) error {
 	var problem *client.Problem
+	var bad *client.BadAnswer
 	var network *url.Error
 	switch {
+	case errors.As(err, &bad):
+		return badAnswerFault(bad)
 	case errors.As(err, &problem):
 		return problemFault(problem)
 	case errors.Is(err, context.Canceled), errors.As(err, new(*fault.Error)):
@@ -108,6 +111,20 @@ func Fault(err error) error {
 	default:
 		return err
 	}
+}
+
+// badAnswerFault is the error of an answer that no honest node gives; one that
+// did not come to its end is like none.
+func badAnswerFault(b *client.BadAnswer) *fault.Error {
+	kind := fault.Invalid
+	if b.Lost() {
+		kind = fault.Unavailable
+	}
+	f := fault.New(kind, b.Code, printable(b.Detail))
+	if b.Err != nil {
+		return f.Because(errors.New(printable(b.Err.Error())))
+	}
+	return f
 }
 
 // problemFault is the error that the node described. Its text may be shown on
