@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -52,25 +54,36 @@ func parseDecision(raw []byte) (decisionView, error) {
 	return d, nil
 }
 
-// checkPayload checks that payload and salt are those which the header commits
-// to; there is nothing to check where they are withheld.
-func (e *entryView) checkPayload() error {
-	if e.Span.Withheld != "" || len(e.Span.Payload) == 0 {
+// check checks what an entry shows by itself: that the key it names signed its
+// header, and that payload and salt are those which the header commits to; where
+// these are withheld there is nothing to check. Whether that key was the
+// author's, and whether the entry is in the timeline, is for verify and receipts.
+func (e *entryView) check() error {
+	h := &e.Span.Header
+	key, err := span.ParseB64(h.Signature.Key, ed25519.PublicKeySize)
+	value, err2 := span.ParseB64(h.Signature.Value, ed25519.SignatureSize)
+	if err != nil || err2 != nil || !id.DefaultVerifier().Verify(key, h.Message(), value) {
+		return answerAltered("signature_invalid", e, "its signature does not verify: its header is not the one that was signed")
+	}
+	if e.Span.Withheld != "" {
 		return nil
+	}
+	if len(e.Span.Payload) == 0 {
+		return answerAltered("payload_missing", e, "its payload is missing, and nothing says that it is withheld")
 	}
 	payload, err := span.Canonicalize(e.Span.Payload)
 	if err != nil {
-		return answerAltered(e, "its payload is not JSON as the protocol takes it")
+		return answerAltered("payload_unreadable", e, "its payload is not JSON as the protocol takes it")
 	}
 	salt, err := span.ParseB64(e.Span.Salt, 16)
 	if err != nil || span.PayloadHash(salt, payload).String() != e.Span.PayloadHash {
-		return answerAltered(e, "its payload is not the one that was signed")
+		return answerAltered("payload_hash_mismatch", e, "its payload is not the one that was signed")
 	}
 	return nil
 }
 
-func answerAltered(e *entryView, why string) error {
-	return fault.Newf(fault.Invalid, "answer_altered", "what the node says of span %s does not hold: %s", ui.Clean(e.Span.ID), why)
+func answerAltered(code string, e *entryView, why string) error {
+	return fault.Newf(fault.Invalid, code, "what the node says of span %s (entry %d) does not hold: %s; do not rely on it, and see logline verify", ui.Clean(e.Span.ID), e.Seq, why)
 }
 
 // when is the moment to show: when it happened, else when it was signed.

@@ -52,7 +52,7 @@ func eachEntry(t *testing.T, s *session, filter client.Filter, f func(e entryVie
 		require.NoError(t, err)
 		e, err := parseEntry(raw)
 		require.NoError(t, err)
-		require.NoError(t, e.checkPayload())
+		require.NoError(t, e.check())
 		var record map[string]any
 		require.NoError(t, json.Unmarshal(e.Span.Payload, &record))
 		f(e, record)

@@ -45,7 +45,7 @@ func newListWriter(w io.Writer, format string, rawCells bool, width int) listWri
 func checked(raw []byte) (entryView, error) {
 	e, err := parseEntry(raw)
 	if err == nil {
-		err = e.checkPayload()
+		err = e.check()
 	}
 	return e, err
 }

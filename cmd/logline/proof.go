@@ -73,7 +73,7 @@ func (s *session) saveProof(ctx context.Context, spanID, path string, opt proofO
 		return err
 	}
 	if report.Span != spanID {
-		return receiptInvalid("it is about span %s, not %s", ui.Clean(report.Span), spanID)
+		return receiptInvalid("receipt_other_span", "it is about span %s, not %s", ui.Clean(report.Span), spanID)
 	}
 	if !report.OK {
 		report.print(s.env.Stderr, "what the node sent")

@@ -19,8 +19,9 @@ type checkedReceipt struct {
 	checkpoint tree.Checkpoint
 }
 
-func receiptInvalid(format string, args ...any) error {
-	return fault.Newf(fault.Invalid, "receipt_invalid", "the node's receipt does not hold: "+format, args...)
+func receiptInvalid(code, format string, args ...any) error {
+	return fault.Newf(fault.Invalid, code, "the node's receipt does not hold: "+format+
+		"; what it is of may not be recorded: keep the span, ask again, and see logline verify", args...)
 }
 
 // checkReceipt checks, without trusting the node, that the entry is the span
@@ -29,33 +30,36 @@ func receiptInvalid(format string, args ...any) error {
 func checkReceipt(r openapi.Receipt, spanID string, header span.Hash, logKey string) (*checkedReceipt, error) {
 	line, err := span.ParseLine(r.Entry)
 	if err != nil {
-		return nil, receiptInvalid("its entry is not a canonical line (%v)", err)
+		return nil, receiptInvalid("receipt_line", "its entry is not a canonical line (%v)", err)
 	}
 	if line.Span.ID != spanID {
-		return nil, receiptInvalid("it is about span %s, not %s", line.Span.ID, spanID)
+		return nil, receiptInvalid("receipt_other_span", "it is about span %s, not %s", line.Span.ID, spanID)
 	}
 	if header != (span.Hash{}) && line.Span.Hash() != header {
-		return nil, receiptInvalid("its entry holds another header than the one that was signed")
+		return nil, receiptInvalid("receipt_other_header", "its entry %d holds another header of span %s than the one that was signed", line.Seq, spanID)
 	}
 	leaf := span.LeafHash(r.Entry)
 	if leaf.String() != r.LeafHash || line.Seq != r.Inclusion.Index {
-		return nil, receiptInvalid("its entry is not the leaf it names")
+		return nil, receiptInvalid("receipt_leaf", "its entry %d (span %s) is not the leaf it names", line.Seq, spanID)
 	}
 	note, err := tree.OpenNote([]byte(r.Checkpoint), inEpochOf([]byte(r.Checkpoint), logKey))
 	if err != nil {
-		return nil, receiptInvalid("its checkpoint is not signed by the tenant's log key (%v)", err)
+		return nil, receiptInvalid("receipt_unsigned", "its checkpoint is not signed by the tenant's log key (%v)", err)
 	}
 	if note.Size != r.Inclusion.Size {
-		return nil, receiptInvalid("proof and checkpoint are about trees of different sizes")
+		return nil, receiptInvalid("receipt_size", "proof and checkpoint are about trees of different sizes, %d and %d entries", r.Inclusion.Size, note.Size)
 	}
 	hashes := make([]span.Hash, len(r.Inclusion.Hashes))
 	for i, s := range r.Inclusion.Hashes {
 		if hashes[i], err = span.ParseHash(s); err != nil {
-			return nil, receiptInvalid("hash %d of its proof is malformed", i)
+			return nil, receiptInvalid("receipt_proof_malformed", "hash %d of its proof is malformed", i)
 		}
 	}
 	if err := tree.VerifyInclusion(leaf, r.Inclusion.Index, r.Inclusion.Size, hashes, note.Root); err != nil {
-		return nil, receiptInvalid("its proof does not lead to the signed root")
+		if fault.CodeOf(err) == "proof_incomplete" {
+			return nil, receiptInvalid("receipt_proof_incomplete", "its proof of entry %d is not whole (%v)", line.Seq, err)
+		}
+		return nil, receiptInvalid("receipt_proof", "its proof of entry %d does not lead to the signed root of %d entries", line.Seq, note.Size)
 	}
 	entry, err := parseEntry(r.Entry)
 	return &checkedReceipt{Receipt: r, entry: entry, checkpoint: note}, err

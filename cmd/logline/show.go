@@ -59,9 +59,9 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 		return err
 	}
 	if e.Span.ID != spanID {
-		return answerAltered(&e, "the one asked for is "+spanID)
+		return answerAltered("entry_other", &e, "the one asked for is "+spanID)
 	}
-	if err := e.checkPayload(); err != nil {
+	if err := e.check(); err != nil {
 		return err
 	}
 	if asJSON {

@@ -178,7 +178,7 @@ func (t *tail) printOn(ctx context.Context) error {
 func (t *tail) print(raw []byte, status string) (uint64, error) {
 	e, err := parseEntry(raw)
 	if err == nil {
-		err = e.checkPayload()
+		err = e.check()
 	}
 	if err != nil {
 		return 0, err

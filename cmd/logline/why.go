@@ -45,7 +45,7 @@ func newWhyCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := e.checkPayload(); err != nil {
+			if err := e.check(); err != nil {
 				return err
 			}
 			if flags.json {
