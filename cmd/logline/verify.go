@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +24,9 @@ type verifyFlags struct {
 	pins
 	live liveFlags
 
-	saveState string // of bundles
-	logKey    string // of proof files
+	maxAge    time.Duration // 0: any
+	saveState string        // of bundles
+	logKey    string        // of proof files
 }
 
 // pins say whom to believe, and what is known from before; "" where nothing.
@@ -65,6 +67,13 @@ The checkpoint must then be by one of the logs, if there are any, and have valid
 cosignatures (Ed25519, cosignature/v1) from the quorum. Without a log line the
 witnesses alone pin it: they saw no other history of this timeline, whoever wrote it.
 
+--max-age 24h asks that the quorum of --policy cosigned the checkpoint within that
+time, by this machine's clock; without a quorum, that the last entry is not older,
+by the node's own word. --compare FILE asks the node to show that a checkpoint which
+somebody else was shown (their configuration folder has it, in seen/TENANT/checkpoint)
+is of the same history: a node that shows different people different histories is
+found out so.
+
 --identities FILE compares the authors' key events with what you know of them: one
 identity a line, {"events": [...]}, as GET /v1/identities/ID answers. For a bundle
 that does not begin at 0, --state takes what an earlier run kept with --save-state.`,
@@ -73,9 +82,13 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
   logline verify timeline.ndjson --policy witnesses.policy
   logline export - | logline verify -
   logline verify 0199….tlog-proof --policy witnesses.policy
-  logline verify --tenant acme`,
+  logline verify --tenant acme
+  logline verify --compare checkpoint-that-ana-was-shown`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.maxAge < 0 {
+				return usagef("--max-age must be longer than nothing, such as 24h")
+			}
 			if len(args) == 0 {
 				return flags.verifyNode(cmd, env)
 			}
@@ -86,8 +99,10 @@ that does not begin at 0, --state takes what an earlier run kept with --save-sta
 	cmd.Flags().StringVar(&flags.logKey, "log-key", "", "for a proof file: the log's key to believe, a note verifier `VKEY`")
 	cmd.Flags().StringVar(&flags.identities, "identities", "", "`FILE` with the key events of identities you know, one identity a line")
 	cmd.Flags().StringVar(&flags.state, "state", "", "`FILE` an earlier run kept, for bundles that do not begin at 0")
+	cmd.Flags().DurationVar(&flags.maxAge, "max-age", 0, "how old the newest sign of the checkpoint may be, such as 24h (0: any age)")
 	cmd.Flags().StringVar(&flags.saveState, "save-state", "", "keep the state at the end in `FILE`, if all is well")
 	flags.registerTenant(cmd)
+	cmd.Flags().StringVar(&flags.live.compare, "compare", "", "at a node: `FILE` with a checkpoint that somebody else was shown")
 	cmd.Flags().BoolVar(&flags.live.restart, "restart", false, "at a node: read and check everything again, and compare with what was seen")
 	cmd.Flags().BoolVar(&flags.live.forget, "forget", false, "at a node: first forget what was seen, as after a restore that its operator announced")
 	return cmd
@@ -105,12 +120,13 @@ func (f *verifyFlags) verifyNode(cmd *cobra.Command, env *environment) error {
 	if f.logKey != "" {
 		return usagef("--log-key is for a proof file: name it")
 	}
+	f.notBefore(&opt, env)
 	return f.live.run(cmd.Context(), env, &f.clientFlags, opt)
 }
 
 // verifyNamed verifies a file: a bundle, or one entry's proof.
 func (f *verifyFlags) verifyNamed(cmd *cobra.Command, env *environment, file string) error {
-	if name := changed(cmd, "tenant", "url", "profile", "restart", "forget"); name != "" {
+	if name := changed(cmd, "tenant", "url", "profile", "restart", "forget", "compare"); name != "" {
 		return usagef("--%s is for verifying at a node; leave out %s, or the flag", name, ui.Clean(file))
 	}
 	opt, err := f.options(env)
@@ -122,7 +138,7 @@ func (f *verifyFlags) verifyNamed(cmd *cobra.Command, env *environment, file str
 		return err
 	}
 	if raw != nil {
-		if name := changed(cmd, "checkpoint", "identities", "state", "save-state"); name != "" {
+		if name := changed(cmd, "checkpoint", "identities", "state", "save-state", "max-age"); name != "" {
 			return usagef("--%s is for a bundle, and %s is a proof file", name, ui.Clean(file))
 		}
 		return verifyProof(env, file, raw, proofOptions{logKey: f.logKey, policy: opt.Policy, node: opt.Node}, f.json)
@@ -130,7 +146,15 @@ func (f *verifyFlags) verifyNamed(cmd *cobra.Command, env *environment, file str
 	if f.logKey != "" {
 		return usagef("--log-key is for a proof file; a bundle carries its key: pin its --node")
 	}
+	f.notBefore(&opt, env)
 	return f.verifyBundle(cmd, env, file, opt)
+}
+
+// notBefore makes a time of the age that a checkpoint may have.
+func (f *verifyFlags) notBefore(opt *bundle.Options, env *environment) {
+	if f.maxAge > 0 {
+		opt.NotBefore = env.Now().Add(-f.maxAge)
+	}
 }
 
 func (f *verifyFlags) verifyBundle(cmd *cobra.Command, env *environment, file string, opt bundle.Options) error {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 
 	"github.com/danvoulez/logline/client"
@@ -16,7 +18,10 @@ import (
 )
 
 // liveFlags are those of verify at a node.
-type liveFlags struct{ restart, forget bool }
+type liveFlags struct {
+	restart, forget bool
+	compare         string // file
+}
 
 // run verifies a tenant at its node, which is not believed.
 func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlags, opt bundle.Options) error {
@@ -42,6 +47,11 @@ func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlag
 		}
 	}
 	cfg := monitor.Config{Options: opt}
+	if f.compare != "" {
+		if cfg.Compare, err = readInput(env, f.compare, maxCheckpointFile); err != nil {
+			return err
+		}
+	}
 	if opt.Identities != nil {
 		if cfg.Identities, err = io.ReadAll(opt.Identities); err != nil {
 			return err
@@ -56,11 +66,8 @@ func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlag
 		}
 	}
 	result, err := monitor.Run(ctx, tenant, source{s.client, tenant}, mem, cfg)
-	if code := fault.CodeOf(err); code == monitor.CodeShrank || code == monitor.CodeForked {
-		return printEvidence(env, err, flags.json)
-	}
 	if err != nil {
-		return err
+		return printEvidence(env, err, string(cfg.Compare), flags.json)
 	}
 	if flags.json {
 		err = printJSON(env.Stdout, result)
@@ -118,6 +125,11 @@ func (s source) Checkpoint(ctx context.Context) ([]byte, error) {
 
 func (s source) Consistency(ctx context.Context, from, to uint64) ([]span.Hash, error) {
 	proof, err := s.client.Consistency(ctx, s.tenant, from, to)
+	var problem *client.Problem
+	if errors.As(err, &problem) && problem.Status/100 == 4 && problem.Status != http.StatusTooManyRequests {
+		return nil, fault.Newf(fault.Invalid, monitor.CodeWithheld,
+			"the node does not prove that its %d entries extend the %d that it has signed for, which an honest one always can; it answers %q", to, from, ui.Clean(problem.Detail))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,16 +146,24 @@ func (s source) Bundle(ctx context.Context, w io.Writer, from, to uint64) error 
 	return s.client.Bundle(ctx, s.tenant, w, from, to)
 }
 
-// printEvidence shows the two checkpoints that cannot both be true.
-func printEvidence(env *environment, err error, asJSON bool) error {
+// printEvidence shows the two checkpoints that cannot both be true, where the
+// error is about such; others it gives back. compared is the one that somebody
+// else was shown.
+func printEvidence(env *environment, err error, compared string, asJSON bool) error {
 	f := fault.From(err)
 	notes, _ := f.Meta["evidence"].([]string)
+	if len(notes) == 0 {
+		return err
+	}
 	if asJSON {
 		_ = printJSON(env.Stdout, map[string]any{"ok": false, "code": f.Code, "detail": f.Detail, "evidence": notes}) // the exit code says the rest
 		return &exitError{code: exitFailed, err: err}
 	}
 	for i, note := range notes {
 		title := "What was seen before:"
+		if note == compared {
+			title = "What somebody else was shown:"
+		}
 		if i > 0 {
 			title = "What the node shows now:"
 		}
@@ -168,9 +188,13 @@ func printLive(w io.Writer, url string, result *monitor.Result) {
 	if result.Seen > 0 && r.OK {
 		seen = fmt.Sprintf("%s entries; today's history extends them", ui.Count(int64(result.Seen)))
 	}
+	compared := ""
+	if result.Compared > 0 {
+		compared = fmt.Sprintf("%s entries shown to somebody else; it is the same history", ui.Count(int64(result.Compared)))
+	}
 	facts(w, "at", url, "tenant", tenant, "node", firstOf(r.Node, result.Node),
 		"verified before", ui.Count(int64(result.From)), "verified now", ui.Count(int64(r.Checked)), "not checked", notChecked(r),
-		"seen before", seen, "size", ui.Count(int64(max(result.Size, r.Size))), "root", firstOf(result.Root, r.Root), "cosigned", cosignedBy(r.Cosigned))
+		"seen before", seen, "compared with", compared, "size", ui.Count(int64(max(result.Size, r.Size))), "root", firstOf(result.Root, r.Root), "cosigned", cosignedBy(r.Cosigned))
 	printAuthors(w, r)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "\nnote: %s\n", ui.Clean(note))

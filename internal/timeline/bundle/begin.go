@@ -27,6 +27,9 @@ func (v *verification) begin(first rawLine) bool {
 	if !span.IsUUID(h.Tenant.ID) {
 		v.bad("header_invalid", "the header's tenant id is not a UUID")
 	}
+	if !v.asked() {
+		return false
+	}
 	v.beginCheckpoint()
 	v.beginNode()
 	if v.f, err = newFolder(v); err != nil {
@@ -38,6 +41,18 @@ func (v *verification) begin(first rawLine) bool {
 	v.f.lastLine = 1
 	v.atSize()
 	return true
+}
+
+// asked says whether the bundle is what was asked for; another one is not read
+// any further, however long it is.
+func (v *verification) asked() bool {
+	a, h := v.opt.Asked, v.h
+	if a == nil || a.Tenant == h.Tenant.ID && a.From == h.From && a.To == h.To {
+		return true
+	}
+	v.bad("answer_other_range", fmt.Sprintf("asked for entries %d to %d of tenant %s, the answer is of %d to %d of %s; what is wrong with these was not looked at",
+		a.From, a.To, a.Tenant, h.From, h.To, h.Tenant.ID))
+	return false
 }
 
 // beginCheckpoint reads the note and holds its origin against the header.

@@ -39,7 +39,7 @@ func (c *Cosigned) words() string {
 // not what the caller asked to believe.
 var ofPins = map[string]bool{
 	"cosignatures_missing": true, "cosignature_invalid": true, "log_not_in_policy": true,
-	"node_not_pinned": true, "checkpoint_not_pinned": true, "checkpoint_not_comparable": true,
+	"node_not_pinned": true, "checkpoint_not_pinned": true, "checkpoint_not_comparable": true, "checkpoint_stale": true,
 }
 
 // endPolicy holds the checkpoint against the policy: by one of its logs where

@@ -17,7 +17,9 @@ func (v *verification) end() {
 	v.endRoot()
 	v.endCheckpoint()
 	v.endPolicy()
+	v.endFresh(v.lastRecorded())
 	v.endPins()
+	v.endRedactions()
 	v.endIdentities()
 	v.endAuthors()
 	v.endRemarks()
@@ -167,6 +169,8 @@ func (v *verification) endCheckpoint() {
 	}
 	if err := v.note.Verify(v.h.LogKey); err != nil {
 		v.bad(because(err))
+	} else {
+		v.rep.logKey = v.h.LogKey
 	}
 	if more := len(v.note.Signatures) - 1; more > 0 && v.opt.Policy == nil {
 		v.remark(fmt.Sprintf("%d cosignatures were not checked: no policy says whose to believe", more))
@@ -277,9 +281,6 @@ func (v *verification) endRemarks() {
 	}
 	if n := v.rep.WithheldRedacted + v.rep.WithheldPrivate; n > 0 {
 		v.remark(fmt.Sprintf("%d entries have a payload or detail withheld, which was not checked", n))
-	}
-	if n := v.f.erased(); n > 0 && v.note != nil && v.h.To == v.note.Size && v.f.standing != nil && !v.f.hidden {
-		v.remark(fmt.Sprintf("%d of these are withheld as redacted, yet no %s entry names them", n, span.TypeRedaction))
 	}
 	if v.rep.Hidden > 0 {
 		v.remark(fmt.Sprintf("%d entries are withheld whole; roles after them were checked only as far as they do not rest on these", v.rep.Hidden))

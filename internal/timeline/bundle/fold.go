@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -214,7 +215,9 @@ func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {
 	o := l.opened
 	if o.Withheld == span.WithheldRedacted || o.DetailWithheld == span.WithheldRedacted {
 		f.rep.WithheldRedacted++
-		f.redacted[at] = false
+		if span.Redactable(o.Span.Type) {
+			f.redacted[at] = false
+		}
 	} else if o.Withheld != "" || o.DetailWithheld != "" {
 		f.rep.WithheldPrivate++
 	}
@@ -228,14 +231,15 @@ func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {
 	}
 }
 
-// erased counts the entries withheld as redacted that no redaction names.
-func (f *folder) erased() (n int) {
-	for _, named := range f.redacted {
+// unexplained are the entries withheld as redacted that no redaction names.
+func (f *folder) unexplained() (seqs []uint64) {
+	for seq, named := range f.redacted {
 		if !named {
-			n++
+			seqs = append(seqs, seq)
 		}
 	}
-	return n
+	slices.Sort(seqs)
+	return seqs
 }
 
 // end closes the last package and says what is missing at the end.

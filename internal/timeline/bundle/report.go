@@ -41,8 +41,28 @@ type Report struct {
 	ProblemCount int       `json:"problem_count"` // of all, when the list is cut
 	Authors      []Author  `json:"authors,omitempty"`
 
-	state *State
+	state       *State
+	logKey      string
+	unexplained []uint64
 }
+
+// Add adds a problem that was found beside the bundle.
+func (r *Report) Add(p Problem) {
+	p.Reason = printable(p.Reason)
+	r.Problems, r.ProblemCount, r.OK, r.Authenticated = append(r.Problems, p), r.ProblemCount+1, false, false
+	r.Verdict = "not consistent: " + counted(r.ProblemCount)
+	if ofPins[p.Code] && r.ProblemCount == 1 {
+		r.Verdict = fmt.Sprintf("consistent, but not what you asked to believe (node %s)", r.Node)
+	}
+}
+
+// LogKey is the note verifier key that the checkpoint's own signature verifies
+// with, "" where it does not.
+func (r *Report) LogKey() string { return r.logKey }
+
+// Unexplained are the entries withheld as redacted that no redaction up to the
+// checkpoint names, where Options.LiveRedactions made that no problem.
+func (r *Report) Unexplained() []uint64 { return r.unexplained }
 
 // Problem is one thing that does not hold. Lines count from 1, the header
 // included; LineTo, where not 0, ends a stretch of which only the tree can tell
@@ -143,10 +163,8 @@ func (r *Report) conclude(p *problems, pinned, vouched bool) {
 	switch {
 	case !r.OK && p.ofPins == p.count:
 		r.Verdict = fmt.Sprintf("consistent, but not what you asked to believe (node %s)", r.Node)
-	case !r.OK && p.count == 1:
-		r.Verdict = "not consistent: 1 problem"
 	case !r.OK:
-		r.Verdict = fmt.Sprintf("not consistent: %d problems", p.count)
+		r.Verdict = "not consistent: " + counted(p.count)
 	case pinned:
 		r.Authenticated = true
 		r.Verdict = fmt.Sprintf("consistent; origin authenticated (node %s)", r.Node)
@@ -162,4 +180,11 @@ func (r *Report) conclude(p *problems, pinned, vouched bool) {
 	if r.OK && r.RightsUnchecked > 0 {
 		r.Verdict += fmt.Sprintf("; keys and roles of %d entries not checked", r.RightsUnchecked)
 	}
+}
+
+func counted(problems int) string {
+	if problems == 1 {
+		return "1 problem"
+	}
+	return fmt.Sprintf("%d problems", problems)
 }

@@ -108,6 +108,21 @@ func ReadState(r io.Reader) (*State, error) {
 	return s, nil
 }
 
+// LogKey is the note verifier key of the epoch that the timeline is in after
+// these entries.
+func (s *State) LogKey() (string, error) {
+	st, err := standing.Load(id.DefaultVerifier(), s.rows)
+	if err != nil {
+		return "", err
+	}
+	key, err := tree.ParseLogKey(st.LogKey())
+	if err != nil {
+		return "", err
+	}
+	epoch, _ := st.Epoch()
+	return tree.VerifierKey(tree.Origin{Tenant: s.Tenant, Node: st.Node(), Epoch: epoch}, key)
+}
+
 // Write writes the state file.
 func (s *State) Write(w io.Writer) error {
 	f := stateFile{

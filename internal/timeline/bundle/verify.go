@@ -2,8 +2,10 @@ package bundle
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -29,11 +31,30 @@ type Options struct {
 	// perhaps the logs to believe; either of these pins. nil: none is asked for.
 	Policy *policy.Policy
 
+	// NotBefore is when, at the earliest, the policy's quorum must have cosigned
+	// the checkpoint; without a quorum, the node recorded the last entry, which it
+	// dates itself. Zero asks for neither.
+	NotBefore time.Time
+
+	// Asked is the part that somebody not trusted was asked for; nil where nobody was.
+	Asked *Asked
+
+	// LiveRedactions is for a bundle that was written while the timeline grew: that
+	// the redaction of what it withholds is not in it yet is then no problem, but
+	// Report.Unexplained.
+	LiveRedactions bool
+
 	Verifier      id.Verifier // nil: id.DefaultVerifier()
 	Limits        span.Limits // of headers and payloads; zero: the largest that a node can be set to
 	MaxHeaderLine int         // bytes of the bundle's first line; 0: 16 MiB
 	MaxProblems   int         // kept in the report; 0: 100
 	Workers       int         // that check lines in parallel; 0: GOMAXPROCS
+}
+
+// Asked is a part of a timeline that was asked for.
+type Asked struct {
+	Tenant   string // id
+	From, To uint64
 }
 
 const (
@@ -43,6 +64,7 @@ const (
 	maxPayload        = 64 << 20
 	maxDetail         = 1 << 20
 	lineSlack         = 4 << 10 // member names of what is put back
+	maxExcess         = 1000    // lines beyond those the header announces, before no more are read
 )
 
 func (o Options) withDefaults() Options {
@@ -154,6 +176,7 @@ func (v *verification) fold(ctx context.Context, lines *lineReader) error {
 		}
 	}()
 	var waiting *checkedLine
+	read, most := uint64(0), v.h.To-v.h.From+maxExcess
 	for c := range ordered {
 		select {
 		case <-c.done:
@@ -167,6 +190,10 @@ func (v *verification) fold(ctx context.Context, lines *lineReader) error {
 			waiting = &c.lines[i]
 		}
 		room.Release(c.size)
+		if read += uint64(len(c.lines)); read > most {
+			v.bad("lines_excessive", fmt.Sprintf("after %d lines there is no end of it, where the header announces %d entries; the rest was not read", read, v.h.To-v.h.From))
+			break
+		}
 		if c.err != nil {
 			return c.err
 		}

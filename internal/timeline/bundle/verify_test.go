@@ -311,25 +311,31 @@ func TestWithheldEntries(t *testing.T) {
 	assert.Equal(t, 1, rep.Hidden)
 	assert.Equal(t, n-4, rep.Checked)
 
-	assert.NotContains(t, strings.Join(rep.Notes, "\n"), "no logline.redaction")
-
 	hidden := splitLines(b.whole())[n]
 	assert.JSONEq(t, fmt.Sprintf(`{"seq":%d,"leaf":%q}`, n-1, b.tree[0][n-1].String()), string(hidden))
 	wrong := bytes.Replace(b.whole(), []byte(b.tree[0][n-1].String()), []byte(b.tree[0][n-2].String()), 1)
 	assert.Equal(t, []string{"package_mismatch"}, codes(verify(t, wrong, Options{})))
 }
 
-// A payload may be gone; that nobody recorded its redaction is said.
+// A payload may be gone, but not without its redaction, as far as that can be told.
 func TestRedactionsThatNobodyRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t, 1)
 	b.story()
-	assert.NotContains(t, strings.Join(verify(t, b.whole(), Options{}).Notes, "\n"), "no logline.redaction")
-	b.grow(1)
-	b.redact(b.edge.End() - 1)
+	assert.True(t, verify(t, b.whole(), Options{}).OK)
+	b.grow(2)
+	at := b.edge.End() - 2
+	b.redact(at)
 	rep := verify(t, b.whole(), Options{})
-	assert.True(t, rep.OK)
-	assert.Contains(t, strings.Join(rep.Notes, "\n"), "1 of these are withheld as redacted, yet no logline.redaction")
+	require.Equal(t, []string{"redaction_missing"}, codes(rep))
+	assert.Equal(t, at, rep.Problems[0].Seq)
+	assert.Equal(t, int(at)+2, rep.Problems[0].Line)
+	assert.True(t, verify(t, b.write(0, at+1), Options{}).OK, "its redaction may follow")
+	live := verify(t, b.whole(), Options{LiveRedactions: true})
+	assert.True(t, live.OK)
+	assert.Equal(t, []uint64{at}, live.Unexplained())
+	b.entries[at+1] = Entry{Seq: at + 1, Hidden: true, Leaf: b.entries[at+1].Leaf}
+	assert.NotContains(t, codes(verify(t, b.whole(), Options{})), "redaction_missing", "it may be hidden from this reader")
 }
 
 // A node may be set to larger headers and payloads than by default; what it

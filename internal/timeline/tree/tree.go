@@ -80,6 +80,10 @@ func proofInvalid(format string, args ...any) *fault.Error {
 	return fault.Newf(fault.Invalid, "proof_invalid", format, args...)
 }
 
+func proofIncomplete(format string, args ...any) *fault.Error {
+	return fault.Newf(fault.Invalid, "proof_incomplete", format, args...)
+}
+
 func outOfRange(format string, args ...any) *fault.Error {
 	return fault.Newf(fault.Invalid, "range_invalid", format, args...)
 }
