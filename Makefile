@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 5s
 
-.PHONY: help build run demo test race fuzz guards bench lint fmt generate vectors smoke tour container clean
+.PHONY: help build run demo test race fuzz guards soak bench lint fmt generate vectors smoke tour container clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s)
 
 guards: ## every fault test fails when its line is taken out (GUARDS=pattern for some; a quarter of an hour)
 	@GUARDS='$(GUARDS)' bash scripts/guards.sh
+
+soak: ## kill -9 under load, 50 rounds on each durable backend, in parts of SOAK_MINUTES (default 60); goes on where it ended
+	@bash scripts/soak.sh
 
 bench: ## figures beside their targets on every store, in one run with the floors they are made of
 	$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)

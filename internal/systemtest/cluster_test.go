@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -97,12 +101,58 @@ func (c *cluster) run(name string, args ...string) {
 
 func (c *cluster) start() {
 	c.t.Helper()
+	out, err := c.tryStart()
+	require.NoError(c.t, err, "pg_ctl start: %s", out)
+}
+
+// tryStart is start, which fails while processes of a server that was killed are
+// still there.
+func (c *cluster) tryStart() (string, error) {
 	options := fmt.Sprintf("-p %s -k %s -c listen_addresses=127.0.0.1 -c fsync=off", c.port, filepath.Dir(c.dir))
 	for _, s := range c.more {
 		options += " -c " + s
 	}
 	// Its output goes to a file: a server that keeps the test's pipe open keeps the test waiting.
-	c.run("pg_ctl", "-D", c.dir, "-w", "-t", "60", "-l", filepath.Join(filepath.Dir(c.dir), "log"), "-o", options, "start")
+	out, err := c.command("pg_ctl", "-D", c.dir, "-w", "-t", "60", "-l", filepath.Join(filepath.Dir(c.dir), "log"), "-o", options, "start").CombinedOutput()
+	return string(out), err
+}
+
+// kill ends the server's first process with SIGKILL; the others notice.
+func (c *cluster) kill() {
+	c.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(c.dir, "postmaster.pid"))
+	require.NoError(c.t, err)
+	first, _, _ := strings.Cut(string(raw), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(c.t, err)
+	require.NoError(c.t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// restart starts the server after it was killed, once nothing of it is left.
+func (c *cluster) restart() {
+	c.t.Helper()
+	for began := time.Now(); ; wait(c.t.Context(), again) {
+		out, err := c.tryStart()
+		if err == nil {
+			return
+		}
+		require.Less(c.t, time.Since(began), time.Minute, "pg_ctl start: %v: %s", err, out)
+	}
+}
+
+// killBackend ends with SIGKILL one of the processes that serve a database, a
+// busy one if there is one. The server then ends all of them and recovers.
+func (c *cluster) killBackend(database string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.url())
+	require.NoError(c.t, err)
+	defer conn.Close(ctx)
+	var pid int
+	require.NoError(c.t, conn.QueryRow(ctx, `SELECT pid FROM pg_stat_activity WHERE datname = $1
+		ORDER BY CASE state WHEN 'active' THEN 0 WHEN 'idle in transaction' THEN 1 ELSE 2 END, random() LIMIT 1`, database).Scan(&pid))
+	require.NoError(c.t, syscall.Kill(pid, syscall.SIGKILL))
 }
 
 // stop ends the server: fast, as an operator does, or immediate, as a crash.

@@ -60,18 +60,11 @@ func (y *tenancy) strained(callers int) *strain {
 	return s
 }
 
-// acknowledged is how many spans were.
-func (s *strain) acknowledged() int {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	return len(s.ledger.acks)
-}
-
 // more waits until n more spans are acknowledged and returns how long it took.
 func (s *strain) more(n int, within time.Duration) time.Duration {
 	s.y.t.Helper()
-	began, before := time.Now(), s.acknowledged()
-	for s.acknowledged() < before+n {
+	began, before := time.Now(), s.ledger.acknowledged()
+	for s.ledger.acknowledged() < before+n {
 		require.Less(s.y.t, time.Since(began), within, "no span is acknowledged; log:\n%s", s.y.Log)
 		wait(s.y.t.Context(), again)
 	}

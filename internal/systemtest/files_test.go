@@ -34,7 +34,7 @@ func TestFilesBesidePostgres(t *testing.T) {
 	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 
 	y.attach(serve())
-	y.requireConsistent(before, y.checkpoint())
+	y.requireProof(y.api, before, y.checkpoint())
 	_, err := y.api.Append(background(), y.tenant.Id, y.seal(member.Signer(), member.ID(), []byte(`{"n":4}`)))
 	require.NoError(t, err, "who has registered is in the database")
 	y.export() // and verified

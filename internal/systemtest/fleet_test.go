@@ -296,6 +296,17 @@ func (f *onlooker) until(t *testing.T, size uint64) []string {
 	}
 }
 
+// requireAll waits for everything that is recorded and checks that each entry
+// came in its place.
+func (f *onlooker) requireAll(t *testing.T, r *recorded) {
+	t.Helper()
+	ids := f.until(t, uint64(len(r.leaves)))
+	require.Len(t, ids, len(r.leaves), "an entry was shown that is not recorded")
+	for seq, spanID := range ids {
+		require.EqualValues(t, seq, r.indexOf[spanID], "the entry of %s", spanID)
+	}
+}
+
 // redis is a Redis server of a test's own, which the test may kill.
 type redis struct {
 	t    *testing.T
@@ -346,21 +357,14 @@ func (r *redis) kill() {
 
 // requireNotes checks what each process keeps on disk beside its keys: a
 // checkpoint of this very timeline.
-func (f *fleet) requireNotes(leaves []span.Hash) {
+func (f *fleet) requireNotes(r *recorded) {
 	f.t.Helper()
-	grown, err := tree.NewRange(0, 0, nil)
-	require.NoError(f.t, err)
-	roots := make([]span.Hash, 0, len(leaves))
-	for _, leaf := range leaves {
-		grown.Append(leaf, nil)
-		roots = append(roots, grown.Root())
-	}
 	for _, dir := range f.dirs {
 		note, err := os.ReadFile(filepath.Join(dir, "checkpoints", f.tenant.tenant.Id+".note"))
 		require.NoError(f.t, err)
 		cp, err := tree.OpenNote(note, f.tenant.tenant.LogKey)
 		require.NoError(f.t, err)
-		require.LessOrEqual(f.t, cp.Size, uint64(len(leaves)))
-		require.Equal(f.t, roots[cp.Size-1], cp.Root, "the checkpoint that %s has given out at %d", dir, cp.Size)
+		require.Less(f.t, cp.Size, uint64(len(r.rootOf)))
+		require.Equal(f.t, r.rootOf[cp.Size], cp.Root, "the checkpoint that %s has given out at %d", dir, cp.Size)
 	}
 }

@@ -196,16 +196,11 @@ func (f *fleet) conclude(l *ledger, feed *onlooker) {
 	t.Helper()
 	y := f.tenant
 	y.settle(l)
-	y.requireAll(l, seed(t))
-	leaves, indexOf := y.leaves()
+	r := y.requireAll(l, seed(t))
 	if feed != nil {
-		ids := feed.until(t, uint64(len(leaves)))
-		require.Len(t, ids, len(leaves))
-		for seq, spanID := range ids {
-			require.EqualValues(t, seq, indexOf[spanID])
-		}
+		feed.requireAll(t, r)
 	}
-	f.requireNotes(leaves)
+	f.requireNotes(r)
 }
 
 // doors are the clients of the processes that run now.

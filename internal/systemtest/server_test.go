@@ -20,12 +20,16 @@ import (
 	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
-// binary is the program under test, built once by TestMain.
+// binary is the program under test, built once by TestMain, or the one that
+// LOGLINE_TEST_BINARY names.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if binary = os.Getenv("LOGLINE_TEST_BINARY"); binary != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "logline-system")
 	if err == nil {
 		defer os.RemoveAll(dir)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -33,11 +32,11 @@ type follower struct {
 	done chan struct{} // closed at the end of what it prints
 }
 
-// tail starts a tail of the tenant from the beginning, as its owner.
-func (y *tenancy) tail(args ...string) *follower {
+// profile writes a configuration folder for commands: a profile of the tenant,
+// as its owner.
+func (y *tenancy) profile(config string) {
 	t := y.t
 	t.Helper()
-	config := t.TempDir()
 	key := filepath.Join(config, "owner.key")
 	require.NoError(t, id.SaveKeys(key, y.owner, ""))
 	profiles, err := json.Marshal(map[string]any{"current": "p", "profiles": []any{map[string]string{
@@ -45,6 +44,14 @@ func (y *tenancy) tail(args ...string) *follower {
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(config, "config.json"), profiles, 0o600))
+}
+
+// tail starts a tail of the tenant from the beginning, as its owner.
+func (y *tenancy) tail(args ...string) *follower {
+	t := y.t
+	t.Helper()
+	config := t.TempDir()
+	y.profile(config)
 	f := &follower{t: t, errs: &program.Log{}, done: make(chan struct{})}
 	f.cmd = exec.Command(binary, append([]string{"tail", "-f", "--from", "beginning", "--json"}, args...)...)
 	f.cmd.Env = append(os.Environ(), "LOGLINE_CONFIG_DIR="+config)
@@ -101,15 +108,7 @@ func (f *follower) interrupt() int {
 
 // again starts a server on the same directory and address, as an operator would.
 func (y *tenancy) again() {
-	p, err := program.New(binary, y.Dir)
-	require.NoError(y.t, err)
-	for i, arg := range p.Cmd.Args {
-		if arg == "--listen" {
-			p.Cmd.Args[i+1] = strings.TrimPrefix(y.URL, "http://")
-		}
-	}
-	p.URL = y.URL
-	y.attach(started(y.t, p))
+	y.attach(started(y.t, y.Again()))
 }
 
 // A tail goes through kills and orderly restarts of its server under load, and
@@ -126,7 +125,7 @@ func TestTailMissesNothing(t *testing.T) {
 	for round := range rounds {
 		ctx, stop := context.WithCancel(background())
 		ended := make(chan struct{})
-		go func() { defer close(ended); y.load(ctx, l) }()
+		go func() { defer close(ended); y.load(ctx, l, y.checked, unheard) }()
 		f.requireAt(f.next.Load() + 1 + random.Uint64N(1500))
 		if round%3 == 2 {
 			stop()

@@ -50,12 +50,18 @@ func Encoding(name string) Option { return func(c *config) { c.encoding = name }
 // in, the test is skipped.
 func New(t testing.TB, options ...Option) *Database {
 	t.Helper()
+	return NewIn(t, Cluster(t), options...)
+}
+
+// NewIn is New in the cluster that a superuser's URL names.
+func NewIn(t testing.TB, in string, options ...Option) *Database {
+	t.Helper()
 	c := config{encoding: "UTF8"}
 	for _, o := range options {
 		o(&c)
 	}
-	cluster, err := url.Parse(Cluster(t))
-	require.NoError(t, err, Variable)
+	cluster, err := url.Parse(in)
+	require.NoError(t, err)
 
 	name := "logline_test_" + strings.ToLower(rand.Text()[:12])
 	password := rand.Text()

@@ -73,6 +73,15 @@ func New(binary, dir string, flags ...string) (*Server, error) {
 	return s, nil
 }
 
+// Again prepares one more process of a server that has ended: the same command
+// line and so the same address, directory and environment.
+func (s *Server) Again() *Server {
+	next := &Server{URL: s.URL, Dir: s.Dir, Cmd: exec.Command(s.Cmd.Path, s.Cmd.Args[1:]...), Log: &Log{}, exited: make(chan struct{})}
+	next.Cmd.Stdout, next.Cmd.Stderr = next.Log, next.Log
+	next.Cmd.Env, next.Cmd.SysProcAttr = s.Cmd.Env, s.Cmd.SysProcAttr
+	return next
+}
+
 func environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
