@@ -119,11 +119,11 @@ func (f *benchFlags) measure(ctx context.Context, env *environment, node *demoNo
 		if err != nil {
 			return err
 		}
-		elapsed, latencies, err := loadgen.Load(ctx, node.URL()+"/v1/tenants/"+tenant.Id+"/spans", bodies, c)
+		l, err := loadgen.Load(ctx, node.URL()+"/v1/tenants/"+tenant.Id+"/spans", bodies, c)
 		if err != nil {
 			return err
 		}
-		p50, p99, rate := latencies.Percentile(50), latencies.Percentile(99), float64(c.Spans)/elapsed.Seconds()
+		p50, p99, rate := l.Latencies.Percentile(50), l.Latencies.Percentile(99), float64(c.Spans)/l.Elapsed.Seconds()
 		result.Cases = append(result.Cases, benchCase{c.Name(), c.Callers, c.Lines, c.Spans, rate, p50.Seconds(), p99.Seconds()})
 		table.Row(c.Name(), ui.Count(int64(c.Spans)), ui.Count(int64(rate)), loadgen.Show(p50), loadgen.Show(p99))
 	}

@@ -29,7 +29,12 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := 0
+	if len(os.Args) == 2 && os.Args[1] == echoCommand {
+		code = finish(os.Stderr, serveEcho(os.Stdin, os.Stdout))
+	} else {
+		code = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
 	stop()
 	os.Exit(code)
 }
@@ -43,6 +48,7 @@ type group struct {
 // groups is everything there is to measure, in the order of the table.
 func groups() []group {
 	return []group{
+		{"floors", measureFloors},
 		{"append", measureAppends},
 		{"import", measureImport},
 	}
@@ -99,6 +105,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = measure(ctx, f, stdout, stderr)
 	}
+	return finish(stderr, err)
+}
+
+// finish is the exit code after err, which it prints.
+func finish(stderr io.Writer, err error) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
@@ -115,7 +126,9 @@ type bench struct {
 	pg     *cluster // nil where PostgreSQL is left out
 	log    io.Writer
 
-	nodes int // started so far, for their folders' names
+	nodes    int // started so far, for their folders' names
+	measured *floors
+	bares    map[string]bareFloor // by store
 }
 
 // report is what --json writes.
@@ -180,7 +193,7 @@ func prepare(ctx context.Context, f flags, stderr io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, quick: f.quick, stores: split(f.stores), log: stderr}
+	b := &bench{dir: dir, quick: f.quick, stores: split(f.stores), log: stderr, bares: map[string]bareFloor{}}
 	if b.binary, err = program.Build(ctx, ".", dir); err == nil && slices.Contains(b.stores, postgres) {
 		b.pg, err = openCluster(ctx, f.database, dir, stderr)
 	}

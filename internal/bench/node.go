@@ -113,11 +113,11 @@ func (n *node) remove() error {
 	return err
 }
 
-// loaded is what a load cost and how fast it went.
+// loaded is how a load went and what it cost in processor time.
 type loaded struct {
-	elapsed         time.Duration
-	latencies       loadgen.Latencies
-	clients, server time.Duration // processor time; the server's with its database's
+	loadgen.Loaded
+	clients time.Duration // in this process, which does nothing else meanwhile
+	server  time.Duration // with its database's
 }
 
 // load sends bodies that were signed beforehand.
@@ -127,7 +127,7 @@ func (n *node) load(ctx context.Context, bodies [][]byte, c loadgen.Case) (l loa
 		return l, err
 	}
 	clients := ownCPU()
-	if l.elapsed, l.latencies, err = loadgen.Load(ctx, n.spansURL(), bodies, c); err != nil {
+	if l.Loaded, err = loadgen.Load(ctx, n.spansURL(), bodies, c); err != nil {
 		return l, fmt.Errorf("%w; log:\n%s", err, n.Log)
 	}
 	l.clients = ownCPU() - clients

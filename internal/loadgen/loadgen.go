@@ -4,12 +4,9 @@
 package loadgen
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -24,13 +21,14 @@ import (
 // one after the other, of one span or of lines.
 type Case struct {
 	Callers int
-	Lines   int // spans a request; 1 is a plain append
-	Spans   int // in all
+	Lines   int  // spans a request; 1 is a plain append
+	Spans   int  // in all
+	Echo    bool // the server only echoes: its answers are no receipts, and of them the status alone counts
 }
 
 // Cases are the ways that a node is measured in; quick ones are a tenth as long.
 func Cases(quick bool) []Case {
-	cs := []Case{{1, 1, 3_000}, {16, 1, 16_000}, {256, 1, 20_480}, {4, 500, 80_000}}
+	cs := []Case{{Callers: 1, Lines: 1, Spans: 3_000}, {Callers: 16, Lines: 1, Spans: 16_000}, {Callers: 256, Lines: 1, Spans: 20_480}, {Callers: 4, Lines: 500, Spans: 80_000}}
 	if quick {
 		for i := range cs {
 			cs[i].Spans /= 10
@@ -95,61 +93,90 @@ func Seal(owner *id.Keys, tenant string, c Case) ([][]byte, error) {
 	return bodies, nil
 }
 
-// Load sends the bodies from c.Callers at once and checks every answer.
-func Load(ctx context.Context, url string, bodies [][]byte, c Case) (time.Duration, Latencies, error) {
+// Loaded is how a load went.
+type Loaded struct {
+	Elapsed   time.Duration
+	Latencies Latencies // of the requests
+	Answered  int64     // bytes of answers' bodies
+}
+
+// Load sends the bodies from c.Callers at once, each on a connection of its
+// own, and holds every answer against what it must be: a receipt for each span,
+// and no place in the timeline given twice.
+func Load(ctx context.Context, url string, bodies [][]byte, c Case) (Loaded, error) {
+	contentType := "application/json"
+	if c.Lines > 1 {
+		contentType = "application/x-ndjson"
+	}
+	callers := make([]*caller, c.Callers)
+	for i := range callers {
+		conn, err := dial(ctx, url, contentType)
+		if err != nil {
+			return Loaded{}, err
+		}
+		defer conn.close()
+		callers[i] = &caller{conn: conn}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	transport := &http.Transport{MaxIdleConnsPerHost: c.Callers}
-	defer transport.CloseIdleConnections()
-	h := &http.Client{Transport: transport}
-	perCaller := make([]Latencies, c.Callers)
-	var callers sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() {
+		for _, c := range callers {
+			_ = c.conn.close() // ends what waits for an answer
+		}
+	})
+	defer stop()
+	var running sync.WaitGroup
 	begin := time.Now()
-	for caller := range c.Callers {
-		callers.Go(func() {
-			for i := caller; i < len(bodies) && ctx.Err() == nil; i += c.Callers {
-				sent := time.Now()
-				if err := post(ctx, h, url, bodies[i], c.Lines); err != nil {
+	for i, caller := range callers {
+		running.Go(func() {
+			for ; i < len(bodies); i += c.Callers {
+				if err := caller.send(bodies[i], c); err != nil {
 					cancel(err)
 					return
 				}
-				perCaller[caller] = append(perCaller[caller], time.Since(sent))
 			}
 		})
 	}
-	callers.Wait()
-	elapsed := time.Since(begin)
+	running.Wait()
+	l := Loaded{Elapsed: time.Since(begin)}
 	if err := context.Cause(ctx); err != nil {
-		return 0, nil, err
+		return Loaded{}, err
 	}
-	return elapsed, slices.Concat(perCaller...), nil
+	var seqs []uint64
+	for _, c := range callers {
+		l.Latencies, l.Answered, seqs = append(l.Latencies, c.latencies...), l.Answered+c.answered, append(seqs, c.seqs...)
+	}
+	slices.Sort(seqs)
+	if unique := len(slices.Compact(seqs)); unique != len(seqs) {
+		return Loaded{}, fmt.Errorf("%d spans were given a place that another has", len(seqs)-unique)
+	}
+	return l, nil
 }
 
-var created = []byte(`"status":201`)
+// caller sends one request after the other.
+type caller struct {
+	conn      *conn
+	latencies Latencies
+	answered  int64
+	seqs      []uint64
+}
 
-func post(ctx context.Context, h *http.Client, url string, body []byte, lines int) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (c *caller) send(body []byte, as Case) error {
+	sent := time.Now()
+	status, answer, err := c.conn.post(body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if lines > 1 {
-		req.Header.Set("Content-Type", "application/x-ndjson")
+	c.latencies = append(c.latencies, time.Since(sent))
+	c.answered += int64(len(answer))
+	if as.Echo {
+		if status != http.StatusOK {
+			return fmt.Errorf("the echo answered %d: %.500s", status, answer)
+		}
+		return nil
 	}
-	resp, err := h.Do(req)
-	if err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return err
-	}
-	switch {
-	case lines == 1 && resp.StatusCode != http.StatusCreated,
-		lines > 1 && bytes.Count(answer, created) != lines:
-		return fmt.Errorf("answered %s: %.500s", resp.Status, answer)
-	}
-	return nil
+	c.seqs, err = receipts(c.seqs, status, answer, as.Lines)
+	return err
 }
 
 // Fsync is the median time of a 4 KiB write that is synced.
