@@ -37,8 +37,20 @@ type node struct {
 	bench *bench
 }
 
-// start starts a node with an empty store.
+// start starts a node with an empty store and makes its tenant.
 func (b *bench) start(ctx context.Context, store string, args ...string) (*node, error) {
+	n, err := b.startEmpty(ctx, store, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.onboard(ctx); err != nil {
+		return nil, errors.Join(err, n.remove())
+	}
+	return n, nil
+}
+
+// startEmpty starts a node with an empty store; nobody is registered there.
+func (b *bench) startEmpty(ctx context.Context, store string, args ...string) (*node, error) {
 	b.nodes++
 	n := &node{store: store, bench: b}
 	dir := filepath.Join(b.dir, fmt.Sprintf("node-%d", b.nodes))
@@ -57,9 +69,7 @@ func (b *bench) start(ctx context.Context, store string, args ...string) (*node,
 	}
 	var err error
 	if n.Server, err = program.New(b.binary, dir, args...); err == nil {
-		if err = n.Server.Start(); err == nil {
-			err = n.onboard(ctx)
-		}
+		err = n.Server.Start()
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.remove())
