@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/importer/remote"
@@ -150,7 +151,7 @@ func makeKeys(env *environment, path, subject string, noPassphrase bool) (*id.Ke
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, fileError("write", path, err)
 	}
 	return keys, id.SaveKeys(path, keys, passphrase)

@@ -112,7 +112,7 @@ func (ps *profiles) put(p profile, makeCurrent bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(ps.path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(ps.path)); err != nil {
 		return fileError("write", ps.path, err)
 	}
 	return writeFileAtomic(ps.path, append(raw, '\n'))

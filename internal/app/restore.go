@@ -118,6 +118,9 @@ func (r *restore) placeFolder() error {
 	if err := os.Rename(r.folderNow(), folder); err != nil {
 		return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", r.folderNow(), folder).Because(err)
 	}
+	if err := atomicfile.SyncDir(filepath.Dir(filepath.Clean(folder))); err != nil { // before the database that belongs to them
+		return fault.Newf(fault.Unavailable, "file_unusable", "the parent of %s cannot be flushed", folder).Because(err)
+	}
 	return nil
 }
 

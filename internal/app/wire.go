@@ -4,9 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
@@ -198,7 +198,7 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 		return nil, nil, err
 	}
 	if notes != "" {
-		if err := os.MkdirAll(notes, 0o700); err != nil {
+		if err := atomicfile.MkdirAll(notes); err != nil {
 			return nil, nil, fault.Newf(fault.Unavailable, "data_dir_unusable",
 				"the directory %s cannot be created; check its parent's permissions", notes).Because(err)
 		}

@@ -78,6 +78,29 @@ func publishWithoutLink(from, to string) error {
 	return os.Rename(from, to)
 }
 
+// MkdirAll makes a folder for its owner alone, and those above it that are
+// missing, all of them durably: a file in a folder whose own name is lost with
+// the power is lost too. Folders that exist are left as they are.
+func MkdirAll(dir string) error {
+	dir = filepath.Clean(dir)
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if info, seen := os.Stat(dir); seen == nil && info.IsDir() { // somebody else was first
+			return SyncDir(parent)
+		}
+		return err
+	}
+	return SyncDir(parent)
+}
+
 // SyncDir makes the names in a folder durable: what was made, renamed or
 // removed in it stays so. Where folders cannot be flushed it does nothing.
 func SyncDir(dir string) error {

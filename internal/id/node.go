@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -70,7 +70,7 @@ func OpenNode(dir string, now time.Time, rand io.Reader) (n *Node, created bool,
 }
 
 func makeNodeFile(dir, path string, now time.Time, rand io.Reader) (*Keys, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir); err != nil {
 		return nil, fault.Newf(fault.Unavailable, "data_dir_unusable", "the data directory %s cannot be made; check its parent, or choose another with --data-dir", dir).Because(err)
 	}
 	keys, err := makeNodeKeys(now, rand)

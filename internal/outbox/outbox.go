@@ -97,7 +97,7 @@ type Added struct {
 
 // Add keeps a span, as of its return on the disk. limit is how many may wait.
 func (b *Box) Add(ctx context.Context, item Item, limit int, policy Policy) (Added, error) {
-	if err := b.make(); err != nil {
+	if err := atomicfile.MkdirAll(b.dir); err != nil { // with it would go what is in it
 		return Added{}, b.failed(err)
 	}
 	if policy == DropOldest { // a span that is being sent cannot be dropped
@@ -147,18 +147,6 @@ func (b *Box) Add(ctx context.Context, item Item, limit int, policy Policy) (Add
 	return out, nil
 }
 
-// make makes the folder, durably: with it would go what is in it.
-func (b *Box) make() error {
-	if _, err := os.Stat(b.dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(b.dir, 0o700); err != nil {
-		return err
-	}
-	parent := filepath.Dir(b.dir)
-	return cmp.Or(atomicfile.SyncDir(parent), atomicfile.SyncDir(filepath.Dir(parent)))
-}
-
 func lost(item Item, policy Policy) Lost {
 	return Lost{At: item.KeptAt, Policy: policy, ID: item.Span.ID, Type: item.Span.Type, Tenant: item.Span.Tenant}
 }
@@ -196,7 +184,11 @@ func (b *Box) note(all []Lost) error {
 	for _, l := range all {
 		err = cmp.Or(err, enc.Encode(l))
 	}
-	return cmp.Or(err, f.Sync(), f.Close())
+	err = cmp.Or(err, f.Sync(), f.Close())
+	if err == nil {
+		err = atomicfile.SyncDir(b.dir) // it may be new
+	}
+	return err
 }
 
 // Status is what an outbox holds.

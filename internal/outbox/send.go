@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/danvoulez/logline/internal/atomicfile"
 )
 
 // Verdict is what became of a span that was sent.
@@ -116,7 +118,7 @@ func (b *Box) next(ctx context.Context, node string) (items []Item, waiting int,
 
 // aside moves an unreadable file to the dead as it is.
 func (b *Box) aside(name string) error {
-	if err := os.MkdirAll(filepath.Join(b.dir, "dead"), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Join(b.dir, "dead")); err != nil {
 		return err
 	}
 	return os.Rename(filepath.Join(b.dir, name), filepath.Join(b.dir, "dead", name))
@@ -131,7 +133,7 @@ func (b *Box) settle(ctx context.Context, item Item, v Verdict, sent *Sent) erro
 	defer lock.Close()
 	if v.Outcome == Refused {
 		dead := filepath.Join("dead", item.name)
-		if err := os.MkdirAll(filepath.Join(b.dir, "dead"), 0o700); err != nil {
+		if err := atomicfile.MkdirAll(filepath.Join(b.dir, "dead")); err != nil {
 			return b.failed(err)
 		}
 		if err := b.write(filepath.Join(b.dir, dead), item.encode(v.Reason)); err != nil {

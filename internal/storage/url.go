@@ -11,6 +11,7 @@ import (
 	// The one SQLite driver of the program; it registers itself as "sqlite".
 	_ "modernc.org/sqlite"
 
+	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -127,7 +128,7 @@ func makeFile(path string) {
 // makeDir creates a directory for its owner alone; one that exists is left as
 // it is.
 func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir); err != nil {
 		return fault.Newf(fault.Unavailable, "data_dir_unusable",
 			"the directory %s cannot be created; check its parent's permissions or choose another with --data-dir", dir).Because(err)
 	}

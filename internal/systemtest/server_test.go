@@ -18,13 +18,28 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/systemtest/program"
+	"github.com/danvoulez/logline/internal/systemtest/syscalls"
 )
 
 // binary is the program under test, built once by TestMain, or the one that
 // LOGLINE_TEST_BINARY names.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case syscalls.Flag:
+			os.Exit(syscalls.Trace(os.Args[1:]))
+		case helperFlag:
+			if err := do(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	if binary = os.Getenv("LOGLINE_TEST_BINARY"); binary != "" {

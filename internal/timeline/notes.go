@@ -27,20 +27,25 @@ func (n notes) read(tenant string) (*tree.Checkpoint, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	// What a power failure leaves of a file that was not flushed: no more than
-	// no file at all.
-	if err == nil && len(bytes.Trim(raw, "\x00")) == 0 {
-		return nil, nil
-	}
 	var parsed *tree.Note
 	if err == nil {
-		parsed, err = tree.ParseNote(raw)
+		if parsed, err = tree.ParseNote(raw); err != nil && torn(raw, tenant) {
+			return nil, nil
+		}
 	}
 	if err != nil || parsed.Origin.Tenant != tenant {
 		return nil, fault.Newf(fault.Unavailable, "checkpoint_note_unreadable",
 			"the last checkpoint given out, %s, cannot be read, so nothing is signed; if the database is surely not an older copy, remove the file", n.path(tenant)).Because(err)
 	}
 	return &parsed.Checkpoint, nil
+}
+
+// torn knows what a power failure leaves of a note that was not flushed: zeros
+// where its bytes would stand, or its first bytes. It says no more than no file
+// at all: the database, which was flushed, has at least as much.
+func torn(raw []byte, tenant string) bool {
+	begin := []byte("logline/v1/" + tenant)
+	return bytes.IndexByte(raw, 0) >= 0 || bytes.HasPrefix(raw, begin) || bytes.HasPrefix(begin, raw)
 }
 
 // GivenOut is the last checkpoint given out of a tenant as a NotesDir keeps it,
@@ -55,15 +60,26 @@ func (n notes) write(tenant string, note []byte) error {
 		return nil
 	}
 	path := n.path(tenant)
-	err := os.WriteFile(path+".new", note, 0o600)
+	err := os.WriteFile(path+half, note, 0o600)
 	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = os.Rename(path+half, path)
 	}
 	if err != nil {
 		return fault.Newf(fault.Unavailable, "checkpoint_note_unwritable",
 			"the entries are recorded, but the checkpoint could not be kept in %s, so it is not given out; make the directory writable and send the request again", n.dir).Because(err)
 	}
 	return nil
+}
+
+// half ends the name of a note that is being written.
+const half = ".new"
+
+// sweep removes a note that was being written when the process ended: written
+// over, it could come out of a power failure as a bit of both.
+func (n notes) sweep(tenant string) {
+	if n.dir != "" {
+		_ = os.Remove(n.path(tenant) + half) // there is none, or the next write says why not
+	}
 }
 
 // agree makes sure that the head of the turn's holder extends the last
@@ -133,6 +149,7 @@ func (l *Log) recall(lv *live) error {
 	if err != nil {
 		return err
 	}
+	l.notes.sweep(lv.id)
 	if g != nil {
 		lv.onDisk = g.Size
 		if lv.given == nil || g.Size > lv.given.Size {

@@ -367,11 +367,21 @@ func TestNoteOnDisk(t *testing.T) {
 	}
 	require.Equal(t, string(w.head().Checkpoint), read())
 
-	// A lost note is written again from the database by the next session.
-	require.NoError(t, os.WriteFile(path, make([]byte, 100), 0o600))
-	w.restart(w.store)
-	w.admit().Close()
-	require.Equal(t, string(w.head().Checkpoint), read())
+	// A lost note is written again from the database by the next session: what a
+	// power failure leaves of it, zeros or its first bytes or both, is none.
+	whole := read()
+	left := [][]byte{{}, make([]byte, 100), append([]byte(whole[:20]), make([]byte, 100)...)}
+	for n := range len(whole) {
+		left = append(left, []byte(whole[:n]))
+	}
+	for _, raw := range left {
+		require.NoError(t, os.WriteFile(path, raw, 0o600))
+		require.NoError(t, os.WriteFile(path+".new", raw, 0o600))
+		w.restart(w.store)
+		w.admit().Close()
+		require.Equal(t, string(w.head().Checkpoint), read(), "%q", raw)
+		require.NoFileExists(t, path+".new")
+	}
 
 	// What cannot be kept is not given out; the entries are there.
 	require.NoError(t, os.Rename(dir, dir+".away"))

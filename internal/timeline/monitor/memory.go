@@ -50,7 +50,7 @@ func (f Folder) Load() ([]byte, *bundle.State, error) {
 // beside it a run verifies some entries again, the other way round it would
 // not notice a fork of those it has verified.
 func (f Folder) Save(checkpoint []byte, state *bundle.State) error {
-	if err := os.MkdirAll(string(f), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(string(f)); err != nil {
 		return f.unusable(err)
 	}
 	if err := f.write("checkpoint", func(w io.Writer) error { _, err := w.Write(checkpoint); return err }); err != nil {

@@ -62,6 +62,7 @@ type change struct {
 	name string
 	to   any    // nil: removed
 	from string // the name it had until then, in the same change; "" for none
+	move *move  // to or from another folder
 }
 
 type file struct {
@@ -131,9 +132,9 @@ func (f *FS) after(fault Fault) error {
 // and of what was not flushed whatever chance kept.
 func (f *FS) Powered() *FS {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.cut = true
-	return &FS{root: f.surviving(f.root), random: f.random, faults: map[int]Fault{}}
+	f.mu.Unlock()
+	return f.Survivor(Chance(f.random))
 }
 
 // Restarted is the file system for the next process: nothing is lost but what a
@@ -142,74 +143,6 @@ func (f *FS) Restarted() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &FS{root: f.root, random: f.random, faults: map[int]Fault{}}
-}
-
-// surviving keeps, of a folder's changes, each that chance keeps; of two to one
-// name the later needs the earlier.
-func (f *FS) surviving(d *dir) *dir {
-	left := maps.Clone(d.stable)
-	lost := map[string]bool{}
-	for _, c := range d.pending {
-		if lost[c.name] || f.random.IntN(2) == 0 {
-			lost[c.name] = true
-			continue
-		}
-		if c.to == nil {
-			delete(left, c.name)
-		} else {
-			left[c.name] = c.to
-		}
-		if c.from != "" {
-			delete(left, c.from)
-		}
-	}
-	out := newDir()
-	for name, node := range left {
-		switch n := node.(type) {
-		case *dir:
-			out.now[name] = f.surviving(n)
-		case *file:
-			content := f.torn(n)
-			out.now[name] = &file{now: content, stable: slices.Clone(content)}
-		}
-	}
-	out.stable = maps.Clone(out.now)
-	return out
-}
-
-// torn is a file of whose pending writes chance kept all, nothing, or a part:
-// sectors in any order, and zeros where the size alone was kept.
-func (f *FS) torn(n *file) []byte {
-	out := slices.Clone(n.stable)
-	for _, w := range n.pending {
-		switch f.random.IntN(4) {
-		case 0: // lost
-		case 1:
-			out = w.apply(out)
-		case 2: // some first bytes
-			if w.data != nil {
-				w.data = w.data[:f.random.IntN(len(w.data)+1)]
-			}
-			out = w.apply(out)
-		case 3: // the size, and some sectors
-			whole := w.apply(slices.Clone(out))
-			if w.data == nil {
-				out = whole
-				break
-			}
-			for int64(len(out)) < w.at+int64(len(w.data)) {
-				out = append(out, 0)
-			}
-			const sector = 64
-			for i := 0; i < len(w.data); i += sector {
-				if f.random.IntN(2) == 0 {
-					at := int(w.at) + i
-					copy(out[at:], whole[at:min(at+sector, int(w.at)+len(w.data))])
-				}
-			}
-		}
-	}
-	return out
 }
 
 func (w write) apply(to []byte) []byte {
@@ -329,11 +262,12 @@ func (f *FS) Rename(from, to string) error {
 		return err
 	}
 	if d != into {
-		return errors.New("faultfs: only renames within a folder")
+		d.moveTo(into, name, as)
+		return f.after(fault)
 	}
 	d.now[as] = node
 	delete(d.now, name)
-	d.pending = append(d.pending, change{as, node, name})
+	d.pending = append(d.pending, change{name: as, to: node, from: name})
 	return f.after(fault)
 }
 
@@ -390,9 +324,19 @@ func (f *FS) SyncDir(path string) error {
 		return err
 	}
 	if fault != FailAfter && fault != Half {
-		d.stable, d.pending = maps.Clone(d.now), nil
+		d.flush()
 	}
 	return f.after(fault)
+}
+
+// flush makes the names last, and moves at both of their ends.
+func (d *dir) flush() {
+	for _, c := range d.pending {
+		if c.move != nil {
+			c.move.flush()
+		}
+	}
+	d.stable, d.pending = maps.Clone(d.now), nil
 }
 
 // Walk calls fn for every file as the program sees it.
