@@ -1,6 +1,11 @@
 package tree
 
-import "github.com/danvoulez/logline/internal/span"
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/danvoulez/logline/internal/span"
+)
 
 // Batch is a tree just grown by some leaves. From the old edge and the fresh
 // leaves alone it knows the new edge, the root, the subtrees to store and the
@@ -12,6 +17,7 @@ type Batch struct {
 	levels   [][]span.Hash
 	start    []uint64
 	edge     *Range
+	rest     []span.Hash // by place in edge: the root of everything from there on
 	subtrees []Subtree
 }
 
@@ -48,6 +54,10 @@ func NewBatch(old *Range, leaves []span.Hash) (*Batch, error) {
 	for _, n := range Decompose(0, size) {
 		b.edge.hashes = append(b.edge.hashes, b.node(n))
 	}
+	b.rest = slices.Clone(b.edge.hashes)
+	for i := len(b.rest) - 2; i >= 0; i-- {
+		b.rest[i] = Join(b.rest[i], b.rest[i+1])
+	}
 	return b, nil
 }
 
@@ -70,15 +80,24 @@ func (b *Batch) Inclusion(index uint64) ([]span.Hash, error) {
 	if index < b.old || index >= b.size {
 		return nil, outOfRange("leaf %d is not one of this batch, %d to %d", index, b.old, b.size)
 	}
-	stretches := inclusionStretches(index, b.size)
-	proof := make([]span.Hash, 0, len(stretches))
-	var run []span.Hash
-	for _, s := range stretches {
-		run = run[:0]
-		for _, n := range Decompose(s.from, s.to) {
-			run = append(run, b.node(n))
-		}
-		proof = append(proof, fold(run))
+	// The edge has one complete subtree for each bit of the size, the largest
+	// first. Inside its own the leaf's path is of complete nodes; what is right of
+	// that is one node, and each subtree left of it another.
+	at, from := 0, uint64(0)
+	level := bits.Len64(b.size) - 1
+	for index-from >= 1<<level {
+		at, from = at+1, from+1<<level
+		level = bits.Len64(b.size-from) - 1
+	}
+	proof := make([]span.Hash, 0, level+1+at)
+	for l := range level {
+		proof = append(proof, b.node(Node{Level: l, Index: index>>l ^ 1}))
+	}
+	if at+1 < len(b.rest) {
+		proof = append(proof, b.rest[at+1])
+	}
+	for at--; at >= 0; at-- {
+		proof = append(proof, b.edge.hashes[at])
 	}
 	return proof, nil
 }
