@@ -79,9 +79,7 @@ func (b *batchRun) finish(batch []*item, r *round) {
 	if r.size > 0 {
 		b.engine.bus.Publish(bus.Appended{Tenant: b.tenant, Size: r.size})
 	}
-	for i, it := range batch {
-		b.answer(it, r.answers[i])
-	}
+	b.answerAll(batch, func(i int) answer { return r.answers[i] })
 }
 
 // failed answers a batch whose round did not commit, or whose commit's outcome
@@ -180,18 +178,26 @@ func (b *batchRun) unanswered(batch []*item, r *round) ([]*item, *round) {
 
 // answer gives an item its one answer; a second one is not delivered.
 func (b *batchRun) answer(it *item, a answer) {
-	b.engine.mu.Lock()
-	first := it.state != answered
-	it.state = answered
-	b.engine.mu.Unlock()
-	if first {
-		it.reply.set(it.index, a)
-	}
+	b.answerAll([]*item{it}, func(int) answer { return a })
 }
 
 func (b *batchRun) answerRest(batch []*item, a answer) {
-	for _, it := range batch {
-		b.answer(it, a)
+	b.answerAll(batch, func(int) answer { return a })
+}
+
+// answerAll is answer for many, under the lock once.
+func (b *batchRun) answerAll(batch []*item, answerOf func(i int) answer) {
+	due := make([]bool, len(batch))
+	b.engine.mu.Lock()
+	for i, it := range batch {
+		due[i] = it.state != answered
+		it.state = answered
+	}
+	b.engine.mu.Unlock()
+	for i, it := range batch {
+		if due[i] {
+			it.reply.set(it.index, answerOf(i))
+		}
 	}
 }
 

@@ -75,8 +75,19 @@ type queue struct {
 }
 
 // enqueue hands items to the tenant's sequencer, all or none, and starts one if
-// none runs. A queue that is empty takes any one group, however large.
+// none runs.
 func (e *Engine) enqueue(tenant string, items []*item) error {
+	idle, err := e.put(tenant, items)
+	if idle != nil {
+		go e.sequence(tenant, idle)
+	}
+	return err
+}
+
+// put adds items to the tenant's queue, all or none. A queue that is empty takes
+// any one group, however large. Where nobody works on the queue it is returned,
+// and the caller must see to it with sequence or lead.
+func (e *Engine) put(tenant string, items []*item) (idle *queue, err error) {
 	bytes := 0
 	for _, it := range items {
 		bytes += it.bytes
@@ -84,23 +95,22 @@ func (e *Engine) enqueue(tenant string, items []*item) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return errStopping
+		return nil, errStopping
 	}
 	q := e.queues[tenant]
 	if q != nil && q.count > 0 && (q.count+len(items) > e.cfg.QueueLimit || q.bytes+bytes > e.cfg.QueueBytes) {
-		return fault.Newf(fault.Limited, codeQueueFull,
+		return nil, fault.Newf(fault.Limited, codeQueueFull,
 			"%d spans already wait for this tenant; this one was not recorded, send it again in a moment", q.count).After(time.Second)
 	}
 	if q == nil {
 		q = &queue{}
-		e.queues[tenant] = q
+		idle, e.queues[tenant] = q, q
 		e.sequencers.Add(1)
-		go e.sequence(tenant, q)
 	}
 	q.items = append(q.items, items...)
 	q.count += len(items)
 	q.bytes += bytes
-	return nil
+	return idle, nil
 }
 
 // await waits for the answers. When ctx ends it takes back what still waits
@@ -137,8 +147,8 @@ func (e *Engine) drop(tenant string, items []*item, err error) {
 
 // sequence is the one goroutine that appends to a tenant in this process. It
 // never waits: a batch is whatever has arrived while the last one committed,
-// and when nothing has, it ends. enqueue starts another; both happen under
-// Engine.mu, so no item is ever left without a sequencer.
+// and when nothing has, it ends. Whoever puts the next item begins again; both
+// happen under Engine.mu, so no item is ever left without a sequencer.
 func (e *Engine) sequence(tenant string, q *queue) {
 	defer e.sequencers.Done()
 	for {
@@ -148,6 +158,30 @@ func (e *Engine) sequence(tenant string, q *queue) {
 		}
 		e.runBatch(tenant, q, batch)
 	}
+}
+
+// lead is sequence on the goroutine of the caller who came to an idle timeline,
+// for one batch: nobody has to be woken for it. What has arrived meanwhile is not
+// the caller's to wait for.
+func (e *Engine) lead(tenant string, q *queue) {
+	if batch := e.take(tenant, q); batch != nil {
+		e.runBatch(tenant, q, batch)
+		if e.waiting(tenant, q) {
+			go e.sequence(tenant, q)
+			return
+		}
+	}
+	e.sequencers.Done()
+}
+
+// waiting says whether q holds work; where it does not, q is removed.
+func (e *Engine) waiting(tenant string, q *queue) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if q.count == 0 {
+		delete(e.queues, tenant)
+	}
+	return q.count > 0
 }
 
 // take removes the next batch from q, or q from the engine when it is empty.

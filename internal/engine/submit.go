@@ -54,8 +54,12 @@ func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Opti
 func (e *Engine) submitItem(ctx context.Context, tenant string, it *item) Result {
 	it.reply = newReply(1)
 	items := []*item{it}
-	if err := e.enqueue(tenant, items); err != nil {
+	idle, err := e.put(tenant, items)
+	if err != nil {
 		return Result{Err: err}
+	}
+	if idle != nil {
+		e.lead(tenant, idle)
 	}
 	e.await(ctx, tenant, items, it.reply)
 	return e.complete(ctx, tenant, it.reply.answers[0])
