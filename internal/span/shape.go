@@ -214,6 +214,10 @@ func (s *scanner) embedded(optional bool) ([]byte, error) {
 
 // version reads `v`, which is 1.
 func (s *scanner) version(sh *shape, member int) error {
+	if s.peek() == '1' && s.pos+1 < len(s.src) && (s.src[s.pos+1] == ',' || s.src[s.pos+1] == '}') {
+		s.pos++ // as everybody writes it
+		return nil
+	}
 	var buf [24]byte
 	b, err := s.value(buf[:0])
 	if err != nil {

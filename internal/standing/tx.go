@@ -108,7 +108,8 @@ type effect struct {
 	change   Change
 }
 
-// judged remembers one Check, so that Apply need not verify key events twice.
+// judged remembers one Check, so that what follows for the same span, another
+// Check or Apply, need not judge it twice.
 type judged struct {
 	header  span.Header
 	payload []byte
@@ -133,6 +134,9 @@ func (j *judged) covers(h *span.Header, payload []byte, at Position) bool {
 // the types whose payloads the fold needs. look may be nil where no target is
 // known; every target is then unknown.
 func (t *Tx) Check(h *span.Header, payload []byte, at Position, look Lookup) error {
+	if t.judged.covers(h, payload, at) {
+		return nil // nothing was applied since
+	}
 	t.judged = judged{}
 	e, err := t.judge(h, payload, at, look)
 	if err != nil {

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -49,13 +50,14 @@ func (s *Session) Admit(d *Draft, recordedAt string) (seq uint64, err error) {
 func (s *Session) draw(d *Draft, recordedAt string) (*admitted, error) {
 	seq := s.head.Size + uint64(len(s.admitted))
 	e := &span.Entry{Seq: seq, RecordedAt: max(recordedAt, s.last), Span: d.Span.Header, Decision: d.Decision}
-	if len(d.Decision.AppendCanonical(nil)) > maxDecision {
+	var room [2048]byte
+	if len(d.Decision.AppendCanonical(room[:0])) > maxDecision {
 		return nil, fault.Newf(fault.Invalid, "decision_too_large", "the decision about this span has more than %d bytes", maxDecision)
 	}
 	if err := checkDetail(d); err != nil {
 		return nil, err
 	}
-	a := &admitted{draft: *d, entry: e, line: e.AppendLine(nil)}
+	a := &admitted{draft: *d, entry: e, line: bytes.Clone(e.AppendLine(room[:0]))}
 	if len(a.line) > span.MaxLine {
 		return nil, fault.Newf(fault.Invalid, "line_too_large",
 			"header and decision make a line of %d bytes, the limit is %d; shorten tags, causes or subject", len(a.line), span.MaxLine)
