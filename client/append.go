@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"slices"
 
+	strict "github.com/go-json-experiment/json"
+
 	"github.com/danvoulez/logline/client/openapi"
 )
 
@@ -135,7 +137,7 @@ func (c *Client) AppendStream(ctx context.Context, tenant string, spans iter.Seq
 			return brokenOff(err, "the answer to an append")
 		}
 		var r LineResult
-		if err := json.Unmarshal(line, &r); err != nil {
+		if err := r.UnmarshalJSON(line); err != nil {
 			return unreadable(resp, err)
 		}
 		if err := each(r); err != nil {
@@ -161,7 +163,8 @@ func writeLines(w io.Writer, spans iter.Seq[[]byte]) error {
 	return buf.Flush()
 }
 
-// UnmarshalJSON reads one result line.
+// UnmarshalJSON reads one result line, strictly and in one pass: an import
+// reads a receipt for every span that it signs.
 func (r *LineResult) UnmarshalJSON(data []byte) error {
 	var doc struct {
 		Line     int             `json:"line"`
@@ -170,7 +173,7 @@ func (r *LineResult) UnmarshalJSON(data []byte) error {
 		Decision json.RawMessage `json:"decision"`
 		Problem  *Problem        `json:"problem"`
 	}
-	if err := json.Unmarshal(data, &doc); err != nil {
+	if err := strict.Unmarshal(data, &doc); err != nil {
 		return err
 	}
 	*r = LineResult{

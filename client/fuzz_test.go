@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	strict "github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,6 +68,7 @@ func FuzzResults(f *testing.F) {
 	f.Add([]byte(`{"line":1,"status":201,"receipt":{"entry":{},"leaf_hash":"x"}}` + "\n" + `{"line":2,"status":400,"problem":{"type":"urn:logline:problem:x","detail":"d"}}` + "\n"))
 	f.Add([]byte(`{"line":1,"status":200,"simulated":true,"decision":{"outcome":"allow"}}` + "\n" + "nonsense\n"))
 	f.Add([]byte(`{"line":1}`))
+	f.Add([]byte(`{"line":1,"status":201,"status":200}` + "\n"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := New("http://node", WithHTTPClient(&http.Client{Transport: canned{src}}))
 		require.NoError(t, err)
@@ -80,12 +82,13 @@ func FuzzResults(f *testing.F) {
 		for rest != "" && good {
 			line, after, whole := strings.Cut(rest, "\n")
 			var r struct {
-				Line, Status int
-				Receipt      *Receipt
-				Decision     json.RawMessage
-				Problem      *Problem
+				Line     int             `json:"line"`
+				Status   int             `json:"status"`
+				Receipt  *Receipt        `json:"receipt"`
+				Decision json.RawMessage `json:"decision"`
+				Problem  *Problem        `json:"problem"`
 			}
-			if good = whole && json.Unmarshal([]byte(line), &r) == nil; good {
+			if good = whole && strict.Unmarshal([]byte(line), &r) == nil; good {
 				want = append(want, LineResult{Line: r.Line, Appended: Appended{Status: r.Status, Receipt: r.Receipt, Decision: r.Decision}, Problem: r.Problem})
 			}
 			rest = after
