@@ -102,6 +102,11 @@ func AddFlags(flags *pflag.FlagSet) {
 // AddDataFlags adds the flags that say where a node's data is.
 func AddDataFlags(flags *pflag.FlagSet) { addSome(flags, "data_dir", "database_url", "timeline") }
 
+// AddCopyFlags adds those, and the flags that say where a copy of it is kept.
+func AddCopyFlags(flags *pflag.FlagSet) {
+	addSome(flags, "data_dir", "database_url", "timeline", "mirror", "mirror_payloads")
+}
+
 // AddServerFlags adds the flags that say where a node serves.
 func AddServerFlags(flags *pflag.FlagSet) { addSome(flags, "listen") }
 

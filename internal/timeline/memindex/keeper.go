@@ -186,10 +186,22 @@ func (x *Index) Draft(ctx context.Context, r *timeline.Rebuilt) (*Prepared, erro
 }
 
 // Redacted are the seqs of the entries that are.
-func (p *Prepared) Redacted() []uint64 {
+func (p *Prepared) Redacted() []uint64 { return p.t.redacted() }
+
+// Redacted are the seqs of a timeline's entries that are.
+func (x *Index) Redacted(id string) ([]uint64, error) {
+	t, err := x.reading(id)
+	if err != nil {
+		return nil, err
+	}
+	defer t.mu.RUnlock()
+	return t.redacted(), nil
+}
+
+func (t *indexed) redacted() []uint64 {
 	var out []uint64
-	for i := range p.t.rows {
-		if p.t.rows[i].redacted {
+	for i := range t.rows {
+		if t.rows[i].redacted {
 			out = append(out, uint64(i))
 		}
 	}

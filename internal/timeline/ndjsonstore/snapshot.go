@@ -40,7 +40,7 @@ func (s *Store) readSnapshot(ctx context.Context, id string, f *files) (*timelin
 		}
 		var own *memindex.Prepared
 		if err == nil {
-			own, err = s.fit(id, raw, f)
+			own, err = s.fit(id, name, raw, f)
 		}
 		if err != nil {
 			s.cfg.Log.WarnContext(ctx, "the index snapshot does not fit the timeline's files; the index is made from them without it",
@@ -60,9 +60,12 @@ func (s *Store) readSnapshot(ctx context.Context, id string, f *files) (*timelin
 }
 
 // fit reads a snapshot that fits the files.
-func (s *Store) fit(id string, raw []byte, f *files) (*memindex.Prepared, error) {
+func (s *Store) fit(id, name string, raw []byte, f *files) (*memindex.Prepared, error) {
 	p, err := parseSnapshot(raw)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.relocate(name, f, p); err != nil {
 		return nil, err
 	}
 	for _, one := range []struct {

@@ -86,10 +86,13 @@ func (Disk) List(path string) ([]string, error) {
 // SyncDir implements FS.
 func (Disk) SyncDir(path string) error { return atomicfile.SyncDir(path) }
 
+// nextSuffix ends the name of a file that takes another one's place.
+const nextSuffix = ".new"
+
 // WriteFile replaces a file whole: after a crash it has the old content or the
 // new. The folder is flushed too.
 func WriteFile(fsys FS, dir, path string, content []byte) error {
-	next := path + ".new"
+	next := path + nextSuffix
 	if err := fsys.Remove(next); err != nil {
 		return err
 	}

@@ -148,6 +148,9 @@ func (s *Series) Cut() (cut int64, err error) {
 	if len(s.files) == 0 {
 		return 0, nil
 	}
+	if err := s.clear(); err != nil {
+		return 0, err
+	}
 	if s.size == 0 && s.last > 0 { // an empty file would be the next group's
 		s.last--
 		s.size = s.places[s.Len()-1].end()
