@@ -135,7 +135,7 @@ func (f *follower) connection(ctx context.Context, yield func(FeedEvent, error) 
 		}
 		var m feedMessageIn
 		if err := errors.Join(strictly(raw), json.Unmarshal(raw, &m)); err != nil {
-			return badAnswer(CodeFeedBad, err, "the feed sent what is no message")
+			return badAnswer(CodeFeedBad, err, "the feed sent what is no message, where entry %d was due", f.next)
 		}
 		e, err := f.take(&m)
 		if err != nil {

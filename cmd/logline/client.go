@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,6 +94,13 @@ func dial(env *environment, p profile, keys *id.Keys) (*client.Client, error) {
 	options := []client.Option{client.WithUserAgent("logline-cli"), client.WithClock(env.Now)}
 	if keys != nil {
 		options = append(options, client.WithSigner(keys.Signer(), keys.ID(), p.Node))
+	}
+	if text := env.Getenv("LOGLINE_PATIENCE"); text != "" {
+		patience, err := time.ParseDuration(text)
+		if err != nil || patience <= 0 {
+			return nil, usagef("LOGLINE_PATIENCE %q is not a time such as 30s: how long to wait for the next byte of an answer", ui.Clean(text))
+		}
+		options = append(options, client.WithPatience(patience))
 	}
 	c, err := client.New(p.URL, options...)
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *session) saveProof(ctx context.Context, spanID, path string, opt proofO
 	if err != nil {
 		return err
 	}
-	if report.Span != spanID {
+	if report.Span != "" && report.Span != spanID {
 		return receiptInvalid("receipt_other_span", "it is about span %s, not %s", ui.Clean(report.Span), spanID)
 	}
 	if !report.OK {

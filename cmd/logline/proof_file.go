@@ -147,7 +147,7 @@ func (r *proofReport) bad(err error) {
 // checkEntry checks the line in the extra data and its place under the root.
 func (r *proofReport) checkEntry(file *tree.ProofFile, note *tree.Note) {
 	if file.Extra == nil {
-		r.bad(fault.New(fault.Invalid, "entry_missing", "the file has no extra data, where LogLine's proofs have the entry; nothing says what is proved"))
+		r.bad(fault.Newf(fault.Invalid, "entry_missing", "the proof of entry %d has no extra data, where LogLine's proofs have the entry; nothing says what is proved", file.Index))
 		return
 	}
 	leaf := span.LeafHash(file.Extra)

@@ -136,7 +136,7 @@ func (s source) Consistency(ctx context.Context, from, to uint64) ([]span.Hash, 
 	hashes := make([]span.Hash, len(proof.Hashes))
 	for i, h := range proof.Hashes {
 		if hashes[i], err = span.ParseHash(h); err != nil {
-			return nil, fault.New(fault.Invalid, "answer_unreadable", "the node's consistency proof holds something that is not a hash").Because(err)
+			return nil, fault.Newf(fault.Invalid, "answer_unreadable", "the node's consistency proof from %d to %d entries holds something that is not a hash", from, to).Because(err)
 		}
 	}
 	return hashes, nil

@@ -87,6 +87,9 @@ var table = map[string]rule{
 	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP, and writes bare rows beside it
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
+	"internal/systemtest/liar": {testing: true, never: []string{"internal/storage", "stores", "drivers", "internal/app",
+		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+
 	"cmd/logline": {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"client":      {never: []string{"ours"}, except: []string{"client"}},
 	"migrations":  {never: []string{"ours"}},
@@ -103,7 +106,8 @@ var confined = map[string][]string{
 	"internal/guards":                     {},                                      // for tests alone
 	"internal/storage/pgtest":             {"internal/timeline/storetest/backend"}, // for tests alone
 	"internal/timeline/storetest/backend": {},
-	"github.com/gorilla/websocket":        {"internal/httpapi", "client", "internal/bench"},
+	"internal/systemtest/liar":            {}, // for tests alone
+	"github.com/gorilla/websocket":        {"internal/httpapi", "client", "internal/bench", "internal/systemtest/liar"},
 	"html/template":                       {}, // it defeats the linker's removal of unused methods
 	"os.Exit":                             {"cmd/logline", "internal/bench"},
 	"log.Fatal":                           {},

@@ -57,10 +57,10 @@ func (v *verification) endPolicy() {
 	c, r := CosignedBy(p, v.note)
 	v.rep.Cosigned = c
 	for _, name := range r.Invalid {
-		v.bad("cosignature_invalid", fmt.Sprintf("a signature under the key of witness %s is not a cosignature of this checkpoint", name))
+		v.bad("cosignature_invalid", fmt.Sprintf("a signature under the key of witness %s is not a cosignature of this checkpoint of %d entries", name, v.note.Size))
 	}
 	if !r.QuorumMet {
-		v.bad("cosignatures_missing", "the policy's quorum has not cosigned the checkpoint: "+shortages(r.Missing))
+		v.bad("cosignatures_missing", fmt.Sprintf("the policy's quorum has not cosigned the checkpoint of %d entries: %s", v.note.Size, shortages(r.Missing)))
 	}
 	if r.Unknown > 0 {
 		v.remark(fmt.Sprintf("%d signatures of the checkpoint are by keys that the policy does not name, and were ignored", r.Unknown))

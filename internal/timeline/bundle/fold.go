@@ -106,9 +106,9 @@ func (f *folder) place(l, following *checkedLine) (uint64, bool) {
 	case l.seq >= f.h.To:
 		f.problem(l, l.seq, "seq_out_of_range", fmt.Sprintf("the entry's seq is %d; the bundle ends before %d", l.seq, f.h.To))
 	case l.seq < f.next:
-		f.problem(l, l.seq, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due: the line stands twice, or out of order", l.seq, due))
+		f.problem(l, l.seq, "seq_repeated", fmt.Sprintf("the entry's seq is %d where %d is due: the line stands twice, or out of order", l.seq, due))
 	default:
-		f.problem(l, due, "seq_not_dense", fmt.Sprintf("the entry's seq is %d where %d is due: entries before it are missing, or out of order", l.seq, due))
+		f.problem(l, due, "seq_skipped", fmt.Sprintf("the entry's seq is %d where %d is due: entries before it are missing, or out of order", l.seq, due))
 		f.tainted = firstOf(f.tainted, l.number)
 		f.advance(l.seq)
 		return l.seq, true

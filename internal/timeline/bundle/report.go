@@ -120,6 +120,14 @@ func (p *problems) add(pr Problem) {
 	}
 }
 
+// lead adds a problem that is kept however many there are.
+func (p *problems) lead(pr Problem) {
+	if p.limit > 0 && len(p.list) == p.limit {
+		p.list = p.list[:p.limit-1]
+	}
+	p.add(pr)
+}
+
 // maxSaid is how many bytes of one thing that a bundle says are repeated.
 const maxSaid = 1 << 10
 

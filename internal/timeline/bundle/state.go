@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -121,6 +122,30 @@ func (s *State) LogKey() (string, error) {
 	}
 	epoch, _ := st.Epoch()
 	return tree.VerifierKey(tree.Origin{Tenant: s.Tenant, Node: st.Node(), Epoch: epoch}, key)
+}
+
+// CompareIdentities holds the key events so far against those of an identities
+// file, as Verify does with those of a bundle.
+func (s *State) CompareIdentities(ctx context.Context, r io.Reader) ([]Problem, error) {
+	known, err := readIdentities(ctx, r, id.DefaultVerifier())
+	if err != nil {
+		return nil, err
+	}
+	have, out := newEmbedded(), []Problem(nil)
+	for identity, events := range s.events {
+		for _, e := range events {
+			have.addRef(identity, e)
+		}
+	}
+	for _, identity := range sortedKeys(known) {
+		if len(have.events[identity]) == 0 {
+			continue
+		}
+		if p := have.compare(identity, known[identity]); p != nil {
+			out = append(out, *p)
+		}
+	}
+	return out, nil
 }
 
 // Write writes the state file.

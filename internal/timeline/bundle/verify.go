@@ -191,7 +191,8 @@ func (v *verification) fold(ctx context.Context, lines *lineReader) error {
 		}
 		room.Release(c.size)
 		if read += uint64(len(c.lines)); read > most {
-			v.bad("lines_excessive", fmt.Sprintf("after %d lines there is no end of it, where the header announces %d entries; the rest was not read", read, v.h.To-v.h.From))
+			v.errs.lead(Problem{Line: 1, Code: "lines_excessive", Reason: fmt.Sprintf(
+				"after %d lines there is no end of it, where the header announces %d entries; the rest was not read", read, v.h.To-v.h.From)})
 			break
 		}
 		if c.err != nil {

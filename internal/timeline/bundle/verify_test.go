@@ -202,9 +202,9 @@ func TestStructuralDamage(t *testing.T) {
 	}{
 		"truncated":        {edit(func(l [][]byte) [][]byte { return l[:len(l)-2] }), len(lines) - 2, "truncated"},
 		"cut mid-line":     {src[:len(src)-40], len(lines), "json_syntax"},
-		"line missing":     {edit(func(l [][]byte) [][]byte { return append(l[:8], l[9:]...) }), 9, "seq_not_dense"},
-		"line twice":       {edit(func(l [][]byte) [][]byte { return append(l[:9], append([][]byte{l[8]}, l[9:]...)...) }), 10, "seq_not_dense"},
-		"two lines change": {edit(func(l [][]byte) [][]byte { l[8], l[9] = l[9], l[8]; return l }), 9, "seq_not_dense"},
+		"line missing":     {edit(func(l [][]byte) [][]byte { return append(l[:8], l[9:]...) }), 9, "seq_skipped"},
+		"line twice":       {edit(func(l [][]byte) [][]byte { return append(l[:9], append([][]byte{l[8]}, l[9:]...)...) }), 10, "seq_repeated"},
+		"two lines change": {edit(func(l [][]byte) [][]byte { l[8], l[9] = l[9], l[8]; return l }), 9, "seq_skipped"},
 		"line split":       {edit(func(l [][]byte) [][]byte { l[9] = append(append(bytes.Clone(l[9][:50]), '\n'), l[9][50:]...); return l }), 10, "json_syntax"},
 		"lines joined": {edit(func(l [][]byte) [][]byte {
 			l[9] = append(bytes.TrimSuffix(bytes.Clone(l[9]), []byte("\n")), l[10]...)
@@ -213,7 +213,7 @@ func TestStructuralDamage(t *testing.T) {
 		"junk line":        {edit(func(l [][]byte) [][]byte { return append(l[:9:9], append([][]byte{[]byte("junk")}, l[9:]...)...) }), 10, "json_syntax"},
 		"empty line":       {edit(func(l [][]byte) [][]byte { return append(l[:9:9], append([][]byte{nil}, l[9:]...)...) }), 10, "json_syntax"},
 		"junk at the end":  {append(bytes.Clone(src), "junk\n"...), len(lines) + 1, "json_syntax"},
-		"more at the end":  {append(bytes.Clone(src), lines[len(lines)-1]...), len(lines) + 1, "seq_not_dense"},
+		"more at the end":  {append(bytes.Clone(src), lines[len(lines)-1]...), len(lines) + 1, "seq_repeated"},
 		"spliced line":     {edit(func(l [][]byte) [][]byte { l[9] = otherLines[9]; return l }), 10, "tenant_mismatch"},
 		"last seq altered": {bytes.Replace(src, []byte(fmt.Sprintf(`"seq":%d,`, b.edge.End()-1)), []byte(`"seq":99,`), 1), len(lines), "seq_not_dense"},
 		"seq far ahead":    {bytes.Replace(src, []byte(`"seq":8,`), []byte(`"seq":12,`), 1), 10, "seq_not_dense"},

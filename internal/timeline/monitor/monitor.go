@@ -152,8 +152,24 @@ func (r *run) run(ctx context.Context) error {
 	if err := r.compare(ctx); err != nil {
 		return err
 	}
+	if err := r.identities(ctx); err != nil {
+		return err
+	}
 	r.conclude()
 	return nil
+}
+
+// identities compares the key events that are known from elsewhere, where no part
+// was read and compared them.
+func (r *run) identities(ctx context.Context) error {
+	if r.cfg.Identities == nil || r.state == nil || r.result.Report.Checkpoint != "" {
+		return nil
+	}
+	problems, err := r.state.CompareIdentities(ctx, bytes.NewReader(r.cfg.Identities))
+	for _, p := range problems {
+		r.result.Report.Add(p)
+	}
+	return err
 }
 
 // look asks for the newest checkpoint, and makes it the one to read up to.
@@ -321,7 +337,7 @@ func (r *run) compare(ctx context.Context) error {
 	if origin, _, err := tree.ParseVerifierKey(r.logKey); err != nil || origin != note.Origin {
 		r.remark(fmt.Sprintf("the signature of the checkpoint to compare with was not checked: the key of %s is not known here", note.Origin))
 	} else if err := note.Verify(r.logKey); err != nil {
-		return fault.New(fault.Invalid, "compare_unsigned", "the checkpoint to compare with is not signed by this timeline's log, so that it says nothing; ask for it again").Because(err)
+		return fault.Newf(fault.Invalid, "compare_unsigned", "the checkpoint of %d entries to compare with is not signed by this timeline's log, so that it says nothing; ask for it again", note.Size).Because(err)
 	}
 	if err := r.extends(ctx, pair{note, r.cfg.Compare, "has signed elsewhere for"}, pair{r.seen, r.raw, "shows here"}); err != nil {
 		return err

@@ -161,11 +161,11 @@ func (n *Note) Verify(vkey string) error {
 		return err
 	}
 	if origin != n.Origin {
-		return signatureInvalid("the key is for %s, the checkpoint is of %s", origin, n.Origin)
+		return n.signatureInvalid("the key is for %s, the checkpoint is of %s", origin, n.Origin)
 	}
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
-		return signatureInvalid("the key is not usable")
+		return n.signatureInvalid("the key is not usable")
 	}
 	var found int
 	for _, sig := range n.Signatures {
@@ -173,14 +173,14 @@ func (n *Note) Verify(vkey string) error {
 			continue
 		}
 		if found++; found > 1 {
-			return signatureInvalid("it has several signatures under its own origin")
+			return n.signatureInvalid("it has several signatures under its own origin")
 		}
 		if sig.KeyHash != verifier.KeyHash() || !verifier.Verify([]byte(n.text), sig.Value) {
-			return signatureInvalid("the signature under its own origin does not verify with the log's key")
+			return n.signatureInvalid("the signature under its own origin does not verify with the log's key")
 		}
 	}
 	if found == 0 {
-		return signatureInvalid("no signature is by the log's key")
+		return n.signatureInvalid("no signature is by the log's key")
 	}
 	return nil
 }
@@ -201,6 +201,6 @@ func checkpointInvalid(format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, "checkpoint_invalid", "this is not a LogLine checkpoint: "+fmt.Sprintf(format, args...))
 }
 
-func signatureInvalid(format string, args ...any) *fault.Error {
-	return fault.New(fault.Invalid, "checkpoint_signature_invalid", "the checkpoint's signature does not hold: "+fmt.Sprintf(format, args...))
+func (n *Note) signatureInvalid(format string, args ...any) *fault.Error {
+	return fault.Newf(fault.Invalid, "checkpoint_signature_invalid", "the signature of the checkpoint of %d entries does not hold: %s", n.Size, fmt.Sprintf(format, args...))
 }
