@@ -39,13 +39,13 @@ func (b *bench) measureAppend(ctx context.Context, store string, c loadgen.Case)
 		return nil, err
 	}
 	sum := machine.verify + machine.form + bare.span + machine.http(c)
-	cores := float64(runtime.GOMAXPROCS(0))
-	free := cores - l.clients.Seconds()/l.Elapsed.Seconds()
+	free := float64(runtime.GOMAXPROCS(0)) - l.clients.Seconds()/l.Elapsed.Seconds()
 	ceiling := free / sum
 	rate := figure{Group: "append", Name: c.Name(), Store: store, Measured: float64(c.Spans) / l.Elapsed.Seconds(), Unit: perSecond}
-	spent := l.server.Seconds() / float64(c.Spans)
-	rate.Note = fmt.Sprintf("C = %s of %.2f cores; a span costs %s, its floors %s; p50 %s, p99 %s", perSecond.show(ceiling), free,
-		inSeconds.show(spent), inSeconds.show(sum), loadgen.Show(l.Latencies.Percentile(50)), loadgen.Show(l.Latencies.Percentile(99)))
+	rate.Note = fmt.Sprintf("%.2f C; C = %s; p50 %s, p99 %s; a span costs %s, its floors %s; clients take %.2f cores, others %.2f",
+		rate.Measured/ceiling, perSecond.show(ceiling), loadgen.Show(l.Latencies.Percentile(50)), loadgen.Show(l.Latencies.Percentile(99)),
+		inSeconds.show(l.server.Seconds()/float64(c.Spans)), inSeconds.show(sum),
+		l.clients.Seconds()/l.Elapsed.Seconds(), l.others.Seconds()/l.Elapsed.Seconds())
 	switch {
 	case c.Lines > 1:
 		rate.Target = &target{Text: "0.7 C", Bound: 0.7 * ceiling, Sense: atLeast}

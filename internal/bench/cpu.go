@@ -85,6 +85,28 @@ func familyCPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
+// busy is the processor time that everything on this machine has used, and what
+// was taken from it as a virtual one; 0 where the system does not say.
+func busy() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	var sum int64
+	for i, field := range strings.Fields(first) { // cpu, user, nice, system, idle, iowait, irq, softirq, steal, …
+		if i == 0 || i == 4 || i == 5 || i > 8 {
+			continue
+		}
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0
+		}
+		sum += n
+	}
+	return time.Duration(sum) * tick
+}
+
 // processor names the machine's processors as the system does.
 func processor() string {
 	text, err := os.ReadFile("/proc/cpuinfo")

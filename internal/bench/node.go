@@ -128,6 +128,7 @@ type loaded struct {
 	loadgen.Loaded
 	clients time.Duration // in this process, which does nothing else meanwhile
 	server  time.Duration // with its database's
+	others  time.Duration // of everything else on the machine, the kernel's own work included
 }
 
 // load sends bodies that were signed beforehand.
@@ -136,12 +137,13 @@ func (n *node) load(ctx context.Context, bodies [][]byte, c loadgen.Case) (l loa
 	if err != nil {
 		return l, err
 	}
-	clients := ownCPU()
+	all, clients := busy(), ownCPU()
 	if l.Loaded, err = loadgen.Load(ctx, n.spansURL(), bodies, c); err != nil {
 		return l, fmt.Errorf("%w; log:\n%s", err, n.Log)
 	}
 	l.clients = ownCPU() - clients
 	after, err := n.used()
 	l.server = after - server
+	l.others = max(busy()-all-l.clients-l.server, 0)
 	return l, err
 }
