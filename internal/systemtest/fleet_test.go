@@ -24,6 +24,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/systemtest/program"
+	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -360,7 +361,7 @@ func (r *redis) kill() {
 func (f *fleet) requireNotes(r *recorded) {
 	f.t.Helper()
 	for _, dir := range f.dirs {
-		note, err := os.ReadFile(filepath.Join(dir, "checkpoints", f.tenant.tenant.Id+".note"))
+		note, err := timeline.GivenOutNote(filepath.Join(dir, "checkpoints"), f.tenant.tenant.Id)
 		require.NoError(f.t, err)
 		cp, err := tree.OpenNote(note, f.tenant.tenant.LogKey)
 		require.NoError(f.t, err)

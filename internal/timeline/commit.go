@@ -39,7 +39,7 @@ func (s *Session) Commit(ctx context.Context) ([]Receipt, error) {
 	}
 	g := tree.Checkpoint{Origin: s.origin(), Size: b.Head.Size, Root: b.Head.Root}
 	s.lv.given = &g
-	if err := s.log.notes.write(s.lv.id, b.Head.Checkpoint); err != nil {
+	if err := s.log.notes.write(s.lv.id, &s.lv.kept, b.Head.Checkpoint); err != nil {
 		return nil, err // onDisk stays behind: the next session writes it first
 	}
 	s.lv.onDisk = b.Head.Size

@@ -31,6 +31,7 @@ type live struct {
 	given    *tree.Checkpoint // the last checkpoint known to be given out
 	shown    extension        // what a fold has shown, so that no hash has to be read for it
 	onDisk   uint64           // size of the note on the disk
+	kept     kept             // what the file of notes has
 	lostAt   time.Time        // when another process came first; zero for never
 }
 

@@ -1,11 +1,9 @@
 package timeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -18,68 +16,53 @@ type notes struct{ dir string } // "" keeps nothing
 
 func (n notes) path(tenant string) string { return filepath.Join(n.dir, tenant+".note") }
 
-// read is the note on the disk, nil when there is none.
-func (n notes) read(tenant string) (*tree.Checkpoint, error) {
+// read is what the disk has of a tenant's notes, and the newest taken apart, nil
+// when there is none.
+func (n notes) read(tenant string) (kept, *tree.Checkpoint, error) {
 	if n.dir == "" {
-		return nil, nil
+		return kept{}, nil, nil
 	}
-	raw, err := os.ReadFile(n.path(tenant))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	k, err := readKept(n.path(tenant))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && k.note == nil {
+		return k, nil, nil
 	}
 	var parsed *tree.Note
 	if err == nil {
-		if parsed, err = tree.ParseNote(raw); err != nil && torn(raw, tenant) {
-			return nil, nil
-		}
+		parsed, err = tree.ParseNote(k.note)
 	}
 	if err != nil || parsed.Origin.Tenant != tenant {
-		return nil, fault.Newf(fault.Unavailable, "checkpoint_note_unreadable",
+		return k, nil, fault.Newf(fault.Unavailable, "checkpoint_note_unreadable",
 			"the last checkpoint given out, %s, cannot be read, so nothing is signed; if the database is surely not an older copy, remove the file", n.path(tenant)).Because(err)
 	}
-	return &parsed.Checkpoint, nil
-}
-
-// torn knows what a power failure leaves of a note that was not flushed: zeros
-// where its bytes would stand, or its first bytes. It says no more than no file
-// at all: the database, which was flushed, has at least as much.
-func torn(raw []byte, tenant string) bool {
-	begin := []byte("logline/v1/" + tenant)
-	return bytes.IndexByte(raw, 0) >= 0 || bytes.HasPrefix(raw, begin) || bytes.HasPrefix(begin, raw)
+	return k, &parsed.Checkpoint, nil
 }
 
 // GivenOut is the last checkpoint given out of a tenant as a NotesDir keeps it,
 // nil where it has none.
-func GivenOut(notesDir, tenant string) (*tree.Checkpoint, error) { return notes{notesDir}.read(tenant) }
+func GivenOut(notesDir, tenant string) (*tree.Checkpoint, error) {
+	_, g, err := notes{notesDir}.read(tenant)
+	return g, err
+}
 
-// write replaces the note atomically. It is not flushed to the medium: after a
-// power failure the database, which is, has at least as much; only together
-// with a database restored from an older copy would the difference matter.
-func (n notes) write(tenant string, note []byte) error {
+// GivenOutNote is the signed text of GivenOut.
+func GivenOutNote(notesDir, tenant string) ([]byte, error) {
+	k, _, err := notes{notesDir}.read(tenant)
+	return k.note, err
+}
+
+// write keeps the note beside those before it. Not every note is flushed to the
+// medium: after a power failure the database, whose commits are, has at least as
+// much as the file; only together with a database restored from an older copy,
+// in that very second, would the difference matter.
+func (n notes) write(tenant string, k *kept, note []byte) error {
 	if n.dir == "" {
 		return nil
 	}
-	path := n.path(tenant)
-	err := os.WriteFile(path+half, note, 0o600)
-	if err == nil {
-		err = os.Rename(path+half, path)
-	}
-	if err != nil {
+	if err := k.write(n.path(tenant), note); err != nil {
 		return fault.Newf(fault.Unavailable, "checkpoint_note_unwritable",
 			"the entries are recorded, but the checkpoint could not be kept in %s, so it is not given out; make the directory writable and send the request again", n.dir).Because(err)
 	}
 	return nil
-}
-
-// half ends the name of a note that is being written.
-const half = ".new"
-
-// sweep removes a note that was being written when the process ended: written
-// over, it could come out of a power failure as a bit of both.
-func (n notes) sweep(tenant string) {
-	if n.dir != "" {
-		_ = os.Remove(n.path(tenant) + half) // there is none, or the next write says why not
-	}
 }
 
 // agree makes sure that the head of the turn's holder extends the last
@@ -145,11 +128,11 @@ func (l *Log) recall(lv *live) error {
 	if lv.noteRead {
 		return nil
 	}
-	g, err := l.notes.read(lv.id)
+	k, g, err := l.notes.read(lv.id)
 	if err != nil {
 		return err
 	}
-	l.notes.sweep(lv.id)
+	lv.kept = k
 	if g != nil {
 		lv.onDisk = g.Size
 		if lv.given == nil || g.Size > lv.given.Size {
@@ -165,7 +148,7 @@ func (l *Log) keepNote(lv *live) error {
 	if lv.onDisk == lv.head.Size {
 		return nil
 	}
-	if err := l.notes.write(lv.id, lv.head.Checkpoint); err != nil {
+	if err := l.notes.write(lv.id, &lv.kept, lv.head.Checkpoint); err != nil {
 		return err
 	}
 	lv.onDisk = lv.head.Size
