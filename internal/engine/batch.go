@@ -44,7 +44,7 @@ type batchRun struct {
 // run answers every item of batch, unless it panics.
 func (b *batchRun) run(ctx context.Context, batch []*item) {
 	for try := 0; ; {
-		r := &round{engine: b.engine, tenant: b.tenant, leftOut: b.left}
+		r := &round{engine: b.engine, tenant: b.tenant, leftOut: b.left, guess: try == 0}
 		err := r.decideAndCommit(ctx, batch)
 		var out *leaveOut
 		switch {

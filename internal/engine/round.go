@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,6 +17,7 @@ type round struct {
 	engine  *Engine
 	tenant  string
 	leftOut map[*item]answer // found in an earlier round of this batch
+	guess   bool             // try without asking the store where the head is and whether ids are spent
 
 	answers   []answer // by index in the batch
 	early     []bool   // decided with nothing admitted yet: holds without the commit
@@ -59,14 +61,20 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	r.draftOf = make([]int, len(batch))
 	r.byID = make(map[string]placed, len(batch))
 
-	s, err := r.engine.log.Begin(ctx, r.tenant)
+	begin := r.engine.log.Begin
+	if r.guess {
+		begin = r.engine.log.Guess
+	}
+	s, err := begin(ctx, r.tenant)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	r.session = s
-	if r.found, err = s.Find(ctx, spanIDs(batch)); err != nil {
-		return err
+	if !s.Guessed() {
+		if r.found, err = s.Find(ctx, spanIDs(batch)); err != nil {
+			return err
+		}
 	}
 	if err := r.stampTime(); err != nil {
 		return err
@@ -74,9 +82,12 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	for i, it := range batch {
 		r.draftOf[i] = -1
 		if err := r.decideItem(ctx, i, it); err != nil {
-			return err
+			return cmp.Or(r.confirm(ctx, batch[i:i+1]), err)
 		}
 		r.early[i] = r.drafts == 0
+	}
+	if err := r.confirm(ctx, r.notAdmitted(batch)); err != nil {
+		return err
 	}
 	if r.drafts == 0 {
 		return nil
@@ -87,6 +98,25 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 		return err
 	}
 	return r.handOut(batch, receipts)
+}
+
+// confirm makes sure, after a guess, that answers which no commit will vouch for
+// were found at the head, about spans that are new.
+func (r *round) confirm(ctx context.Context, items []*item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return r.session.Confirm(ctx, spanIDs(items))
+}
+
+// notAdmitted is the items that made no entry.
+func (r *round) notAdmitted(batch []*item) (out []*item) {
+	for i, it := range batch {
+		if r.draftOf[i] < 0 {
+			out = append(out, it)
+		}
+	}
+	return out
 }
 
 // stampTime sets recorded_at for the whole batch; it never decreases.

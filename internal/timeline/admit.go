@@ -84,12 +84,16 @@ func checkDetail(d *Draft) error {
 	return nil
 }
 
-// free makes sure that ids are unspent and different.
+// free makes sure that ids are unspent and different. In a guess it knows of the
+// session's own ids alone; the store refuses the others.
 func (s *Session) free(ids []SpentID) error {
 	if len(ids) == 2 && ids[0].ID == ids[1].ID {
 		return ErrSpent
 	}
 	for _, id := range ids {
+		if _, known := s.found[id.ID]; s.guess && !known {
+			continue
+		}
 		found, err := s.Find(s.ctx, []string{id.ID})
 		if err != nil {
 			s.fail(err) // the store's trouble, not the draft's

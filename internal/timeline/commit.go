@@ -56,7 +56,11 @@ func (s *Session) append(ctx context.Context, b *Batch) error {
 		s.tx.Commit()
 		s.lv.mu.Unlock()
 		s.lv.publish(s.lv.state, b.Head)
+		s.lv.wonAt = time.Now()
 		return nil
+	case errors.Is(err, ErrSpent) && s.guess:
+		s.lv.wrongAt = time.Now()
+		return err
 	case errors.Is(err, ErrHeadMoved), errors.Is(err, ErrSpent), errors.Is(err, ErrTenantTaken):
 		s.lv.lostAt = time.Now()
 		return err

@@ -33,6 +33,8 @@ type live struct {
 	onDisk   uint64           // size of the note on the disk
 	kept     kept             // what the file of notes has
 	lostAt   time.Time        // when another process came first; zero for never
+	wonAt    time.Time        // when this process appended; zero for never
+	wrongAt  time.Time        // when a guess took a spent id for a new one; zero for never
 }
 
 // extension says that the timeline as of size and root extends a checkpoint.
@@ -46,6 +48,14 @@ type extension struct {
 // known to be given out.
 func (lv *live) extends(head Head) bool {
 	return lv.shown.of != nil && lv.shown.of == lv.given && lv.shown.size == head.Size && lv.shown.root == head.Root
+}
+
+// mayGuess says whether the head is likely to be where this process left it, and
+// new spans to be new: it appended within that time, and neither met another
+// process nor a span that was recorded before.
+func (lv *live) mayGuess(within time.Duration) bool {
+	lately := func(t time.Time) bool { return !t.IsZero() && time.Since(t) <= within }
+	return lv.state != nil && lately(lv.wonAt) && !lately(lv.lostAt) && !lately(lv.wrongAt)
 }
 
 func newLive(id string) *live {

@@ -38,7 +38,8 @@ type Session struct {
 	epoch  *Epoch  // for an epoch that begins
 	epochN uint64  // its number
 
-	held Held // the head, where this process has it to itself
+	held  Held // the head, where this process has it to itself
+	guess bool // the head is as this process knows it, and nobody asked the store
 
 	err    error // why nothing more can be admitted or committed
 	closed bool
@@ -59,6 +60,19 @@ type admitted struct {
 // head extends the last checkpoint given out (checkpoint_regression). The
 // caller closes the session.
 func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
+	return l.take(ctx, tenant, false)
+}
+
+// Guess is Begin on the head as this process knows it, where it appended a
+// moment ago and met nobody: it does not ask the store, and ids are not looked
+// up when they are admitted. If the guess was wrong Commit says ErrHeadMoved or
+// ErrSpent, so that what was admitted needs no more care than with Begin; what
+// else the caller concludes from the session holds only after Confirm.
+func (l *Log) Guess(ctx context.Context, tenant string) (*Session, error) {
+	return l.take(ctx, tenant, true)
+}
+
+func (l *Log) take(ctx context.Context, tenant string, guess bool) (*Session, error) {
 	id, err := l.id(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -70,7 +84,7 @@ func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
 	if err := lv.take(ctx); err != nil {
 		return nil, err
 	}
-	s, err := l.begin(ctx, lv)
+	s, err := l.begin(ctx, lv, guess && lv.mayGuess(l.cfg.Contention))
 	if err != nil {
 		lv.release()
 		return nil, err
@@ -78,17 +92,17 @@ func (l *Log) Begin(ctx context.Context, tenant string) (*Session, error) {
 	return s, nil
 }
 
-func (l *Log) begin(ctx context.Context, lv *live) (*Session, error) {
+func (l *Log) begin(ctx context.Context, lv *live, guess bool) (*Session, error) {
 	held, err := l.hold(ctx, lv)
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.beginOn(ctx, lv)
+	s, err := l.beginOn(ctx, lv, guess)
 	if err != nil {
 		held.Close()
 		return nil, err
 	}
-	s.held = held
+	s.held, s.guess = held, guess
 	return s, nil
 }
 
@@ -114,10 +128,12 @@ type racing struct{ Appender }
 
 func (racing) Close() {}
 
-// beginOn opens a session on the head as it is now.
-func (l *Log) beginOn(ctx context.Context, lv *live) (*Session, error) {
-	if err := l.refresh(ctx, lv); err != nil {
-		return nil, err
+// beginOn opens a session on the head as it is now, or as it is guessed to be.
+func (l *Log) beginOn(ctx context.Context, lv *live, guess bool) (*Session, error) {
+	if !guess {
+		if err := l.refresh(ctx, lv); err != nil {
+			return nil, err
+		}
 	}
 	if err := l.ownsKey(lv.state); err != nil {
 		return nil, err
@@ -160,6 +176,38 @@ func (l *Log) ownsKey(v standing.View) error {
 
 // Head is the committed head that the session builds on.
 func (s *Session) Head() Head { return s.head }
+
+// Confirm makes sure that a guessed head is the store's, ErrHeadMoved where it is
+// not, and that none of these ids is spent in the store, ErrSpent where one is.
+// From then on the session is one of Begin.
+func (s *Session) Confirm(ctx context.Context, ids []string) error {
+	if !s.guess {
+		return nil
+	}
+	head, err := s.log.store.Head(ctx, s.lv.id)
+	if err != nil {
+		return err
+	}
+	if head.Size != s.head.Size || head.Root != s.head.Root {
+		s.lv.lostAt = time.Now()
+		return ErrHeadMoved
+	}
+	found, err := s.Find(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if !f.Pending {
+			s.lv.wrongAt = time.Now()
+			return ErrSpent
+		}
+	}
+	s.guess = false
+	return nil
+}
+
+// Guessed says whether the session rests on a guess that nobody confirmed.
+func (s *Session) Guessed() bool { return s.guess }
 
 // Tx is the standing after everything admitted so far. It is read by the
 // caller and changed only by Admit.
