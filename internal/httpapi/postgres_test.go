@@ -25,6 +25,9 @@ func TestOnPostgres(t *testing.T) {
 
 // database is the kind of database that a test's node has.
 func database(t testing.TB) string {
+	if kind, ok := strings.CutPrefix(t.Name(), onEach); ok {
+		return kind
+	}
 	if strings.HasPrefix(t.Name(), onPostgres) {
 		return backend.Postgres
 	}

@@ -4,6 +4,7 @@ package backend
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/storage/pgtest"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
+	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
 	"github.com/danvoulez/logline/internal/timeline/pgstore"
 	"github.com/danvoulez/logline/internal/timeline/sqlitestore"
 )
@@ -21,7 +23,10 @@ const (
 	Memory   = "memory"
 	SQLite   = "sqlite"
 	Postgres = "postgres"
+	Files    = "ndjson" // timelines in NDJSON files, the rest in memory
 )
+
+const filesScheme = "ndjson:"
 
 // Each runs a test once on each kind, or on some of them, in parallel. The URL
 // is of an empty database that lives as long as the test.
@@ -45,6 +50,8 @@ func URL(t testing.TB, kind string) string {
 	switch kind {
 	case Memory:
 		return "memory:"
+	case Files:
+		return filesScheme + t.TempDir()
 	case SQLite:
 		return "sqlite:" + filepath.Join(t.TempDir(), "logline.db")
 	default:
@@ -63,6 +70,10 @@ func Open(t testing.TB, url string) (*storage.DB, timeline.Store) {
 // OpenUntil is Open until end is called.
 func OpenUntil(t testing.TB, url string) (db *storage.DB, store timeline.Store, end func()) {
 	t.Helper()
+	files, inFiles := strings.CutPrefix(url, filesScheme)
+	if inFiles {
+		url = "memory:"
+	}
 	db, err := storage.Open(t.Context(), url)
 	require.NoError(t, err)
 	if err := db.Migrate(t.Context()); err != nil {
@@ -70,6 +81,9 @@ func OpenUntil(t testing.TB, url string) (db *storage.DB, store timeline.Store, 
 		require.NoError(t, err)
 	}
 	switch {
+	case inFiles:
+		store, err = ndjsonstore.Open(t.Context(), files, ndjsonstore.Config{})
+		require.NoError(t, err)
 	case url == "memory:":
 		store = memstore.New()
 	case db.Dialect == storage.Postgres:
