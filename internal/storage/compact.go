@@ -65,7 +65,7 @@ func (d *DB) Compact(ctx context.Context, tables []string, tell func(part string
 		return Compaction{}, err
 	}
 	tell(path)
-	if err := d.vacuum(ctx, filepath.Dir(path)); err != nil {
+	if err := d.vacuum(ctx, filepath.Dir(path), compactWait); err != nil {
 		return Compaction{}, err
 	}
 	_, after, err := d.file(ctx)
@@ -93,8 +93,8 @@ const compactWait = "120000"
 // a name in dir, and from there over the pages that there were, by way of the
 // write-ahead log, which is emptied at the end. secure_delete zeroes what is
 // deleted, but not the copies that cells leave where they stood when a page was
-// split; no page is left as it was.
-func (d *DB) vacuum(ctx context.Context, dir string) (err error) {
+// split; no page is left as it was. It waits that many milliseconds for others.
+func (d *DB) vacuum(ctx context.Context, dir, wait string) (err error) {
 	conn, err := d.Write.Conn(ctx)
 	if err != nil {
 		return Classify(fmt.Errorf("compact: %w", err))
@@ -117,7 +117,7 @@ func (d *DB) vacuum(ctx context.Context, dir string) (err error) {
 		}
 	}()
 	// The copy would be held in memory otherwise; nothing else ever goes there.
-	if err := run(ctx, "PRAGMA busy_timeout = "+compactWait,
+	if err := run(ctx, "PRAGMA busy_timeout = "+wait,
 		"PRAGMA temp_store_directory = '"+strings.ReplaceAll(dir, "'", "''")+"'", "PRAGMA temp_store = FILE", "VACUUM"); err != nil {
 		return err
 	}
