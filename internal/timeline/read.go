@@ -174,13 +174,25 @@ func (l *Log) Stats(ctx context.Context, tenant string) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	head, err := l.store.Head(ctx, id)
-	if err != nil {
-		return Stats{}, err
-	}
 	counts, err := l.store.Count(ctx, id)
 	if err != nil {
 		return Stats{}, err
 	}
-	return Stats{Counts: counts, Root: head.Root, LastAt: head.RecordedAt}, nil
+	head, err := l.store.Head(ctx, id)
+	if err != nil {
+		return Stats{}, err
+	}
+	if head.Size == counts.Size {
+		return Stats{Counts: counts, Root: head.Root, LastAt: head.RecordedAt}, nil
+	}
+	// The timeline grew between the two: what is said is of what was counted.
+	root, err := tree.Root(ctx, hashes{l.store, id}, counts.Size)
+	if err != nil {
+		return Stats{}, err
+	}
+	last, err := l.records(ctx, id, []uint64{counts.Size - 1})
+	if err != nil {
+		return Stats{}, err
+	}
+	return Stats{Counts: counts, Root: root, LastAt: last[0].Entry.RecordedAt}, nil
 }
