@@ -118,6 +118,7 @@ func (h *Hub) Subscribe(ctx context.Context, req Request) (*Subscription, error)
 			"the timeline has %d entries, so there is nothing to resume at %d; if there was, the timeline lost entries", size, req.From)
 	}
 	f := h.follow(req.Tenant, size, note)
+	f.look(size)
 	s := &Subscription{
 		hub: h, follower: f, tenant: req.Tenant, authorize: req.Authorize, query: req.Query, sieve: sieve,
 		told: req.From, seen: req.From, noted: req.From, size: size,

@@ -283,6 +283,29 @@ func TestRedactionReachesWhatWaits(t *testing.T) {
 	require.Empty(t, m.Entry.Span.Payload)
 }
 
+// What was erased before a subscription began is not told to it, also where the
+// follower has not heard of the redaction yet.
+func TestRedactionBeforeTheBeginning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.hub(feed.Config{Poll: time.Hour})
+	first := w.size()
+	early := w.listen(h, first, timeline.Query{})
+	erased := w.by("note.taken", `{"secret":"xyzzy"}`, nil)
+	w.append(erased)
+	require.Equal(t, []uint64{first}, early.shown(first, first+1))
+
+	header := erased.Span.Header
+	erase := w.canonical(span.Redaction{Spans: []span.SpanRef{{Span: header.ID, HeaderHash: header.Hash().String()}}, Reason: "asked"})
+	w.silent(w.by(span.TypeRedaction, string(erase), nil))
+	late := w.listen(h, first, timeline.Query{})
+	require.Equal(t, feed.TypeHello, late.next().Type)
+	m := late.next()
+	require.Equal(t, first, m.Entry.Seq)
+	require.Empty(t, m.Entry.Span.Payload)
+	require.Equal(t, span.WithheldRedacted, m.Entry.Span.Withheld)
+}
+
 // The follower is there while somebody listens, and reads each entry once for
 // all of them.
 func TestOneReaderForAll(t *testing.T) {

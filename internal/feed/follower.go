@@ -23,6 +23,7 @@ type follower struct {
 	users  int // guarded by Hub.mu
 	cancel context.CancelFunc
 	done   chan struct{}
+	behind chan struct{} // somebody knows of more than was read
 
 	mu       sync.Mutex // guards the rest
 	ring     ring
@@ -34,7 +35,7 @@ type follower struct {
 
 func newFollower(h *Hub, tenant string, size uint64, note []byte) *follower {
 	return &follower{
-		hub: h, tenant: tenant, done: make(chan struct{}), changed: make(chan struct{}),
+		hub: h, tenant: tenant, done: make(chan struct{}), behind: make(chan struct{}, 1), changed: make(chan struct{}),
 		ring: ring{entries: h.cfg.Entries, bytes: h.cfg.Bytes, first: size}, note: checkpointMessage(note, size), standing: size,
 	}
 }
@@ -48,6 +49,19 @@ func (f *follower) start() {
 func (f *follower) stop() {
 	f.cancel()
 	<-f.done
+}
+
+// look makes the follower read at once where it has not come to size.
+func (f *follower) look(size uint64) {
+	f.mu.Lock()
+	behind := f.ring.end() < size
+	f.mu.Unlock()
+	if behind {
+		select {
+		case f.behind <- struct{}{}:
+		default: // it will
+		}
+	}
 }
 
 // run reads until it is stopped: when woken, and at every poll, because a
@@ -81,6 +95,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		case <-woken:
 			wake.Take()
+		case <-f.behind:
 		case <-poll.C:
 		}
 	}

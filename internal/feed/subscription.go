@@ -129,6 +129,10 @@ func (s *Subscription) step(ctx context.Context) (*Message, error) {
 	case s.older:
 		s.seen, s.older = max(s.seen, s.upTo), false
 		return nil, nil
+	case len(p.items) > 0 && p.end < s.size:
+		// A redaction that was there before this subscription may not have been read
+		// yet: what it erased is not told any more.
+		return s.wait(ctx, p)
 	case len(p.items) > 0:
 		s.ready = p.items
 		return nil, nil
@@ -288,6 +292,11 @@ func (s *Subscription) idle(ctx context.Context, p position) (*Message, error) {
 		s.noted = s.seen
 		return p.note, nil
 	}
+	return s.wait(ctx, p)
+}
+
+// wait waits until there is more to do.
+func (s *Subscription) wait(ctx context.Context, p position) (*Message, error) {
 	select {
 	case <-p.changed:
 	case <-s.timer.C:
