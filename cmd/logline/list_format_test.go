@@ -10,9 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
 )
 
-// pageOf is a page of entries with these titles, payloads withheld.
+// pageOf is a page of signed entries with these titles, payloads withheld.
 func pageOf(t testing.TB, next string, titles ...string) *client.Page {
 	t.Helper()
 	p := &client.Page{}
@@ -20,7 +22,10 @@ func pageOf(t testing.TB, next string, titles ...string) *client.Page {
 		var e entryView
 		e.Seq = uint64(i)
 		e.Span.Title, e.Span.Type, e.Span.Withheld = title, "note.written", "private"
-		e.Span.Tags = []string{"a,b", title}
+		e.Span.Tags = []string{"a,b", strings.ToValidUTF8(title, "\ufffd")}
+		e.Span.Title = e.Span.Tags[1]
+		key := id.NewSecretKey([32]byte{1})
+		e.Span.Signature = span.Signature{Key: key.Public(), Value: span.B64(key.Sign(e.Span.Header.Message()))}
 		raw, err := json.Marshal(e)
 		require.NoError(t, err)
 		p.Items = append(p.Items, raw)
@@ -60,13 +65,20 @@ func TestPagesBecomeOneJSONObject(t *testing.T) {
 	require.Equal(t, "c2", *got.Next)
 }
 
-func TestAWriterRefusesAnAlteredPayload(t *testing.T) {
+func TestAWriterRefusesWhatWasAltered(t *testing.T) {
 	t.Parallel()
-	p := pageOf(t, "", "one")
-	p.Items[0] = json.RawMessage(`{"seq":1,"span":{"id":"x","payload":{"a":1},"salt":"AAAAAAAAAAAAAAAAAAAAAA","payload_hash":"x"}}`)
-	for _, format := range formats {
-		var b bytes.Buffer
-		require.ErrorContains(t, newListWriter(&b, format, false, 0).page(p), "not the one that was signed", format)
+	for from, to := range map[string]string{
+		`"withheld":"private"`: `"withheld":""`,
+		`"title":"one"`:        `"title":"two"`,
+	} {
+		p := pageOf(t, "", "one")
+		altered := bytes.Replace(p.Items[0], []byte(from), []byte(to), 1)
+		require.NotEqual(t, string(p.Items[0]), string(altered))
+		p.Items[0] = bytes.Replace(altered, []byte(`"payload":null`), []byte(`"payload":{"a":1}`), 1)
+		for _, format := range formats {
+			var b bytes.Buffer
+			require.ErrorContains(t, newListWriter(&b, format, false, 0).page(p), "not the one that was signed", format)
+		}
 	}
 }
 
