@@ -41,7 +41,11 @@ func (b *bench) repository(ctx context.Context) (dir, name string, err error) {
 	if err := git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch=main", dir); err != nil {
 		return "", "", err
 	}
-	return dir, "nats-server", git(ctx, &stream, "-C", dir, "fast-import", "--quiet")
+	if err := git(ctx, &stream, "-C", dir, "fast-import", "--quiet"); err != nil {
+		return "", "", err
+	}
+	// As git leaves a repository that it has looked after for a while.
+	return dir, "nats-server", git(ctx, nil, "-C", dir, "gc", "--quiet")
 }
 
 func git(ctx context.Context, stdin io.Reader, args ...string) error {

@@ -25,18 +25,26 @@ type ghosts struct {
 	cfg    Config
 	source string
 	to     Appender
-	ids    *recent[string, string] // actor -> LogLine ID
-	known  int                     // how many were registered
+
+	mu    sync.Mutex              // guards the rest
+	ids   *recent[string, string] // actor -> LogLine ID
+	known int                     // how many were registered
 }
 
 func newGhosts(cfg Config, source string, to Appender) *ghosts {
 	return &ghosts{cfg: cfg, source: source, to: to, ids: newRecent[string, string](maxActors)}
 }
 
-func (g *ghosts) len() int { return g.known }
+func (g *ghosts) len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.known
+}
 
 // id is the actor's ghost, "" for nobody. The actor went through ensure before.
 func (g *ghosts) id(actor string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	known, _ := g.ids.get(actor)
 	return known
 }
@@ -45,7 +53,7 @@ func (g *ghosts) id(actor string) string {
 func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 	names := make(map[string]string)
 	note := func(actor, name string) {
-		if _, known := g.ids.get(actor); actor != "" && !known && names[actor] == "" {
+		if actor != "" && names[actor] == "" && g.id(actor) == "" {
 			names[actor] = name
 		}
 	}
@@ -55,7 +63,6 @@ func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 			note(p.Actor, p.Name)
 		}
 	}
-	var mu sync.Mutex // guards g.ids and g.known while the group runs
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(registering)
 	for actor, name := range names {
@@ -70,8 +77,8 @@ func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 				f.Detail = "the identity of one of the source's people could not be registered: " + f.Detail
 				return f.Because(err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
+			g.mu.Lock()
+			defer g.mu.Unlock()
 			g.ids.put(actor, keys.ID())
 			g.known++
 			return nil

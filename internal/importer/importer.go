@@ -143,6 +143,10 @@ const (
 // maxBatchWeight ends a batch before its number of items does, in bytes.
 const maxBatchWeight = 4 << 20
 
+// registeredAhead is how many batches may wait, their people registered, to be
+// signed.
+const registeredAhead = 4
+
 // Report is the outcome of an import.
 type Report struct {
 	Progress
@@ -205,12 +209,26 @@ func (im *Importer) Run(ctx context.Context, src Source) (Report, error) {
 		report:   Report{Source: src.Name(), Progress: Progress{Total: total}},
 	}
 	im.cfg.Progress(run.report.Progress)
-	// One batch is signed while the one before it is in flight.
-	ready := make(chan *batch, 1)
+	// One batch is signed while the one before it is in flight, and people are
+	// registered further ahead: that waits for the node's disk, once for each.
+	known, ready := make(chan people, registeredAhead), make(chan *batch, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		defer close(known)
+		return run.read(ctx, src, known)
+	})
+	group.Go(func() error {
 		defer close(ready)
-		return run.prepare(ctx, src, ready)
+		for p := range known {
+			b, err := run.sign(p)
+			if err != nil {
+				return err
+			}
+			if err := send(ctx, ready, b); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	group.Go(func() error {
 		for b := range ready {

@@ -12,8 +12,9 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-// run is one import under way. The preparing goroutine owns seen, ghosts and
-// the batches it makes; the submitting one owns report.
+// run is one import under way, as a line of three: one goroutine reads the
+// source and registers its people, one owns seen and signs, one owns report and
+// submits.
 type run struct {
 	*Importer
 	source string
@@ -33,25 +34,26 @@ type batch struct {
 	edges, unresolved, overflow int64
 }
 
-// prepare reads the source and sends signed batches until it ends.
-func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) error {
+// people is items whose actors the node knows.
+type people struct {
+	items  []Item
+	ghosts int // registered so far
+}
+
+// read reads the source to its end and makes the people of each batch known.
+func (r *run) read(ctx context.Context, src Source, known chan<- people) error {
 	items := make([]Item, 0, r.cfg.BatchSize)
 	weight := 0
 	flush := func() error {
 		if len(items) == 0 {
 			return nil
 		}
-		b, err := r.sign(ctx, items)
-		if err != nil {
+		if err := r.ghosts.ensure(ctx, items); err != nil {
 			return err
 		}
+		p := people{items, r.ghosts.len()}
 		items, weight = make([]Item, 0, r.cfg.BatchSize), 0
-		select {
-		case ready <- b:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return send(ctx, known, p)
 	}
 	for item, err := range src.Items(ctx) {
 		if err != nil {
@@ -68,18 +70,26 @@ func (r *run) prepare(ctx context.Context, src Source, ready chan<- *batch) erro
 	return flush()
 }
 
+// send hands v over, unless ctx ends first.
+func send[T any](ctx context.Context, to chan<- T, v T) error {
+	select {
+	case to <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // sign makes the batch: headers in order, since causes look back, then hashes
 // and signatures on every processor.
-func (r *run) sign(ctx context.Context, items []Item) (*batch, error) {
-	if err := r.ghosts.ensure(ctx, items); err != nil {
-		return nil, err
-	}
+func (r *run) sign(of people) (*batch, error) {
+	items := of.items
 	b := &batch{
 		items:  items,
 		ids:    make([]string, len(items)),
 		hashes: make([]string, len(items)),
 		lines:  make([][]byte, len(items)),
-		ghosts: r.ghosts.len(),
+		ghosts: of.ghosts,
 	}
 	headers := make([]span.Header, len(items))
 	now := span.FormatTime(r.cfg.Now())
