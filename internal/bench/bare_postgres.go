@@ -190,7 +190,11 @@ func (w *barePostgres) next(n int) (func(context.Context) error, error) {
 	message.Queue(storage.SetTenant, strconv.FormatInt(w.tenant, 10))
 	message.Queue(`UPDATE timeline_heads SET size = $1, checkpoint = $2 WHERE tenant = $3`, int64(w.at), w.note, w.tenant)
 	for i, t := range w.tables {
-		if values := t.below(w.at); len(values) > 0 {
+		values, err := t.below(w.at, n)
+		if err != nil {
+			return nil, err
+		}
+		if len(values) > 0 {
 			message.Queue(w.inserts[i], columnsOf(values)...)
 		}
 	}

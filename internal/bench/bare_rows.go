@@ -13,13 +13,16 @@ type table struct{ name, sqlite, postgres string }
 // each batch has one.
 var written = []table{
 	{"timeline_ids", "seq", "seq"},
-	{"timeline_entries", "position & 1099511627775", "seq"},
+	{entries, "position & 1099511627775", "seq"},
 	{"timeline_tags", "seq", "seq"},
 	{"timeline_links", "seq", "seq"},
 	{"timeline_hashes", "((idx + 1) << level) - 1", "((idx + 1) << level) - 1"},
 }
 
-const checkpoints = "timeline_checkpoints"
+const (
+	entries     = "timeline_entries"
+	checkpoints = "timeline_checkpoints"
+)
 
 // unwritten is the tables that an append of plain spans leaves alone, or that
 // have one row for a timeline.
@@ -54,13 +57,16 @@ func (r *rows) add(columns []string, values []any) {
 	r.seqs, r.values = append(r.seqs, uint64(values[0].(int64))), append(r.values, values[1:])
 }
 
-// below takes the rows of entries before end.
-func (r *rows) below(end uint64) [][]any {
-	n := 0
-	for n < len(r.seqs) && r.seqs[n] < end {
-		n++
+// below takes the rows of entries before end, which are n of those that are left.
+func (r *rows) below(end uint64, n int) ([][]any, error) {
+	found := 0
+	for found < len(r.seqs) && r.seqs[found] < end {
+		found++
 	}
-	taken := r.values[:n]
-	r.seqs, r.values = r.seqs[n:], r.values[n:]
-	return taken
+	if r.table == entries && found != n {
+		return nil, fmt.Errorf("the node recorded %d of %d entries", found, n)
+	}
+	taken := r.values[:found]
+	r.seqs, r.values = r.seqs[found:], r.values[found:]
+	return taken, nil
 }

@@ -173,7 +173,10 @@ func (w *bareSQLite) next(n int) (func(context.Context) error, error) {
 	w.at += uint64(n)
 	var calls []call
 	for _, in := range w.inserts {
-		values := in.rows.below(w.at)
+		values, err := in.rows.below(w.at, n)
+		if err != nil {
+			return nil, err
+		}
 		if in.rows.table == checkpoints {
 			values = [][]any{{w.tenant, int64(w.at), w.note}}
 		}
