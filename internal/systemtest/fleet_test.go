@@ -240,6 +240,11 @@ func (f *onlooker) listen(ctx context.Context, y *tenancy) {
 
 // stream reads one server-sent feed to its end.
 func (f *onlooker) stream(ctx context.Context, y *tenancy, from int) {
+	_ = y.events(ctx, uint64(from), f.take) // how it ended: listen opens it again
+}
+
+// events reads a feed of server-sent events until it ends, and tells of each entry.
+func (y *tenancy) events(ctx context.Context, from uint64, each func(entry json.RawMessage)) error {
 	token, err := id.SignToken(y.owner.Signer(), y.owner.ID(), y.node, time.Now(), 5*time.Minute)
 	require.NoError(y.t, err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/tenants/%s/feed?from=%d", y.URL, y.tenant.Id, from), nil)
@@ -249,7 +254,7 @@ func (f *onlooker) stream(ctx context.Context, y *tenancy, from int) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return
+		return err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
@@ -264,9 +269,10 @@ func (f *onlooker) stream(ctx context.Context, y *tenancy, from int) {
 			Entry json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(data), &message); err == nil && message.Type == "entry" {
-			f.take(message.Entry)
+			each(message.Entry)
 		}
 	}
+	return lines.Err()
 }
 
 func (f *onlooker) size() uint64 {

@@ -18,6 +18,7 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/systemtest/program"
+	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -237,12 +238,11 @@ func (r *round) sightings(w *ward, all *recorded) (proofs int) {
 	for _, receipt := range w.ledger.acks {
 		w.seen.take(receipt.Checkpoint)
 	}
-	files := []string{filepath.Join(r.dir, "data", "checkpoints", w.tenant.Id+".note")}
+	note, err := timeline.GivenOutNote(filepath.Join(r.dir, "data", "checkpoints"), w.tenant.Id)
+	require.NoError(r.t, err)
+	w.seen.take(string(note))
 	if r.kind.files {
-		files = append(files, filepath.Join(r.dir, "mirror", w.tenant.Id, "checkpoint"))
-	}
-	for _, file := range files {
-		note, err := os.ReadFile(file)
+		note, err := os.ReadFile(filepath.Join(r.dir, "mirror", w.tenant.Id, "checkpoint"))
 		require.NoError(r.t, err)
 		w.seen.take(string(note))
 	}

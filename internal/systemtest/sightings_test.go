@@ -40,7 +40,7 @@ func (s *sightings) take(note string) uint64 {
 	}
 	cp, err := tree.OpenNote([]byte(note), s.key)
 	if err != nil {
-		s.bad = append(s.bad, fmt.Sprintf("%v: %q", err, note))
+		s.bad = append(s.bad, fmt.Sprintf("%.200v: %.300q", err, note))
 		return 0
 	}
 	s.notes[note] = cp.Size

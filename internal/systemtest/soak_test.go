@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +27,10 @@ const killsPerRound = 2
 // soak is a long run in parts: what it came to so far is in a file that is
 // written after each round, so that a part may end in any way.
 type soak struct {
-	dir   string
+	dir      string
+	deadline time.Time
+
+	mu    sync.Mutex // guards state and its file
 	state soakState
 }
 
@@ -38,7 +42,7 @@ type soakState struct {
 	Begun   time.Time           `json:"begun"`
 	Kinds   map[string]*figures `json:"kinds"`
 	Bad     []badRound          `json:"bad"`
-	Cluster string              `json:"cluster,omitempty"` // folder of a PostgreSQL that runs for it
+	Cluster map[string]string   `json:"cluster"` // folders of PostgreSQLs that run for it, by kind
 }
 
 // badRound is one that failed, and where what it left is kept.
@@ -59,31 +63,38 @@ func TestSoak(t *testing.T) {
 	defer stop()
 	s := openSoak(t, dir)
 	defer s.report(t)
-	deadline := time.Now().Add(time.Duration(setting(t, "SOAK_MINUTES", 60)) * time.Minute)
-	stages := map[string]*stage{}
+	t.Run("kinds", func(t *testing.T) { // which ends when all have
+		for i := range kinds {
+			t.Run(kinds[i].name, func(t *testing.T) {
+				t.Parallel()
+				s.part(ctx, t, &kinds[i])
+			})
+		}
+	})
+}
+
+// part does rounds of one kind until there are enough or the time is over.
+func (s *soak) part(ctx context.Context, t *testing.T, k *kind) {
+	var st *stage
 	var longest time.Duration
-	for {
-		k, n := s.next()
-		if k == nil {
-			t.Log("all rounds are done; SOAK_ROUNDS=n asks for more, removing the state begins again")
+	for n := s.done(k); n < s.state.Want; n = s.done(k) {
+		if time.Now().Add(longest).After(s.deadline) {
+			t.Logf("%d of %d rounds; the part's time is over, and the next one goes on here", n, s.state.Want)
 			return
 		}
-		if time.Now().Add(longest).After(deadline) {
-			t.Log("the part's time is over; the next one goes on here")
-			return
-		}
-		if stages[k.name] == nil {
-			stages[k.name] = s.stage(t, k, stages)
+		if st == nil {
+			st = s.stage(t, k)
 		}
 		began := time.Now()
-		t.Run(fmt.Sprintf("%s/%d", k.name, n), func(t *testing.T) { s.round(ctx, t, k, n, stages[k.name]) })
+		t.Run(fmt.Sprint(n), func(t *testing.T) { s.round(ctx, t, k, n, st) })
 		longest = max(longest, time.Since(began))
 		if ctx.Err() != nil {
 			t.Log("interrupted; the next part does this round again")
 			return
 		}
-		require.Less(t, len(s.state.Bad), 10, "too much is wrong to go on")
+		require.Less(t, s.done(k)-s.state.Kinds[k.name].Rounds, 5, "too much is wrong to go on")
 	}
+	t.Log("all rounds are done; SOAK_ROUNDS=n asks for more, removing the state begins again")
 }
 
 // setting is a number from the environment.
@@ -108,7 +119,8 @@ func openSoak(t *testing.T, dir string) *soak {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = lock.Close() })
 	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), "another soak works in %s", dir)
-	s := &soak{dir: dir, state: soakState{Seed: rand.Uint64(), Begun: time.Now().UTC(), Kinds: map[string]*figures{}}}
+	s := &soak{dir: dir, deadline: time.Now().Add(time.Duration(setting(t, "SOAK_MINUTES", 60)) * time.Minute),
+		state: soakState{Seed: rand.Uint64(), Begun: time.Now().UTC(), Kinds: map[string]*figures{}, Cluster: map[string]string{}}}
 	raw, err := os.ReadFile(s.file())
 	switch {
 	case err == nil:
@@ -137,21 +149,32 @@ func (s *soak) file() string { return filepath.Join(s.dir, "state.json") }
 // clean removes what a part that was killed has left.
 func (s *soak) clean(t *testing.T) {
 	t.Helper()
-	require.NoError(t, os.RemoveAll(s.work()))
-	if left := s.state.Cluster; left != "" {
+	for _, k := range kinds {
+		require.NoError(t, os.RemoveAll(s.work(&k)))
+	}
+	for kind, left := range s.state.Cluster {
 		if _, err := os.Stat(left); err == nil {
 			c := &cluster{t: t, bin: postgresPrograms(t), dir: left}
 			c.stop("immediate")
 			require.NoError(t, os.RemoveAll(filepath.Dir(left)))
 		}
-		s.state.Cluster = ""
+		delete(s.state.Cluster, kind)
 	}
 }
 
-// work is where the round that runs has its data.
-func (s *soak) work() string { return filepath.Join(s.dir, "work") }
+// work is where the round of a kind that runs has its data.
+func (s *soak) work(k *kind) string { return filepath.Join(s.dir, "work-"+k.name) }
 
-// save replaces the state file as a whole.
+// change changes the state and its file.
+func (s *soak) change(t *testing.T, change func(*soakState)) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.state)
+	s.save(t)
+}
+
+// save replaces the state file as a whole. mu is held, or nobody else is there.
 func (s *soak) save(t *testing.T) {
 	t.Helper()
 	raw, err := json.MarshalIndent(s.state, "", "  ")
@@ -160,20 +183,10 @@ func (s *soak) save(t *testing.T) {
 	require.NoError(t, os.Rename(s.file()+".new", s.file()))
 }
 
-// next is the kind that has the fewest rounds, and the number of the one to do;
-// nil when all have enough.
-func (s *soak) next() (next *kind, n int) {
-	n = s.state.Want
-	for i := range kinds {
-		if done := s.done(&kinds[i]); done < n {
-			next, n = &kinds[i], done
-		}
-	}
-	return next, n
-}
-
 // done counts bad rounds too: they are not done again.
 func (s *soak) done(k *kind) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := s.state.Kinds[k.name].Rounds
 	for _, b := range s.state.Bad {
 		if b.Kind == k.name {
@@ -183,43 +196,37 @@ func (s *soak) done(k *kind) int {
 	return n
 }
 
-// stage makes what rounds of a kind share; kinds with a PostgreSQL have it in common.
-func (s *soak) stage(t *testing.T, k *kind, made map[string]*stage) *stage {
+// stage makes what rounds of a kind share, and remembers what would outlive a
+// part that is killed.
+func (s *soak) stage(t *testing.T, k *kind) *stage {
 	t.Helper()
-	if k.cluster {
-		for _, other := range made {
-			if other.cluster != nil {
-				return other
-			}
-		}
-	}
 	st := k.newStage(t)
 	if st.cluster != nil {
-		s.state.Cluster = st.cluster.dir
-		s.save(t)
-		t.Cleanup(func() { s.state.Cluster = ""; s.save(t) })
+		s.change(t, func(state *soakState) { state.Cluster[k.name] = st.cluster.dir })
+		t.Cleanup(func() { s.change(t, func(state *soakState) { delete(state.Cluster, k.name) }) })
 	}
 	return st
 }
 
 // round does one, adds up what it came to, and keeps its data if it is bad.
 func (s *soak) round(ctx context.Context, t *testing.T, k *kind, n int, st *stage) {
-	r := &round{t: t, kind: *k, stage: st, dir: s.work(), seed: s.seed(k, n), kills: killsPerRound}
-	require.NoError(t, os.Mkdir(s.work(), 0o755))
-	sum := s.state.Kinds[k.name]
+	r := &round{t: t, kind: *k, stage: st, dir: s.work(k), seed: s.seed(k, n), kills: killsPerRound}
+	require.NoError(t, os.Mkdir(r.dir, 0o755))
 	defer func() { // also when the round fails or is told to stop
-		if ctx.Err() == nil && t.Failed() {
-			s.keep(t, r, badRound{Kind: k.name, Round: n, Seed: r.seed})
-			sum.Lost += r.figures.Lost
-		}
 		if r.server != nil {
 			r.server.Kill()
 		}
-		require.NoError(t, os.RemoveAll(s.work()))
-		s.save(t)
+		if ctx.Err() == nil && t.Failed() {
+			bad := s.keep(t, r, n)
+			s.change(t, func(state *soakState) {
+				state.Kinds[k.name].Lost += r.figures.Lost
+				state.Bad = append(state.Bad, bad)
+			})
+		}
+		require.NoError(t, os.RemoveAll(r.dir))
 	}()
 	r.run(ctx)
-	sum.add(&r.figures)
+	s.change(t, func(state *soakState) { state.Kinds[k.name].add(&r.figures) })
 	t.Logf("seed %d: %s", r.seed, r.figures.String())
 }
 
@@ -231,26 +238,24 @@ func (s *soak) seed(k *kind, n int) uint64 {
 }
 
 // keep puts away what a bad round has left, and names it.
-func (s *soak) keep(t *testing.T, r *round, b badRound) {
-	b.Dir = filepath.Join(s.dir, "bad", fmt.Sprintf("%s-%d", b.Kind, b.Round))
+func (s *soak) keep(t *testing.T, r *round, n int) badRound {
+	b := badRound{Kind: r.kind.name, Round: n, Seed: r.seed, Dir: filepath.Join(s.dir, "bad", fmt.Sprintf("%s-%d", r.kind.name, n))}
 	if r.server != nil {
-		r.server.Kill()
-		_ = os.WriteFile(filepath.Join(s.work(), "server.log"), []byte(r.server.Log.String()), 0o600)
+		_ = os.WriteFile(filepath.Join(r.dir, "server.log"), []byte(r.server.Log.String()), 0o600)
 	}
 	if r.database != "" {
 		dump := r.stage.cluster.command("pg_dump", "--dbname", "postgres://postgres@127.0.0.1:"+r.stage.cluster.port+"/"+r.database)
 		if out, err := dump.Output(); err == nil {
-			_ = os.WriteFile(filepath.Join(s.work(), "database.sql"), out, 0o600)
+			_ = os.WriteFile(filepath.Join(r.dir, "database.sql"), out, 0o600)
 		}
 	}
-	err := errors.Join(os.MkdirAll(filepath.Dir(b.Dir), 0o755), os.RemoveAll(b.Dir), os.Rename(s.work(), b.Dir))
+	err := errors.Join(os.MkdirAll(filepath.Dir(b.Dir), 0o755), os.RemoveAll(b.Dir), os.Rename(r.dir, b.Dir))
 	t.Logf("BAD: seed %d; its data is kept in %s (%v)", b.Seed, b.Dir, err)
-	s.state.Bad = append(s.state.Bad, b)
+	return b
 }
 
 // report prints the figures of all parts, as docs/testing.md has them.
 func (s *soak) report(t *testing.T) {
-	s.save(t)
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n| killed | rounds | kills | acknowledged | lost | sent again | redacted, reverted | roles, keys changed | checkpoints | proofs | monitor, bundle, fsck | ready again p50, max |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, k := range kinds {

@@ -184,9 +184,19 @@ func (d *drive) client(ctx context.Context, n int) {
 		default:
 			err = d.read(ctx, n, door, random)
 		}
-		if err != nil { // the door may be shut for a moment
-			pause(ctx, time.Duration(1+random.IntN(40))*time.Millisecond)
+		if err != nil {
+			d.await(ctx, door)
 		}
+	}
+}
+
+// await waits until a door that was shut is open again, but not for long.
+func (d *drive) await(ctx context.Context, door Door) {
+	for began := time.Now(); time.Since(began) < 5*time.Second; {
+		if _, _, err := door.Head(ctx); err == nil || ctx.Err() != nil {
+			return
+		}
+		pause(ctx, 5*time.Millisecond)
 	}
 }
 
