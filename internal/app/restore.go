@@ -83,7 +83,7 @@ func (r *restore) checkFolder() error {
 		return fault.Newf(fault.Unavailable, "file_unusable", "the folder %s cannot be read", folder).Because(err)
 	}
 	for _, f := range found {
-		if f.IsDir() && !r.what.Replace {
+		if f.IsDir() && !r.what.Replace && !r.killedBetween() {
 			return fault.Newf(fault.Conflict, "timelines_not_empty",
 				"the folder %s holds timelines; choose another, or say --replace to keep it under another name", folder)
 		}
@@ -91,8 +91,11 @@ func (r *restore) checkFolder() error {
 	return r.removeFolder()
 }
 
+// restoringSuffix ends the names of what is made and not in its place yet.
+const restoringSuffix = ".restoring"
+
 // folderNow is where the timelines are while they are made.
-func (r *restore) folderNow() string { return filepath.Clean(r.cfg.timelineDir()) + ".restoring" }
+func (r *restore) folderNow() string { return filepath.Clean(r.cfg.timelineDir()) + restoringSuffix }
 
 func (r *restore) removeFolder() error {
 	if r.cfg.timelineDir() == "" {
@@ -104,30 +107,12 @@ func (r *restore) removeFolder() error {
 	return nil
 }
 
-// placeFolder moves the timelines into place, and what was there aside.
-func (r *restore) placeFolder() error {
-	folder := r.cfg.timelineDir()
-	if folder == "" {
-		return nil
-	}
-	if _, err := os.Stat(folder); err == nil {
-		if err := os.Rename(folder, filepath.Clean(folder)+r.aside()); err != nil {
-			return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be moved aside", folder).Because(err)
-		}
-	}
-	if err := os.Rename(r.folderNow(), folder); err != nil {
-		return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", r.folderNow(), folder).Because(err)
-	}
-	if err := atomicfile.SyncDir(filepath.Dir(filepath.Clean(folder))); err != nil { // before the database that belongs to them
-		return fault.Newf(fault.Unavailable, "file_unusable", "the parent of %s cannot be flushed", folder).Because(err)
-	}
-	return nil
-}
-
 // notesNow is where the checkpoints of the new epochs are noted until the
 // database that has them is in place: to the database that is there meanwhile
 // they would be a history that it lacks.
-func (r *restore) notesNow() string { return filepath.Join(r.cfg.DataDir, checkpointsDir+".restoring") }
+func (r *restore) notesNow() string {
+	return filepath.Join(r.cfg.DataDir, checkpointsDir+restoringSuffix)
+}
 
 // copyNotes begins with what was given out before, which counts for the epochs.
 func (r *restore) copyNotes() error {
@@ -176,6 +161,9 @@ type restore struct {
 	path   string
 	survey *backup.Survey
 	out    Restored
+
+	placing      bool   // the timelines' folder may have its place
+	folderBefore string // where the one that was there is now; "" for none
 }
 
 // check reads the whole archive, and looks whether the node's keys will be
@@ -240,13 +228,13 @@ func (r *restore) file(ctx context.Context, path string) (err error) {
 	if err := r.mayReplace(ctx, path); err != nil {
 		return err
 	}
-	fresh := path + ".restoring"
+	fresh := path + restoringSuffix
 	if err := removeDatabase(fresh); err != nil { // of a restore that was killed
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeDatabase(fresh))
+			err = errors.Join(err, r.unplace(fresh, path))
 		}
 	}()
 	cfg := r.cfg

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,10 +91,15 @@ func newNode(t testing.TB, changes ...setup) *world {
 // newWitnessedNode is newNode with the witnesses of a policy.
 func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) *world {
 	t.Helper()
-	ctx := context.Background()
-	w := &world{t: t, clock: newClock()}
 	db, store := backend.Open(t, backend.URL(t, database(t)))
-	w.store = store
+	return newNodeOn(t, db, store, func(d *id.Directory) engine.Directory { return d }, witnesses, changes...)
+}
+
+// newNodeOn is a node on a store, whose engine sees the directory through asked.
+func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*id.Directory) engine.Directory, witnesses *policy.Policy, changes ...setup) *world {
+	t.Helper()
+	ctx := context.Background()
+	w := &world{t: t, clock: newClock(), store: store}
 	var err error
 	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
 	require.NoError(t, err)
@@ -102,7 +108,7 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book})
 	wakes := bus.New()
-	w.engine = engine.New(w.log, w.dir, verify, rules.Open{}, w.node, wakes, engine.Config{Now: w.clock.now})
+	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Open{}, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler)})
 	text, err := id.NewMasterKey(rand.Reader)
 	require.NoError(t, err)
 	master, err := id.ParseMasterKey(text)
