@@ -101,6 +101,7 @@ func (t Target) dsn() (write, read string, err error) {
 		}
 		q.Set("_journal_mode", "WAL")
 		q.Set("_synchronous", "FULL")
+		q.Add("_pragma", "wal_autocheckpoint(4000)")     // pages: a page that many commits change is copied once
 		q.Add("_pragma", "journal_size_limit(67108864)") // bytes the WAL file keeps after a checkpoint
 		q.Add("_pragma", "cache_size(-16384)")           // KiB for each connection
 	}

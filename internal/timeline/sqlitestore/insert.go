@@ -20,7 +20,10 @@ type inserter struct {
 func (s *Store) inserter(ctx context.Context, table, columns, conflict string) (inserter, error) {
 	n := strings.Count(columns, ",") + 1
 	row := "(?" + strings.Repeat(", ?", n-1) + ")"
-	text := "INSERT INTO " + table + " (" + columns + ") VALUES " + row
+	// OR FAIL: whoever inserts rolls the transaction back after an error. Without
+	// it SQLite copies every page before a statement of several rows changes it,
+	// to be able to undo the statement alone.
+	text := "INSERT OR FAIL INTO " + table + " (" + columns + ") VALUES " + row
 	one, err := s.write.get(ctx, text+conflict)
 	if err != nil {
 		return inserter{}, err
