@@ -14,10 +14,11 @@ import (
 func RowOf(r *Record) Row {
 	e := r.Entry
 	h := &e.Span
+	status := standing.InitialStatus(e)
 	row := Row{
 		Seq: e.Seq, Line: r.Line, Leaf: r.Leaf, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail,
 		ID: h.ID, RecordedAt: e.RecordedAt, Type: h.Type, Author: h.Author, OnBehalfOf: h.OnBehalfOf, Subject: h.Subject,
-		Visibility: h.Visibility, Status: standing.InitialStatus(e),
+		Visibility: h.Visibility, Status: status, Initial: status,
 	}
 	for _, tag := range h.Tags {
 		if !slices.Contains(row.Tags, tag) {

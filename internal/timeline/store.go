@@ -181,6 +181,7 @@ type Row struct {
 	Subject    string // "" for none
 	Visibility string
 	Status     string   // effective
+	Initial    string   // what the line says the status begins as; "" where the row's maker did not look
 	Tags       []string // without repeats
 	Links      []RowLink
 }

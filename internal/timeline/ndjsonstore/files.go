@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -118,8 +119,11 @@ type content struct {
 // rewrite the bytes.
 func AppendContent(dst []byte, r *timeline.Row) []byte {
 	begin := len(dst)
-	head, _ := json.Marshal(content{Seq: r.Seq, Salt: r.Salt}) // a number and a string marshal
-	dst = append(dst, head[:len(head)-1]...)
+	dst = strconv.AppendUint(append(dst, `{"seq":`...), r.Seq, 10)
+	if r.Salt != "" {
+		salt, _ := json.Marshal(r.Salt) // a string marshals
+		dst = append(append(dst, `,"salt":`...), salt...)
+	}
 	if r.Detail != nil {
 		dst = append(append(dst, `,"detail":`...), r.Detail...)
 	}
@@ -134,8 +138,7 @@ func AppendContent(dst []byte, r *timeline.Row) []byte {
 func ErasedContent(seq uint64, length int) []byte { return pad(erasedContent(seq), length) }
 
 func erasedContent(seq uint64) []byte {
-	line, _ := json.Marshal(content{Seq: seq, Redacted: true})
-	return line
+	return append(strconv.AppendUint([]byte(`{"seq":`), seq, 10), `,"redacted":true}`...)
 }
 
 // pad fills up with spaces, which JSON allows behind a value.

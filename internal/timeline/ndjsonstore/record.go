@@ -131,12 +131,16 @@ func appendCommit(dst []byte, b *timeline.Batch) ([]byte, error) {
 
 // oddOf is what a row has that its line does not say.
 func oddOf(r *timeline.Row) (oddRow, bool, error) {
-	e, err := span.ParseLine(r.Line)
-	if err != nil {
-		return oddRow{}, false, err
+	initial := r.Initial
+	if initial == "" {
+		e, err := span.ParseLine(r.Line)
+		if err != nil {
+			return oddRow{}, false, err
+		}
+		initial = standing.InitialStatus(e)
 	}
 	odd := oddRow{Seq: r.Seq}
-	if r.Status != standing.InitialStatus(e) {
+	if r.Status != initial {
 		odd.Status = r.Status
 	}
 	for _, l := range r.Links {
