@@ -256,12 +256,31 @@ func verifyFile(ctx context.Context, env *environment, path string, opt bundle.O
 		defer f.Close()
 		in = f
 	}
+	bar := newVerifyBar(env)
+	opt.Progress = bar.update
+	defer bar.Finish()
 	report, err := bundle.Verify(ctx, in, opt)
 	var pathErr *os.PathError
 	if errors.As(err, &pathErr) {
 		return nil, fileError("read", path, err)
 	}
 	return report, err
+}
+
+// verifyBar shows how far a verification has come.
+type verifyBar struct {
+	*ui.Bar
+	now   func() time.Time
+	begun time.Time
+}
+
+func newVerifyBar(env *environment) verifyBar {
+	bar := ui.NewBar(env.Stderr, "Verifying", env.ErrIsTerm, terminalWidth(env.Stderr), env.Now)
+	return verifyBar{bar, env.Now, env.Now()}
+}
+
+func (b verifyBar) update(done, total uint64) {
+	b.Update(int64(done), int64(total), b.now().Sub(b.begun))
 }
 
 func saveVerifyState(path string, report *bundle.Report) error {

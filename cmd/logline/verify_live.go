@@ -57,15 +57,10 @@ func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlag
 			return err
 		}
 	}
-	if env.ErrIsTerm {
-		cfg.Progress = func(done, size uint64) {
-			fmt.Fprintf(env.Stderr, "\rverified %s of %s entries", ui.Count(int64(done)), ui.Count(int64(size)))
-			if done == size {
-				fmt.Fprintln(env.Stderr)
-			}
-		}
-	}
+	bar := newVerifyBar(env)
+	cfg.Progress = bar.update
 	result, err := monitor.Run(ctx, tenant, source{s.client, tenant}, mem, cfg)
+	bar.Finish()
 	if err != nil {
 		return printEvidence(env, err, string(cfg.Compare), flags.json)
 	}

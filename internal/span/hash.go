@@ -27,6 +27,18 @@ func ParseB64(s string, size int) ([]byte, error) {
 	return b, nil
 }
 
+// decodeB64 decodes strict b64u of exactly len(dst) bytes, at most 64.
+func decodeB64(dst []byte, s string) bool {
+	if !isB64Of(s, len(dst)) {
+		return false
+	}
+	var room [66]byte // Decode writes whole groups of three
+	var text [88]byte
+	n, err := b64u.Decode(room[:], text[:copy(text[:], s)])
+	copy(dst, room[:n])
+	return err == nil && n == len(dst)
+}
+
 func b64Error(size int) error {
 	if size < 0 {
 		return fault.New(fault.Invalid, "base64_invalid", "the value is not base64url; send it without padding and with zero spare bits")

@@ -23,6 +23,11 @@ type Signature struct {
 	Value string `json:"value"`
 }
 
+// Decode gives the bytes of both; false where one is not strict b64u of its size.
+func (s *Signature) Decode(key *[32]byte, value *[64]byte) bool {
+	return decodeB64(key[:], s.Key) && decodeB64(value[:], s.Value)
+}
+
 // Header is the sealed span without payload and salt: what enters the tree
 // (PROTOCOL §3). Its `v` is always 1 and has no field. Empty fields are absent
 // members.
@@ -60,10 +65,11 @@ func (h *Header) AppendCanonical(dst []byte) []byte {
 
 // Message is what the span's signature covers: the domain line and JCS of the
 // header without its signature.
-func (h *Header) Message() []byte {
-	dst := make([]byte, 0, 1024)
-	dst = append(dst, spanDomain...)
-	return h.appendMembers(dst, false, nil, "", "")
+func (h *Header) Message() []byte { return h.AppendMessage(make([]byte, 0, 1024)) }
+
+// AppendMessage appends Message to dst.
+func (h *Header) AppendMessage(dst []byte) []byte {
+	return h.appendMembers(append(dst, spanDomain...), false, nil, "", "")
 }
 
 // Hash is header_hash, H(JCS(header)).

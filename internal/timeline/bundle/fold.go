@@ -179,36 +179,39 @@ func (f *folder) time(l *checkedLine, at uint64) bool {
 // names.
 func (f *folder) spend(l *checkedLine, at uint64, good bool) bool {
 	h := &l.opened.Span
-	ids := []string{h.ID}
-	if h.Type == span.TypeDecision {
-		if refusal, err := span.ParseRefusal(l.opened.Payload); err == nil {
-			ids = append(ids, refusal.Span)
-		}
-	}
-	unique := true
-	for i, id := range ids {
-		seq, byRefusal, taken := f.spans.spent(id)
-		if taken || i > 0 && id == ids[0] {
-			unique = false
-			by := fmt.Sprintf("entry %d", seq)
-			if byRefusal {
-				by = "a refusal"
-			}
-			if good {
-				f.problem(l, at, "id_spent", fmt.Sprintf("span id %s was spent before, by %s", id, by))
-			}
-			continue
-		}
-		if i > 0 {
-			f.spans.spendByRefusal(id)
-			continue
-		}
-		f.spans.add(standing.Ref{
+	unique := f.unspent(l, at, good, h.ID, l.key)
+	if unique {
+		f.spans.add(l.key, standing.Ref{
 			ID: h.ID, Seq: at, Author: h.Author, OnBehalfOf: h.OnBehalfOf, Type: h.Type, Visibility: h.Visibility,
 			Status: standing.InitialStatus(&l.opened.Entry), HeaderHash: l.headerHash,
 		})
 	}
+	if h.Type != span.TypeDecision {
+		return unique
+	}
+	refusal, err := span.ParseRefusal(l.opened.Payload)
+	if err != nil {
+		return unique
+	}
+	key := spanKeyOf(refusal.Span)
+	if !f.unspent(l, at, good, refusal.Span, key) {
+		return false
+	}
+	f.spans.spendByRefusal(key)
 	return unique
+}
+
+// unspent says whether an id is free, and whose it is where it is not.
+func (f *folder) unspent(l *checkedLine, at uint64, good bool, id string, key spanKey) bool {
+	seq, byRefusal, taken := f.spans.spent(key)
+	if taken && good {
+		by := fmt.Sprintf("entry %d", seq)
+		if byRefusal {
+			by = "a refusal"
+		}
+		f.problem(l, at, "id_spent", fmt.Sprintf("span id %s was spent before, by %s", id, by))
+	}
+	return !taken
 }
 
 func (f *folder) count(l *checkedLine, at uint64, good bool, v verdict) {

@@ -17,6 +17,7 @@ type checkedLine struct {
 	hidden bool
 
 	seq        uint64
+	key        spanKey // the span's id
 	leaf       span.Hash
 	headerHash span.Hash
 	code       string // of the first thing that does not hold, "" when all does
@@ -32,11 +33,13 @@ func (l *checkedLine) bad(code, reason string) {
 }
 
 // lineChecker checks lines by themselves: form and limits, leaf, payload and
-// detail hashes, signature. Safe for concurrent use.
+// detail hashes, signature. Each goroutine uses a copy of its own.
 type lineChecker struct {
 	verifier id.Verifier
 	limits   span.Limits
 	maxLine  int
+
+	room []byte // for what is hashed and compared, used again
 }
 
 func (c *lineChecker) check(l *checkedLine) {
@@ -53,9 +56,9 @@ func (c *lineChecker) check(l *checkedLine) {
 		l.bytes = nil
 		return
 	}
-	l.opened, l.seq = opened, opened.Seq
-	var buf [4096]byte
-	line := opened.Entry.AppendLine(buf[:0])
+	l.opened, l.seq, l.key = opened, opened.Seq, spanKeyOf(opened.Span.ID)
+	c.room = opened.Entry.AppendLine(c.room[:0])
+	line := c.room
 	l.leaf = span.LeafHash(line)
 	l.headerHash = opened.Span.Hash()
 	if len(line) > span.MaxLine {
@@ -64,12 +67,18 @@ func (c *lineChecker) check(l *checkedLine) {
 	if len(line) > c.limits.Header && len(opened.Span.AppendCanonical(nil)) > c.limits.Header {
 		l.bad("header_too_large", "the span's header has more than "+strconv.Itoa(c.limits.Header)+" bytes")
 	}
-	if !bytes.Equal(opened.AppendLine(line[:0]), l.bytes) {
+	if c.room = opened.AppendLine(c.room[:0]); !bytes.Equal(c.room, l.bytes) {
 		l.bad("line_not_canonical", "the line is not in canonical form (RFC 8785)")
 	}
 	l.bytes = nil
 	c.checkContent(l)
+	if cap(c.room) > keptRoom {
+		c.room = nil
+	}
 }
+
+// keptRoom is how much a worker keeps for the next line, in bytes.
+const keptRoom = 256 << 10
 
 func (c *lineChecker) checkContent(l *checkedLine) {
 	o := l.opened
@@ -86,9 +95,10 @@ func (c *lineChecker) checkContent(l *checkedLine) {
 	if err := o.CheckHashes(); err != nil {
 		l.bad(because(err))
 	}
-	key, err := span.ParseB64(o.Span.Signature.Key, ed25519.PublicKeySize)
-	value, err2 := span.ParseB64(o.Span.Signature.Value, ed25519.SignatureSize)
-	if err != nil || err2 != nil || !c.verifier.Verify(key, o.Span.Message(), value) {
+	var key [ed25519.PublicKeySize]byte
+	var value [ed25519.SignatureSize]byte
+	c.room = o.Span.AppendMessage(c.room[:0])
+	if !o.Span.Signature.Decode(&key, &value) || !c.verifier.Verify(key[:], c.room, value[:]) {
 		l.bad("signature_invalid", "the span's signature does not verify: its header was altered, or it was not signed by the key it names")
 	}
 }

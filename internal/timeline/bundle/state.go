@@ -179,16 +179,7 @@ func (f *folder) stateAfter(tenant string) *State {
 	s := &State{
 		Tenant: tenant, Size: f.next, RecordedAt: f.recordedAt,
 		edge: f.whole.Clone(), rows: f.standing.Rows(), events: maps.Clone(f.embedded.events),
-		hidden: f.hidden, spans: f.spans, redacted: f.redacted,
-	}
-	for key, i := range f.spans.at {
-		if i == spentByRefusal {
-			continue
-		}
-		if r := f.spans.refs[i]; f.spans.names[r.status] == standing.StatusPending {
-			ref, _ := f.spans.lookup(uuidText(key))
-			s.pending = append(s.pending, ref)
-		}
+		hidden: f.hidden, spans: f.spans, redacted: f.redacted, pending: f.spans.pending(),
 	}
 	slices.SortFunc(s.pending, func(a, b standing.Ref) int { return int(a.Seq) - int(b.Seq) })
 	return s

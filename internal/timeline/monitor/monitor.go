@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/timeline/tree"
@@ -33,11 +34,11 @@ type Source interface {
 
 // Config of a Run. Zero values mean the defaults named beside them.
 type Config struct {
-	Options    bundle.Options // State, Checkpoint, Identities, Asked and LiveRedactions are Run's own
-	Identities []byte         // as bundle.Options.Identities
-	Compare    []byte         // a checkpoint of the timeline that somebody else was shown; nil: none
-	Part       uint64         // entries read and remembered at a time: 20,000
-	Progress   func(done, size uint64)
+	Options    bundle.Options          // State, Checkpoint, Identities, Asked and LiveRedactions are Run's own
+	Identities []byte                  // as bundle.Options.Identities
+	Compare    []byte                  // a checkpoint of the timeline that somebody else was shown; nil: none
+	Part       uint64                  // entries read and remembered at a time: 20,000
+	Progress   func(done, size uint64) // told now and then, from one goroutine
 }
 
 // DefaultPart is how many entries are verified between two savings.
@@ -78,6 +79,9 @@ func Run(ctx context.Context, tenant string, src Source, mem Memory, cfg Config)
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(uint64, uint64) {}
+	}
+	if cfg.Options.Verifier == nil {
+		cfg.Options.Verifier = id.DefaultVerifier() // whose tables serve every part
 	}
 	r := &run{src: src, mem: mem, cfg: cfg, result: &Result{Tenant: tenant, Report: &bundle.Report{OK: true}}}
 	if err := r.remember(tenant); err != nil {
@@ -215,7 +219,6 @@ func (r *run) read(ctx context.Context, at uint64) (uint64, error) {
 			return at, err
 		}
 		at = to
-		r.cfg.Progress(at, r.seen.Size)
 	}
 }
 
@@ -355,6 +358,7 @@ func (r *run) part(ctx context.Context, at, to uint64) (*bundle.Report, error) {
 	opt := r.cfg.Options
 	opt.State, opt.Checkpoint, opt.Identities, opt.NotBefore = r.state, nil, nil, time.Time{}
 	opt.Asked, opt.LiveRedactions = &bundle.Asked{Tenant: r.result.Tenant, From: at, To: to}, true
+	opt.Progress = func(done, _ uint64) { r.cfg.Progress(at+done, max(r.seen.Size, to)) }
 	if r.cfg.Identities != nil {
 		opt.Identities = bytes.NewReader(r.cfg.Identities)
 	}
