@@ -38,6 +38,7 @@ const onEach = "TestErasedByNoRoute/"
 type erasure struct {
 	*world
 	other   string   // URL of the second process
+	begun   uint64   // size of the timeline when the feeds were opened: from there on they keep entries
 	ids     []string // of the spans to be erased
 	spans   [][]byte // those of them that their authors signed
 	event   string   // a CloudEvent, as it is sent
@@ -60,8 +61,9 @@ func newErasure(t *testing.T) *erasure {
 		t.Cleanup(server.Close)
 		e.other = server.URL
 	})
+	e.begun = e.size()
 	for _, base := range []string{e.url, e.other} {
-		e.live = append(e.live, e.follow(base))
+		e.live = append(e.live, e.follow(base, e.begun))
 	}
 	e.secrets = []string{"xyzzypayload", "xyzzyevent", "xyzzyhandle", "xyzzyname", "xyzzykey"}
 	for i, visibility := range []string{span.VisibilityOrganization, span.VisibilityPrivate} {
@@ -108,11 +110,11 @@ func (e *erasure) erase() {
 	}
 }
 
-// follow opens a feed of everything.
-func (e *erasure) follow(base string) *websocket.Conn {
+// follow opens a feed of everything from a seq on.
+func (e *erasure) follow(base string, from uint64) *websocket.Conn {
 	e.t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{"logline.v1"}, HandshakeTimeout: feedPatience}
-	conn, _, err := d.Dial("ws"+strings.TrimPrefix(base, "http")+e.at("/feed?from=0"), http.Header{"Authorization": {"Bearer " + e.token(e.owner)}})
+	conn, _, err := d.Dial("ws"+strings.TrimPrefix(base, "http")+e.at(fmt.Sprint("/feed?from=", from)), http.Header{"Authorization": {"Bearer " + e.token(e.owner)}})
 	require.NoError(e.t, err)
 	e.t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -192,7 +194,8 @@ func feeds(e *erasure, base, token string) []byte {
 		return nil // answered with 401
 	}
 	last := e.last()
-	all := readUntil(e.t, e.follow(base), last)
+	all := readUntil(e.t, e.follow(base, 0), last)
+	all = append(all, readUntil(e.t, e.follow(base, e.begun), last)...) // of what the process keeps
 	req, err := http.NewRequest(http.MethodGet, base+e.at("/feed?from=0"), nil)
 	require.NoError(e.t, err)
 	req.Header.Set("Authorization", "Bearer "+token)

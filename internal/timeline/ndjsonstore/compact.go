@@ -48,14 +48,11 @@ func (s *Store) compact(id string, f *files) (segment.Shrunk, error) {
 	if err != nil {
 		return segment.Shrunk{}, err
 	}
-	// The index snapshot says where lines were; Close writes another one. It must
-	// not come back after a loss of power.
+	// The index snapshot says where lines were. Close writes another one, and a
+	// start that still finds this one relocates it.
 	s.snapshots.Wait()
 	f.snapshotAt = 0
 	if err := s.cfg.FS.Remove(filepath.Join(f.dir, indexFile)); err != nil {
-		return segment.Shrunk{}, err
-	}
-	if err := s.cfg.FS.SyncDir(f.dir); err != nil {
 		return segment.Shrunk{}, err
 	}
 	shrunk, err := f.content.Shrink(func(n uint64, line []byte) []byte {
