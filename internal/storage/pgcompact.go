@@ -271,9 +271,33 @@ func (c *compacting) beyond(ctx context.Context) error {
 	if replicas != "" {
 		add("the write-ahead log of the replicas %s; their tables are rewritten as this one's", replicas)
 	}
+	if orphans, err := c.orphans(ctx); err != nil {
+		return err
+	} else if orphans != "" {
+		add("files of the server that belong to no table (%s), left where it crashed while it rewrote one: if they are still there in an hour, stop the server and remove them", orphans)
+	}
 	if logged {
 		add("the server's own log files: as it is set, it logs the parameters of statements, and so payloads. As a superuser run " +
 			"ALTER SYSTEM SET log_parameter_max_length = 0; ALTER SYSTEM SET log_parameter_max_length_on_error = 0; SELECT pg_reload_conf(), and remove the old files")
 	}
 	return nil
+}
+
+// orphans are the files of the database that hold something and belong to no
+// table, as far as the user may look: a server that crashes while it rewrites a
+// table never removes what it had written.
+func (c *compacting) orphans(ctx context.Context) (files string, err error) {
+	const may = `SELECT has_function_privilege('pg_ls_dir(text)', 'EXECUTE') AND has_function_privilege('pg_stat_file(text,boolean)', 'EXECUTE')`
+	var look bool
+	if err := c.conn.QueryRow(ctx, may).Scan(&look); err != nil || !look {
+		return "", Classify(err)
+	}
+	err = c.conn.QueryRow(ctx, `SELECT coalesce(string_agg(path, ', ' ORDER BY path), '') FROM (
+			SELECT 'base/' || d.oid || '/' || f AS path, f FROM pg_database d, pg_ls_dir('base/' || d.oid) f
+			WHERE d.datname = current_database() AND f ~ '^[0-9]+(\.[0-9]+)?$') found
+		WHERE pg_filenode_relation(0, split_part(f, '.', 1)::oid) IS NULL AND coalesce((pg_stat_file(path, true)).size, 0) > 0`).Scan(&files)
+	if err != nil {
+		return "", Classify(fmt.Errorf("look for files of no table: %w", err))
+	}
+	return files, nil
 }

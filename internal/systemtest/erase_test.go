@@ -349,7 +349,11 @@ func testErasedOfPostgres(t *testing.T) {
 		_, err = conn.Exec(background(), s)
 		require.NoError(t, err)
 	}
+	var base string
+	require.NoError(t, conn.QueryRow(background(), `SELECT 'base/' || oid FROM pg_database WHERE datname = current_database()`).Scan(&base))
 	require.NoError(t, conn.Close(background()))
+	orphan := filepath.Join(base, "4000000001") // as a server leaves that crashed in mid-rewrite
+	require.NoError(t, os.WriteFile(filepath.Join(c.dir, orphan), []byte("x"), 0o644))
 	require.Positive(t, d.found(filepath.Join(c.dir, "base")), "a vacuum leaves bytes in pages")
 	require.Positive(t, d.found(filepath.Join(c.dir, "pg_wal")))
 
@@ -357,6 +361,7 @@ func testErasedOfPostgres(t *testing.T) {
 	out := kept(t, dir, append([]string{"erase", "--compact"}, where...)...) // beside the server
 	require.Contains(t, out, "timeline_entries: ")
 	require.Contains(t, out, "pg_wal: ")
+	require.Contains(t, out, "belong to no table ("+orphan+")")
 	require.Zero(t, d.found(dir, mirror, filepath.Dir(c.dir)), "of the whole data directory, its log, and the server's log")
 	d.holds()
 	path, err := exec.LookPath("pg_dump")
