@@ -47,22 +47,27 @@ type Config struct {
 
 // Limits bound what callers may send.
 type Limits struct {
-	Header     int `mapstructure:"header"`     // bytes of a span's header
-	Payload    int `mapstructure:"payload"`    // bytes of a span's payload
-	Bundle     int `mapstructure:"bundle"`     // bytes of an imported bundle
-	Batch      int `mapstructure:"batch"`      // spans in one commit
-	Queue      int `mapstructure:"queue"`      // spans waiting for one tenant
-	Concurrent int `mapstructure:"concurrent"` // HTTP requests at once
+	Header     int `mapstructure:"header"`      // bytes of a span's header
+	Payload    int `mapstructure:"payload"`     // bytes of a span's payload
+	Bundle     int `mapstructure:"bundle"`      // bytes of an imported bundle
+	Batch      int `mapstructure:"batch"`       // spans in one commit
+	Queue      int `mapstructure:"queue"`       // spans waiting for one tenant
+	QueueBytes int `mapstructure:"queue_bytes"` // bytes of them
+	Concurrent int `mapstructure:"concurrent"`  // HTTP requests at once
+	Room       int `mapstructure:"room"`        // bytes of large bodies and answers at once
+	Exports    int `mapstructure:"exports"`     // bundles read at once
 
 	Feeds       int `mapstructure:"feeds"`        // live feeds at once
 	FeedEntries int `mapstructure:"feed_entries"` // that a feed may fall behind
 	FeedBytes   int `mapstructure:"feed_bytes"`   // of them, a tenant
+	FeedSend    int `mapstructure:"feed_send"`    // bytes in the system's send buffer of one
 }
 
 // Feed is the pace of live feeds.
 type Feed struct {
 	Heartbeat time.Duration `mapstructure:"heartbeat"`
 	Poll      time.Duration `mapstructure:"poll"`
+	Stall     time.Duration `mapstructure:"stall"`
 }
 
 // Window is how far a span's time may be from the time it is recorded at.
@@ -222,6 +227,16 @@ func (c Config) check(key string) string {
 		return within(c.Limits.Batch, 1, 100_000)
 	case "limits.queue":
 		return within(c.Limits.Queue, 1, 10_000_000)
+	case "limits.queue_bytes":
+		return within(c.Limits.QueueBytes, 1<<20, 16<<30)
+	case "limits.room":
+		return within(c.Limits.Room, 1<<20, 1<<40)
+	case "limits.exports":
+		return within(c.Limits.Exports, 1, 10_000)
+	case "limits.feed_send":
+		return within(c.Limits.FeedSend, 4<<10, 64<<20)
+	case "feed.stall":
+		return within(c.Feed.Stall, time.Second, 10*time.Minute)
 	case "limits.concurrent":
 		return within(c.Limits.Concurrent, 1, 1_000_000)
 	case "limits.feeds":

@@ -46,8 +46,9 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Search: On, Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
 		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
-		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20},
-		Feed:   Feed{Heartbeat: 15 * time.Second, Poll: time.Second},
+		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32,
+			Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10},
+		Feed:   Feed{Heartbeat: 15 * time.Second, Poll: time.Second, Stall: 30 * time.Second},
 		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
 	}, cfg)
 	require.Equal(t, "sqlite:logline-data/logline.db", cfg.Database())
@@ -104,7 +105,7 @@ func TestPrecedence(t *testing.T) {
 		got := value(t, values, key)
 		require.Equal(t, want, [2]string{got.Value, got.Origin}, key)
 	}
-	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 64 << 20, Batch: 7, Queue: 10000, Concurrent: 1024, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20}, cfg.Limits)
+	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 64 << 20, Batch: 7, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10}, cfg.Limits)
 	require.Equal(t, 24*time.Hour, cfg.Window.Past)
 	require.Equal(t, 5*time.Minute, cfg.Window.Future)
 

@@ -73,7 +73,8 @@ func (a *App) wire(ctx context.Context) error {
 		Limits: httpapi.Limits{
 			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
 			Feeds: a.cfg.Limits.Feeds, FeedEntries: a.cfg.Limits.FeedEntries, FeedBytes: a.cfg.Limits.FeedBytes,
-			Heartbeat: a.cfg.Feed.Heartbeat, FeedPoll: a.cfg.Feed.Poll,
+			Heartbeat: a.cfg.Feed.Heartbeat, FeedPoll: a.cfg.Feed.Poll, FeedStall: a.cfg.Feed.Stall, FeedSend: a.cfg.Limits.FeedSend,
+			Room: a.cfg.Limits.Room, Exports: a.cfg.Limits.Exports,
 		},
 		SpoolDir: a.cfg.DataDir,
 		Logger:   a.log, Now: a.opt.Now, Version: a.opt.Version,
@@ -220,7 +221,7 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus) *engine.Engine {
 	return engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload},
-		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue,
+		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
 		DrainTimeout: a.cfg.DrainTimeout / 3,
 	})

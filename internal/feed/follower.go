@@ -178,7 +178,7 @@ func (f *follower) at(seq uint64, limit int) position {
 	case seq < f.ring.first:
 		p.behind = true
 	case seq < p.end:
-		p.items = f.ring.from(seq, limit)
+		p.items = f.ring.from(seq, limit, pageBytes)
 	}
 	return p
 }

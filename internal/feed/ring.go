@@ -54,11 +54,19 @@ func (r *ring) add(it *item) {
 	r.first += uint64(drop)
 }
 
-// from is up to limit items beginning at seq, which the ring must hold. They do
-// not change when the ring does.
-func (r *ring) from(seq uint64, limit int) []*item {
+// from is up to limit items, and about as many bytes of them or one item,
+// beginning at seq, which the ring must hold. They do not change when the ring
+// does, and stay in memory for as long as a subscriber takes to send them.
+func (r *ring) from(seq uint64, limit, bytes int) []*item {
 	items := r.items[seq-r.first:]
-	return slices.Clone(items[:min(len(items), limit)])
+	n, used := 0, 0
+	for n < min(len(items), limit) {
+		if used += items[n].cost(); used > bytes && n > 0 {
+			break
+		}
+		n++
+	}
+	return slices.Clone(items[:n])
 }
 
 // redact takes the content of what an entry erased out of the messages that

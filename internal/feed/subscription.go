@@ -13,7 +13,7 @@ import (
 
 const (
 	batch     = 256       // items taken from the ring at once
-	pageBytes = 128 << 10 // of a page of older entries
+	pageBytes = 128 << 10 // of items taken from the ring at once, and of a page of older entries
 	breath    = 250 * time.Millisecond
 )
 

@@ -161,6 +161,8 @@ type Limits struct {
 	Feeds       int           // live feeds open at once, beside Concurrent; default 2048, more are answered 503
 	FeedEntries int           // recent entries kept for feeds, a tenant: who falls behind further is closed; default 16,384
 	FeedBytes   int           // and about how many bytes; default 64 MiB
+	FeedSend    int           // bytes in the system's send buffer of one feed; default 256 KiB
+	FeedStall   time.Duration // longest wait for a feed's client that takes nothing; default Stall
 	Heartbeat   time.Duration // of feeds; default 15 s
 	FeedPoll    time.Duration // between looks for entries nobody told of; default 1 s
 	Ticket      time.Duration // for a feed's ticket to be used; default 30 s
@@ -181,6 +183,8 @@ func (l Limits) withDefaults() Limits {
 	setDuration(&l.Stall, 30*time.Second)
 	setDuration(&l.Drain, 10*time.Second)
 	setInt(&l.Feeds, 2048)
+	setInt(&l.FeedSend, 256<<10)
+	setDuration(&l.FeedStall, l.Stall)
 	setInt(&l.Verifiers, 64)
 	setDuration(&l.Heartbeat, 15*time.Second)
 	setDuration(&l.Ticket, 30*time.Second)

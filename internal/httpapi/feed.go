@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,6 +80,17 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 	}
 	defer sub.Close()
 	return run(c, &feeding{server: s, sub: sub, place: place, ctx: ctx, cancel: cancel})
+}
+
+// connKey is the key of the connection in the context of its requests.
+type connKey struct{}
+
+// boundSending bounds what the system holds of what the client has not taken: a
+// client that stops reading is then noticed soon, and costs no more than that.
+func (s *Server) boundSending(conn net.Conn) {
+	if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = c.SetWriteBuffer(s.limits.FeedSend / 2) // of which Linux makes twice as much; without it the system's own bound holds
+	}
 }
 
 // feeding is one open feed.

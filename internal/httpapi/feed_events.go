@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net"
 	"net/http"
 	"strconv"
 
@@ -19,8 +20,11 @@ func feedEvents(c echo.Context, f *feeding) error {
 	res.Header().Set(echo.HeaderContentType, typeEvents)
 	res.Header().Set("X-Accel-Buffering", "no") // proxies pass each event on at once
 	res.WriteHeader(http.StatusOK)
+	if conn, ok := c.Request().Context().Value(connKey{}).(net.Conn); ok {
+		f.server.boundSending(conn)
+	}
 	rc := http.NewResponseController(res.Writer)
-	w := &pacedWriter{res, rc, f.server.limits.Stall}
+	w := &pacedWriter{res, rc, f.server.limits.FeedStall}
 	defer f.server.metrics.feedOpen("sse")()
 
 	buf := []byte(retryEvents)

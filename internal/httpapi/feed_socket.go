@@ -37,6 +37,7 @@ func feedSocket(c echo.Context, f *feeding) error {
 	}
 	sock := &socket{feeding: f, conn: conn, read: make(chan struct{})}
 	f.place.cutBy(func() { _ = conn.Close() })
+	f.server.boundSending(conn.NetConn())
 	go sock.receive()
 	code := sock.end(sock.send())
 	f.server.metrics.feedEnded("websocket", code)
@@ -58,7 +59,7 @@ func (s *socket) send() error {
 		if err != nil {
 			return err
 		}
-		_ = s.conn.SetWriteDeadline(time.Now().Add(s.server.limits.Stall))
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.server.limits.FeedStall))
 		if err := s.conn.WritePreparedMessage(m.Prepared(prepare).(*websocket.PreparedMessage)); err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ func (s *socket) send() error {
 			continue
 		}
 		// Whoever answers no ping is not there any more.
-		if err := s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(s.server.limits.Stall)); err != nil {
+		if err := s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(s.server.limits.FeedStall)); err != nil {
 			return err
 		}
 	}
@@ -109,7 +110,7 @@ func (s *socket) receive() {
 
 // awaitPing gives the client until after the next ping to be heard of.
 func (s *socket) awaitPing() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(2*s.server.limits.Heartbeat + s.server.limits.Stall))
+	_ = s.conn.SetReadDeadline(time.Now().Add(2*s.server.limits.Heartbeat + s.server.limits.FeedStall))
 }
 
 // end says how the feed ended, closes the connection and waits for the reader.
