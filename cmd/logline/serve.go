@@ -41,6 +41,7 @@ and what is set, shows "logline config print".
 			if err != nil {
 				return err
 			}
+			defer giveHeapRoom()()
 			err = node.Run(cmd.Context())
 			if err == nil {
 				log.Info("stopped")

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+)
+
+// heapRoom is how much a server's heap may always grow between two collections,
+// in bytes. A node's heap is small and its garbage much: growing by no more than
+// the heap's own size, as Go does it, takes a tenth of the processors under load.
+const heapRoom = 96 << 20
+
+// Bounds of the percentage that this leads to: 100 is Go's own.
+const (
+	leastGrowth = 100
+	mostGrowth  = 1000
+)
+
+// giveHeapRoom looks at the heap after each collection and lets it grow by
+// heapRoom at least, until stop is called. Where GOGC says something else, that
+// holds.
+func giveHeapRoom() (stop func()) {
+	before := debug.SetGCPercent(leastGrowth)
+	if before != leastGrowth {
+		debug.SetGCPercent(before)
+		return func() {}
+	}
+	h := &heapTuner{}
+	h.now.Store(leastGrowth)
+	h.tune()
+	h.watch()
+	return func() {
+		h.stopped.Store(true)
+		debug.SetGCPercent(before)
+	}
+}
+
+type heapTuner struct {
+	now     atomic.Int64 // the percentage that holds
+	stopped atomic.Bool
+}
+
+// collected is garbage from the start: its cleanup runs after the next collection.
+type collected struct{ _ [16]byte }
+
+func (h *heapTuner) watch() {
+	runtime.AddCleanup(&collected{}, func(h *heapTuner) {
+		if !h.stopped.Load() {
+			h.tune()
+			h.watch()
+		}
+	}, h)
+}
+
+func (h *heapTuner) tune() {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if live[0].Value.Kind() != metrics.KindUint64 {
+		return
+	}
+	// Setting it stops the world for a moment, which a small change is not worth.
+	if want, now := growth(live[0].Value.Uint64()), h.now.Load(); want > now+now/4 || want < now {
+		h.now.Store(want)
+		debug.SetGCPercent(int(want))
+	}
+}
+
+// growth is by how many percent a heap of live bytes may grow.
+func growth(live uint64) int64 {
+	return int64(min(max(heapRoom*100/max(live, 1), leastGrowth), mostGrowth))
+}
