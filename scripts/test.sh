@@ -13,4 +13,8 @@ fi
 if ! unshare --mount true 2>/dev/null; then
   echo "left out: a real full disk under the server (mounting a small file system takes root); the storage tests fill a database instead"
 fi
+if [ "$(uname -sm)" != "Linux x86_64" ] || [ "$(grep -owE 'avx2|bmi2|sha_ni' /proc/cpuinfo | sort -u | wc -l)" != 3 ] ||
+  { [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" -ge 2 ]; }; then
+  echo "left out: ceilings on instructions of the hot paths (counted on Linux on amd64 with avx2, bmi2 and sha_ni, where processes may be traced)"
+fi
 bash scripts/with-services.sh go test -tags grpcnotrace ${GOTESTFLAGS:-} "$@" ./...

@@ -83,6 +83,7 @@ var table = map[string]rule{
 	"internal/app":        {},
 	"internal/archtest":   {never: []string{"ours"}},
 	"internal/guards":     {testing: true, never: []string{"ours"}},
+	"internal/hotpath":    {testing: true},
 	"internal/loadgen":    {never: []string{"modules", "internal/storage", "stores", "drivers"}, except: []string{"internal/id"}},
 	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP, and writes bare rows beside it
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},

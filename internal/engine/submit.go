@@ -80,7 +80,7 @@ func (e *Engine) SubmitMany(ctx context.Context, tenant string, lines [][]byte) 
 	for from := 0; from < len(lines); {
 		to := e.partEnd(lines, from)
 		next := e.checkPart(ctx, tenant, lines[from:to], results[from:to])
-		if err := e.enqueuePart(ctx, tenant, next, last); err != nil {
+		if err := e.putPart(ctx, tenant, next, last, to == len(lines)); err != nil {
 			next.refuse(err)
 			failAll(results[to:], err)
 			break
@@ -149,16 +149,24 @@ func (e *Engine) checkPart(ctx context.Context, tenant string, lines [][]byte, r
 	return p
 }
 
-// enqueuePart queues p. A queue that is full is given one more chance once the
-// caller's own earlier part is out of it.
-func (e *Engine) enqueuePart(ctx context.Context, tenant string, p, earlier *part) error {
+// putPart queues p. A queue that is full is given one more chance once the
+// caller's own earlier part is out of it. After its final part the caller has
+// nothing left to do but lead, if the timeline is idle.
+func (e *Engine) putPart(ctx context.Context, tenant string, p, earlier *part, final bool) error {
 	if len(p.items) == 0 {
 		return nil
 	}
-	err := e.enqueue(tenant, p.items)
+	idle, err := e.put(tenant, p.items)
 	if fault.CodeOf(err) == codeQueueFull && earlier != nil {
 		earlier.finish(ctx, e, tenant)
-		err = e.enqueue(tenant, p.items)
+		idle, err = e.put(tenant, p.items)
+	}
+	switch {
+	case idle == nil:
+	case final:
+		e.lead(tenant, idle)
+	default:
+		go e.sequence(tenant, idle)
 	}
 	return err
 }
