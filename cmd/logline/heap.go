@@ -7,9 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// heapRoom is how much a server's heap may always grow between two collections,
-// in bytes. A node's heap is small and its garbage much: growing by no more than
-// the heap's own size, as Go does it, takes a tenth of the processors under load.
+// heapRoom is how much the heap of a server or of an import may always grow
+// between two collections, in bytes. Such a heap is small and its garbage much:
+// growing by no more than the heap's own size, as Go does it, takes a tenth of
+// the processors under load.
 const heapRoom = 96 << 20
 
 // Bounds of the percentage that this leads to: 100 is Go's own.

@@ -115,6 +115,7 @@ func (s *session) importFrom(ctx context.Context, src importer.Source, cfg impor
 			fmt.Fprintf(s.env.Stderr, "Trying again, for some minutes: %s\n", fault.From(err).Detail)
 		}
 	}
+	defer giveHeapRoom()()
 	return importer.New(remote.New(s.client, tenant, s.as), cfg).Run(ctx, src)
 }
 
