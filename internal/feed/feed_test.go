@@ -283,6 +283,35 @@ func TestRedactionReachesWhatWaits(t *testing.T) {
 	require.Empty(t, m.Entry.Span.Payload)
 }
 
+// Nor is what a slow subscriber has taken up already, from what the process
+// keeps or from the store.
+func TestRedactionReachesWhatIsReady(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]feed.Config{"kept": {}, "older": {Entries: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			h, at := w.hub(cfg), w.size()
+			quick := w.listen(h, at, timeline.Query{})
+			secret := w.by("secret", `{"pin":"1234"}`, nil)
+			w.append(w.by("first", "{}", nil))
+			require.Equal(t, seqs(at, at+1), quick.shown(at, at+1))
+			w.append(secret)
+			require.Equal(t, seqs(at+1, at+2), quick.shown(at+1, at+2))
+			slow := w.listen(h, at, timeline.Query{})
+			require.Equal(t, seqs(at, at+1), slow.shown(at, at+1)) // and has the other ready
+			header := secret.Span.Header
+			erase := w.canonical(span.Redaction{Spans: []span.SpanRef{{Span: header.ID, HeaderHash: header.Hash().String()}}, Reason: "asked"})
+			w.append(w.by(span.TypeRedaction, string(erase), nil))
+			require.Equal(t, seqs(at+2, at+3), quick.shown(at+2, at+3))
+			m := slow.next()
+			require.Equal(t, at+1, m.Entry.Seq)
+			require.Equal(t, span.WithheldRedacted, m.Entry.Span.Withheld, "what was ready is sent")
+			require.Equal(t, seqs(at+2, at+3), slow.shown(at+2, at+3))
+		})
+	}
+}
+
 // What was erased before a subscription began is not told to it, also where the
 // follower has not heard of the redaction yet.
 func TestRedactionBeforeTheBeginning(t *testing.T) {

@@ -29,6 +29,7 @@ type follower struct {
 	ring     ring
 	note     *Message      // the last checkpoint all of whose entries were read
 	standing uint64        // seq after the last entry read that can change who may read
+	erased   uint64        // seq after the last entry read that erased content
 	err      error         // the follower cannot go on
 	changed  chan struct{} // closed when any of this has changed
 }
@@ -144,6 +145,7 @@ func (f *follower) take(items []*item) {
 		switch it.record.Entry.Span.Type {
 		case span.TypeRedaction:
 			f.ring.redact(it.record.Payload)
+			f.erased = it.record.Seq + 1
 		case span.TypeMember, span.TypeIdentity, span.TypeResolution, span.TypeEpoch, span.TypeHandover:
 			f.standing = it.record.Seq + 1
 		}
@@ -165,6 +167,7 @@ type position struct {
 	end      uint64 // entries read
 	note     *Message
 	standing uint64
+	erased   uint64
 	err      error
 	changed  <-chan struct{} // closed when there is more
 }
@@ -173,7 +176,7 @@ type position struct {
 func (f *follower) at(seq uint64, limit int) position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := position{end: f.ring.end(), note: f.note, standing: f.standing, err: f.err, changed: f.changed}
+	p := position{end: f.ring.end(), note: f.note, standing: f.standing, erased: f.erased, err: f.err, changed: f.changed}
 	switch {
 	case seq < f.ring.first:
 		p.behind = true

@@ -32,6 +32,7 @@ type Subscription struct {
 
 	reader  standing.Reader
 	checked uint64 // the follower's standing that reader takes account of
+	erased  uint64 // the follower's erasures that ready takes account of
 	query   timeline.Query
 	sieve   *timeline.Sieve
 
@@ -105,6 +106,10 @@ func (s *Subscription) step(ctx context.Context) (*Message, error) {
 	p := s.follower.at(s.seen, batch)
 	if p.err != nil {
 		return nil, s.Closed(CodeInternal, "the timeline cannot be read")
+	}
+	if s.erased != p.erased { // what is ready was read before
+		s.erased = p.erased
+		s.forget()
 	}
 	if now := time.Now(); !now.Before(s.due) {
 		s.due, s.beat = now.Add(s.hub.cfg.Heartbeat), true

@@ -220,8 +220,9 @@ func (c *compacting) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.out.Parts = append(c.out.Parts, Part{walPart, before, after})
-	if kept > 1 {
+	if kept <= 1 { // but the one that was current a moment ago
+		c.out.Parts = append(c.out.Parts, Part{walPart, before, after})
+	} else {
 		c.out.Unreached = append(c.out.Unreached, fmt.Sprintf("%d older segments of the write-ahead log that the server keeps (wal_keep_size, replication slots, "+
 			"or an archive that does not take them): they go when nothing needs them any more; then run this again", kept))
 	}
