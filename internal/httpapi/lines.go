@@ -40,11 +40,13 @@ func newLineQueue() *lineQueue {
 	return q
 }
 
-// put adds a line, waiting for room; false when the queue is closed.
+// put adds a line, waiting for room; false when the queue is closed. Who takes is
+// told when a chunk is full, and by wake.
 func (q *lineQueue) put(l numbered) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for !q.closed && len(q.lines) > 0 && (len(q.lines) >= queueLines || q.bytes+len(l.bytes) > queueBytes) {
+		q.moved.Broadcast()
 		q.moved.Wait()
 	}
 	if q.closed {
@@ -52,8 +54,19 @@ func (q *lineQueue) put(l numbered) bool {
 	}
 	q.lines = append(q.lines, l)
 	q.bytes += len(l.bytes)
-	q.moved.Broadcast()
+	if len(q.lines) >= chunkLines {
+		q.moved.Broadcast()
+	}
 	return true
+}
+
+// wake tells who takes of what was put.
+func (q *lineQueue) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lines) > 0 {
+		q.moved.Broadcast()
+	}
 }
 
 // take moves up to chunkLines lines into dst[:0], waiting for the first; it is
@@ -104,6 +117,11 @@ func readLines(r io.Reader, limit int, q *lineQueue) bool {
 		}
 		if errors.Is(err, io.EOF) || code == codeLineIncomplete {
 			return true
+		}
+		// Lines that came together are taken together: a commit of the first alone
+		// would be waited for by all the others.
+		if rest, _ := br.Peek(br.Buffered()); bytes.IndexByte(rest, '\n') < 0 {
+			q.wake()
 		}
 	}
 }
