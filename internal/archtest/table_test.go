@@ -86,6 +86,7 @@ var table = map[string]rule{
 	"internal/hotpath":    {testing: true},
 	"internal/loadgen":    {never: []string{"modules", "internal/storage", "stores", "drivers"}, except: []string{"internal/id"}},
 	"internal/bench":      {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}}, // a command: it calls the program over HTTP, and writes bare rows beside it
+	"internal/bench/fill": {never: []string{"internal/app", "internal/httpapi", "internal/onboarding", "drivers"}}, // the product's own way in, in process
 	"internal/systemtest": {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
 	"internal/systemtest/liar": {testing: true, never: []string{"internal/storage", "stores", "drivers", "internal/app",

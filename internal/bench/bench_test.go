@@ -39,7 +39,7 @@ func TestFlags(t *testing.T) {
 	t.Parallel()
 	f, err := parse([]string{"--quick", "--only", "append,import", "--stores=sqlite"}, io.Discard)
 	require.NoError(t, err)
-	require.Equal(t, flags{quick: true, only: "append,import", stores: "sqlite"}, f)
+	require.Equal(t, flags{quick: true, only: "append,import", stores: "sqlite", entries: 10_000_000, fillTime: 25 * time.Minute}, f)
 	_, err = parse([]string{"--only", "apend"}, io.Discard)
 	require.ErrorContains(t, err, `--only: there is no "apend"; choose of floors,append,`)
 	_, err = parse([]string{"--stores", "sqlite mysql"}, io.Discard)

@@ -30,9 +30,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := 0
-	if len(os.Args) == 2 && os.Args[1] == echoCommand {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == echoCommand:
 		code = finish(os.Stderr, serveEcho(os.Stdin, os.Stdout))
-	} else {
+	case len(os.Args) == 3 && os.Args[1] == fanoutCommand:
+		code = finish(os.Stderr, serveFanout(os.Args[2], os.Stdin, os.Stdout))
+	default:
 		code = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	}
 	stop()
@@ -43,14 +46,19 @@ func main() {
 type group struct {
 	name    string
 	measure func(context.Context, *bench) ([]figure, error)
+	apart   bool // measured only where it is named: it takes long
 }
 
 // groups is everything there is to measure, in the order of the table.
 func groups() []group {
 	return []group{
-		{"floors", measureFloors},
-		{"append", measureAppends},
-		{"import", measureImport},
+		{"floors", measureFloors, false},
+		{"append", measureAppends, false},
+		{"import", measureImport, false},
+		{"verify", measureVerify, false},
+		{"reads", measureReads, false},
+		{"feed", measureFeed, false},
+		{"scale", measureScale, true},
 	}
 }
 
@@ -62,6 +70,8 @@ type flags struct {
 	stores   string
 	database string
 	dir      string
+	entries  uint64
+	fillTime time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (f flags, err error) {
@@ -77,6 +87,8 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 	set.StringVar(&f.stores, "stores", strings.Join(allStores, ","), "measure on these `STORES`")
 	set.StringVar(&f.database, "database-url", "", "a superuser's `URL` of a PostgreSQL on this machine that syncs (default: one of its own)")
 	set.StringVar(&f.dir, "dir", "", "where the databases are made: the disk that is measured (default: the system's temporary directory)")
+	set.Uint64Var(&f.entries, "entries", 10_000_000, "how many `ENTRIES` the group scale fills a timeline with")
+	set.DurationVar(&f.fillTime, "fill-time", 25*time.Minute, "and in how much `TIME` at most for each store: fewer are measured where it is not enough")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -126,6 +138,9 @@ type bench struct {
 	pg     *cluster // nil where PostgreSQL is left out
 	log    io.Writer
 
+	entries  uint64        // of the group scale
+	fillTime time.Duration // likewise
+
 	nodes    int // started so far, for their folders' names
 	measured *floors
 	bares    map[string]bareFloor // by store
@@ -157,7 +172,7 @@ func measure(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	r := report{Go: runtime.Version(), Machine: processor(), CPUs: runtime.GOMAXPROCS(0), Quick: f.quick, Fsync: fsync.Seconds()}
 	var failed error
 	for _, g := range groups() {
-		if f.only != "" && !slices.Contains(split(f.only), g.name) {
+		if f.only == "" && g.apart || f.only != "" && !slices.Contains(split(f.only), g.name) {
 			continue
 		}
 		figures, err := g.measure(ctx, b)
@@ -193,7 +208,7 @@ func prepare(ctx context.Context, f flags, stderr io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, quick: f.quick, stores: split(f.stores), log: stderr, bares: map[string]bareFloor{}}
+	b := &bench{entries: f.entries, fillTime: f.fillTime, dir: dir, quick: f.quick, stores: split(f.stores), log: stderr, bares: map[string]bareFloor{}}
 	if b.binary, err = program.Build(ctx, ".", dir); err == nil && slices.Contains(b.stores, postgres) {
 		b.pg, err = openCluster(ctx, f.database, dir, stderr)
 	}
