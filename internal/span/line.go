@@ -232,3 +232,27 @@ func (s *scanner) transition(d *Decision) error {
 }
 
 func anyText(string) bool { return true }
+
+// digestChars is how many characters b64u of a digest has.
+const digestChars = 43
+
+var payloadHashMember = []byte(`,"payload_hash":"`)
+
+// AppendWithPayload appends to dst what Opened.AppendLine gives for the entry of
+// a line, which must be canonical, with its payload and salt put back. It does
+// not parse: a quote within a text is escaped, so that the last such member is
+// the span's. ok is false for what it cannot do: entries whose decision has a
+// detail, and lines that are none; nothing is appended then.
+func AppendWithPayload(dst, line, payload []byte, salt string) (out []byte, ok bool) {
+	at := bytes.LastIndex(line, payloadHashMember)
+	end := at + len(payloadHashMember) + digestChars + 1
+	if at < 0 || end > len(line) || line[end-1] != '"' || bytes.Contains(line, []byte(`"detail_hash":`)) {
+		return dst, false
+	}
+	dst = append(dst, line[:at]...)
+	dst = append(dst, `,"payload":`...)
+	dst = append(dst, payload...)
+	dst = append(dst, line[at:end]...)
+	dst = appendMember(dst, `,"salt":`, salt)
+	return append(dst, line[end:]...), true
+}

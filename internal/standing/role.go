@@ -94,6 +94,9 @@ func ReaderFor(v View, identity string, publicReading bool) Reader {
 	return r
 }
 
+// ReadsAll reports whether r may see every span.
+func (r Reader) ReadsAll() bool { return r.Organization && r.Private }
+
 // MayRead reports whether r may see a span: its author and whom it is for
 // always, private ones auditors too, organization-visible ones members, public
 // ones whoever may read public (PROTOCOL §7).

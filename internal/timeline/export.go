@@ -96,39 +96,76 @@ func (l *Log) end(ctx context.Context, tenant string) (Tenant, Head, *tree.Note,
 		"the record of tenant %s and its checkpoint are of different epochs; check the timeline with fsck or restore a backup", tenant)
 }
 
+// bundleEntries are the entries of [from, to) as the reader may see them. While
+// one page is written the next is read.
 func (l *Log) bundleEntries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) iter.Seq2[bundle.Entry, error] {
 	return func(yield func(bundle.Entry, error) bool) {
-		for seq := from; seq < to; {
-			records, err := l.store.Range(ctx, tenant, seq, to)
-			if err == nil && len(records) == 0 {
-				err = ErrHashesMissing(0, seq, to)
+		ctx, cancel := context.WithCancel(ctx)
+		pages := make(chan exportPage)
+		go l.readAhead(ctx, tenant, from, to, pages)
+		defer func() {
+			cancel()
+			for range pages { // it is closed when nothing is read any more
 			}
-			if err != nil {
-				yield(bundle.Entry{}, err)
+		}()
+		for p := range pages {
+			if p.err != nil {
+				yield(bundle.Entry{}, p.err)
 				return
 			}
-			for i := range records {
-				err := records[i].parse()
-				if !yield(records[i].bundled(r), err) || err != nil {
+			for i := range p.records {
+				if e, err := p.records[i].bundled(r); !yield(e, err) || err != nil {
 					return
 				}
-				seq++
 			}
 		}
 	}
 }
 
-// bundled is a record as a reader's bundle has it.
-func (r *Record) bundled(reader standing.Reader) bundle.Entry {
-	if r.Entry == nil || !r.VisibleTo(reader) {
-		return bundle.Entry{Seq: r.Seq, Hidden: true, Leaf: r.Leaf}
+// exportPage is a run of records, or why there are none.
+type exportPage struct {
+	records []Record
+	err     error
+}
+
+// readAhead reads [from, to) page by page until that, an error or ctx ends it.
+func (l *Log) readAhead(ctx context.Context, tenant string, from, to uint64, pages chan<- exportPage) {
+	defer close(pages)
+	for from < to {
+		records, err := l.store.Range(ctx, tenant, from, to)
+		if err == nil && len(records) == 0 {
+			err = ErrHashesMissing(0, from, to)
+		}
+		select {
+		case pages <- exportPage{records, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+		from += uint64(len(records))
 	}
-	e := bundle.Entry{Seq: r.Seq, Line: r.Line, Parsed: r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
+}
+
+// bundled is a record as a reader's bundle has it. What a reader of everything
+// is shown needs no parsing.
+func (r *Record) bundled(reader standing.Reader) (bundle.Entry, error) {
+	sound := reader.ReadsAll() && !r.Redacted && r.Payload != nil && r.Detail == nil && span.LeafHash(r.Line) == r.Leaf
+	if !sound {
+		if err := r.parse(); err != nil {
+			return bundle.Entry{}, err
+		}
+		if !r.VisibleTo(reader) {
+			return bundle.Entry{Seq: r.Seq, Hidden: true, Leaf: r.Leaf}, nil
+		}
+	}
+	e := bundle.Entry{Seq: r.Seq, Sound: sound, Line: r.Line, Parsed: r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
 	if r.Redacted {
 		e.Withheld = span.WithheldRedacted
 		if r.Entry.Decision.DetailHash != "" {
 			e.DetailWithheld = span.WithheldRedacted
 		}
 	}
-	return e
+	return e, nil
 }
