@@ -42,10 +42,11 @@ func (b *bench) measureAppend(ctx context.Context, store string, c loadgen.Case)
 	free := float64(runtime.GOMAXPROCS(0)) - l.clients.Seconds()/l.Elapsed.Seconds()
 	ceiling := free / sum
 	rate := figure{Group: "append", Name: c.Name(), Store: store, Measured: float64(c.Spans) / l.Elapsed.Seconds(), Unit: perSecond}
-	rate.Note = fmt.Sprintf("%.2f C; C = %s; p50 %s, p99 %s; a span costs %s, its floors %s; clients take %.2f cores, others %.2f",
-		rate.Measured/ceiling, perSecond.show(ceiling), loadgen.Show(l.Latencies.Percentile(50)), loadgen.Show(l.Latencies.Percentile(99)),
-		inSeconds.show(l.server.Seconds()/float64(c.Spans)), inSeconds.show(sum),
-		l.clients.Seconds()/l.Elapsed.Seconds(), l.others.Seconds()/l.Elapsed.Seconds())
+	clients, others := l.clients.Seconds()/l.Elapsed.Seconds(), l.others.Seconds()/l.Elapsed.Seconds()
+	rate.Note = fmt.Sprintf("%.2f C, %.2f of what others left; C = %s; p50 %s, p99 %s; a span costs %s, its floors %s; clients take %.2f cores, others %.2f",
+		rate.Measured/ceiling, rate.Measured*sum/(free-others), perSecond.show(ceiling),
+		loadgen.Show(l.Latencies.Percentile(50)), loadgen.Show(l.Latencies.Percentile(99)),
+		inSeconds.show(l.server.Seconds()/float64(c.Spans)), inSeconds.show(sum), clients, others)
 	switch {
 	case c.Lines > 1:
 		rate.Target = &target{Text: "0.7 C", Bound: 0.7 * ceiling, Sense: atLeast}
