@@ -18,4 +18,4 @@ go test -tags grpcnotrace -c -o "$SOAK_DIR/soak.test" ./internal/systemtest
 cd internal/systemtest
 # In place of this shell, so that whoever kills it kills the soak and nothing is left running.
 export LOGLINE_TEST_BINARY="$SOAK_DIR/logline"
-exec "$SOAK_DIR/soak.test" -test.v -test.timeout "$((minutes + 10))m" -test.run '^TestSoak$'
+exec "$SOAK_DIR/soak.test" -test.v -test.parallel 4 -test.timeout "$((minutes + 10))m" -test.run '^TestSoak$'

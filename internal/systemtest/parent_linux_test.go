@@ -2,5 +2,8 @@ package systemtest
 
 import "syscall"
 
-// endWithParent ends a process when the test's process is killed.
-func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// endWithParent ends a process when the test's process is killed, and not when
+// somebody presses Ctrl-C.
+func endWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}

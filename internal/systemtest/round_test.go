@@ -78,9 +78,6 @@ func (r *round) run(ctx context.Context) {
 	r.onlookers(ctx, &looking)
 	for range r.kills {
 		r.kill(ctx)
-		if ctx.Err() != nil {
-			r.t.SkipNow() // told to stop
-		}
 		r.check()
 	}
 	leave()
@@ -136,6 +133,7 @@ func (r *round) onlookers(ctx context.Context, looking *sync.WaitGroup) {
 func (r *round) kill(ctx context.Context) {
 	t := r.t
 	r.struck.Store(false)
+	told := ctx
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	before := r.acknowledged()
@@ -157,6 +155,9 @@ func (r *round) kill(ctx context.Context) {
 
 	began := time.Now()
 	s.revive(r)
+	if told.Err() != nil {
+		t.SkipNow() // told to stop, and what others need is there again
+	}
 	revived := time.Since(began)
 	if gone && r.random.IntN(2) == 0 {
 		r.fsck() // of what the kill has left, before a start mends it

@@ -1,12 +1,12 @@
 package systemtest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stretchr/testify/require"
@@ -112,18 +112,27 @@ func (y *tenancy) requireProof(api *client.Client, before, now tree.Checkpoint) 
 // where it broke off, and notes the checkpoints that the feed tells of. It is
 // over when ctx ends, or when the feed is not as it must be.
 func (f *onlooker) watch(ctx context.Context, api *client.Client, tenant string, seen *sightings) {
+	for begun := false; ctx.Err() == nil; wait(ctx, again) {
+		err := f.followed(ctx, api, tenant, seen, &begun)
+		if begun && ctx.Err() == nil {
+			f.complain(fmt.Sprint("the feed ended: ", err))
+			return
+		} // Follow does not come again where it never got in
+	}
+}
+
+func (f *onlooker) followed(ctx context.Context, api *client.Client, tenant string, seen *sightings, begun *bool) error {
 	options := client.FeedOptions{MaxWait: 2 * again, Notice: func(n client.FeedNotice) {
-		if n.Err != nil && bytes.Contains([]byte(n.Err.Error()), []byte("not in order")) {
+		if n.Err != nil && strings.Contains(n.Err.Error(), "not in order") {
 			f.complain(n.Err.Error())
 		}
 	}}
 	for e, err := range api.Follow(ctx, tenant, options) {
 		switch {
-		case ctx.Err() != nil:
-			return
 		case err != nil:
-			f.complain(err.Error())
-			return
+			return err
+		case e.Type == client.FeedHello:
+			*begun = true
 		case e.Type == client.FeedEntry:
 			f.take(e.Entry)
 		case e.Type == client.FeedCheckpoint:
@@ -132,6 +141,7 @@ func (f *onlooker) watch(ctx context.Context, api *client.Client, tenant string,
 			f.complain(fmt.Sprintf("a gap from %d to %d for somebody who may see everything", e.From, e.To))
 		}
 	}
+	return nil
 }
 
 // complain keeps the first thing that is wrong.
