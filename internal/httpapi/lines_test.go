@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -74,5 +75,25 @@ func TestLineQueueIsBounded(t *testing.T) {
 	require.False(t, <-waiting, "a closed queue lets nobody wait")
 	require.Len(t, q.take(nil), chunkLines)
 	require.Len(t, q.take(nil), 1)
+	require.Empty(t, q.take(nil))
+}
+
+// TestLinesThatCameTogetherAreTakenTogether: who waits is told of the first line
+// of a read when all of its lines are there, and of blank ones never.
+func TestLinesThatCameTogetherAreTakenTogether(t *testing.T) {
+	t.Parallel()
+	q := newLineQueue()
+	r, w := io.Pipe()
+	read := make(chan bool, 1)
+	go func() { read <- readLines(r, 100, q) }()
+	taken := make(chan int, 1)
+	for _, lines := range []int{1, 50, 400} {
+		go func() { taken <- len(q.take(nil)) }()
+		_, err := io.WriteString(w, strings.Repeat("x\n", lines)+"\n\n")
+		require.NoError(t, err)
+		require.Equal(t, lines, <-taken)
+	}
+	require.NoError(t, w.Close())
+	require.True(t, <-read)
 	require.Empty(t, q.take(nil))
 }
