@@ -37,20 +37,40 @@ func kills() int {
 	return 15
 }
 
-// killCompaction starts one and kills it, unless it ends before.
-func killCompaction(t *testing.T, random *rand.Rand, dir string, where []string) (killed bool) {
-	t.Helper()
-	cmd := keeper(t, dir, append([]string{"erase", "--compact"}, where...)...)
-	require.NoError(t, cmd.Start())
-	timer := time.AfterFunc(time.Duration(5+random.IntN(400))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+// killer kills compactions within the time that one takes.
+type killer struct {
+	t      *testing.T
+	random *rand.Rand
+	limit  time.Duration
+	killed int
+}
+
+func newKiller(t *testing.T) *killer {
+	return &killer{t: t, random: seed(t), limit: 400 * time.Millisecond}
+}
+
+// more says whether another round is due: until there were enough, and one was
+// killed.
+func (k *killer) more(round int) bool { return round < kills() || k.killed == 0 && round < 100 }
+
+// strike starts a compaction and kills it, unless it ends before.
+func (k *killer) strike(dir string, where []string) {
+	k.t.Helper()
+	cmd := keeper(k.t, dir, append([]string{"erase", "--compact"}, where...)...)
+	begun := time.Now()
+	require.NoError(k.t, cmd.Start())
+	timer := time.AfterFunc(time.Duration(k.random.Int64N(int64(k.limit))), func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	err := cmd.Wait()
-	require.True(t, err == nil || !cmd.ProcessState.Exited(), "it failed by itself: %v", err)
-	return err != nil
+	if err := cmd.Wait(); err == nil {
+		k.limit = min(k.limit, time.Since(begun))
+		return
+	}
+	require.False(k.t, cmd.ProcessState.Exited(), "it failed by itself")
+	k.killed++
 }
 
 func compactUnderKills(t *testing.T, y *tenancy, where []string, dirs ...string) {
-	random := seed(t)
+	k := newKiller(t)
 	d := newDoomed(y, 400)
 	d.erase()
 	l := newLedger()
@@ -64,29 +84,26 @@ func compactUnderKills(t *testing.T, y *tenancy, where []string, dirs ...string)
 			}
 		})
 	}()
-	killed := 0
-	for range kills() {
-		if killCompaction(t, random, dirs[0], where) {
-			killed++
-		}
+	for n := 0; k.more(n); n++ {
+		k.strike(dirs[0], where)
 	}
 	stop()
 	<-ended
-	require.Positive(t, killed)
+	require.Positive(t, k.killed)
 	kept(t, dirs[0], append([]string{"erase", "--compact"}, where...)...)
 	require.Zero(t, d.found(dirs...))
 	y.settle(l)
-	y.requireAll(l, random)
+	y.requireAll(l, k.random)
 	d.holds()
 	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 	kept(t, dirs[0], append([]string{"fsck"}, where...)...)
-	t.Logf("%d of %d compactions killed, %d spans acknowledged meanwhile", killed, kills(), l.acknowledged())
+	t.Logf("%d compactions killed, %d spans acknowledged meanwhile", k.killed, l.acknowledged())
 }
 
 // Files belong to one process: the server is stopped.
 func testCompactionOfFilesKilled(t *testing.T) {
 	t.Parallel()
-	random := seed(t)
+	k := newKiller(t)
 	dir, mirror := t.TempDir(), t.TempDir()
 	where := []string{"--timeline", "ndjson:" + filepath.Join(dir, "timelines")}
 	flags := append(where[:2:2], "--mirror", mirror, "--mirror-payloads", "true")
@@ -95,11 +112,8 @@ func testCompactionOfFilesKilled(t *testing.T) {
 	d.erase()
 	d.mirrored(mirror)
 	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
-	killed := 0
-	for n := range kills() {
-		if killCompaction(t, random, dir, flags) {
-			killed++
-		}
+	for n := 0; k.more(n); n++ {
+		k.strike(dir, flags)
 		if n%3 == 1 { // it goes on in between
 			y.attach(start(t, dir, flags...))
 			more := newDoomed(y, 20)
@@ -109,12 +123,12 @@ func testCompactionOfFilesKilled(t *testing.T) {
 			require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 		}
 	}
-	require.Positive(t, killed)
+	require.Positive(t, k.killed)
 	kept(t, dir, append([]string{"erase", "--compact"}, flags...)...)
 	require.Zero(t, d.found(dir, mirror))
 	kept(t, dir, append([]string{"fsck"}, where...)...)
 	y.attach(start(t, dir, flags...))
 	d.holds()
 	require.Zero(t, y.terminate())
-	t.Logf("%d of %d compactions killed", killed, kills())
+	t.Logf("%d compactions killed", k.killed)
 }
