@@ -71,7 +71,7 @@ func TestAThousandFeeds(t *testing.T) {
 	require.NoError(t, err)
 	idle := s.memory()
 
-	c := &crowd{y: y, ctx: ctx, from: from.Size, to: from.Size + uint64(entries), batches: make([]milestone, entries/feedsBatch), finished: make(chan struct{})}
+	c := &crowd{y: y, ctx: ctx, stop: cancel, from: from.Size, to: from.Size + uint64(entries), batches: make([]milestone, entries/feedsBatch), finished: make(chan struct{})}
 	for i := range c.batches {
 		c.batches[i].reached = make(chan struct{})
 		c.batches[i].missing.Store(int64(clients - stalled))
@@ -188,6 +188,7 @@ type milestone struct {
 type crowd struct {
 	y        *tenancy
 	ctx      context.Context
+	stop     context.CancelFunc
 	token    string
 	from, to uint64
 	batches  []milestone
@@ -198,7 +199,11 @@ type crowd struct {
 	first    atomic.Pointer[error]
 }
 
-func (c *crowd) fail(err error) { c.first.CompareAndSwap(nil, &err) }
+// fail ends the test for everybody; the first reason counts.
+func (c *crowd) fail(err error) {
+	c.first.CompareAndSwap(nil, &err)
+	c.stop()
+}
 
 func (c *crowd) failed() error {
 	if err := c.first.Load(); err != nil {
