@@ -336,3 +336,37 @@ func TestImportedTimeline(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "theirs", held.Slug)
 }
+
+// A repair whose store fails, or whose answer is lost, has happened or not; the
+// next one finds nothing left or does it.
+func TestRepairOnAFailingStore(t *testing.T) {
+	t.Parallel()
+	sound := template(t)
+	for _, what := range storetest.AllFaults {
+		t.Run(string(what), func(t *testing.T) {
+			t.Parallel()
+			s, faults := sound(t), &storetest.Faults{}
+			_, err := s.db.Write.Exec(`DELETE FROM timeline_tags`)
+			require.NoError(t, err)
+			res := check(t, s.store, s.Tenant, fsck.Options{})
+			require.True(t, res.CanRepair())
+			before, notes := lines(t, s.store, s.Tenant)
+
+			faults.ArmCall("Rebuild", 0, what)
+			err = fsck.Repair(t.Context(), storetest.NewFaultyStore(s.store, faults), res)
+			require.Equal(t, "Rebuild", faults.Disarm())
+			require.Equal(t, what == storetest.IsSlow, err == nil, "%v", err)
+			require.Equal(t, err == nil, res.Repaired, "only what is known to be done is said to be")
+
+			res = check(t, s.store, s.Tenant, fsck.Options{})
+			require.Equal(t, what == storetest.IsSlow || what == storetest.FailsAfter, res.OK(), told(res))
+			if !res.OK() {
+				require.NoError(t, fsck.Repair(t.Context(), s.store, res))
+			}
+			require.True(t, check(t, s.store, s.Tenant, fsck.Options{}).OK())
+			after, notesAfter := lines(t, s.store, s.Tenant)
+			require.Equal(t, before, after)
+			require.Equal(t, notes, notesAfter)
+		})
+	}
+}
