@@ -43,6 +43,7 @@ type Subscription struct {
 	upTo  uint64
 	live  bool // it had everything once
 
+	waiting func() // called before waiting; nil: nothing
 	greeted bool
 	beat    bool      // a heartbeat is owed
 	ack     bool      // the word that a filter holds is owed
@@ -76,6 +77,17 @@ func (s *Subscription) Close() {
 		s.timer.Stop()
 		s.hub.leave(s.follower)
 	})
+}
+
+// BeforeWaiting has do called by Next whenever it has no message at hand and
+// begins to wait for something: the time for a transport to send what it holds.
+func (s *Subscription) BeforeWaiting(do func()) { s.waiting = do }
+
+// begin says that Next waits from here on.
+func (s *Subscription) begin() {
+	if s.waiting != nil {
+		s.waiting()
+	}
 }
 
 // Next is the next message, waiting for one. It returns ctx's error when ctx
@@ -152,6 +164,7 @@ func (s *Subscription) step(ctx context.Context) (*Message, error) {
 
 // check asks again who reads; what is ready was chosen for who read before.
 func (s *Subscription) check(ctx context.Context, standing uint64) error {
+	s.begin()
 	reader, err := s.authorize(ctx)
 	if err != nil {
 		return err
@@ -227,6 +240,7 @@ func (s *Subscription) give() (*Message, error) {
 
 // page reads older entries, with limited company.
 func (s *Subscription) page(ctx context.Context, end uint64) error {
+	s.begin()
 	select {
 	case s.hub.reads <- struct{}{}:
 		defer func() { <-s.hub.reads }()
@@ -271,6 +285,7 @@ func (s *Subscription) troubled(ctx context.Context, err error) error {
 	if now.Sub(s.trouble) >= s.hub.cfg.Patience {
 		return s.Closed(CodeTryLater, "the store cannot be read now")
 	}
+	s.begin()
 	timer := time.NewTimer(breath)
 	defer timer.Stop()
 	select {
@@ -302,6 +317,7 @@ func (s *Subscription) idle(ctx context.Context, p position) (*Message, error) {
 
 // wait waits until there is more to do.
 func (s *Subscription) wait(ctx context.Context, p position) (*Message, error) {
+	s.begin()
 	select {
 	case <-p.changed:
 	case <-s.timer.C:

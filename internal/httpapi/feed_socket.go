@@ -31,13 +31,14 @@ func newUpgrader() *websocket.Upgrader {
 
 // feedSocket runs a feed over a WebSocket: this goroutine writes, another reads.
 func feedSocket(c echo.Context, f *feeding) error {
-	conn, err := f.server.openSocket(c)
+	w := &corker{ResponseWriter: c.Response(), stall: f.server.limits.FeedStall}
+	conn, err := f.server.openSocketBy(c, w)
 	if err != nil {
 		return err
 	}
-	sock := &socket{feeding: f, conn: conn, read: make(chan struct{})}
+	sock := &socket{feeding: f, conn: conn, cork: w.conn, read: make(chan struct{})}
 	f.place.cutBy(func() { _ = conn.Close() })
-	f.server.boundSending(conn.NetConn())
+	f.server.boundSending(w.conn.Conn)
 	go sock.receive()
 	code := sock.end(sock.send())
 	f.server.metrics.feedEnded("websocket", code)
@@ -48,18 +49,23 @@ func feedSocket(c echo.Context, f *feeding) error {
 type socket struct {
 	*feeding
 	conn *websocket.Conn
+	cork *corkedConn   // under conn
 	read chan struct{} // closed when receive has ended
 }
 
 // send writes messages until the feed ends.
 func (s *socket) send() error {
 	defer s.server.metrics.feedOpen("websocket")()
+	s.sub.BeforeWaiting(func() {
+		if err := s.cork.Flush(); err != nil {
+			s.cancel(err)
+		}
+	})
 	for {
 		m, err := s.sub.Next(s.ctx)
 		if err != nil {
 			return err
 		}
-		_ = s.conn.SetWriteDeadline(time.Now().Add(s.server.limits.FeedStall))
 		if err := s.conn.WritePreparedMessage(m.Prepared(prepare).(*websocket.PreparedMessage)); err != nil {
 			return err
 		}
@@ -116,6 +122,7 @@ func (s *socket) awaitPing() {
 // end says how the feed ended, closes the connection and waits for the reader.
 func (s *socket) end(err error) (code int) {
 	code = websocket.CloseAbnormalClosure
+	_ = s.cork.Uncork(closeWait) // where it cannot be sent any more, what follows cannot either
 	if closed := s.ending(err); closed != nil {
 		code = closed.Code
 		sent := s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, closed.Reason()), time.Now().Add(closeWait))

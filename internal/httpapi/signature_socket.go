@@ -112,8 +112,13 @@ func (s *Server) answerFrame(ctx context.Context, raw []byte, requestID string) 
 
 // openSocket turns a request into a WebSocket.
 func (s *Server) openSocket(c echo.Context) (*websocket.Conn, error) {
+	return s.openSocketBy(c, c.Response())
+}
+
+// openSocketBy is openSocket for a connection that w gives up.
+func (s *Server) openSocketBy(c echo.Context, w http.ResponseWriter) (*websocket.Conn, error) {
 	res := c.Response()
-	conn, err := s.upgrader.Upgrade(res, c.Request(), http.Header{echo.HeaderXRequestID: {idOf(c)}})
+	conn, err := s.upgrader.Upgrade(w, c.Request(), http.Header{echo.HeaderXRequestID: {idOf(c)}})
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "websocket_refused", "the WebSocket cannot be opened: "+err.Error()).Because(err)
 	}
