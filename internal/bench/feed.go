@@ -65,7 +65,7 @@ func (b *bench) measureFeedOn(ctx context.Context, store string, trips loadgen.L
 		return nil, err
 	}
 	trip := trips.Percentile(50)
-	more := live.Percentile(99) - rest.Percentile(99)
+	more := max(0, live.Percentile(99)-rest.Percentile(99))
 	delay := figure{Group: "feed", Name: fmt.Sprintf("%d clients at %d spans/s, p99 more than at rest", fewClients, liveRate), Store: store,
 		Measured: more.Seconds(), Unit: inSeconds, Target: &target{Text: "20 bare round trips", Bound: 20 * trip.Seconds(), Sense: atMost},
 		Note: fmt.Sprintf("receipt to client: p50 %s, p99 %s; at rest p50 %s, p99 %s; a bare round trip p50 %s, p99 %s",
