@@ -82,7 +82,7 @@ func parse(name, text string) ([]Guard, error) {
 			continue
 		}
 		if len(out) == 0 {
-			return nil, fmt.Errorf("%s: %w; the first line is guard:", where, errForm)
+			return nil, fmt.Errorf("%s: %w; it begins with the field guard", where, errForm)
 		}
 		if err := out[len(out)-1].add(line); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
