@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -259,12 +260,22 @@ func verifyFile(ctx context.Context, env *environment, path string, opt bundle.O
 	bar := newVerifyBar(env)
 	opt.Progress = bar.update
 	defer bar.Finish()
+	defer frugal()()
 	report, err := bundle.Verify(ctx, in, opt)
 	var pathErr *os.PathError
 	if errors.As(err, &pathErr) {
 		return nil, fileError("read", path, err)
 	}
 	return report, err
+}
+
+// frugal has garbage collected sooner until what it returns is called. Most of
+// what a verification remembers are span ids, which hold no pointers: collecting
+// is cheap, and room for as much garbage again would be most of its memory.
+func frugal() (restore func()) {
+	const percent = 35
+	before := debug.SetGCPercent(percent)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // verifyBar shows how far a verification has come.

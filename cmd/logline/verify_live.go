@@ -57,6 +57,7 @@ func (f *liveFlags) run(ctx context.Context, env *environment, flags *clientFlag
 			return err
 		}
 	}
+	defer frugal()()
 	bar := newVerifyBar(env)
 	cfg.Progress = bar.update
 	result, err := monitor.Run(ctx, tenant, source{s.client, tenant}, mem, cfg)
