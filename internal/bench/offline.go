@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/danvoulez/logline/internal/bench/fill"
@@ -44,8 +43,8 @@ func measureVerify(ctx context.Context, b *bench) ([]figure, error) {
 	sum := machine.verify + machine.form
 	rate := figure{Group: "verify", Name: fmt.Sprintf("logline verify, %d entries", entries), Measured: float64(entries) / v.elapsed.Seconds(), Unit: perSecond,
 		Target: &target{Text: "0.8 cores / (t_verify + t_form)", Bound: 0.8 * cores / sum, Sense: atLeast},
-		Note: fmt.Sprintf("an entry costs %s of one core, its floors %s; it said %d times how far it was",
-			inSeconds.show(v.cpu.Seconds()/float64(entries)), inSeconds.show(sum), v.lines)}
+		Note: fmt.Sprintf("an entry costs %s of one core, its floors %s; others took %.2f cores; it said %d times how far it was",
+			inSeconds.show(v.cpu.Seconds()/float64(entries)), inSeconds.show(sum), v.others, v.lines)}
 	memory := figure{Group: "verify", Name: "largest resident memory", Measured: float64(v.memory), Unit: inBytes,
 		Target: &target{Text: "200 MB", Bound: verifyMemory, Sense: atMost}}
 	return []figure{rate, memory}, nil
@@ -75,23 +74,48 @@ func makeBundle(ctx context.Context, dir, path string, entries uint64) (err erro
 // verified is how a run of the command went.
 type verified struct {
 	elapsed, cpu time.Duration
-	memory       int64 // the most that was resident, in bytes
-	lines        int   // on stderr
+	memory       int64   // the most that was resident, in bytes
+	lines        int     // on stderr
+	others       float64 // cores that others took meanwhile
 }
 
 func (b *bench) verifyBundle(ctx context.Context, path string) (v verified, err error) {
 	cmd := exec.CommandContext(ctx, b.binary, "verify", path)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	begin := time.Now()
-	if err := cmd.Run(); err != nil {
+	begin, others := time.Now(), busy()
+	if err := cmd.Start(); err != nil {
+		return v, err
+	}
+	ended := make(chan struct{})
+	watched := make(chan int64, 1)
+	go func() { watched <- mostResident(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
+	v.elapsed = time.Since(begin)
+	close(ended)
+	v.memory = <-watched
+	if err != nil {
 		return v, fmt.Errorf("logline verify: %w: %s%s", err, stdout.Bytes(), stderr.Bytes())
 	}
-	v.elapsed = time.Since(begin)
 	v.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	v.others = (busy() - others - v.cpu).Seconds() / v.elapsed.Seconds()
 	v.lines = bytes.Count(stderr.Bytes(), []byte("\n"))
-	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		v.memory = used.Maxrss * 1024
-	}
 	return v, nil
+}
+
+// mostResident is the most that a process had resident, in bytes. What the
+// system says of a process that has ended counts what started it, too.
+func mostResident(pid int, ended <-chan struct{}) (most int64) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if now, err := resident(pid, "VmHWM"); err == nil { // it may have ended meanwhile
+				most = max(most, now)
+			}
+		case <-ended:
+			return most
+		}
+	}
 }

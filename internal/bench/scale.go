@@ -43,22 +43,16 @@ func (b *bench) measureScale(ctx context.Context, store string) (figures []figur
 	if err != nil {
 		return nil, err
 	}
-	s := &scaled{bench: b, store: store, dir: filepath.Join(b.dir, "scale-"+store)}
-	defer func() { err = errors.Join(err, s.remove()) }()
-	if err := s.begin(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.grow(ctx, min(fewEntries, b.entries/2)); err != nil {
-		return nil, err
-	}
-	few, err := s.serve(ctx)
+	s, err := b.filled(ctx, store, b.entries)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.grow(ctx, b.entries); err != nil {
+	defer func() { err = errors.Join(err, s.remove()) }()
+	kept, err := s.bytes(ctx)
+	if err != nil {
 		return nil, err
 	}
-	kept, err := s.bytes(ctx)
+	few, err := b.serveFew(ctx, store) // now, so that both are measured on the same machine
 	if err != nil {
 		return nil, err
 	}
@@ -67,20 +61,48 @@ func (b *bench) measureScale(ctx context.Context, store string) (figures []figur
 		return nil, err
 	}
 	at := fmt.Sprintf("at %d entries", many.entries)
-	return []figure{
-		{Name: "appends " + at, Store: store, Measured: many.rate, Unit: perSecond,
+	figures = []figure{
+		{Name: "appends " + at, Measured: many.rate, Unit: perSecond,
 			Target: &target{Text: fmt.Sprintf("0.9 of those at %d", few.entries), Bound: 0.9 * few.rate, Sense: atLeast},
 			Note: fmt.Sprintf("4 × 500 lines a request, words not indexed; at %d %s; filled with %s", few.entries,
 				perSecond.show(few.rate), perSecond.show(s.filled))},
-		{Name: "start to ready " + at, Store: store, Measured: many.ready.Seconds(), Unit: inSeconds,
+		{Name: "start to ready " + at, Measured: many.ready.Seconds(), Unit: inSeconds,
 			Target: &target{Text: "2 s more than empty", Bound: empty.Seconds() + 2, Sense: atMost}, Note: "empty " + loadgen.Show(empty)},
-		{Name: "resident memory, idle", Store: store, Measured: float64(many.idle), Unit: inBytes, Target: &target{Text: "300 MB", Bound: 300e6, Sense: atMost}},
-		{Name: "resident memory, under load", Store: store, Measured: float64(many.loaded), Unit: inBytes, Target: &target{Text: "700 MB", Bound: 700e6, Sense: atMost}},
-		{Name: "database bytes an entry", Store: store, Measured: kept.all, Unit: inBytes,
+		{Name: "resident memory, idle", Measured: float64(many.idle), Unit: inBytes, Target: &target{Text: "300 MB", Bound: 300e6, Sense: atMost}},
+		{Name: "resident memory, under load", Measured: float64(many.loaded), Unit: inBytes, Target: &target{Text: "700 MB", Bound: 700e6, Sense: atMost}},
+		{Name: "database bytes an entry", Measured: kept.all, Unit: inBytes,
 			Target: &target{Text: "2.5 × line and payload", Bound: 2.5 * kept.entry, Sense: atMost},
 			Note:   fmt.Sprintf("line and payload have %.0f bytes: %.2f ×; words not indexed", kept.entry, kept.all/kept.entry)},
 		many.page,
-	}, nil
+	}
+	for i := range figures {
+		figures[i].Group, figures[i].Store = "scale", store
+	}
+	return figures, nil
+}
+
+// filled is a timeline of so many entries, or as many as there was time for.
+func (b *bench) filled(ctx context.Context, store string, size uint64) (*scaled, error) {
+	b.nodes++
+	s := &scaled{bench: b, store: store, dir: filepath.Join(b.dir, fmt.Sprintf("scale-%d", b.nodes))}
+	err := s.begin(ctx)
+	if err == nil {
+		err = s.grow(ctx, size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
+}
+
+// serveFew serves what a timeline of many entries is held against.
+func (b *bench) serveFew(ctx context.Context, store string) (r served, err error) {
+	s, err := b.filled(ctx, store, min(fewEntries, b.entries/2))
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, s.remove()) }()
+	return s.serve(ctx)
 }
 
 // startsEmpty is how long a node takes until it is ready with nothing stored.
@@ -238,7 +260,6 @@ func (s *scaled) serve(ctx context.Context) (r served, err error) {
 	if r.page, err = read.pages(ctx, n.tenant.Id, 100, min(5_000_000, r.entries-200), s.bench.pick(500, 20)); err != nil {
 		return r, err
 	}
-	r.page.Store = s.store
 	return r, n.end()
 }
 
