@@ -256,9 +256,9 @@ func TestImportRefuses(t *testing.T) {
 	require.True(t, report.OK)
 }
 
-// TestImportKeepsWhatIsWithheld: an exporter may have erased a payload that no
-// redaction names. It is withheld here too, and not missing.
-func TestImportKeepsWhatIsWithheld(t *testing.T) {
+// TestImportRefusesWhatIsWithheldWithoutRight: content that no redaction names is
+// not gone by right, whatever the exporter says.
+func TestImportRefusesWhatIsWithheldWithoutRight(t *testing.T) {
 	t.Parallel()
 	onEveryStore(t, func(t *testing.T, store timeline.Store) {
 		w := newWorld(t, memstore.New(), "")
@@ -269,11 +269,13 @@ func TestImportKeepsWhatIsWithheld(t *testing.T) {
 		require.NoError(t, err)
 		opened.Payload, opened.Salt, opened.Withheld = nil, "", span.WithheldRedacted
 		lines[at] = string(opened.AppendLine(nil)) + "\n"
-		raw := strings.Join(lines, "")
 		there := w.elsewhere(store)
-		_, err = take(t, there, []byte(raw))
+		_, err = take(t, there, []byte(strings.Join(lines, "")))
+		require.Equal(t, "bundle_invalid", fault.CodeOf(err))
+		require.ErrorContains(t, err, "redaction_missing")
+		tenants, err := there.Tenants(t.Context(), "", 0)
 		require.NoError(t, err)
-		require.Equal(t, raw, string(exported(t, there, w.tenant)))
+		require.Empty(t, tenants)
 	})
 }
 
