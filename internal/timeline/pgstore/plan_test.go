@@ -81,6 +81,8 @@ type node struct {
 	Loops    float64 `json:"Actual Loops"`
 	Removed  float64 `json:"Rows Removed by Filter"`
 	Recheck  float64 `json:"Rows Removed by Index Recheck"`
+	Hit      int     `json:"Shared Hit Blocks"`  // of it and all below
+	Read     int     `json:"Shared Read Blocks"` // likewise
 	Plans    []node  `json:"Plans"`
 }
 
@@ -149,7 +151,7 @@ func explain(t *testing.T, db *storage.DB, key tenantKey, generic bool, text str
 	if len(values) > 0 {
 		call += "(" + strings.Join(values, ", ") + ")"
 	}
-	require.NoError(t, tx.QueryRow(ctx, "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "+call, pgx.QueryExecModeSimpleProtocol).Scan(&raw), text)
+	require.NoError(t, tx.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "+call, pgx.QueryExecModeSimpleProtocol).Scan(&raw), text)
 	_, err = tx.Exec(ctx, "DEALLOCATE explained")
 	require.NoError(t, err)
 	var plans []struct{ Plan node }
@@ -186,6 +188,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 	db, s, entries := large(t)
 	t.Run("select", func(t *testing.T) { selectPlans(t, db, s) })
 	t.Run("pages", func(t *testing.T) { selectPages(t, s, entries) })
+	t.Run("deep", func(t *testing.T) { deepPlans(t, db, s, uint64(entries)*6/10) })
 	for text, c := range map[string]struct {
 		args []any
 		most int
@@ -271,6 +274,27 @@ func selectPlans(t *testing.T, db *storage.DB, s *Store) {
 		}
 	}
 	t.Logf("%d of %d filters explained", asked, all)
+}
+
+// deepPlans asks for pages far into a timeline: an index is entered where the
+// page begins, and nothing before that is read.
+func deepPlans(t *testing.T, db *storage.DB, s *Store, size uint64) {
+	for _, f := range []timeline.Filter{{}, {Author: "a1"}, {Types: []string{"t.1"}}, {Types: []string{"t.1", "t.2"}}, {Subject: "s8"}, {Tag: "common"}} {
+		for _, descending := range []bool{false, true} {
+			f.From, f.To, f.Limit, f.Descending = size*9/10, maxSeq, 50, descending
+			if descending {
+				f.From, f.To = 0, size/10
+			}
+			p := &plan{key: 1, filter: &f, from: f.From, to: f.To}
+			require.NoError(t, p.bound(t.Context(), s))
+			require.NoError(t, p.build(t.Context(), s))
+			for _, generic := range []bool{false, true} {
+				tree := explain(t, db, 1, generic, p.text, p.args...)
+				// A tag's entries are looked up one by one, at four blocks each.
+				require.LessOrEqual(t, tree.Hit+tree.Read, 51*5, "%+v\n%s", f, p.text)
+			}
+		}
+	}
 }
 
 func md5ID(t *testing.T, db *storage.DB, text string) []byte {

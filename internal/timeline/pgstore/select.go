@@ -28,9 +28,9 @@ const (
 // others are checked on the rows it finds.
 //
 // The planner has no hints. A driving condition is therefore written as a
-// comparison of whole rows, (tenant, author, seq) >= ($1, $2, $3), and ordered
-// by the same columns, in a transaction that may not sort for it (inOrder): only
-// the index on them gives that order, whatever the statistics say.
+// comparison of rows, (author, seq) >= ($1, $2), and ordered by the same columns,
+// in a transaction that may not sort for it (inOrder): only the index on them
+// gives that order, whatever the statistics say.
 func (s *Store) Select(ctx context.Context, id string, f *timeline.Filter) (timeline.Selection, error) {
 	var none timeline.Selection
 	key, err := s.key(ctx, id)
@@ -167,14 +167,17 @@ func (p *plan) arg(v any) string {
 	return fmt.Sprintf("$%d", len(p.args))
 }
 
-// between compares whole rows of an index that ends with seq.
+// between compares rows of an index that ends with seq, without the tenant,
+// which is equal: an index is entered and left by the first column that is not.
+// Were the tenant in the rows, that would be the tenant, whose equality
+// row-level security adds, and all of its entries before would be read.
 func (p *plan) between(table string, columns []string, values []string) string {
-	row, bound := table+".tenant", p.arg(p.key)
+	row, from, to := "", "", ""
 	for i, c := range columns {
-		row, bound = row+", "+table+"."+c, bound+", "+values[i]
+		row, from, to = row+table+"."+c+", ", from+values[i]+", ", to+values[i]+", "
 	}
-	row += ", " + table + ".seq"
-	return `(` + row + `) >= (` + bound + `, ` + p.arg(int64(p.from)) + `) AND (` + row + `) < (` + bound + `, ` + p.arg(int64(p.to)) + `)`
+	row, from, to = row+table+".seq", from+p.arg(int64(p.from)), to+p.arg(int64(p.to))
+	return table + `.tenant = ` + p.arg(p.key) + ` AND (` + row + `) >= (` + from + `) AND (` + row + `) < (` + to + `)`
 }
 
 // order is by all columns of an index, or by those after the tenant, which the
