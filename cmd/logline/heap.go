@@ -16,7 +16,7 @@ const heapRoom = 96 << 20
 // Bounds of the percentage that this leads to: 100 is Go's own.
 const (
 	leastGrowth = 100
-	mostGrowth  = 1000
+	mostGrowth  = 500 // a heap that suddenly has more alive grows by as much until it is looked at
 )
 
 // giveHeapRoom looks at the heap after each collection and lets it grow by
@@ -56,19 +56,23 @@ func (h *heapTuner) watch() {
 }
 
 func (h *heapTuner) tune() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if live[0].Value.Kind() != metrics.KindUint64 {
-		return
+	scanned := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(scanned)
+	var base uint64 // what the percentage is of: each goroutine has a stack
+	for _, s := range scanned {
+		if s.Value.Kind() != metrics.KindUint64 {
+			return
+		}
+		base += s.Value.Uint64()
 	}
 	// Setting it stops the world for a moment, which a small change is not worth.
-	if want, now := growth(live[0].Value.Uint64()), h.now.Load(); want > now+now/4 || want < now {
+	if want, now := growth(base), h.now.Load(); want > now+now/4 || want < now {
 		h.now.Store(want)
 		debug.SetGCPercent(int(want))
 	}
 }
 
-// growth is by how many percent a heap of live bytes may grow.
-func growth(live uint64) int64 {
-	return int64(min(max(heapRoom*100/max(live, 1), leastGrowth), mostGrowth))
+// growth is by how many percent a heap with base bytes to scan may grow.
+func growth(base uint64) int64 {
+	return int64(min(max(heapRoom*100/max(base, 1), leastGrowth), mostGrowth))
 }

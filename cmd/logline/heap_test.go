@@ -11,8 +11,8 @@ import (
 
 func TestGrowth(t *testing.T) {
 	t.Parallel()
-	require.EqualValues(t, 1000, growth(0))
-	require.EqualValues(t, 1000, growth(4<<20))
+	require.EqualValues(t, 500, growth(0))
+	require.EqualValues(t, 500, growth(4<<20))
 	require.EqualValues(t, 300, growth(32<<20))
 	require.EqualValues(t, 100, growth(heapRoom))
 	require.EqualValues(t, 100, growth(4<<30), "a large heap grows as Go lets it")

@@ -35,7 +35,7 @@ const (
 	feedsBytes     = 8 << 20
 	feedsEntries   = 256
 	feedsStall     = 20 * time.Second
-	perFeed        = 64 << 10
+	perFeed        = 80 << 10
 	perSlowFeed    = 128 << 10
 	feedsBatch     = 25 // entries appended at once
 	feedsAhead     = 3  // batches that the slowest reader may be behind
