@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +98,7 @@ func fan(conns []*websocket.Conn, start func() error, done func(client int, mess
 
 // fanBare has the bare server send the messages of a file.
 func fanBare(ctx context.Context, path string, messages int) (rate float64, err error) {
-	s, err := startFanout(ctx, path)
+	s, err := startBare(ctx, fanoutCommand, path)
 	if err != nil {
 		return 0, err
 	}
@@ -127,44 +123,6 @@ func fanBare(ctx context.Context, path string, messages int) (rate float64, err 
 	})
 }
 
-// fanoutCommand is what this program is called with to be the bare server of
-// WebSockets.
-const fanoutCommand = "fanout"
-
-// fanoutServer is that process.
-type fanoutServer struct {
-	url   string
-	cmd   *exec.Cmd
-	stdin io.Closer
-}
-
-func startFanout(ctx context.Context, path string) (*fanoutServer, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	s := &fanoutServer{cmd: exec.CommandContext(ctx, self, fanoutCommand, path)}
-	s.cmd.Stderr = os.Stderr
-	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(err, s.end())
-	}
-	s.url = "http://" + strings.TrimSpace(address)
-	return s, nil
-}
-
-func (s *fanoutServer) end() error { return errors.Join(s.stdin.Close(), s.cmd.Wait()) }
-
 // serveFanout echoes at /echo, and sends the lines of a file to everybody at
 // /feed once /go is asked for, until stdin ends. Each is prepared once.
 func serveFanout(path string, stdin io.Reader, stdout io.Writer) error {
@@ -181,10 +139,6 @@ func serveFanout(path string, stdin io.Reader, stdout io.Writer) error {
 			}
 			messages = append(messages, m)
 		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
 	}
 	up := websocket.Upgrader{Subprotocols: []string{"logline.v1"}, WriteBufferPool: &sync.Pool{}}
 	begin := make(chan struct{})
@@ -217,14 +171,5 @@ func serveFanout(path string, stdin io.Reader, stdout io.Writer) error {
 		}
 		_, _, _ = conn.ReadMessage() // until the client has all and goes
 	})
-	s := &http.Server{Handler: mux}
-	fmt.Fprintln(stdout, l.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, stdin)
-		_ = s.Close()
-	}()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serveBare(mux, stdin, stdout)
 }

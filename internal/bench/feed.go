@@ -257,7 +257,7 @@ func dialSocket(ctx context.Context, to string, header http.Header) (*websocket.
 
 // roundTrips are those of a short message through a bare WebSocket.
 func roundTrips(ctx context.Context, times int) (trips loadgen.Latencies, err error) {
-	s, err := startFanout(ctx, "")
+	s, err := startBare(ctx, fanoutCommand, "")
 	if err != nil {
 		return nil, err
 	}

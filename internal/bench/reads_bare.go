@@ -36,6 +36,23 @@ func (r *row) fields() []any {
 	return []any{&r.line, &r.salt, &r.detail, &r.payload, &r.status, &r.redacted, &r.leaf}
 }
 
+// count reads rows to their end: how many there are, and the bytes of their
+// lines and payloads.
+func count(rows interface {
+	Next() bool
+	Scan(...any) error
+	Err() error
+}) (n int, bytes int64, err error) {
+	for ; rows.Next(); n++ {
+		var to row
+		if err := rows.Scan(to.fields()...); err != nil {
+			return n, bytes, err
+		}
+		bytes += int64(len(to.line) + len(to.payload))
+	}
+	return n, bytes, rows.Err()
+}
+
 func (b *bench) openRows(ctx context.Context, n *node) (bareRows, error) {
 	if n.store == postgres {
 		return openPostgresRows(ctx, n.database, n.tenant.Id)
@@ -81,14 +98,7 @@ func (r *sqliteRows) scan(ctx context.Context, from, to uint64) (n int, bytes in
 		return 0, 0, err
 	}
 	defer rows.Close()
-	for ; rows.Next(); n++ {
-		var to row
-		if err := rows.Scan(to.fields()...); err != nil {
-			return n, bytes, err
-		}
-		bytes += int64(len(to.line) + len(to.payload))
-	}
-	return n, bytes, rows.Err()
+	return count(rows)
 }
 
 func (r *sqliteRows) close() error { return r.db.Close() }
@@ -131,14 +141,7 @@ func (r *postgresRows) scan(ctx context.Context, from, to uint64) (n int, bytes 
 		return 0, 0, err
 	}
 	defer rows.Close()
-	for ; rows.Next(); n++ {
-		var to row
-		if err := rows.Scan(to.fields()...); err != nil {
-			return n, bytes, err
-		}
-		bytes += int64(len(to.line) + len(to.payload))
-	}
-	return n, bytes, rows.Err()
+	return count(rows)
 }
 
 func (r *postgresRows) close() error { return r.conn.Close(context.Background()) }

@@ -30,7 +30,8 @@ type compacting struct {
 	mayFlush     bool // may run CHECKPOINT and switch WAL segments
 }
 
-func (p *postgres) compactor(ctx context.Context) (*compacting, error) {
+// compactor connects as who owns the tables.
+func (p *postgres) compactor(ctx context.Context, tables []string) (*compacting, error) {
 	config := p.admin.Copy()
 	config.RuntimeParams["statement_timeout"] = "0" // ctx is the limit, and its end ends the statement
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
@@ -50,6 +51,10 @@ func (p *postgres) compactor(ctx context.Context) (*compacting, error) {
 		c.close()
 		return nil, Classify(fmt.Errorf("look at the server: %w", err))
 	}
+	if err := c.owns(ctx, tables); err != nil {
+		c.close()
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -60,14 +65,11 @@ func (c *compacting) close() {
 }
 
 func (p *postgres) compactable(ctx context.Context, tables []string) (Compaction, error) {
-	c, err := p.compactor(ctx)
+	c, err := p.compactor(ctx, tables)
 	if err != nil {
 		return Compaction{}, err
 	}
 	defer c.close()
-	if err := c.owns(ctx, tables); err != nil {
-		return Compaction{}, err
-	}
 	for _, table := range c.rewritten(tables) {
 		size, _, err := c.size(ctx, table)
 		if err != nil {
@@ -79,14 +81,11 @@ func (p *postgres) compactable(ctx context.Context, tables []string) (Compaction
 }
 
 func (p *postgres) compact(ctx context.Context, tables []string, tell func(string)) (Compaction, error) {
-	c, err := p.compactor(ctx)
+	c, err := p.compactor(ctx, tables)
 	if err != nil {
 		return Compaction{}, err
 	}
 	defer c.close()
-	if err := c.owns(ctx, tables); err != nil {
-		return Compaction{}, err
-	}
 	for _, table := range c.rewritten(tables) {
 		tell(table)
 		if err := c.rewrite(ctx, table); err != nil {

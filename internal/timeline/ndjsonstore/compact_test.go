@@ -2,7 +2,6 @@ package ndjsonstore_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,31 +18,7 @@ import (
 // status that its commits do not tell.
 func (s *story) rebuild() {
 	a := s.told["a"]
-	head, state, err := s.store.State(bg, a.timeline.Tenant.ID)
-	require.NoError(s.t, err)
-	records, err := s.store.Range(bg, a.timeline.Tenant.ID, 0, head.Size)
-	require.NoError(s.t, err)
-	require.NoError(s.t, s.store.Rebuild(bg, &timeline.Rebuilt{Tenant: a.timeline.Tenant, Head: head, State: state,
-		Rows: func(_ context.Context, each func(timeline.RebuiltRow) error) error {
-			for i := range records {
-				r := records[i]
-				if err := r.Parse(); err != nil {
-					return err
-				}
-				row := timeline.RebuiltRow{Row: timeline.RowOf(&r), Redacted: r.Redacted}
-				if i == 1 {
-					row.Status = timeline.StatusReverted
-				}
-				var err error
-				if row.Spent, err = timeline.Spends(&r); err != nil {
-					return err
-				}
-				if err := each(row); err != nil {
-					return err
-				}
-			}
-			return nil
-		}}))
+	require.NoError(s.t, s.store.Rebuild(bg, rebuilt(s.t, s.store, a.timeline, func(r *timeline.Record) bool { return r.Redacted })))
 }
 
 // TestCompactionFails makes each call of a compaction fail in each way, or cuts

@@ -13,8 +13,9 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/storetest"
 )
 
-// rebuilt is what there is, with entry 1 of another status and entry 0 redacted.
-func rebuilt(t *testing.T, s *ndjsonstore.Store, tl *storetest.Timeline) *timeline.Rebuilt {
+// rebuilt is what there is, with entry 1 of a status that its commits do not
+// tell, and redacted as told.
+func rebuilt(t testing.TB, s *ndjsonstore.Store, tl *storetest.Timeline, redacted func(*timeline.Record) bool) *timeline.Rebuilt {
 	t.Helper()
 	head, state, err := s.State(t.Context(), tl.Tenant.ID)
 	require.NoError(t, err)
@@ -26,7 +27,7 @@ func rebuilt(t *testing.T, s *ndjsonstore.Store, tl *storetest.Timeline) *timeli
 			if err := r.Parse(); err != nil {
 				return err
 			}
-			row := timeline.RebuiltRow{Row: timeline.RowOf(&r), Redacted: i == 0}
+			row := timeline.RebuiltRow{Row: timeline.RowOf(&r), Redacted: redacted(&r)}
 			if i == 1 {
 				row.Status = timeline.StatusReverted
 			}
@@ -54,7 +55,7 @@ func TestRebuiltLasts(t *testing.T) {
 	b := tl.Batch(storetest.Spec{N: 0, Payload: `{"s":"xyzzy"}`}, storetest.Spec{N: 1}, storetest.Spec{N: 2})
 	require.NoError(t, s.Append(t.Context(), b))
 	tl.Done(b)
-	require.NoError(t, s.Rebuild(t.Context(), rebuilt(t, s, tl)))
+	require.NoError(t, s.Rebuild(t.Context(), rebuilt(t, s, tl, func(r *timeline.Record) bool { return r.Seq == 0 })))
 	require.Zero(t, inFiles(t, dir, "xyzzy"))
 	b = tl.Batch(storetest.Spec{N: 3})
 	require.NoError(t, s.Append(t.Context(), b))
