@@ -79,6 +79,15 @@ type victim struct {
 // founded is when the timelines of these tests begin.
 func founded() time.Time { return time.Now().Add(-time.Hour) }
 
+// deceived is the ledger of an operator, with some entries of the owner's, and
+// somebody who reads it there.
+func deceived(t *testing.T, entries int) (*liar.Ledger, *victim) {
+	t.Helper()
+	l := liar.Found(t, 1, nil, founded())
+	l.Grow(entries)
+	return l, newVictim(t, l)
+}
+
 func newVictim(t *testing.T, l *liar.Ledger) *victim {
 	t.Helper()
 	v := &victim{t: t, l: l, s: liar.Serve(l), dir: t.TempDir()}
@@ -305,9 +314,7 @@ func TestNoOperatorIsBelieved(t *testing.T) {
 	for _, lie := range operatorsLies() {
 		t.Run(lie.told, func(t *testing.T) {
 			t.Parallel()
-			l := liar.Found(t, 1, nil, founded())
-			l.Grow(3)
-			v := newVictim(t, l)
+			l, v := deceived(t, 3)
 			v.believes("verify")
 			honest := l.Bundle(0, l.Size())
 			v.believes("verify", v.file("honest.ndjson", honest), "--node", l.Node.ID())
@@ -424,9 +431,7 @@ func TestNoAlteredBundleIsBelieved(t *testing.T) {
 	for _, lie := range bundleLies() {
 		t.Run(lie.told, func(t *testing.T) {
 			t.Parallel()
-			l := liar.Found(t, 1, nil, founded())
-			l.Grow(5)
-			v := newVictim(t, l)
+			l, v := deceived(t, 5)
 			alter := func(honest []byte) []byte {
 				lines := lie.edit(strings.Split(strings.TrimSuffix(string(honest), "\n"), "\n"))
 				return []byte(strings.Join(lines, "\n") + "\n")

@@ -236,9 +236,7 @@ func TestNoNodeIsBelieved(t *testing.T) {
 	for _, lie := range liveLies() {
 		t.Run(lie.told, func(t *testing.T) {
 			t.Parallel()
-			l := liar.Found(t, 1, nil, founded())
-			l.Grow(3)
-			v := newVictim(t, l)
+			_, v := deceived(t, 3)
 			v.believes("verify")
 			args := lie.tell(v)
 			if args == nil {
@@ -302,9 +300,7 @@ func (n *noteOf) parsed() *tree.Note {
 // a node that cannot be reached.
 func TestSilenceEnds(t *testing.T) {
 	t.Parallel()
-	l := liar.Found(t, 1, nil, founded())
-	l.Grow(3)
-	v := newVictim(t, l)
+	_, v := deceived(t, 3)
 	impatient := func(args ...string) outcome {
 		var stdout, stderr bytes.Buffer
 		exit := run(t.Context(), args, stdio{strings.NewReader(""), &stdout, &stderr}, func(name string) string {
@@ -451,9 +447,7 @@ func TestNoSingleAnswerIsBelieved(t *testing.T) {
 	for _, lie := range readLies() {
 		t.Run(lie.told, func(t *testing.T) {
 			t.Parallel()
-			l := liar.Found(t, 1, nil, founded())
-			l.Grow(3)
-			v := newVictim(t, l)
+			_, v := deceived(t, 3)
 			args := lie.args(v)
 			v.believes(args...)
 			v.s.Tell(lie.lie(v))
@@ -583,9 +577,7 @@ func TestPinsAreHeld(t *testing.T) {
 	for _, lie := range pinLies() {
 		t.Run(lie.told, func(t *testing.T) {
 			t.Parallel()
-			l := liar.Found(t, 1, nil, founded())
-			l.Grow(3)
-			v := newVictim(t, l)
+			_, v := deceived(t, 3)
 			v.refuses(lie.reason, lie.args(v)...)
 		})
 	}

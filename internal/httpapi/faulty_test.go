@@ -22,25 +22,13 @@ var (
 	_ timeline.Witnesses = faultyWitnesses{}
 )
 
-func faulty[T any](ctx context.Context, f *storetest.Faults, name string, do func(context.Context) (T, error)) (out T, err error) {
-	err = f.Call(ctx, name, func(ctx context.Context) (err error) {
-		out, err = do(ctx)
-		return err
-	})
-	if err != nil {
-		var none T
-		out = none
-	}
-	return out, err
-}
-
 type faultyDirectory struct {
 	d *id.Directory
 	f *storetest.Faults
 }
 
 func (d faultyDirectory) Register(ctx context.Context, events [][]byte, handle, name string) (info id.Info, made bool, err error) {
-	info, err = faulty(ctx, d.f, "Directory.Register", func(ctx context.Context) (id.Info, error) {
+	info, err = storetest.CallFor(ctx, d.f, "Directory.Register", func(ctx context.Context) (id.Info, error) {
 		info, made, err = d.d.Register(ctx, events, handle, name)
 		return info, err
 	})
@@ -48,23 +36,23 @@ func (d faultyDirectory) Register(ctx context.Context, events [][]byte, handle, 
 }
 
 func (d faultyDirectory) Get(ctx context.Context, identity string) (id.Info, error) {
-	return faulty(ctx, d.f, "Directory.Get", func(ctx context.Context) (id.Info, error) { return d.d.Get(ctx, identity) })
+	return storetest.CallFor(ctx, d.f, "Directory.Get", func(ctx context.Context) (id.Info, error) { return d.d.Get(ctx, identity) })
 }
 
 func (d faultyDirectory) ByHandle(ctx context.Context, handle string) (id.Info, error) {
-	return faulty(ctx, d.f, "Directory.ByHandle", func(ctx context.Context) (id.Info, error) { return d.d.ByHandle(ctx, handle) })
+	return storetest.CallFor(ctx, d.f, "Directory.ByHandle", func(ctx context.Context) (id.Info, error) { return d.d.ByHandle(ctx, handle) })
 }
 
 func (d faultyDirectory) Chain(ctx context.Context, identity string) (*id.Chain, error) {
-	return faulty(ctx, d.f, "Directory.Chain", func(ctx context.Context) (*id.Chain, error) { return d.d.Chain(ctx, identity) })
+	return storetest.CallFor(ctx, d.f, "Directory.Chain", func(ctx context.Context) (*id.Chain, error) { return d.d.Chain(ctx, identity) })
 }
 
 func (d faultyDirectory) SetLabels(ctx context.Context, identity string, labels id.Labels) (id.Info, error) {
-	return faulty(ctx, d.f, "Directory.SetLabels", func(ctx context.Context) (id.Info, error) { return d.d.SetLabels(ctx, identity, labels) })
+	return storetest.CallFor(ctx, d.f, "Directory.SetLabels", func(ctx context.Context) (id.Info, error) { return d.d.SetLabels(ctx, identity, labels) })
 }
 
 func (d faultyDirectory) Check(ctx context.Context, identity string, event []byte) (e *id.Event, chain *id.Chain, known bool, err error) {
-	e, err = faulty(ctx, d.f, "Directory.Check", func(ctx context.Context) (*id.Event, error) {
+	e, err = storetest.CallFor(ctx, d.f, "Directory.Check", func(ctx context.Context) (*id.Event, error) {
 		e, chain, known, err = d.d.Check(ctx, identity, event)
 		return e, err
 	})
@@ -72,7 +60,7 @@ func (d faultyDirectory) Check(ctx context.Context, identity string, event []byt
 }
 
 func (d faultyDirectory) Add(ctx context.Context, identity string, event []byte) (id.Info, error) {
-	return faulty(ctx, d.f, "Directory.Add", func(ctx context.Context) (id.Info, error) { return d.d.Add(ctx, identity, event) })
+	return storetest.CallFor(ctx, d.f, "Directory.Add", func(ctx context.Context) (id.Info, error) { return d.d.Add(ctx, identity, event) })
 }
 
 type faultyCustody struct {
@@ -81,23 +69,23 @@ type faultyCustody struct {
 }
 
 func (c faultyCustody) Create(ctx context.Context, subject, handle, name, maker string) (id.Info, error) {
-	return faulty(ctx, c.f, "Custody.Create", func(ctx context.Context) (id.Info, error) { return c.c.Create(ctx, subject, handle, name, maker) })
+	return storetest.CallFor(ctx, c.f, "Custody.Create", func(ctx context.Context) (id.Info, error) { return c.c.Create(ctx, subject, handle, name, maker) })
 }
 
 func (c faultyCustody) Maker(ctx context.Context, identity string) (string, error) {
-	return faulty(ctx, c.f, "Custody.Maker", func(ctx context.Context) (string, error) { return c.c.Maker(ctx, identity) })
+	return storetest.CallFor(ctx, c.f, "Custody.Maker", func(ctx context.Context) (string, error) { return c.c.Maker(ctx, identity) })
 }
 
 func (c faultyCustody) Rotation(ctx context.Context, identity string) (*id.Change, error) {
-	return faulty(ctx, c.f, "Custody.Rotation", func(ctx context.Context) (*id.Change, error) { return c.c.Rotation(ctx, identity) })
+	return storetest.CallFor(ctx, c.f, "Custody.Rotation", func(ctx context.Context) (*id.Change, error) { return c.c.Rotation(ctx, identity) })
 }
 
 func (c faultyCustody) Revocation(ctx context.Context, identity, reason string) (*id.Change, error) {
-	return faulty(ctx, c.f, "Custody.Revocation", func(ctx context.Context) (*id.Change, error) { return c.c.Revocation(ctx, identity, reason) })
+	return storetest.CallFor(ctx, c.f, "Custody.Revocation", func(ctx context.Context) (*id.Change, error) { return c.c.Revocation(ctx, identity, reason) })
 }
 
 func (c faultyCustody) Keep(ctx context.Context, change *id.Change) (id.Info, error) {
-	return faulty(ctx, c.f, "Custody.Keep", func(ctx context.Context) (id.Info, error) { return c.c.Keep(ctx, change) })
+	return storetest.CallFor(ctx, c.f, "Custody.Keep", func(ctx context.Context) (id.Info, error) { return c.c.Keep(ctx, change) })
 }
 
 type faultyAPIKeys struct {
@@ -106,7 +94,7 @@ type faultyAPIKeys struct {
 }
 
 func (k faultyAPIKeys) Create(ctx context.Context, terms id.APIKey) (key id.APIKey, text string, err error) {
-	key, err = faulty(ctx, k.f, "APIKeys.Create", func(ctx context.Context) (id.APIKey, error) {
+	key, err = storetest.CallFor(ctx, k.f, "APIKeys.Create", func(ctx context.Context) (id.APIKey, error) {
 		key, text, err = k.k.Create(ctx, terms)
 		return key, err
 	})
@@ -114,15 +102,15 @@ func (k faultyAPIKeys) Create(ctx context.Context, terms id.APIKey) (key id.APIK
 }
 
 func (k faultyAPIKeys) List(ctx context.Context, identity, after string, limit int) ([]id.APIKey, error) {
-	return faulty(ctx, k.f, "APIKeys.List", func(ctx context.Context) ([]id.APIKey, error) { return k.k.List(ctx, identity, after, limit) })
+	return storetest.CallFor(ctx, k.f, "APIKeys.List", func(ctx context.Context) ([]id.APIKey, error) { return k.k.List(ctx, identity, after, limit) })
 }
 
 func (k faultyAPIKeys) Revoke(ctx context.Context, identity, key string) (id.APIKey, error) {
-	return faulty(ctx, k.f, "APIKeys.Revoke", func(ctx context.Context) (id.APIKey, error) { return k.k.Revoke(ctx, identity, key) })
+	return storetest.CallFor(ctx, k.f, "APIKeys.Revoke", func(ctx context.Context) (id.APIKey, error) { return k.k.Revoke(ctx, identity, key) })
 }
 
 func (k faultyAPIKeys) Authenticate(ctx context.Context, text string) (id.Credential, error) {
-	return faulty(ctx, k.f, "APIKeys.Authenticate", func(ctx context.Context) (id.Credential, error) { return k.k.Authenticate(ctx, text) })
+	return storetest.CallFor(ctx, k.f, "APIKeys.Authenticate", func(ctx context.Context) (id.Credential, error) { return k.k.Authenticate(ctx, text) })
 }
 
 type faultyWitnesses struct {
@@ -133,7 +121,7 @@ type faultyWitnesses struct {
 func (w faultyWitnesses) Any() bool { return w.w.Any() }
 
 func (w faultyWitnesses) Add(ctx context.Context, tenant string, note []byte) (dressed []byte, news bool, err error) {
-	dressed, err = faulty(ctx, w.f, "Witnesses.Add", func(ctx context.Context) ([]byte, error) {
+	dressed, err = storetest.CallFor(ctx, w.f, "Witnesses.Add", func(ctx context.Context) ([]byte, error) {
 		dressed, news, err = w.w.Add(ctx, tenant, note)
 		return dressed, err
 	})
@@ -141,19 +129,19 @@ func (w faultyWitnesses) Add(ctx context.Context, tenant string, note []byte) (d
 }
 
 func (w faultyWitnesses) Dress(ctx context.Context, tenant string, note []byte) ([]byte, error) {
-	return faulty(ctx, w.f, "Witnesses.Dress", func(ctx context.Context) ([]byte, error) { return w.w.Dress(ctx, tenant, note) })
+	return storetest.CallFor(ctx, w.f, "Witnesses.Dress", func(ctx context.Context) ([]byte, error) { return w.w.Dress(ctx, tenant, note) })
 }
 
 func (w faultyWitnesses) Newest(ctx context.Context, tenant string) ([]byte, error) {
-	return faulty(ctx, w.f, "Witnesses.Newest", func(ctx context.Context) ([]byte, error) { return w.w.Newest(ctx, tenant) })
+	return storetest.CallFor(ctx, w.f, "Witnesses.Newest", func(ctx context.Context) ([]byte, error) { return w.w.Newest(ctx, tenant) })
 }
 
 func (w faultyWitnesses) Covering(ctx context.Context, tenant string, seq uint64) ([]byte, error) {
-	return faulty(ctx, w.f, "Witnesses.Covering", func(ctx context.Context) ([]byte, error) { return w.w.Covering(ctx, tenant, seq) })
+	return storetest.CallFor(ctx, w.f, "Witnesses.Covering", func(ctx context.Context) ([]byte, error) { return w.w.Covering(ctx, tenant, seq) })
 }
 
 func (w faultyWitnesses) Await(ctx context.Context, tenant string, seq uint64) ([]byte, error) {
-	return faulty(ctx, w.f, "Witnesses.Await", func(ctx context.Context) ([]byte, error) { return w.w.Await(ctx, tenant, seq) })
+	return storetest.CallFor(ctx, w.f, "Witnesses.Await", func(ctx context.Context) ([]byte, error) { return w.w.Await(ctx, tenant, seq) })
 }
 
 // Every method of the stores that answers go through can be made to fail.

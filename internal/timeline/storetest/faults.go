@@ -108,8 +108,8 @@ func (f *Faults) Call(ctx context.Context, name string, do func(context.Context)
 	return do(ctx)
 }
 
-// call is Call with a result, which a failed call has not.
-func call[T any](ctx context.Context, f *Faults, name string, do func(context.Context) (T, error)) (out T, err error) {
+// CallFor is Faults.Call with a result, which a failed call has not.
+func CallFor[T any](ctx context.Context, f *Faults, name string, do func(context.Context) (T, error)) (out T, err error) {
 	err = f.Call(ctx, name, func(ctx context.Context) (err error) {
 		out, err = do(ctx)
 		return err
@@ -146,7 +146,7 @@ func (s *FaultyStore) Append(ctx context.Context, b *timeline.Batch) error {
 // Hold implements timeline.Holder; on a store that holds nothing there is never
 // a head left.
 func (s *FaultyStore) Hold(ctx context.Context, tenant string) (timeline.Held, error) {
-	held, err := call(ctx, s.faults, "Hold", func(ctx context.Context) (timeline.Held, error) {
+	held, err := CallFor(ctx, s.faults, "Hold", func(ctx context.Context) (timeline.Held, error) {
 		h, ok := s.inner.(timeline.Holder)
 		if !ok {
 			return nil, nil
@@ -175,22 +175,22 @@ func (h *faultyHeld) Close() { h.inner.Close() }
 
 // TenantByID implements timeline.HeadReader, as those below do.
 func (s *FaultyStore) TenantByID(ctx context.Context, id string) (timeline.Tenant, error) {
-	return call(ctx, s.faults, "TenantByID", func(ctx context.Context) (timeline.Tenant, error) { return s.inner.TenantByID(ctx, id) })
+	return CallFor(ctx, s.faults, "TenantByID", func(ctx context.Context) (timeline.Tenant, error) { return s.inner.TenantByID(ctx, id) })
 }
 
 // TenantBySlug finds a tenant.
 func (s *FaultyStore) TenantBySlug(ctx context.Context, slug string) (timeline.Tenant, error) {
-	return call(ctx, s.faults, "TenantBySlug", func(ctx context.Context) (timeline.Tenant, error) { return s.inner.TenantBySlug(ctx, slug) })
+	return CallFor(ctx, s.faults, "TenantBySlug", func(ctx context.Context) (timeline.Tenant, error) { return s.inner.TenantBySlug(ctx, slug) })
 }
 
 // Tenants lists tenants.
 func (s *FaultyStore) Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error) {
-	return call(ctx, s.faults, "Tenants", func(ctx context.Context) ([]timeline.Tenant, error) { return s.inner.Tenants(ctx, after, limit) })
+	return CallFor(ctx, s.faults, "Tenants", func(ctx context.Context) ([]timeline.Tenant, error) { return s.inner.Tenants(ctx, after, limit) })
 }
 
 // Head is the committed head.
 func (s *FaultyStore) Head(ctx context.Context, tenant string) (timeline.Head, error) {
-	return call(ctx, s.faults, "Head", func(ctx context.Context) (timeline.Head, error) { return s.inner.Head(ctx, tenant) })
+	return CallFor(ctx, s.faults, "Head", func(ctx context.Context) (timeline.Head, error) { return s.inner.Head(ctx, tenant) })
 }
 
 // State is the head and the state rows.
@@ -207,44 +207,44 @@ func (s *FaultyStore) State(ctx context.Context, tenant string) (head timeline.H
 
 // Range implements timeline.EntryReader, as those below do.
 func (s *FaultyStore) Range(ctx context.Context, tenant string, from, to uint64) ([]timeline.Record, error) {
-	return call(ctx, s.faults, "Range", func(ctx context.Context) ([]timeline.Record, error) { return s.inner.Range(ctx, tenant, from, to) })
+	return CallFor(ctx, s.faults, "Range", func(ctx context.Context) ([]timeline.Record, error) { return s.inner.Range(ctx, tenant, from, to) })
 }
 
 // At is some entries.
 func (s *FaultyStore) At(ctx context.Context, tenant string, seqs []uint64, full bool) ([]timeline.Record, error) {
-	return call(ctx, s.faults, "At", func(ctx context.Context) ([]timeline.Record, error) { return s.inner.At(ctx, tenant, seqs, full) })
+	return CallFor(ctx, s.faults, "At", func(ctx context.Context) ([]timeline.Record, error) { return s.inner.At(ctx, tenant, seqs, full) })
 }
 
 // Spent says which ids are spent.
 func (s *FaultyStore) Spent(ctx context.Context, tenant string, ids []string) (map[string]timeline.Spent, error) {
-	return call(ctx, s.faults, "Spent", func(ctx context.Context) (map[string]timeline.Spent, error) { return s.inner.Spent(ctx, tenant, ids) })
+	return CallFor(ctx, s.faults, "Spent", func(ctx context.Context) (map[string]timeline.Spent, error) { return s.inner.Spent(ctx, tenant, ids) })
 }
 
 // Select is the entries that match.
 func (s *FaultyStore) Select(ctx context.Context, tenant string, f *timeline.Filter) (timeline.Selection, error) {
-	return call(ctx, s.faults, "Select", func(ctx context.Context) (timeline.Selection, error) { return s.inner.Select(ctx, tenant, f) })
+	return CallFor(ctx, s.faults, "Select", func(ctx context.Context) (timeline.Selection, error) { return s.inner.Select(ctx, tenant, f) })
 }
 
 // Count tallies a timeline.
 func (s *FaultyStore) Count(ctx context.Context, tenant string) (timeline.Counts, error) {
-	return call(ctx, s.faults, "Count", func(ctx context.Context) (timeline.Counts, error) { return s.inner.Count(ctx, tenant) })
+	return CallFor(ctx, s.faults, "Count", func(ctx context.Context) (timeline.Counts, error) { return s.inner.Count(ctx, tenant) })
 }
 
 // Linked implements timeline.LinkReader, as the one below does.
 func (s *FaultyStore) Linked(ctx context.Context, tenant string, kind timeline.LinkKind, ids []string, limit int) ([]timeline.Link, error) {
-	return call(ctx, s.faults, "Linked", func(ctx context.Context) ([]timeline.Link, error) {
+	return CallFor(ctx, s.faults, "Linked", func(ctx context.Context) ([]timeline.Link, error) {
 		return s.inner.Linked(ctx, tenant, kind, ids, limit)
 	})
 }
 
 // Holding lists the tenants that hold an identity.
 func (s *FaultyStore) Holding(ctx context.Context, identity string) ([]string, error) {
-	return call(ctx, s.faults, "Holding", func(ctx context.Context) ([]string, error) { return s.inner.Holding(ctx, identity) })
+	return CallFor(ctx, s.faults, "Holding", func(ctx context.Context) ([]string, error) { return s.inner.Holding(ctx, identity) })
 }
 
 // Hashes implements timeline.TreeReader, as the one below does.
 func (s *FaultyStore) Hashes(ctx context.Context, tenant string, level int, from, to uint64) ([]span.Hash, error) {
-	return call(ctx, s.faults, "Hashes", func(ctx context.Context) ([]span.Hash, error) {
+	return CallFor(ctx, s.faults, "Hashes", func(ctx context.Context) ([]span.Hash, error) {
 		return s.inner.Hashes(ctx, tenant, level, from, to)
 	})
 }
