@@ -20,10 +20,13 @@ import (
 // there in most virtual machines, and valgrind is one more program to have, which
 // changes how Go's own scheduler runs. The child is this very binary. It works
 // on one thread, collects no garbage, and while it is counted its other threads
-// stand still: one of them would see to it that the slow one makes room.
+// stand still: one of them would see to it that the slow one makes room. That one
+// may have asked it to just before; so the goroutine is bound to its thread only
+// until the others stand still, and makes room once before it is counted. Bound,
+// it would give its processor to a thread that never comes.
 
 // countTimeout ends a child that does not come to its end.
-const countTimeout = 2 * time.Minute
+const countTimeout = 5 * time.Minute
 
 // sameEverywhere switches off what only some processors have of what Go uses. What
 // is left, most have; where it is missing nothing is counted.
@@ -31,8 +34,9 @@ const sameEverywhere = ",cpu.erms=off,cpu.fsrm=off,cpu.avx512f=off,cpu.avx512bw=
 
 var needed = []string{"avx2", "bmi2", "sha_ni"}
 
-// begin and end of what is counted: signals that the tracer sees and takes away.
+// What the child says by signals, which the tracer sees and takes away.
 const (
+	warmSignal  = syscall.SIGHUP // its other threads may be stopped
 	beginSignal = syscall.SIGUSR1
 	endSignal   = syscall.SIGUSR2
 )
@@ -84,11 +88,8 @@ func trace(name string, errs *os.File) (steps uint64, _ error) {
 	defer func() {
 		if !ended {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
-			for status := syscall.WaitStatus(0); !status.Exited() && !status.Signaled(); {
-				var err error
-				if status, err = await(pid); err != nil {
-					break
-				}
+			for err := error(nil); err == nil; { // the stopped threads too: the child does not end before each has been seen to
+				_, _, err = await(anyOfOurs)
 			}
 		}
 		_ = cmd.Process.Release()
@@ -97,9 +98,12 @@ func trace(name string, errs *os.File) (steps uint64, _ error) {
 	defer late.Stop()
 	request, counting, give := uintptr(syscall.PTRACE_CONT), false, syscall.Signal(0)
 	for {
-		status, err := await(pid)
+		tid, status, err := await(anyOfOurs)
 		if err != nil {
 			return 0, err
+		}
+		if tid != pid {
+			continue // a thread that stands still has ended: the whole child does
 		}
 		if !status.Stopped() {
 			ended = true
@@ -110,10 +114,11 @@ func trace(name string, errs *os.File) (steps uint64, _ error) {
 		case sig == syscall.SIGTRAP && counting:
 			steps++
 		case sig == syscall.SIGTRAP: // the child is now this binary
-		case sig == beginSignal:
+		case sig == warmSignal:
 			if err := holdOthers(pid); err != nil {
 				return 0, forbidden(err)
 			}
+		case sig == beginSignal:
 			request, counting = syscall.PTRACE_SINGLESTEP, true
 		case sig == endSignal:
 			return steps, nil
@@ -166,7 +171,7 @@ func holdOthers(pid int) error {
 // rests waits for a thread to stop and says whether it does so in a system call,
 // where it holds no lock of Go's.
 func rests(tid int) (bool, error) {
-	if _, err := await(tid); err != nil {
+	if _, _, err := await(tid); err != nil {
 		return false, err
 	}
 	var regs syscall.PtraceRegs
@@ -181,11 +186,14 @@ func ask(request uintptr, tid int) error {
 	return nil
 }
 
-// await waits for the child to stop or to end.
-func await(pid int) (status syscall.WaitStatus, err error) {
+// anyOfOurs stands for every thread that this one traces.
+const anyOfOurs = -1
+
+// await waits for a thread to stop or to end.
+func await(which int) (tid int, status syscall.WaitStatus, err error) {
 	for {
-		if _, err = syscall.Wait4(pid, &status, syscall.WALL, nil); err != syscall.EINTR {
-			return status, err
+		if tid, err = syscall.Wait4(which, &status, syscall.WALL|syscall.WNOTHREAD, nil); err != syscall.EINTR {
+			return tid, status, err
 		}
 	}
 }
@@ -241,6 +249,9 @@ func child(name string) int {
 		for range warm {
 			run()
 		}
+		raise(warmSignal)
+		runtime.UnlockOSThread()
+		runtime.Gosched()
 		raise(beginSignal)
 		for range p.steps {
 			run()
