@@ -55,7 +55,7 @@ func (s *Server) VerifySignatureStream(c echo.Context) error {
 	defer conn.Close()
 	place.cutBy(func() { _ = conn.Close() })
 	defer context.AfterFunc(s.stopping, func() {
-		closeSocket(conn, websocket.CloseGoingAway, "the server stops")
+		sayStopping(conn)
 		_ = conn.SetReadDeadline(time.Now())
 	})()
 	s.answerChecks(req.Context(), conn, idOf(c))
@@ -69,6 +69,7 @@ func (s *Server) answerChecks(ctx context.Context, conn *websocket.Conn, request
 	for {
 		_ = conn.SetReadDeadline(time.Now().Add(s.limits.Idle))
 		if s.stopping.Err() != nil {
+			sayStopping(conn) // the goroutine that is to say it may not have begun
 			return
 		}
 		kind, raw, err := conn.ReadMessage()
@@ -124,6 +125,10 @@ func (s *Server) openSocketBy(c echo.Context, w http.ResponseWriter) (*websocket
 	}
 	res.Status, res.Committed = http.StatusSwitchingProtocols, true
 	return conn, nil
+}
+
+func sayStopping(conn *websocket.Conn) {
+	closeSocket(conn, websocket.CloseGoingAway, "the server stops")
 }
 
 // closeSocket says why a WebSocket ends; the caller closes it.
