@@ -103,7 +103,7 @@ func (s *Session) batch() (*Batch, *tree.Batch, error) {
 		return nil, nil, err
 	}
 	checkpoint := tree.Checkpoint{Origin: s.origin(), Size: grown.Size(), Root: grown.Root()}
-	note, err := checkpoint.Sign(s.log.signer.LogKey(), s.log.signer.SignLog)
+	note, err := s.sign(checkpoint)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,6 +118,20 @@ func (s *Session) batch() (*Batch, *tree.Batch, error) {
 		b.Spent = append(b.Spent, s.admitted[i].spent...)
 	}
 	return b, grown, nil
+}
+
+// sign signs a checkpoint by the signer that the timeline's last one was signed
+// by, unless that was of another epoch or key.
+func (s *Session) sign(c tree.Checkpoint) ([]byte, error) {
+	key := s.log.signer.LogKey()
+	if !s.lv.signer.Is(c.Origin, key) {
+		signer, err := tree.NewSigner(c.Origin, key, s.log.signer.SignLog)
+		if err != nil {
+			return nil, err
+		}
+		s.lv.signer = signer
+	}
+	return s.lv.signer.Sign(c)
 }
 
 // origin is that of the checkpoint that ends the session.

@@ -32,6 +32,7 @@ type live struct {
 	shown    extension        // what a fold has shown, so that no hash has to be read for it
 	onDisk   uint64           // size of the note on the disk
 	kept     kept             // what the file of notes has
+	signer   *tree.Signer     // of the last checkpoint; nil: none was signed
 	lostAt   time.Time        // when another process came first; zero for never
 	wonAt    time.Time        // when this process appended; zero for never
 	wrongAt  time.Time        // when a guess took a spent id for a new one; zero for never

@@ -38,11 +38,28 @@ func (c Checkpoint) Text() string {
 	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
 }
 
-// Sign makes the signed note of c. sign gives the Ed25519 signature, by the
-// private half of key, of exactly the bytes it is handed; a signature that does
-// not verify is refused as internal, code log_signature_invalid.
+// Sign makes the signed note of c, by a Signer made for it alone.
 func (c Checkpoint) Sign(key ed25519.PublicKey, sign func(message []byte) []byte) ([]byte, error) {
-	vkey, err := VerifierKey(c.Origin, key)
+	s, err := NewSigner(c.Origin, key, sign)
+	if err != nil {
+		return nil, err
+	}
+	return s.Sign(c)
+}
+
+// Signer signs the checkpoints of one origin. Not safe for concurrent use.
+type Signer struct {
+	origin   Origin
+	key      ed25519.PublicKey
+	sign     func(message []byte) []byte
+	verifier note.Verifier
+	proven   bool // a signature verified: sign has the private half of key
+}
+
+// NewSigner makes a signer of an origin's checkpoints. sign gives the Ed25519
+// signature, by the private half of key, of exactly the bytes it is handed.
+func NewSigner(origin Origin, key ed25519.PublicKey, sign func(message []byte) []byte) (*Signer, error) {
+	vkey, err := VerifierKey(origin, key)
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +67,31 @@ func (c Checkpoint) Sign(key ed25519.PublicKey, sign func(message []byte) []byte
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "log_key_invalid", "the log key does not make a note verifier").Because(err)
 	}
+	return &Signer{origin: origin, key: slices.Clone(key), sign: sign, verifier: verifier}, nil
+}
+
+// Is says whether s signs for an origin under a key; a nil one does not.
+func (s *Signer) Is(origin Origin, key ed25519.PublicKey) bool {
+	return s != nil && s.origin == origin && s.key.Equal(key)
+}
+
+// Sign makes the signed note of a checkpoint of the origin. The first signature
+// is verified: one that is not the key's is refused as internal, code
+// log_signature_invalid. From then on the key is known to be the right one, and
+// verifying, which takes twice as long as signing, would only repeat that.
+func (s *Signer) Sign(c Checkpoint) ([]byte, error) {
+	if c.Origin != s.origin {
+		return nil, fault.Newf(fault.Internal, "log_signature_invalid", "a checkpoint of %s was given to the signer of %s", c.Origin, s.origin)
+	}
 	text := c.Text()
-	sig := sign([]byte(text))
-	if !verifier.Verify([]byte(text), sig) {
+	sig := s.sign([]byte(text))
+	if !s.proven && !s.verifier.Verify([]byte(text), sig) {
 		return nil, fault.New(fault.Internal, "log_signature_invalid", "the signer's signature does not verify under the log key")
 	}
-	raw := binary.BigEndian.AppendUint32(nil, verifier.KeyHash())
+	s.proven = true
+	raw := binary.BigEndian.AppendUint32(nil, s.verifier.KeyHash())
 	raw = append(raw, sig...)
-	return []byte(text + "\n" + signaturePrefix + verifier.Name() + " " + base64.StdEncoding.EncodeToString(raw) + "\n"), nil
+	return []byte(text + "\n" + signaturePrefix + s.verifier.Name() + " " + base64.StdEncoding.EncodeToString(raw) + "\n"), nil
 }
 
 // Note is a signed checkpoint, taken apart but not believed: see Verify.

@@ -142,6 +142,46 @@ func TestSignRefusesASignerOfAnotherKey(t *testing.T) {
 	assert.Equal(t, "log_key_invalid", fault.CodeOf(err))
 }
 
+// A signer signs for its own origin and key alone, and every note as whoever
+// verifies all of them would.
+func TestSignerSignsForOneOriginAndKey(t *testing.T) {
+	t.Parallel()
+	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
+	public, stranger := private.Public().(ed25519.PublicKey), ed25519.NewKeyFromSeed(make([]byte, 32))
+	right := false
+	s, err := NewSigner(testOrigin(), public, func(m []byte) []byte {
+		if right {
+			return ed25519.Sign(private, m)
+		}
+		return ed25519.Sign(stranger, m)
+	})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = s.Sign(Checkpoint{Origin: testOrigin(), Size: 1})
+		require.Equal(t, "log_signature_invalid", fault.CodeOf(err), "nothing is proven by a refusal")
+	}
+	right = true
+	vkey, err := VerifierKey(testOrigin(), public)
+	require.NoError(t, err)
+	for size := uint64(1); size < 4; size++ {
+		signed, err := s.Sign(Checkpoint{Origin: testOrigin(), Size: size})
+		require.NoError(t, err)
+		n, err := ParseNote(signed)
+		require.NoError(t, err)
+		require.Equal(t, size, n.Size)
+		require.NoError(t, n.Verify(vkey))
+	}
+
+	later := testOrigin()
+	later.Epoch++
+	_, err = s.Sign(Checkpoint{Origin: later, Size: 4})
+	require.Equal(t, "log_signature_invalid", fault.CodeOf(err))
+	require.True(t, s.Is(testOrigin(), public))
+	require.False(t, s.Is(later, public))
+	require.False(t, s.Is(testOrigin(), stranger.Public().(ed25519.PublicKey)))
+	require.False(t, (*Signer)(nil).Is(testOrigin(), public))
+}
+
 func TestOriginsAndLogKeysHaveOneSpelling(t *testing.T) {
 	t.Parallel()
 	o := testOrigin()
