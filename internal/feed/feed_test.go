@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/span"
@@ -272,9 +274,7 @@ func TestRedactionReachesWhatWaits(t *testing.T) {
 	secret := w.by("secret", `{"pin":"1234"}`, nil)
 	w.append(secret)
 	require.Equal(t, seqs(at, at+1), quick.shown(at, at+1))
-	header := secret.Span.Header
-	erase := w.canonical(span.Redaction{Spans: []span.SpanRef{{Span: header.ID, HeaderHash: header.Hash().String()}}, Reason: "asked"})
-	w.append(w.by(span.TypeRedaction, string(erase), nil))
+	w.append(w.by(span.TypeRedaction, string(w.erasing(secret)), nil))
 	require.Equal(t, seqs(at+1, at+2), quick.shown(at+1, at+2))
 	slow.next()
 	m := slow.next()
@@ -461,4 +461,64 @@ func TestChangesHoldForWhatWaits(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, seqs(at+3, end+1), l.shown(at+3, end+1))
 	})
+}
+
+// tailing is a log that counts what is read of it.
+type tailing struct {
+	*timeline.Log
+	read atomic.Int64
+}
+
+func (l *tailing) Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) ([]timeline.Record, uint64, error) {
+	records, next, err := l.Log.Entries(ctx, tenant, from, to, r)
+	l.read.Add(int64(len(records)))
+	return records, next, err
+}
+
+// What this process appends is sent without reading it back, and is sent as if
+// it had been; what others append is read.
+func TestOwnEntriesAreNotReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own, reading := &tailing{Log: w.log}, &counting{Source: w.log}
+	at := w.size()
+	a := w.listen(feed.New(own, w.bus, feed.Config{Poll: time.Hour}), at, timeline.Query{})
+	b := w.listen(feed.New(reading, w.bus, feed.Config{Poll: time.Hour}), at, timeline.Query{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	messages := func(l listener, upTo uint64) (out []string) {
+		for {
+			m, err := l.Next(ctx)
+			require.NoError(t, err)
+			out = append(out, string(m.JSON))
+			if m.Type == feed.TypeCheckpoint && m.Next == upTo {
+				return out
+			}
+		}
+	}
+	w.notes(1)
+	require.Equal(t, messages(b, at+1), messages(a, at+1))
+	before := own.read.Load() // the follower may have begun after the first
+
+	for i := range uint64(20) {
+		secret := w.by("secret", `{"pin":"1234"}`, func(h *span.Header) { h.Tags = []string{"a", "b"} })
+		w.append(secret, w.by("other", "{}", nil), w.by(span.TypeRedaction, string(w.erasing(secret)), nil))
+		size := at + 1 + 3*(i+1)
+		got := messages(a, size)
+		require.Equal(t, messages(b, size), got)
+		require.NotContains(t, strings.Join(got, ""), "1234")
+	}
+	require.Equal(t, before, own.read.Load())
+	require.Equal(t, int64(61), reading.entries.Load())
+
+	other := *w.story
+	other.Reopen(w.store, "")
+	end := w.size()
+	other.Append(w.by("others", "{}", nil))
+	w.bus.Publish(bus.Appended{Tenant: w.tenant, Size: end + 1})
+	require.Equal(t, messages(b, end+1), messages(a, end+1))
+	require.Equal(t, before+1, own.read.Load())
+	w.append(w.by("own", "{}", nil))
+	require.Equal(t, messages(b, end+2), messages(a, end+2))
+	require.Equal(t, before+1, own.read.Load(), "and from there on nothing is read again")
 }

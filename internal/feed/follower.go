@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
 )
 
 // everything is a reader who sees all; what each subscriber sees is decided
@@ -76,6 +78,11 @@ func (f *follower) run(ctx context.Context) {
 		defer wake.Close()
 		woken = wake.C
 	}
+	var tail *timeline.Tail
+	if from, ok := f.hub.source.(tailed); ok && wake != nil {
+		tail = from.Tail(f.tenant)
+		defer tail.Close()
+	}
 	poll := time.NewTicker(f.hub.cfg.Poll)
 	defer poll.Stop()
 	for failing := false; ; {
@@ -91,15 +98,55 @@ func (f *follower) run(ctx context.Context) {
 			f.hub.cfg.Logger.WarnContext(ctx, "feed waits for the store", slog.String("tenant", f.tenant), slog.Any("error", err))
 		}
 		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-woken:
-			wake.Take()
-		case <-f.behind:
-		case <-poll.C:
+		for toldAll := true; toldAll; {
+			toldAll = false
+			select {
+			case <-ctx.Done():
+				return
+			case <-woken:
+				toldAll = f.takeTail(tail, wake.Take())
+			case <-f.behind:
+			case <-poll.C:
+			}
 		}
 	}
+}
+
+// tailed is a Source that tells what this process has just committed.
+type tailed interface {
+	Tail(tenant string) *timeline.Tail
+}
+
+// takeTail takes what this process has just committed without reading it back.
+// It is false where there is more to know, or may be: then the store is read.
+func (f *follower) takeTail(tail *timeline.Tail, wakeUps []bus.Appended) bool {
+	if tail == nil {
+		return false
+	}
+	records, note := tail.Take()
+	next := f.ring.end() // only this goroutine moves it
+	for len(records) > 0 && records[0].Seq < next {
+		records = records[1:]
+	}
+	known := func(end uint64) bool {
+		return !slices.ContainsFunc(wakeUps, func(a bus.Appended) bool { return a.Size == 0 || a.Size > end })
+	}
+	if len(records) == 0 {
+		return known(next)
+	}
+	if records[0].Seq != next {
+		return false
+	}
+	items := make([]*item, len(records))
+	for i := range records {
+		items[i] = newItem(&records[i])
+	}
+	end := next + uint64(len(items))
+	f.publish(func() {
+		f.take(items)
+		f.note = checkpointMessage(note, end)
+	})
+	return known(end)
 }
 
 // read brings the follower to the committed head.

@@ -56,6 +56,12 @@ func (w *world) canonical(v any) []byte {
 	return b
 }
 
+// erasing is the payload of a redaction of a draft.
+func (w *world) erasing(d timeline.Draft) []byte {
+	h := d.Span.Header
+	return w.canonical(span.Redaction{Spans: []span.SpanRef{{Span: h.ID, HeaderHash: h.Hash().String()}}, Reason: "asked"})
+}
+
 // by is a span of the owner.
 func (w *world) by(typ, payload string, change func(*span.Header)) timeline.Draft {
 	return w.story.With(typ, payload, change)

@@ -40,9 +40,11 @@ func (s *Session) Commit(ctx context.Context) ([]Receipt, error) {
 	g := tree.Checkpoint{Origin: s.origin(), Size: b.Head.Size, Root: b.Head.Root}
 	s.lv.given = &g
 	if err := s.log.notes.write(s.lv.id, &s.lv.kept, b.Head.Checkpoint); err != nil {
+		s.lv.miss()
 		return nil, err // onDisk stays behind: the next session writes it first
 	}
 	s.lv.onDisk = b.Head.Size
+	s.lv.tell(b, s.admitted)
 	return s.receipts(b, grown)
 }
 

@@ -26,6 +26,9 @@ type live struct {
 	head  Head            // what state and view are as of
 	view  standing.View
 
+	tailing sync.Mutex // guards tails
+	tails   []*Tail
+
 	// Only for the holder of the turn.
 	noteRead bool             // given has been read from the disk
 	given    *tree.Checkpoint // the last checkpoint known to be given out
@@ -79,6 +82,7 @@ func (lv *live) release() { lv.turn <- struct{}{} }
 
 // forget drops what is held, so that the next use reads it from the store.
 func (lv *live) forget() {
+	lv.miss()
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
 	lv.state, lv.view = nil, nil
