@@ -65,7 +65,7 @@ func (a *App) wire(ctx context.Context) error {
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node,
+		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),

@@ -59,7 +59,7 @@ func newWorld(t testing.TB) *world {
 // server is the node's HTTP surface.
 func (w *world) server() *httpapi.Server {
 	return httpapi.New(httpapi.Deps{
-		Engine: w.engine, Log: w.log, Directory: directory{w: w}, Node: w.node, Now: theTime, Logger: slog.New(slog.DiscardHandler),
+		Engine: w.engine, Log: w.log, Directory: directory{w: w}, Node: w.node, Verifier: w.verify, Now: theTime, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

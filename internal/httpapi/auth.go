@@ -60,7 +60,7 @@ func (s *Server) callerOf(c echo.Context, token string) (id.Credential, error) {
 // signerOf is who signed a token, and what the key that did may do.
 func (s *Server) signerOf(token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
 	var signer *id.Chain
-	identity, key, err := id.VerifyToken(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
+	identity, key, err := s.tokens.Verify(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
 		signer, err = chain(who)
 		return signer, err
 	})

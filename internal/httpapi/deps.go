@@ -214,6 +214,7 @@ type Deps struct {
 	Events     Events
 	Onboarding Onboarding
 	Node       Node
+	Verifier   id.Verifier // nil: one of its own, whose tables of keys nobody else fills
 	// Wakes says which timelines have grown; without it feeds look by themselves.
 	Wakes     feed.Waker
 	MirrorLag func() int64 // entries that a mirror lacks; nil where there is none

@@ -41,6 +41,7 @@ type Server struct {
 	feeds     *gate
 	verifiers *gate // streams that check signatures
 	verify    id.Verifier
+	tokens    *id.Tokens
 	tickets   *tickets
 	upgrader  *websocket.Upgrader
 	stopping  context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
@@ -65,7 +66,10 @@ func New(deps Deps) *Server {
 		Entries: s.limits.FeedEntries, Bytes: s.limits.FeedBytes, Heartbeat: s.limits.Heartbeat, Poll: s.limits.FeedPoll, Logger: s.log,
 	})
 	s.feeds, s.tickets, s.upgrader = newGate(s.limits.Feeds, errFeeds), newTickets(), newUpgrader()
-	s.verifiers, s.verify = newGate(s.limits.Verifiers, errVerifiers), id.DefaultVerifier()
+	if s.verifiers, s.verify = newGate(s.limits.Verifiers, errVerifiers), deps.Verifier; s.verify == nil {
+		s.verify = id.DefaultVerifier()
+	}
+	s.tokens = id.NewTokens(s.verify)
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -43,83 +44,68 @@ func SignToken(s Signer, identity, audience string, now time.Time, ttl time.Dura
 	return text + "." + t.EncodeSegment(s.Sign([]byte(text))), nil
 }
 
-// VerifyToken says who signed a bearer token meant for audience, and with which
-// of their keys. chain answers with the identity's chain as it is now, so that
-// a key that was rotated or revoked since does not count. Every failure is of
-// kind Unauthenticated, save what chain returns other than NotFound. Codes:
-// token_too_large, token_malformed, token_algorithm, token_type,
-// token_audience, token_lifetime, token_expired, token_not_yet_valid,
-// token_identity_unknown, token_signature and those of MayAuthenticate.
-func VerifyToken(tok, audience string, now time.Time, chain func(id string) (*Chain, error)) (identity, key string, err error) {
-	if len(tok) > MaxTokenBytes {
-		return "", "", refuse("token_too_large", "a bearer token has at most 4096 bytes")
-	}
-	var refusal error // why the key was not given out
+// readToken is what a token meant for audience says, the bytes that were signed
+// and the signature, which is not checked. Of times it judges the token's life alone.
+func readToken(tok, audience string) (s said, signed, sig []byte, err error) {
 	claims := jwt.MapClaims{}
 	// Claims are judged here rather than by the library, which would also judge
 	// those that the protocol ignores (nbf, iss) and knows no bound on exp - iat.
-	parser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
-	_, err = parser.ParseWithClaims(tok, claims, func(t *jwt.Token) (any, error) {
-		if identity, key, refusal = checkToken(t, claims, audience, now); refusal != nil {
-			return nil, refusal
-		}
-		var raw []byte
-		raw, refusal = tokenKey(identity, key, now, chain)
-		return ed25519.PublicKey(raw), refusal
-	})
+	t, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(tok, claims)
 	switch {
-	case refusal != nil:
-		return "", "", refusal
-	case err == nil:
-		return identity, key, nil
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return "", "", because(err, "token_signature", "the token's signature does not verify")
 	case errors.Is(err, jwt.ErrTokenUnverifiable):
-		return "", "", because(err, "token_algorithm", "the token's algorithm must be EdDSA")
+		return s, nil, nil, because(err, "token_algorithm", "the token's algorithm must be EdDSA")
+	case err != nil:
+		return s, nil, nil, because(err, "token_malformed", "the bearer token is not a JWT")
 	}
-	return "", "", because(err, "token_malformed", "the bearer token is not a JWT")
+	if s, err = judgeToken(t, claims, audience); err != nil {
+		return s, nil, nil, err
+	}
+	return s, []byte(tok[:strings.LastIndexByte(tok, '.')]), t.Signature, nil
 }
 
-// checkToken judges header and claims, before any look-up.
-func checkToken(t *jwt.Token, claims jwt.MapClaims, audience string, now time.Time) (identity, key string, err error) {
+// judgeToken judges header and claims, before any look-up.
+func judgeToken(t *jwt.Token, claims jwt.MapClaims, audience string) (s said, err error) {
 	if t.Method != jwt.SigningMethodEdDSA {
-		return "", "", refuse("token_algorithm", "the token's algorithm must be EdDSA")
+		return s, refuse("token_algorithm", "the token's algorithm must be EdDSA")
 	}
 	if t.Header["typ"] != tokenType {
-		return "", "", refuse("token_type", "the token's typ must be "+tokenType)
+		return s, refuse("token_type", "the token's typ must be "+tokenType)
 	}
 	if _, critical := t.Header["crit"]; critical { // RFC 7515 §4.1.11: no extension is understood here
-		return "", "", refuse("token_malformed", "the token demands extensions (crit) that do not exist here")
+		return s, refuse("token_malformed", "the token demands extensions (crit) that do not exist here")
 	}
-	key, _ = t.Header["kid"].(string)
-	if _, err := span.ParseB64(key, ed25519.PublicKeySize); err != nil {
-		return "", "", refuse("token_malformed", "the token's kid must be the signing public key, base64url")
+	s.key, _ = t.Header["kid"].(string)
+	if _, err := span.ParseB64(s.key, ed25519.PublicKeySize); err != nil {
+		return s, refuse("token_malformed", "the token's kid must be the signing public key, base64url")
 	}
-	identity, _ = claims["sub"].(string)
-	if !span.IsIdentity(identity) {
-		return "", "", refuse("token_malformed", "the token's sub must be a LogLine ID")
+	s.identity, _ = claims["sub"].(string)
+	if !span.IsIdentity(s.identity) {
+		return s, refuse("token_malformed", "the token's sub must be a LogLine ID")
 	}
 	aud, err := claims.GetAudience()
 	if err != nil || !slices.Contains(aud, audience) {
-		return "", "", refuse("token_audience", "the token is not for this node; its aud must be "+audience)
+		return s, refuse("token_audience", "the token is not for this node; its aud must be "+audience)
 	}
-	return identity, key, checkTokenTimes(claims, now)
+	s.audience = audience
+	var ok1, ok2 bool
+	s.iat, ok1 = seconds(claims["iat"])
+	s.exp, ok2 = seconds(claims["exp"])
+	if !ok1 || !ok2 {
+		return s, refuse("token_malformed", "the token needs iat and exp, in seconds since 1970")
+	}
+	if s.exp <= s.iat || s.exp-s.iat > MaxTokenLife.Seconds() {
+		return s, refuse("token_lifetime", "the token's exp must lie at most 5 minutes after its iat")
+	}
+	return s, nil
 }
 
-func checkTokenTimes(claims jwt.MapClaims, now time.Time) error {
-	iat, ok1 := seconds(claims["iat"])
-	exp, ok2 := seconds(claims["exp"])
-	if !ok1 || !ok2 {
-		return refuse("token_malformed", "the token needs iat and exp, in seconds since 1970")
-	}
-	if exp <= iat || exp-iat > MaxTokenLife.Seconds() {
-		return refuse("token_lifetime", "the token's exp must lie at most 5 minutes after its iat")
-	}
+// holds says whether the token is one of now.
+func (s *said) holds(now time.Time) error {
 	at := float64(now.UnixMilli()) / 1000
-	if at >= exp+TokenLeeway.Seconds() {
+	if at >= s.exp+TokenLeeway.Seconds() {
 		return refuse("token_expired", "the token has expired; sign a new one")
 	}
-	if at < iat-TokenLeeway.Seconds() {
+	if at < s.iat-TokenLeeway.Seconds() {
 		return refuse("token_not_yet_valid", "the token's iat lies in the future; check this machine's clock")
 	}
 	return nil

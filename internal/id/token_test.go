@@ -27,6 +27,18 @@ func chainsOf(keys ...*Keys) func(string) (*Chain, error) {
 	}
 }
 
+// verifyToken asks twice: a token whose signature held before is answered alike.
+func verifyToken(t testing.TB, tok, audience string, now time.Time, chain func(string) (*Chain, error)) (identity, key string, err error) {
+	t.Helper()
+	tokens := NewTokens(DefaultVerifier())
+	identity, key, err = tokens.Verify(tok, audience, now, chain)
+	again, againKey, againErr := tokens.Verify(tok, audience, now, chain)
+	require.Equal(t, identity, again)
+	require.Equal(t, key, againKey)
+	require.Equal(t, fault.CodeOf(err), fault.CodeOf(againErr))
+	return identity, key, err
+}
+
 // forgeToken signs any header and claims.
 func forgeToken(t testing.TB, by Signer, header, claims object) string {
 	t.Helper()
@@ -47,7 +59,7 @@ func TestToken(t *testing.T) {
 	for _, s := range []Signer{k.Signer(), device} {
 		tok, err := SignToken(s, k.ID(), here, testTime, MaxTokenLife)
 		require.NoError(t, err)
-		identity, key, err := VerifyToken(tok, here, testTime, chainsOf(k))
+		identity, key, err := verifyToken(t, tok, here, testTime, chainsOf(k))
 		require.NoError(t, err)
 		require.Equal(t, k.ID(), identity)
 		require.Equal(t, s.Public(), key)
@@ -71,7 +83,7 @@ func TestTokenTimes(t *testing.T) {
 		{0, ""}, {-TokenLeeway, ""}, {-TokenLeeway - time.Millisecond, "token_not_yet_valid"}, {-time.Hour, "token_not_yet_valid"},
 		{time.Minute, ""}, {time.Minute + TokenLeeway - time.Millisecond, ""}, {time.Minute + TokenLeeway, "token_expired"}, {24 * time.Hour, "token_expired"},
 	} {
-		_, _, err := VerifyToken(tok, here, start.Add(c.at), chainsOf(k))
+		_, _, err := verifyToken(t, tok, here, start.Add(c.at), chainsOf(k))
 		require.Equal(t, c.code, fault.CodeOf(err), "%v", c.at)
 	}
 }
@@ -128,7 +140,7 @@ func TestTokenRefused(t *testing.T) {
 		"expired":                {header(), claims("iat", now-100, "exp", now-40), "token_expired"},
 		"from the future":        {header(), claims("iat", now+100, "exp", now+140), "token_not_yet_valid"},
 	} {
-		_, _, err := VerifyToken(forgeToken(t, k.Signer(), c.header, c.claims), here, testTime, chainsOf(k, other))
+		_, _, err := verifyToken(t, forgeToken(t, k.Signer(), c.header, c.claims), here, testTime, chainsOf(k, other))
 		require.Equal(t, c.code, fault.CodeOf(err), name)
 		if c.code != "" {
 			require.Equal(t, fault.Unauthenticated, fault.KindOf(err), name)
@@ -146,7 +158,7 @@ func TestTokenRefused(t *testing.T) {
 		"signed by another key": {forgeToken(t, other.Signer(), header(), claims()), "token_signature"},
 		"too large":             {good + strings.Repeat("A", MaxTokenBytes), "token_too_large"},
 	} {
-		_, _, err := VerifyToken(c[0], here, testTime, chainsOf(k, other))
+		_, _, err := verifyToken(t, c[0], here, testTime, chainsOf(k, other))
 		require.Equal(t, c[1], fault.CodeOf(err), name)
 		require.Equal(t, fault.Unauthenticated, fault.KindOf(err), name)
 	}
@@ -174,7 +186,7 @@ func TestTokenKeyMustBeCurrent(t *testing.T) {
 		return tok
 	}
 	verify := func(tok string, at time.Time) string {
-		_, _, err := VerifyToken(tok, here, at, chainsOf(k))
+		_, _, err := verifyToken(t, tok, here, at, chainsOf(k))
 		return fault.CodeOf(err)
 	}
 	require.Equal(t, "key_type_not_delegated", verify(token(narrow), testTime))
@@ -195,17 +207,92 @@ func TestTokenKeyMustBeCurrent(t *testing.T) {
 	require.Equal(t, "key_revoked", verify(primary, testTime))
 }
 
+// counting counts signatures that are checked.
+type counting struct {
+	Verifier
+	checked *int
+}
+
+func (c counting) Verify(pub, message, sig []byte) bool {
+	*c.checked++
+	return c.Verifier.Verify(pub, message, sig)
+}
+
+// TestTokenRemembered: the signature of a token is checked once, and everything
+// else every time.
+func TestTokenRemembered(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	tokens := NewTokens(counting{StdVerifier(), &checked})
+	k := newKeys(t, SubjectPerson, 1)
+	tok, err := SignToken(k.Signer(), k.ID(), here, testTime, time.Minute)
+	require.NoError(t, err)
+	verify := func(tok, audience string, at time.Time) string {
+		_, _, err := tokens.Verify(tok, audience, at, chainsOf(k))
+		return fault.CodeOf(err)
+	}
+	bad := tok[:len(tok)-4] + "AAAA"
+	for range 3 {
+		require.Equal(t, "token_signature", verify(bad, here, testTime))
+	}
+	require.Equal(t, 3, checked, "what did not hold is not remembered")
+	for range 3 {
+		require.Empty(t, verify(tok, here, testTime))
+	}
+	require.Equal(t, 4, checked)
+	require.Equal(t, "token_signature", verify(bad, here, testTime))
+	require.Equal(t, "token_expired", verify(tok, here, testTime.Add(time.Hour)))
+	require.Equal(t, "token_not_yet_valid", verify(tok, here, testTime.Add(-time.Hour)))
+	require.Equal(t, "token_audience", verify(tok, k.ID(), testTime))
+	_, err = k.Rotate(testTime, source(5))
+	require.NoError(t, err)
+	require.Equal(t, "key_rotated", verify(tok, here, testTime))
+	require.Equal(t, 5, checked)
+}
+
+// TestTokensForgotten: memory is bounded, and a token in use is kept.
+func TestTokensForgotten(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	tokens := NewTokens(counting{everything{}, &checked})
+	k := newKeys(t, SubjectPerson, 1)
+	token := func(n int) string {
+		claims := object{"sub": k.ID(), "aud": here, "iat": testTime.Unix(), "exp": testTime.Unix() + 60, "jti": n}
+		return forgeToken(t, unsigned{k.Signer()}, object{"alg": "EdDSA", "typ": tokenType, "kid": k.Signer().Public()}, claims)
+	}
+	for n := range 3 * maxProven {
+		for _, tok := range []string{token(n), token(0)} {
+			_, _, err := tokens.Verify(tok, here, testTime, chainsOf(k))
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, 3*maxProven, checked, "the one in use was checked once")
+	require.LessOrEqual(t, len(tokens.young)+len(tokens.old), 2*maxProven)
+	_, _, err := tokens.Verify(token(1), here, testTime, chainsOf(k))
+	require.NoError(t, err)
+	require.Equal(t, 3*maxProven+1, checked, "one that was not used is checked again")
+}
+
+// everything holds every signature to be good, and unsigned makes none.
+type everything struct{}
+
+func (everything) Verify(_, _, _ []byte) bool { return true }
+
+type unsigned struct{ Signer }
+
+func (unsigned) Sign([]byte) []byte { return make([]byte, 64) }
+
 func TestTokenPassesOnTrouble(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t, SubjectPerson, 1)
 	tok, err := SignToken(k.Signer(), k.ID(), here, testTime, time.Minute)
 	require.NoError(t, err)
 	trouble := fault.New(fault.Unavailable, "database_busy", "busy")
-	_, _, err = VerifyToken(tok, here, testTime, func(string) (*Chain, error) { return nil, trouble })
+	_, _, err = verifyToken(t, tok, here, testTime, func(string) (*Chain, error) { return nil, trouble })
 	require.ErrorIs(t, err, trouble)
 	require.Equal(t, fault.Unavailable, fault.KindOf(err))
 	plain := errors.New("x")
-	_, _, err = VerifyToken(tok, here, testTime, func(string) (*Chain, error) { return nil, plain })
+	_, _, err = verifyToken(t, tok, here, testTime, func(string) (*Chain, error) { return nil, plain })
 	require.ErrorIs(t, err, plain)
 }
 
@@ -217,7 +304,7 @@ func FuzzVerifyToken(f *testing.F) {
 	f.Add("a.b.c")
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, tok string) {
-		identity, key, err := VerifyToken(tok, here, testTime, chainsOf(k))
+		identity, key, err := verifyToken(t, tok, here, testTime, chainsOf(k))
 		if err != nil {
 			require.Equal(t, fault.Unauthenticated, fault.KindOf(err))
 			require.Empty(t, identity+key)
