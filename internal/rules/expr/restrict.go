@@ -1,0 +1,281 @@
+package expr
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+)
+
+// restrict refuses what checks of types cannot: directory data outside texts,
+// questions where none may be asked, patterns that are not known beforehand.
+func (c *compiler) restrict(tree *ast.AST) {
+	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			c.directory(tree, e)
+		case ast.CallKind:
+			c.call(tree, e)
+		}
+	}))
+}
+
+// directory refuses handles and names where something is decided: they are on
+// no timeline, so nobody could decide the same again.
+func (c *compiler) directory(tree *ast.AST, e ast.Expr) {
+	if c.scope.config.Place == Text {
+		return
+	}
+	sel := e.AsSelect()
+	f := findField(tree.GetType(sel.Operand().ID()).TypeName(), sel.FieldName())
+	if f != nil && f.directory {
+		c.failName(e, f.name, quote(f.name)+" comes from the directory, which is on no timeline: it may be shown in texts and decides nothing", "write id")
+	}
+}
+
+func (c *compiler) call(tree *ast.AST, e ast.Expr) {
+	call := e.AsCall()
+	switch call.FunctionName() {
+	case "matches":
+		c.pattern(tree, e)
+	case "count", "sum", "identity", "state":
+		if !c.scope.config.Place.asks() {
+			c.failName(e, call.FunctionName(), call.FunctionName()+"() asks the timeline, and "+c.scope.config.Place.String()+" may not", "")
+		}
+		c.question(tree, e)
+	case operators.Equals, operators.NotEquals, operators.In:
+		c.unlikeNull(tree, e)
+	}
+}
+
+// unlikeNull refuses what is left of comparisons with null.
+func (c *compiler) unlikeNull(tree *ast.AST, e ast.Expr) {
+	for _, arg := range e.AsCall().Args() {
+		if isNull(arg) && tree.GetType(e.AsCall().Args()[0].ID()).Kind() == types.NullTypeKind && tree.GetType(e.AsCall().Args()[1].ID()).Kind() == types.NullTypeKind {
+			c.fail(e, "null is compared with null", "")
+			return
+		}
+	}
+}
+
+// constant is the value of a node that is a literal or a parameter.
+func constant(tree *ast.AST, e ast.Expr) ref.Val {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return e.AsLiteral()
+	case ast.IdentKind:
+		if r, ok := tree.ReferenceMap()[e.ID()]; ok {
+			return r.Value
+		}
+	case ast.CallKind:
+		if call := e.AsCall(); call.FunctionName() == "duration" && len(call.Args()) == 1 {
+			if s, ok := constant(tree, call.Args()[0]).(types.String); ok {
+				return toDuration(s)
+			}
+		}
+	}
+	return nil
+}
+
+// pattern checks that the pattern of matches is known and can be compiled.
+func (c *compiler) pattern(tree *ast.AST, e ast.Expr) {
+	args := e.AsCall().Args()
+	pattern, ok := constant(tree, args[len(args)-1]).(types.String)
+	if !ok {
+		c.fail(args[len(args)-1], "the pattern of matches() must be known when the contract is activated", "write it as a text or a parameter")
+		return
+	}
+	if len(pattern) > MaxPattern {
+		c.fail(args[len(args)-1], fmt.Sprintf("the pattern has more than %d bytes", MaxPattern), "divide it")
+		return
+	}
+	if _, err := regexp.Compile(string(pattern)); err != nil {
+		c.fail(args[len(args)-1], "the pattern cannot be read: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "the syntax is that of RE2")
+	}
+}
+
+// patternOf plans matches() with its pattern compiled.
+func patternOf() *interpreter.RegexOptimization {
+	return &interpreter.RegexOptimization{
+		Function: "matches", RegexIndex: 1,
+		Factory: func(call interpreter.InterpretableCall, pattern string) (interpreter.InterpretableCall, error) {
+			compiled, err := regexp.Compile(pattern)
+			if err != nil {
+				return nil, err
+			}
+			return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(v ...ref.Val) ref.Val {
+				s, ok := v[0].(types.String)
+				if !ok {
+					return mismatch(v[0])
+				}
+				return types.Bool(compiled.MatchString(string(s)))
+			}), nil
+		},
+	}
+}
+
+// question checks what is asked of the timeline.
+func (c *compiler) question(tree *ast.AST, e ast.Expr) {
+	call := e.AsCall()
+	switch call.FunctionName() {
+	case "identity":
+		c.prog.identities = true
+	case "state":
+		name, ok := constant(tree, call.Args()[0]).(types.String)
+		if !ok {
+			c.fail(call.Args()[0], "the workflow of state() must be known when the contract is activated", "write its name in quotes")
+			return
+		}
+		if !slices.Contains(c.prog.workflows, string(name)) {
+			c.prog.workflows = append(c.prog.workflows, string(name))
+		}
+	default:
+		c.aggregate(tree, e)
+	}
+}
+
+// chain is spans("pattern") with its filters.
+type chain struct {
+	pattern             ast.Expr
+	by, subject, within ast.Expr
+}
+
+func (c *compiler) aggregate(tree *ast.AST, e ast.Expr) {
+	filters, ok := c.filters(e.AsCall().Target())
+	if !ok {
+		return
+	}
+	pattern, ok := constant(tree, filters.pattern).(types.String)
+	if !ok {
+		c.fail(filters.pattern, "the type pattern of spans() must be known when the contract is activated", "write it in quotes, like \"payment.*\"")
+		return
+	}
+	if args := e.AsCall().Args(); len(args) == 1 {
+		if name, ok := constant(tree, args[0]).(types.String); !ok || name == "" {
+			c.fail(args[0], "the field of sum() must be known when the contract is activated", "write its name in quotes")
+			return
+		}
+	}
+	if filters.within != nil {
+		if d, ok := constant(tree, filters.within).(types.Duration); ok && d.Duration <= 0 {
+			c.fail(filters.within, "a window is longer than nothing", "")
+		}
+	}
+	_ = pattern
+}
+
+// filters takes the calls before count() or sum() apart.
+func (c *compiler) filters(e ast.Expr) (chain, bool) {
+	var out chain
+	for e != nil && e.Kind() == ast.CallKind {
+		call := e.AsCall()
+		var slot *ast.Expr
+		switch call.FunctionName() {
+		case "spans":
+			out.pattern = call.Args()[0]
+			return out, true
+		case "by":
+			slot = &out.by
+		case "subject":
+			slot = &out.subject
+		case "within":
+			slot = &out.within
+		}
+		if slot == nil {
+			break
+		}
+		if *slot != nil {
+			c.failName(e, call.FunctionName(), call.FunctionName()+"() stands twice", "leave one out")
+			return out, false
+		}
+		*slot, e = call.Args()[0], call.Target()
+	}
+	c.fail(e, "the spans to count must be written out here", "begin with spans(\"pattern\")")
+	return out, false
+}
+
+// answerable puts the functions that ask the supplier in the place of those
+// that are written.
+func (c *compiler) answerable(tree *ast.AST) {
+	next := ast.MaxID(tree)
+	ask := func(e ast.Expr, function string, args ...ast.Expr) {
+		next++
+		supplier := factory.NewIdent(next, supplierName)
+		tree.SetType(next, supplierType)
+		tree.SetReference(next, ast.NewIdentReference(supplierName, nil))
+		e.SetKindCase(factory.NewCall(e.ID(), function, append([]ast.Expr{supplier}, args...)...))
+		tree.SetReference(e.ID(), ast.NewFunctionReference(function))
+	}
+	constant := func(v ref.Val, t *types.Type) ast.Expr {
+		next++
+		tree.SetType(next, t)
+		return factory.NewLiteral(next, v)
+	}
+	orDefault := func(e ast.Expr, v ref.Val, t *types.Type) ast.Expr {
+		if e != nil {
+			return e
+		}
+		return constant(v, t)
+	}
+	list := func(items []ast.Expr) ast.Expr {
+		next++
+		tree.SetType(next, types.ListType)
+		return factory.NewList(next, items, nil)
+	}
+	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.MapKind {
+			// CEL's own maps are walked in any order.
+			var names, values []ast.Expr
+			for _, entry := range e.AsMap().Entries() {
+				names = append(names, entry.AsMapEntry().Key())
+				values = append(values, entry.AsMapEntry().Value())
+			}
+			e.SetKindCase(factory.NewCall(e.ID(), objectName, list(names), list(values)))
+			tree.SetReference(e.ID(), ast.NewFunctionReference(objectName))
+			return
+		}
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		switch call := e.AsCall(); call.FunctionName() {
+		case "identity":
+			ask(e, identityName, call.Args()...)
+		case "state":
+			ask(e, stateName, call.Args()...)
+		case "count", "sum":
+			filters, _ := c.filters(call.Target())
+			asked := c.asked(tree, e, filters)
+			c.prog.aggregates = append(c.prog.aggregates, &asked.Aggregate)
+			ask(e, aggregateName, constant(asked, types.DynType),
+				orDefault(filters.by, types.String(""), types.StringType),
+				orDefault(filters.subject, types.String(""), types.StringType),
+				orDefault(filters.within, types.Duration{}, types.DurationType))
+		}
+	}))
+}
+
+// asked describes an aggregate.
+func (c *compiler) asked(tree *ast.AST, e ast.Expr, filters chain) *aggregateVal {
+	pattern, _ := constant(tree, filters.pattern).(types.String)
+	from, to := c.extent(e)
+	out := &aggregateVal{Aggregate: Aggregate{
+		Pattern: string(pattern), ByAuthor: filters.by != nil, BySubject: filters.subject != nil, Windowed: filters.within != nil,
+		Offset: from + c.offset, End: to + c.offset,
+	}}
+	if args := e.AsCall().Args(); len(args) == 1 {
+		name, _ := constant(tree, args[0]).(types.String)
+		out.Op, out.Field = Sum, string(name)
+	}
+	if filters.within != nil {
+		if d, ok := constant(tree, filters.within).(types.Duration); ok {
+			out.Within = d.Duration
+		}
+	}
+	return out
+}
