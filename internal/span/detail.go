@@ -8,12 +8,13 @@ const maxDetail = 1 << 20
 // payload. Empty fields are absent members.
 type Detail struct {
 	Salt        string // b64u of 16 bytes
+	Actions     []byte // JCS object or nil: bodies of the decision's actions, by index
 	Notes       []string
 	Annotations []byte // JCS object or nil
 	Reasons     []string
 }
 
-var detailShape = shape{kind: "detail", names: []string{"annotations", "notes", "reasons", "salt"}, required: 1 << 3}
+var detailShape = shape{kind: "detail", names: []string{"actions", "annotations", "notes", "reasons", "salt"}, required: 1 << 4}
 
 // ParseDetail reads a detail and gives its JCS form too.
 func ParseDetail(src []byte) (*Detail, []byte, error) {
@@ -22,13 +23,15 @@ func ParseDetail(src []byte) (*Detail, []byte, error) {
 	}
 	s := scanner{src: src}
 	d := &Detail{}
-	_, err := s.top(&detailShape, 1<<4-1, func(i int) (err error) {
+	_, err := s.top(&detailShape, 1<<5-1, func(i int) (err error) {
 		switch i {
 		case 0:
-			d.Annotations, err = s.embedded(true)
+			d.Actions, err = s.embedded(true)
 		case 1:
-			d.Notes, err = s.texts(maxDetail, anyText, &detailShape, i, "")
+			d.Annotations, err = s.embedded(true)
 		case 2:
+			d.Notes, err = s.texts(maxDetail, anyText, &detailShape, i, "")
+		case 3:
 			d.Reasons, err = s.texts(maxDetail, anyText, &detailShape, i, "")
 		default:
 			if d.Salt, err = s.text(); err == nil && !isB64Of(d.Salt, saltSize) {
@@ -66,6 +69,10 @@ func (d *Detail) Hash() Hash {
 
 func (d *Detail) append(dst []byte, salt string) []byte {
 	at := len(dst)
+	if d.Actions != nil {
+		dst = append(dst, `,"actions":`...)
+		dst = append(dst, d.Actions...)
+	}
 	if d.Annotations != nil {
 		dst = append(dst, `,"annotations":`...)
 		dst = append(dst, d.Annotations...)

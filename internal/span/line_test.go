@@ -159,8 +159,15 @@ func TestDetail(t *testing.T) {
 	assert.Equal(t, span.Sum([]byte("0123456789abcdef"), []byte(`{"annotations":{"risk":"low"},"notes":["n"],"reasons":["because"]}`)), d.Hash())
 	assert.Equal(t, span.Sum([]byte("0123456789abcdef"), []byte(`{}`)), (&span.Detail{Salt: someSalt}).Hash())
 
+	d.Actions = []byte(`{"0":{"data":{}}}`)
+	parsed, canonical, err := span.ParseDetail(d.Canonical())
+	require.NoError(t, err)
+	assert.Equal(t, d, parsed)
+	assert.Equal(t, `{"actions":{"0":{"data":{}}},`+want[1:], string(canonical))
+
 	for _, c := range []struct{ src, code, pointer string }{
 		{`{"notes":["n"]}`, "member_missing", "/salt"},
+		{`{"salt":"` + someSalt + `","actions":[]}`, "member_type", "/actions"},
 		{`{"salt":"AA"}`, "detail_salt_invalid", "/salt"},
 		{`{"salt":"` + someSalt + `","notes":[]}`, "member_empty", "/notes"},
 		{`{"salt":"` + someSalt + `","notes":[1]}`, "member_type", "/notes/0"},

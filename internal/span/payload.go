@@ -141,7 +141,8 @@ func ParseMember(payload []byte) (*Member, error) {
 	return p, nil
 }
 
-// ParseContract reads the activation or retirement of a contract version. The
+// ParseContract reads the activation, the shadowing or the retirement of a
+// contract version. The
 // hash must be that of the source, where it stands.
 func ParseContract(payload []byte) (*Contract, error) {
 	p := &Contract{}
@@ -152,12 +153,12 @@ func ParseContract(payload []byte) (*Contract, error) {
 		textField("version", &p.Version, isContractWord, "at most 128 bytes without spaces, '@', '#' or '/'"),
 		textField("hash", &p.Hash, isHash, "b64u of a SHA-256 digest"),
 		source,
-		choice("action", &p.Action, ActionActivate, ActionRetire),
+		choice("action", &p.Action, ActionActivate, ActionShadow, ActionRetire),
 	)
 	if err != nil {
 		return nil, err
 	}
-	if p.Source == "" && p.Action == ActionActivate {
+	if p.Source == "" && p.Action != ActionRetire {
 		return nil, errMissing("source")
 	}
 	if p.Source != "" && Sum([]byte(p.Source)).String() != p.Hash {

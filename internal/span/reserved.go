@@ -90,7 +90,8 @@ const (
 	ActionGrant    = "grant"
 	ActionWithdraw = "withdraw"
 
-	ActionActivate = "activate"
+	ActionActivate = "activate" // it decides
+	ActionShadow   = "shadow"   // it is evaluated and noted, and decides nothing
 	ActionRetire   = "retire"
 
 	VoteApprove = "approve"
@@ -122,7 +123,8 @@ type Member struct {
 	Action   string   `json:"action"`
 }
 
-// Contract activates or retires one version of a contract. Hash is b64u
+// Contract activates one version of a contract, puts it beside as a shadow, or
+// retires it. Hash is b64u
 // H(source). Source may be absent when retiring.
 type Contract struct {
 	Name    string `json:"name"`

@@ -109,6 +109,12 @@ func parsePayload(name string, payload []byte) (any, error) {
 func TestPayloadsAreStrict(t *testing.T) {
 	t.Parallel()
 	optional := map[string]bool{"approval/reason": true, "epoch/authorisation": true}
+	for _, action := range []string{"activate", "shadow", "retire"} {
+		_, err := span.ParseContract(encode(t, with(payloads()["contract"], "action", action)))
+		require.NoError(t, err, action)
+		_, err = span.ParseContract(encode(t, without(with(payloads()["contract"], "action", action), "source")))
+		require.Equal(t, action == "retire", err == nil, "%s without its source", action)
+	}
 	for name := range payloads() {
 		_, err := parsePayload(name, encode(t, payloads()[name]))
 		require.NoError(t, err, name)
