@@ -33,13 +33,26 @@ func (c *compiler) adaptNode(e ast.Expr) {
 	case ast.StructKind:
 		c.fail(e, "there are no objects of a type here", "write {\"name\": value}")
 	case ast.MapKind:
-		for _, entry := range e.AsMap().Entries() {
-			if key := entry.AsMapEntry().Key(); key.Kind() != ast.LiteralKind || key.AsLiteral().Type() != types.StringType {
-				c.fail(key, "the names of an object are texts", "put the name in quotes")
-			}
-		}
+		c.memberNames(e)
 	case ast.ComprehensionKind:
 		c.iteration(e)
+	}
+}
+
+// memberNames checks those of an object.
+func (c *compiler) memberNames(e ast.Expr) {
+	seen := make(map[types.String]bool)
+	for _, entry := range e.AsMap().Entries() {
+		key := entry.AsMapEntry().Key()
+		if key.Kind() != ast.LiteralKind || key.AsLiteral().Type() != types.StringType {
+			c.fail(key, "the names of an object are texts", "put the name in quotes")
+			continue
+		}
+		name := key.AsLiteral().(types.String)
+		if seen[name] {
+			c.fail(key, quote(string(name))+" stands twice", "leave one out")
+		}
+		seen[name] = true
 	}
 }
 

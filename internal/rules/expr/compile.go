@@ -42,6 +42,8 @@ type compiler struct {
 	info  *ast.SourceInfo
 	errs  Errors
 	prog  *Program
+
+	counted map[int64]bool // the calls of spans() that an aggregate begins with
 }
 
 func (c *compiler) compile() (*Program, Errors) {
@@ -149,7 +151,7 @@ func (c *compiler) extent(e ast.Expr) (int, int) {
 	from, to := len(c.text.text), 0
 	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
 		if r, ok := c.info.GetOffsetRange(e.ID()); ok {
-			start, stop := c.byteAt(r.Start), c.byteAt(r.Stop)
+			start, stop := c.own(e, c.byteAt(r.Start), c.byteAt(r.Stop))
 			from, to = min(from, start), max(to, stop)
 		}
 	}))
@@ -157,6 +159,53 @@ func (c *compiler) extent(e ast.Expr) (int, int) {
 		from, to = 0, len(c.text.text)
 	}
 	return c.text.source(from, to)
+}
+
+// own widens what CEL notes of a node to what a reader takes for it: a call
+// from its name to its closing bracket, a selection to its member's end.
+func (c *compiler) own(e ast.Expr, from, to int) (int, int) {
+	text := c.text.text
+	if from >= len(text) {
+		return from, to
+	}
+	switch text[from] {
+	case '(', '[', '{':
+		to = max(to, closing(text, from))
+		for from > 0 && text[from] == '(' && (nameLength(text[from-1:from]) > 0 || isDigit(text[from-1])) && e.Kind() == ast.CallKind {
+			from--
+			for from > 0 && (nameLength(text[from-1:from]) > 0 || isDigit(text[from-1])) {
+				from--
+			}
+		}
+	case '.':
+		if n := len(text[from+1:]) - len(strings.TrimLeft(text[from+1:], " \t\r\n")); e.Kind() == ast.SelectKind {
+			to = max(to, from+1+n+nameLength(text[from+1+n:]))
+		}
+	}
+	return from, to
+}
+
+// closing is the byte behind the bracket that closes the one at from.
+func closing(text string, from int) int {
+	depth := 0
+	for i := from; i < len(text); i++ {
+		switch text[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case '"', '\'':
+			raw := i > 0 && text[i-1]|0x20 == 'r' && (i == 1 || nameLength(text[i-2:i-1]) == 0)
+			n := stringLength(text[i:], raw)
+			if n < 0 {
+				return len(text)
+			}
+			i += n - 1
+		}
+	}
+	return len(text)
 }
 
 // nameExtent is where name stands, looked for from where the node's own token
@@ -190,12 +239,7 @@ func (c *compiler) positions(tree *ast.AST) {
 	c.prog.whole = position{from + c.offset, to + c.offset}
 	for id, e := range c.nodes {
 		switch e.Kind() {
-		case ast.SelectKind:
-			from, to = c.extent(e)
-			if start, stop := c.nameExtent(e, e.AsSelect().FieldName()); stop > start {
-				to = max(to, stop)
-			}
-		case ast.CallKind, ast.IdentKind, ast.MapKind, ast.ComprehensionKind:
+		case ast.SelectKind, ast.CallKind, ast.IdentKind, ast.MapKind, ast.ComprehensionKind:
 			from, to = c.extent(e)
 		default:
 			continue
@@ -209,9 +253,6 @@ func (c *compiler) yields(tree *ast.AST) {
 	got := tree.GetType(tree.Expr().ID())
 	wanted, ok := wantedTypes[c.want]
 	if !ok || got.Kind() == types.DynKind || wanted.Kind() == got.Kind() && (wanted.Kind() != types.StructKind || wanted.IsExactType(got)) {
-		if got.Kind() == types.OpaqueKind {
-			c.fail(tree.Expr(), "spans(…) alone has no value", "end it with .count() or .sum(\"field\")")
-		}
 		return
 	}
 	c.fail(tree.Expr(), fmt.Sprintf("%s is wanted here, and this is %s", c.want, describe(got)), "")

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -284,7 +285,10 @@ func fresh(v ref.Val) ref.Val {
 	if !ok {
 		return v
 	}
-	return types.WrapErr(&failure{Undefined, err.Error(), nil})
+	if strings.Contains(err.Error(), "no such overload") {
+		return types.WrapErr(&failure{Mismatch, "the values are not of the types that this needs", nil})
+	}
+	return types.WrapErr(&failure{Undefined, "the result is out of range", nil})
 }
 
 // failure is an error of a function of ours.

@@ -14,8 +14,10 @@ const (
 	MaxText = 16 << 10
 
 	// MaxStaticCost is the greatest cost an expression may have in the worst
-	// case, reckoned with the sizes below; a dearer one is not compiled.
-	MaxStaticCost = 20_000_000
+	// case, reckoned with the sizes below; a dearer one is not compiled. One
+	// walk through a list of the payload is well below it, and two lists of the
+	// payload within one another are far beyond.
+	MaxStaticCost = 100_000_000
 	// MaxCost ends an evaluation.
 	MaxCost = 1_000_000
 

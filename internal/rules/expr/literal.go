@@ -53,7 +53,8 @@ type rewriter struct {
 	out    strings.Builder
 	result rewritten
 	errs   Errors // offsets within src
-	nots   [][]int
+	nots   []int  // how many wait to be closed, by depth of brackets
+	opened []int  // where the open brackets stand
 	last   lastToken
 }
 
@@ -69,12 +70,16 @@ const (
 
 // rewrite reads src. Its errors have offsets within src.
 func rewrite(src string) (*rewritten, Errors) {
-	r := rewriter{src: src, nots: [][]int{nil}}
+	r := rewriter{src: src, nots: []int{0}}
 	r.result.names = make(map[string]string)
 	for r.pos < len(src) && len(r.errs) == 0 {
 		r.token()
 	}
 	r.closeNots()
+	if n := len(r.opened); n > 0 && r.errs == nil {
+		at := r.opened[n-1]
+		r.fail(at, at+1, "this bracket is never closed", "close it")
+	}
 	r.result.text = r.out.String()
 	return &r.result, r.errs
 }
@@ -242,17 +247,15 @@ func (r *rewriter) not(n int) {
 		return
 	}
 	r.replace(n, "!(")
-	depth := len(r.nots) - 1
-	r.nots[depth] = append(r.nots[depth], r.pos)
+	r.nots[len(r.nots)-1]++
 	r.last = lastOperator
 }
 
 // closeNots closes the brackets of the nots of this depth.
 func (r *rewriter) closeNots() {
-	depth := len(r.nots) - 1
-	if n := len(r.nots[depth]); n > 0 {
-		r.insert(strings.Repeat(")", n))
-		r.nots[depth] = nil
+	if last := &r.nots[len(r.nots)-1]; *last > 0 {
+		r.insert(strings.Repeat(")", *last))
+		*last = 0
 	}
 }
 
@@ -285,13 +288,14 @@ func (r *rewriter) operator(rest string) {
 func (r *rewriter) sign(rest string) {
 	switch c := rest[0]; c {
 	case '(', '[', '{':
+		r.opened = append(r.opened, r.pos)
 		r.keep(1)
-		r.nots = append(r.nots, nil)
+		r.nots = append(r.nots, 0)
 		r.last = lastNone
 	case ')', ']', '}':
 		r.closeNots()
-		if len(r.nots) > 1 {
-			r.nots = r.nots[:len(r.nots)-1]
+		if n := len(r.opened); n > 0 {
+			r.opened, r.nots = r.opened[:n-1], r.nots[:n]
 		}
 		r.keep(1)
 		r.last = lastOperand
@@ -329,7 +333,7 @@ func (r *rewriter) number() {
 	n := numberLength(rest)
 	digits := strings.ReplaceAll(rest[:n], "_", "")
 	if n < len(rest)-1 && rest[n] == '.' && isDigit(rest[n+1]) {
-		r.fail(r.pos, r.pos+n, "a version is no number", "put it in quotes")
+		r.fail(r.pos, r.pos+n+1+digitsLength(rest[n+1:]), "a version is no number", "put it in quotes")
 		return
 	}
 	unit := nameLength(rest[n:])

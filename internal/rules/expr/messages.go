@@ -113,7 +113,11 @@ func (c *compiler) mistake(e ast.Expr, message string) {
 		m := overload.FindStringSubmatch(message)
 		c.misapplied(e, m[1], signature(m[2]))
 	case noFields.MatchString(message):
-		c.fail(e, describeName(noFields.FindStringSubmatch(message)[1])+" has no members", "")
+		fix := ""
+		if kind := noFields.FindStringSubmatch(message)[1]; kind == "Spans" {
+			fix = "end spans(…) with .count() or .sum(\"field\")"
+		}
+		c.fail(e, describeName(noFields.FindStringSubmatch(message)[1])+" has no members", fix)
 	case unlike.MatchString(message):
 		m := unlike.FindStringSubmatch(message)
 		c.fail(e, describeName(m[1])+" is wanted here, and this is "+describeName(m[2]), "")
@@ -127,6 +131,10 @@ func (c *compiler) mistake(e ast.Expr, message string) {
 // unknown tells of a name that is not declared.
 func (c *compiler) unknown(e ast.Expr, name string) {
 	if e.Kind() == ast.CallKind {
+		if slices.Contains(macroNames, name) {
+			c.failName(e, name, name+"() stands behind a list, with a name for its items", "write it like list.all(item, item > 0)")
+			return
+		}
 		c.failName(e, name, "there is no function "+name+"()", near(name, functionNames(), ""))
 		return
 	}
@@ -180,7 +188,7 @@ func (c *compiler) misapplied(e ast.Expr, function string, operands []string) {
 	for i, o := range operands {
 		described[i] = describeName(o)
 	}
-	list := strings.Join(described, " and ")
+	list := enumerate(described)
 	fix := hint(function, operands)
 	if symbol, ok := operators.FindReverse(function); ok && symbol != "" {
 		c.fail(e, symbol+" does not work on "+list, fix)
@@ -199,17 +207,31 @@ func (c *compiler) misapplied(e ast.Expr, function string, operands []string) {
 	}
 }
 
+// enumerate writes a, b and c; two stand with "and" only where that is clear.
+func enumerate(items []string) string {
+	if len(items) < 3 {
+		return strings.Join(items, " and ")
+	}
+	return strings.Join(items[:len(items)-1], ", ") + ", and " + items[len(items)-1]
+}
+
 // hint says what is often meant.
 func hint(function string, operands []string) string {
 	has := func(kind string) bool { return slices.Contains(operands, kind) }
 	switch {
+	case function == "within":
+		return "write within(24h)"
+	case function == "sum":
+		return "write sum(\"field\")"
+	case function == "by" || function == "subject":
+		return "write by(actor.id), subject(\"…\")"
 	case has("null"):
 		return "ask whether a member is there with has(data.x)"
 	case function == operators.Add && has("string") && has("double"):
 		return "make a text of the number with string(x)"
 	case has("Tenant"):
 		return "write tenant.slug or tenant.id"
-	case has("Identity") && (has("string") || function == "by"):
+	case has("Identity") && has("string"):
 		return "write its id, like actor.id"
 	case has("Spans"):
 		return "end spans(…) with .count() or .sum(\"field\")"
@@ -372,13 +394,16 @@ func (s *Scope) variableNames() []string {
 	return out
 }
 
+// macroNames are those of CEL's macros.
+var macroNames = []string{"has", "all", "exists", "exists_one", "map", "filter"}
+
 // functionNames are those that can be written, in order.
 func functionNames() []string {
 	env, err := baseEnv()
 	if err != nil {
 		return nil
 	}
-	out := []string{"has", "all", "exists", "exists_one", "map", "filter"}
+	out := slices.Clone(macroNames)
 	for name := range env.Functions() {
 		if nameLength(name) == len(name) && !strings.HasPrefix(name, "_") {
 			out = append(out, name)

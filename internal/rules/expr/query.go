@@ -88,6 +88,9 @@ func askAggregate(v ...ref.Val) ref.Val {
 	if !ok || !ok2 || !ok3 {
 		return mismatch(v[2:]...)
 	}
+	if question.Windowed && within.Duration <= 0 {
+		return undefined("a window is longer than nothing")
+	}
 	f, err := supplier.Aggregate(&question.Aggregate, Args{By: by, Subject: subject, Within: within.Duration})
 	if err != nil {
 		return unsupplied(err)

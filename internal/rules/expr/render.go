@@ -77,15 +77,19 @@ func renderObject(b *strings.Builder, o *object) {
 // 48h, 90m, 15s, 250ms. It takes days from four on, so that 48h and 72h stay;
 // what no unit measures is written like 1h30m5.5s.
 func FormatDuration(d time.Duration) string {
-	day := 24 * time.Hour
-	for _, u := range []struct {
-		size time.Duration
-		from time.Duration
-		name string
-	}{{day, 4 * day, "d"}, {time.Hour, time.Hour, "h"}, {time.Minute, time.Minute, "m"}, {time.Second, time.Second, "s"}, {time.Millisecond, time.Millisecond, "ms"}} {
-		if d%u.size == 0 && d.Abs() >= u.from {
-			return strconv.FormatInt(int64(d/u.size), 10) + u.name
-		}
+	const day = 24 * time.Hour
+	size, name := time.Duration(0), ""
+	switch {
+	case d%day == 0 && d.Abs() >= 4*day:
+		size, name = day, "d"
+	case d == 0:
+		return "0s"
+	case d%time.Hour == 0:
+		size, name = time.Hour, "h"
+	case d%time.Minute == 0:
+		size, name = time.Minute, "m"
+	default:
+		return d.String()
 	}
-	return d.String()
+	return strconv.FormatInt(int64(d/size), 10) + name
 }

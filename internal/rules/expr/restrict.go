@@ -16,12 +16,21 @@ import (
 // restrict refuses what checks of types cannot: directory data outside texts,
 // questions where none may be asked, patterns that are not known beforehand.
 func (c *compiler) restrict(tree *ast.AST) {
+	c.counted = make(map[int64]bool)
 	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.SelectKind:
 			c.directory(tree, e)
 		case ast.CallKind:
 			c.call(tree, e)
+		}
+	}))
+	if c.errs != nil {
+		return
+	}
+	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "spans" && !c.counted[e.ID()] {
+			c.fail(e, "spans(…) alone has no value", "end it with .count() or .sum(\"field\")")
 		}
 	}))
 }
@@ -35,7 +44,7 @@ func (c *compiler) directory(tree *ast.AST, e ast.Expr) {
 	sel := e.AsSelect()
 	f := findField(tree.GetType(sel.Operand().ID()).TypeName(), sel.FieldName())
 	if f != nil && f.directory {
-		c.failName(e, f.name, quote(f.name)+" comes from the directory, which is on no timeline: it may be shown in texts and decides nothing", "write id")
+		c.failName(e, f.name, quote(f.name)+" comes from the directory, which is on no timeline: it may be shown in texts and decides nothing", "decide by id")
 	}
 }
 
@@ -49,18 +58,6 @@ func (c *compiler) call(tree *ast.AST, e ast.Expr) {
 			c.failName(e, call.FunctionName(), call.FunctionName()+"() asks the timeline, and "+c.scope.config.Place.String()+" may not", "")
 		}
 		c.question(tree, e)
-	case operators.Equals, operators.NotEquals, operators.In:
-		c.unlikeNull(tree, e)
-	}
-}
-
-// unlikeNull refuses what is left of comparisons with null.
-func (c *compiler) unlikeNull(tree *ast.AST, e ast.Expr) {
-	for _, arg := range e.AsCall().Args() {
-		if isNull(arg) && tree.GetType(e.AsCall().Args()[0].ID()).Kind() == types.NullTypeKind && tree.GetType(e.AsCall().Args()[1].ID()).Kind() == types.NullTypeKind {
-			c.fail(e, "null is compared with null", "")
-			return
-		}
 	}
 }
 
@@ -74,9 +71,18 @@ func constant(tree *ast.AST, e ast.Expr) ref.Val {
 			return r.Value
 		}
 	case ast.CallKind:
-		if call := e.AsCall(); call.FunctionName() == "duration" && len(call.Args()) == 1 {
-			if s, ok := constant(tree, call.Args()[0]).(types.String); ok {
-				return toDuration(s)
+		call := e.AsCall()
+		if len(call.Args()) != 1 {
+			return nil
+		}
+		switch v := constant(tree, call.Args()[0]).(type) {
+		case types.String:
+			if call.FunctionName() == "duration" {
+				return toDuration(v)
+			}
+		case types.Duration:
+			if call.FunctionName() == operators.Negate {
+				return v.Negate()
 			}
 		}
 	}
@@ -142,6 +148,7 @@ func (c *compiler) question(tree *ast.AST, e ast.Expr) {
 
 // chain is spans("pattern") with its filters.
 type chain struct {
+	spans               int64 // the call's id
 	pattern             ast.Expr
 	by, subject, within ast.Expr
 }
@@ -151,8 +158,8 @@ func (c *compiler) aggregate(tree *ast.AST, e ast.Expr) {
 	if !ok {
 		return
 	}
-	pattern, ok := constant(tree, filters.pattern).(types.String)
-	if !ok {
+	c.counted[filters.spans] = true
+	if pattern, ok := constant(tree, filters.pattern).(types.String); !ok || pattern == "" {
 		c.fail(filters.pattern, "the type pattern of spans() must be known when the contract is activated", "write it in quotes, like \"payment.*\"")
 		return
 	}
@@ -167,7 +174,6 @@ func (c *compiler) aggregate(tree *ast.AST, e ast.Expr) {
 			c.fail(filters.within, "a window is longer than nothing", "")
 		}
 	}
-	_ = pattern
 }
 
 // filters takes the calls before count() or sum() apart.
@@ -178,7 +184,7 @@ func (c *compiler) filters(e ast.Expr) (chain, bool) {
 		var slot *ast.Expr
 		switch call.FunctionName() {
 		case "spans":
-			out.pattern = call.Args()[0]
+			out.spans, out.pattern = e.ID(), call.Args()[0]
 			return out, true
 		case "by":
 			slot = &out.by
