@@ -36,7 +36,7 @@ type State interface {
 }
 
 // MaxKey bounds the key of a row, in bytes.
-const MaxKey = 1024
+const MaxKey = 2048
 
 // The keys of rows. Parts that users choose (workflow keys, quota keys,
 // subjects) come last or are escaped, so that no two facts share a key;

@@ -33,7 +33,20 @@ func Compile(file *lll.File, o Options) (*Contract, []lll.Diagnostic) {
 	if lll.Failed(b.diagnostics) {
 		return nil, b.diagnostics
 	}
+	b.c.name()
 	return b.c, b.diagnostics
+}
+
+// name makes the names that decisions use, once: they are asked for at every
+// decision.
+func (c *Contract) name() {
+	c.ref = c.Name + "@" + c.Version + "#" + c.Hash.String()
+	for _, r := range c.Rules {
+		r.id = c.Name + "/" + r.Name
+	}
+	for _, w := range c.Workflows {
+		w.id = c.Name + "/" + w.Name
+	}
 }
 
 // builder makes one contract. Every method notes what is wrong and goes on, so

@@ -9,7 +9,8 @@ import (
 )
 
 // context is where actions and expressions stand: the variables they have and
-// the actions that make sense there.
+// the actions that make sense there. on_timeout sees nothing of the span, for
+// what it says stands beside a resolution, which is never erased.
 type context struct {
 	vars  expr.Vars
 	title string // "the actions of a rule"
@@ -22,7 +23,7 @@ var (
 	inRule     = &context{ofSpan, "a rule", anyAction}
 	inStep     = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "a transition", anyAction}
 	inState    = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "on_enter and on_exit", without("reject", "simulate", "require", "consume", "transition")}
-	inTimeout  = &context{ofSpan | expr.VarApprovals, "on_timeout", only("allow", "reject", "tag", "note", "annotate", "emit", "call")}
+	inTimeout  = &context{expr.VarTenant | expr.VarNow | expr.VarApprovals, "on_timeout", only("allow", "reject", "tag", "note", "annotate", "emit", "call")}
 	inExceeded = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "exceeded", without("consume", "transition", "schedule")}
 	inTask     = &context{ofSpan, "a task", only("tag", "note", "annotate", "emit", "call", "trust")}
 	inSchedule = &context{expr.VarTenant | expr.VarNow, "a schedule", only("tag", "note", "annotate", "emit", "call", "trust")}
@@ -107,6 +108,16 @@ func AggregateID(a *expr.Aggregate) string {
 		return id + " sum " + a.Field
 	}
 	return id + " count"
+}
+
+// AggregateDims says by what the running totals of an AggregateID are kept
+// apart. Patterns and filters have no blanks, so that the words are its own.
+func AggregateDims(id string) (byAuthor, bySubject bool) {
+	words := strings.Fields(id)
+	for i := 1; i+1 < len(words) && words[i] == "by"; i += 2 {
+		byAuthor, bySubject = byAuthor || words[i+1] == "author", bySubject || words[i+1] == "subject"
+	}
+	return byAuthor, bySubject
 }
 
 // expression compiles a value as an expression.

@@ -51,10 +51,11 @@ type Contract struct {
 
 	// Whether an expression may look at trust or status, of whomever.
 	usesTrust, usesStatus bool
+	ref                   string
 }
 
 // Ref is the contract as decisions name it: name@version#hash.
-func (c *Contract) Ref() string { return c.Name + "@" + c.Version + "#" + c.Hash.String() }
+func (c *Contract) Ref() string { return c.ref }
 
 // Workflow is the workflow of that name, nil when there is none.
 func (c *Contract) Workflow(name string) *Workflow {
@@ -124,10 +125,11 @@ type Rule struct {
 	When     *expr.Program // nil: always
 	Then     []Action
 	Else     []Action
+	id       string
 }
 
 // ID is the rule as decisions name it: contract/rule.
-func (r *Rule) ID() string { return r.Contract.Name + "/" + r.Name }
+func (r *Rule) ID() string { return r.id }
 
 // DefaultPriority is that of rules that say none.
 const DefaultPriority = 100
@@ -145,10 +147,11 @@ type Workflow struct {
 	Transitions []*Transition
 	Forbidden   []Forbidden
 	Enter, Exit map[string][]Action // by state
+	id          string
 }
 
 // ID is the workflow as decisions name it: contract/workflow.
-func (w *Workflow) ID() string { return w.Contract.Name + "/" + w.Name }
+func (w *Workflow) ID() string { return w.id }
 
 // State is the state of that name, nil when there is none.
 func (w *Workflow) State(name string) *State {

@@ -1,0 +1,162 @@
+package rules
+
+import (
+	"context"
+	"strings"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/lll"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// Compile is the contract of a source, by itself: what it requires is not
+// looked at. It fails with contract_invalid, whose detail has the first
+// mistakes with their places.
+func Compile(source string) (*contract.Contract, error) {
+	file, all := lll.Parse("contract.lll", source)
+	var c *contract.Contract
+	if !lll.Failed(all) {
+		var found []lll.Diagnostic
+		c, found = contract.Compile(file, contract.Options{})
+		all = append(all, found...)
+	}
+	if !lll.Failed(all) {
+		return c, nil
+	}
+	var lines []string
+	for _, d := range all {
+		if d.Severity == lll.Error && len(lines) < 5 {
+			lines = append(lines, file.Header(d))
+		}
+	}
+	return nil, fault.New(fault.Invalid, "contract_invalid", "the contract cannot be activated: "+strings.Join(lines, " | ")).
+		At("/payload/source", "has mistakes; logline rules check shows them all")
+}
+
+func (w *World) compile(source string) (*contract.Contract, error) {
+	if w.Compile != nil {
+		return w.Compile(source)
+	}
+	return Compile(source)
+}
+
+// judgeActivation says whether a logline.contract span may do what it asks at
+// this position.
+func judgeActivation(ctx context.Context, w *World, author string, payload []byte) (*span.Contract, error) {
+	p, err := span.ParseContract(payload)
+	if err != nil {
+		return nil, err
+	}
+	if p.Action == span.ActionRetire {
+		return p, judgeRetirement(ctx, w, p, author)
+	}
+	c, err := w.compile(p.Source)
+	if err != nil {
+		return nil, err
+	}
+	if c.Name != p.Name || c.Version != p.Version {
+		return nil, fault.Newf(fault.Invalid, "contract_mismatch", "the source is %s %s, not %s %s; name and version stand in both", c.Name, c.Version, p.Name, p.Version).
+			At("/payload/name", "must be that of the source")
+	}
+	if err := judgeTenant(w, c, author); err != nil {
+		return nil, err
+	}
+	if old, ok := w.contracts().ByName(c.Name); ok && old.Tenant == contract.NodeWide && c.Tenant != contract.NodeWide {
+		return nil, fault.Newf(fault.Forbidden, "contract_of_node", "the contract %s is the node's; a tenant's takes another name", c.Name)
+	}
+	return p, judgeRequirements(w, c)
+}
+
+// judgeTenant keeps node-wide contracts for the node, and each contract in the
+// tenant that it names.
+func judgeTenant(w *World, c *contract.Contract, author string) error {
+	node := author == w.Standing.Node()
+	switch {
+	case c.Tenant == contract.NodeWide && !node:
+		return fault.New(fault.Forbidden, "contract_tenant", `a contract with tenant "*" comes from the node; name this tenant, or leave tenant out`).
+			At("/payload/source", "is for every tenant")
+	case c.Tenant == contract.NodeWide, c.Tenant == "", c.Tenant == w.Tenant.Slug, c.Tenant == w.Tenant.ID, c.Tenant == w.Standing.Tenant():
+		return nil
+	}
+	return fault.Newf(fault.Invalid, "contract_tenant", "the contract is for the tenant %s; this is %s", c.Tenant, w.Tenant.Slug).
+		At("/payload/source", "names another tenant")
+}
+
+// judgeRequirements resolves what the contract requires among those in force,
+// and what in force requires of it.
+func judgeRequirements(w *World, c *contract.Contract) error {
+	set := w.contracts()
+	for _, r := range c.Requires {
+		found, ok := set.ByName(r.Name)
+		switch {
+		case !ok:
+			return fault.Newf(fault.Conflict, "requirement_missing", "the contract requires %s, which is not in force; activate it first", r)
+		case !r.Accepts(found.Version):
+			return fault.Newf(fault.Conflict, "requirement_version", "the contract requires %s, and in force is %s", r, found.Version)
+		}
+		if path := circle(set, c.Name, found.Contract, []string{c.Name, found.Name}); path != nil {
+			return fault.Newf(fault.Conflict, "requirement_circle", "contracts would require each other in a circle: %s", strings.Join(path, " -> "))
+		}
+	}
+	for _, other := range set.Contracts() {
+		if other.Mode == contract.Pinned {
+			continue
+		}
+		for _, r := range other.Requires {
+			if r.Name == c.Name && !r.Accepts(c.Version) {
+				return fault.Newf(fault.Conflict, "requirement_version", "%s, which is in force, requires %s, and this is %s", other.Name, r, c.Version)
+			}
+		}
+	}
+	return nil
+}
+
+func circle(set *contract.Set, name string, from *contract.Contract, path []string) []string {
+	for _, r := range from.Requires {
+		if r.Name == name {
+			return append(path, name)
+		}
+		next, ok := set.ByName(r.Name)
+		if !ok || len(path) > len(set.Contracts())+1 {
+			continue
+		}
+		if whole := circle(set, name, next.Contract, append(append([]string(nil), path...), r.Name)); whole != nil {
+			return whole
+		}
+	}
+	return nil
+}
+
+// judgeRetirement keeps what others require.
+func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author string) error {
+	var r contractRow
+	ok, err := load(ctx, w.State, contractKey(p.Name), &r)
+	if err != nil {
+		return err
+	}
+	if !ok || r.Version != p.Version || r.Hash != p.Hash {
+		return fault.Newf(fault.Conflict, "contract_not_active", "%s %s with this hash is not in force, so it cannot be retired", p.Name, p.Version)
+	}
+	for _, other := range w.contracts().Contracts() {
+		if other.Mode == contract.Pinned {
+			continue
+		}
+		if other.Name == p.Name && other.Tenant == contract.NodeWide && author != w.Standing.Node() {
+			return fault.New(fault.Forbidden, "contract_of_node", "the node's contracts are retired by the node")
+		}
+		for _, q := range other.Requires {
+			if q.Name == p.Name && other.Name != p.Name {
+				return fault.Newf(fault.Conflict, "contract_required", "%s requires %s; retire that one first", other.Name, p.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckActivation says whether a logline.contract span of the node may do what
+// it asks; those of others are judged by Decide.
+func CheckActivation(ctx context.Context, w *World, sp *span.Span) error {
+	_, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
+	return err
+}

@@ -1,0 +1,273 @@
+package rules
+
+import (
+	"context"
+	"time"
+
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// judge decides about one span, timer or schedule. It serves one call.
+type judge struct {
+	facts expr.Facts
+	input *expr.Input
+
+	ctx   context.Context
+	w     *World
+	sp    *span.Span // nil where no span is decided
+	at    standing.Position
+	now   time.Time
+	match *contract.Match
+	flows map[string]*flow
+}
+
+// Decide says what becomes of sp at a position: a span that form, keys and
+// roles already permit, not authored by the node. It is a pure function of its
+// arguments. An error means that nothing was decided (the state failed), or,
+// of kind invalid, forbidden or conflict, that the span itself is wrong where
+// the protocol and not a contract says so: a vote that nobody asked for, a
+// contract that does not compile.
+//
+// Order: permits; rules by priority, contract and name, the node's contracts
+// first, until one rejects; workflows; then what an executed span does by
+// itself: trust, retention, schedules, values.
+func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) (*Outcome, error) {
+	set := w.contracts()
+	m := set.Match(sp.Type)
+	s := &sink{}
+	switch sp.Type {
+	case span.TypeContract:
+		if _, err := judgeActivation(ctx, w, sp.Author, sp.Payload); err != nil {
+			return nil, err
+		}
+	case span.TypeApproval:
+		if err := judgeVote(ctx, w, sp, at, s); err != nil {
+			return nil, err
+		}
+	}
+	if m.Empty() {
+		return s.outcome(func(*held, *effects) error { return nil })
+	}
+	j, err := newJudge(ctx, w, sp, at, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.all(s); err != nil {
+		return nil, err
+	}
+	return j.close(s)
+}
+
+// newJudge binds the facts of a span.
+func newJudge(ctx context.Context, w *World, sp *span.Span, at standing.Position, m *contract.Match) (*judge, error) {
+	j := &judge{ctx: ctx, w: w, sp: sp, at: at, now: instant(at.RecordedAt), match: m}
+	supplier := &facts{ctx: ctx, w: w, at: at, now: j.now}
+	actor, err := supplier.identity(sp.Author, m.Trust, m.Status)
+	if err != nil {
+		return nil, err
+	}
+	if actor == nil {
+		actor = &expr.Identity{ID: sp.Author}
+	}
+	j.facts = expr.Facts{Span: &sp.Header, Actor: actor, Tenant: &w.Tenant, Now: j.now, Supplier: supplier}
+	if sp.Payload != nil {
+		if j.facts.Data, err = expr.ParseData(sp.Payload); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	j.input = expr.Bind(j.facts)
+	return j, nil
+}
+
+// all asks everything that concerns the span.
+func (j *judge) all(s *sink) error {
+	if j.permits(s); s.rejected() {
+		return nil
+	}
+	if err := j.rules(s); err != nil || s.rejected() {
+		return err
+	}
+	if err := j.workflows(j.match.Workflows, s); err != nil || s.rejected() {
+		return err
+	}
+	return j.itself(s)
+}
+
+// permits refuses types that a contract gives to roles which the author has
+// not. Each contract that names the type must be satisfied.
+func (j *judge) permits(s *sink) {
+	for i, p := range j.match.Permits {
+		if i > 0 && j.match.Permits[i-1].In.Contract == p.In.Contract {
+			continue // judged with the one before
+		}
+		var roles []string
+		for _, q := range j.match.Permits[i:] {
+			if q.In.Contract != p.In.Contract {
+				break
+			}
+			roles = append(roles, q.Roles...)
+		}
+		allowed := j.hasRole(roles)
+		if p.In.Mode == contract.Shadowed {
+			if !allowed {
+				s.shadows = append(s.shadows, shadowEffect{p.In.Ref(), Reject.String(), []string{p.In.Name + "/permit"}})
+			}
+			continue
+		}
+		s.asked(p.In.Contract)
+		if !allowed {
+			s.reject(origin{contract: p.In.Contract, rule: p.In.Name + "/permit"}, j.sp.Type+" is only for "+orList(roles))
+			return
+		}
+	}
+}
+
+// rules asks the rules in order. Shadows collect apart.
+func (j *judge) rules(s *sink) error {
+	var shadows []*sink
+	var refs []string
+	shadowOf := func(ref string) *sink {
+		for i := range refs {
+			if refs[i] == ref {
+				return shadows[i]
+			}
+		}
+		refs, shadows = append(refs, ref), append(shadows, &sink{shadow: true})
+		return shadows[len(shadows)-1]
+	}
+	for _, r := range j.match.Rules {
+		if r.Shadow || r.In.Mode == contract.Shadowed {
+			shadow := shadowOf(r.In.Ref())
+			if shadow.rejected() {
+				continue
+			}
+			before := j.flows
+			j.flows = nil // what a shadow moves did not move
+			err := j.rule(r.Rule, shadow)
+			j.flows = before
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if s.rejected() {
+			break
+		}
+		s.asked(r.In.Contract)
+		if err := j.rule(r.Rule, s); err != nil {
+			return err
+		}
+		if s.rejected() {
+			break
+		}
+	}
+	for i, shadow := range shadows {
+		s.trace = append(s.trace, shadow.trace...)
+		if len(shadow.rules)+len(shadow.errors) > 0 {
+			s.shadows = append(s.shadows, shadowEffect{refs[i], shadow.verdict.String(), shadow.rules})
+		}
+	}
+	return nil
+}
+
+// rule asks one rule and does what it says.
+func (j *judge) rule(r *contract.Rule, s *sink) error {
+	o := origin{r.Contract, r.ID(), r.OnError}
+	holds := true
+	if r.When != nil {
+		var err error
+		if holds, err = r.When.Bool(j.input); err != nil {
+			return j.unmatched(err, o, s)
+		}
+	}
+	branch, list := BranchThen, r.Then
+	if !holds {
+		branch, list = BranchElse, r.Else
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	s.ran(o.rule, branch)
+	return j.run(list, o, s)
+}
+
+// unmatched judges a condition that gave no value: a missing field does not
+// match, and nothing else passes in silence.
+func (j *judge) unmatched(err error, o origin, s *sink) error {
+	if e, ok := err.(*expr.EvalError); ok && e.Reason == expr.Missing && o.onError == contract.Skip {
+		return nil
+	}
+	if o.onError == contract.Reject {
+		s.ran(o.rule, "error")
+	}
+	return j.failed(err, o, s)
+}
+
+// itself is what an executed span does without any rule.
+func (j *judge) itself(s *sink) error {
+	for _, add := range j.match.Adds {
+		s.asked(add.In.Contract)
+		least, most := j.trustRange(add.In.Contract)
+		s.trust = append(s.trust, heldTrust{Identity: j.sp.Author, Amount: add.Amount, Min: least, Max: most})
+	}
+	if r := j.match.Retain; r != nil && !r.Forever && span.Redactable(j.sp.Type) {
+		if due := j.now.Add(r.For); due.Year() <= 9999 {
+			s.retain = span.FormatTime(due)
+		}
+	}
+	for _, sc := range j.match.Schedules {
+		s.asked(sc.Contract)
+		if err := j.schedule(sc.Name, j.now.Add(sc.Delay), origin{contract: sc.Contract, rule: sc.ID()}, s, false); err != nil {
+			return err
+		}
+	}
+	for _, a := range j.match.Aggregates {
+		v, ok := j.measure(a)
+		if !ok {
+			continue
+		}
+		if s.values == nil {
+			s.values = map[string]float64{}
+		}
+		s.values[contract.AggregateID(a)] = v
+	}
+	return nil
+}
+
+// measure is what the span adds to an aggregate; false for nothing.
+func (j *judge) measure(a *expr.Aggregate) (float64, bool) {
+	if a.Op == expr.Count {
+		return 1, true
+	}
+	v := j.facts.Data
+	for rest, name, more := a.Field, "", true; more; {
+		name, rest, more = cut(rest)
+		var ok bool
+		if v, ok = v.Member(name); !ok {
+			return 0, false
+		}
+	}
+	return v.Number()
+}
+
+// close makes the outcome, with effects as of now, and holds it to its limits.
+func (j *judge) close(s *sink) (*Outcome, error) {
+	if s.rejected() {
+		s.settle = nil
+	}
+	o, err := s.outcome(j.effects)
+	if err != nil {
+		return nil, err
+	}
+	if r := o.fits(); r != nil && o.Verdict != Reject {
+		if len(s.contracts) > 0 {
+			r.Contract = s.contracts[len(s.contracts)-1]
+		}
+		r.Rule = "decision_too_large"
+		return &Outcome{Verdict: Reject, Refusal: r, Decision: span.Decision{Outcome: Reject.String(), Evaluator: Evaluator}}, nil
+	}
+	return o, nil
+}

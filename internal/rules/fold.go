@@ -1,0 +1,276 @@
+package rules
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// Fold gives the rows that an entry changes in the decision state before it, in
+// order of their keys, those that go with a nil value. It needs the line, and
+// the payload of spans that can never be redacted; of others nil will do. It
+// compiles no contract and judges nothing, so that folding lines, at any time
+// and after any erasure, gives the rows that deciding wrote.
+//
+// Fails with decision_unreadable for a line that this evaluator did not write.
+func Fold(ctx context.Context, s State, e *span.Entry, payload []byte) ([]standing.Row, error) {
+	f := &folder{ctx: ctx, overlay: overlay{State: s}, e: e}
+	eff, err := decodeEffects(e.Decision.Effects)
+	if err != nil {
+		return nil, err
+	}
+	values, err := decodeValues(e.Decision.Values)
+	if err != nil {
+		return nil, err
+	}
+	if e.Decision.Outcome == span.OutcomePending {
+		err = f.wait(eff, payload)
+	} else {
+		err = f.executed(eff, values, payload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.rows(), nil
+}
+
+// folder folds one entry.
+type folder struct {
+	overlay
+	ctx context.Context
+	e   *span.Entry
+}
+
+// overlay is a state with the changes of one entry over it.
+type overlay struct {
+	State
+	changed map[string]*[]byte // to nil: deleted
+}
+
+// Get sees the changes.
+func (o *overlay) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if v, ok := o.changed[key]; ok {
+		return *v, *v != nil, nil
+	}
+	return o.State.Get(ctx, key)
+}
+
+func (o *overlay) put(r standing.Row) {
+	if o.changed == nil {
+		o.changed = map[string]*[]byte{}
+	}
+	o.changed[r.Key] = &r.Value
+}
+
+func (o *overlay) delete(key string) { o.put(standing.Row{Key: key}) }
+
+// rows are the changes that change something.
+func (f *folder) rows() []standing.Row {
+	out := make([]standing.Row, 0, len(f.changed))
+	for key, v := range f.changed {
+		out = append(out, standing.Row{Key: key, Value: bytes.Clone(*v)})
+	}
+	slices.SortFunc(out, func(a, b standing.Row) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
+// executed folds what happened.
+func (f *folder) executed(eff *effects, values map[string]float64, payload []byte) error {
+	author, subject := f.e.Span.Author, f.e.Span.Subject
+	if eff.Settles != "" {
+		r, err := f.settle(eff.Settles)
+		if err != nil {
+			return err
+		}
+		author, subject = r.Author, r.Subject
+		if r.Activates != nil && executes(payload) {
+			f.activate(*r.Activates)
+		}
+	}
+	if f.e.Span.Type == span.TypeContract {
+		if p, err := span.ParseContract(payload); err == nil {
+			f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq})
+		}
+	}
+	if eff.Fired != "" {
+		f.delete(eff.Fired)
+	}
+	if eff.Ran != "" {
+		f.put(row(scheduleKey(eff.Ran), scheduleRow{f.e.RecordedAt}))
+	}
+	if eff.Vote != nil {
+		if err := f.vote(eff.Vote, payload); err != nil {
+			return err
+		}
+	}
+	if err := f.moves(eff); err != nil {
+		return err
+	}
+	for _, q := range eff.Quotas {
+		f.put(row(quotaKey(q.Contract, q.Name, q.Key), quotaRow{q.Window, q.Used}))
+	}
+	if err := f.trust(eff.Trust); err != nil {
+		return err
+	}
+	f.tasks(eff)
+	return f.sums(values, author, subject)
+}
+
+// executes says that a resolution does what its span asked for.
+func executes(payload []byte) bool {
+	p, err := span.ParseResolution(payload)
+	return err == nil && p.Outcome == span.ResolutionExecuted
+}
+
+func (f *folder) activate(a activation) {
+	if a.Action == span.ActionRetire {
+		f.delete(contractKey(a.Name))
+		return
+	}
+	f.put(row(contractKey(a.Name), contractRow{a.Version, a.Hash, a.Action, a.Seq}))
+	f.put(row(versionKey(a.Name+"@"+a.Version+"#"+a.Hash), versionRow{a.Seq}))
+}
+
+// wait keeps a span that is pending.
+func (f *folder) wait(eff *effects, payload []byte) error {
+	h := f.e.Span
+	r := approvalRow{
+		Type: h.Type, Author: h.Author, Subject: h.Subject, HeaderHash: h.Hash().String(), Since: f.e.RecordedAt,
+		Contracts: f.e.Decision.Contracts, Rules: f.e.Decision.Rules, Asks: eff.Asks, Held: eff.Held,
+	}
+	if h.Type == span.TypeContract {
+		if p, err := span.ParseContract(payload); err == nil {
+			r.Activates = &activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq}
+		}
+	}
+	f.put(row(approvalKey(h.ID), r))
+	for _, q := range eff.Asks {
+		if q.Deadline != "" {
+			f.put(row(timerKey(q.Deadline, timerApproval, h.ID), timerRow{Span: h.ID}))
+		}
+	}
+	f.tasks(eff)
+	return nil
+}
+
+// settle takes a pending span and its timers away.
+func (f *folder) settle(spanID string) (*approvalRow, error) {
+	r := &approvalRow{}
+	ok, err := load(f.ctx, &f.overlay, approvalKey(spanID), r)
+	if err != nil || !ok {
+		return r, err
+	}
+	f.delete(approvalKey(spanID))
+	for _, q := range r.Asks {
+		if q.Deadline != "" {
+			f.delete(timerKey(q.Deadline, timerApproval, spanID))
+		}
+	}
+	return r, nil
+}
+
+func (f *folder) vote(v *voteEffect, payload []byte) error {
+	p, err := span.ParseApproval(payload)
+	if err != nil {
+		return errLine.Because(err)
+	}
+	r := &approvalRow{}
+	ok, err := load(f.ctx, &f.overlay, approvalKey(v.Span), r)
+	if err != nil || !ok {
+		return err
+	}
+	r.Votes = append(r.Votes, vote{By: f.e.Span.Author, Vote: p.Vote, At: f.e.RecordedAt, Roles: v.Roles, Weights: v.Weights})
+	f.put(row(approvalKey(v.Span), r))
+	return nil
+}
+
+// moves puts workflow instances into their states and renews their timers.
+func (f *folder) moves(eff *effects) error {
+	by := f.e.Span.ID
+	if eff.Settles != "" {
+		by = eff.Settles
+	}
+	for _, t := range f.e.Decision.Transitions {
+		key := workflowKey(t.Workflow, t.Key)
+		var r workflowRow
+		if _, err := load(f.ctx, &f.overlay, key, &r); err != nil {
+			return err
+		}
+		for _, timer := range r.Timers {
+			f.delete(timerKey(timer.Due, timerWorkflow, t.Workflow+"/"+t.Key))
+		}
+		r.State, r.EnteredAt, r.Timers = t.To, f.e.RecordedAt, nil
+		if eff.Fired == "" {
+			r.Span = by // what time moves is still what that span began
+		}
+		for _, in := range eff.Instances {
+			if in.Workflow != t.Workflow || in.Key != t.Key {
+				continue
+			}
+			r.Timers = in.Timers
+			if in.Contract != "" {
+				r.Contract = in.Contract
+			}
+		}
+		f.put(row(key, r))
+	}
+	for _, in := range eff.Instances {
+		for _, timer := range in.Timers {
+			f.put(row(timerKey(timer.Due, timerWorkflow, in.Workflow+"/"+in.Key), timerRow{To: timer.To}))
+		}
+	}
+	return nil
+}
+
+func (f *folder) trust(list []trustEffect) error {
+	for _, t := range list {
+		var r trustRow
+		if _, err := load(f.ctx, &f.overlay, trustKey(t.Identity), &r); err != nil {
+			return err
+		}
+		r.Score = t.Score
+		if t.Rose {
+			r.Rose = f.e.RecordedAt
+		}
+		f.put(row(trustKey(t.Identity), r))
+	}
+	return nil
+}
+
+// tasks sets the timers of tasks and of retention.
+func (f *folder) tasks(eff *effects) {
+	for _, a := range eff.Actions {
+		if a.Kind != ActionSchedule {
+			continue
+		}
+		of := f.e.Span.ID
+		if a.Of != "" {
+			of = a.Of
+		}
+		f.put(row(timerKey(a.Due, timerTask, of+"/"+strconv.Itoa(a.Index)), timerRow{Contract: a.Contract, Task: a.Name, Rule: a.Rule, Span: of}))
+	}
+	if eff.Retain != "" {
+		f.put(row(timerKey(eff.Retain, timerRetain, f.e.Span.ID), timerRow{Span: f.e.Span.ID}))
+	}
+}
+
+// sums adds to the running totals of the author and the subject.
+func (f *folder) sums(values map[string]float64, author, subject string) error {
+	for id, v := range values {
+		byAuthor, bySubject := contract.AggregateDims(id)
+		path := sumPath(id, author, subject, byAuthor, bySubject)
+		t, err := totalAt(f.ctx, f.State, path, above(path))
+		if err != nil {
+			return err
+		}
+		r := sumRow{Count: t.count + 1, Sum: t.sum.plus(decimalOf(v)).String()}
+		f.put(row(sumKey(path, f.e.RecordedAt, f.e.Seq), r))
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package rules
+
+import (
+	"strconv"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// Verdict is what becomes of a span. A greater one wins.
+type Verdict uint8
+
+const (
+	Allow Verdict = iota
+	Pending
+	Simulate
+	Reject
+)
+
+var verdictNames = [...]string{Allow: "allow", Pending: "pending", Simulate: "simulate", Reject: "reject"}
+
+// String is the verdict as contracts and answers write it.
+func (v Verdict) String() string {
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return "unknown"
+}
+
+// Outcome is a decision with all that it found. It is not changed once made.
+type Outcome struct {
+	Verdict Verdict
+	// Decision is the one for the line, without detail_hash, where Verdict is
+	// Allow or Pending; else what it would be, with the verdict as outcome.
+	Decision span.Decision
+	// Detail is the erasable part without its salt, nil where there is none.
+	Detail *span.Detail
+	// Refusal says who refused and why, where Verdict is Reject.
+	Refusal *Refusal
+	// Settle are the spans that a vote settles. Their resolutions follow in the
+	// same batch.
+	Settle []Settlement
+	// Emitted, Called and Scheduled name the actions, and Trace the branches
+	// that ran, for tests and explanations.
+	Emitted, Called, Scheduled []string
+	Trace                      []Step
+	Annotations                expr.Value
+}
+
+// Refusal is why a span was refused.
+type Refusal struct {
+	Contract string // name@version#hash
+	Rule     string // contract/rule
+	Reason   string
+}
+
+// Settlement is a pending span that can be resolved now.
+type Settlement struct {
+	Span       string
+	HeaderHash string
+}
+
+// Step is one branch that ran: of a rule then or else, of a workflow the step
+// it took.
+type Step struct {
+	Rule   string
+	Branch string
+	Shadow bool
+}
+
+// Branches of rules.
+const (
+	BranchThen = "then"
+	BranchElse = "else"
+)
+
+// Fault is the refusal as the author is told it.
+func (r *Refusal) Fault() *fault.Error {
+	return fault.New(fault.Invalid, "refused_by_contract", r.Reason).With("contract", r.Contract).With("rule", r.Rule)
+}
+
+// Seal gives the decision with its detail_hash, and the detail in the form in
+// which it is kept, under a salt of 16 random bytes. Without a detail it uses
+// none of them.
+func (o *Outcome) Seal(salt [16]byte) (span.Decision, []byte) {
+	d := o.Decision
+	if o.Detail == nil {
+		return d, nil
+	}
+	detail := *o.Detail
+	detail.Salt = span.B64(salt[:])
+	d.DetailHash = detail.Hash().String()
+	return d, detail.Canonical()
+}
+
+// maxDetail bounds the detail, which shares the payload's default limit.
+const maxDetail = 1 << 20
+
+// fits refuses decisions that are too large (PROTOCOL §4).
+func (o *Outcome) fits() *Refusal {
+	d := o.Decision
+	d.DetailHash = span.Hash{}.String()
+	if err := d.CheckSize(); err != nil {
+		return &Refusal{Reason: "the decision would exceed " + strconv.Itoa(span.MaxDecision) + " bytes; ask less at once"}
+	}
+	if o.Detail != nil && len(o.Detail.Canonical()) > maxDetail-64 {
+		return &Refusal{Reason: "the notes and data of the decision would exceed 1 MiB; ask less at once"}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package rules
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// The values of rows.
+type (
+	// contractRow is the version of a contract in force.
+	contractRow struct {
+		Version string `json:"version"`
+		Hash    string `json:"hash"`
+		Mode    string `json:"mode"` // span.ActionActivate or span.ActionShadow
+		Seq     uint64 `json:"seq"`  // of the entry whose payload has the source
+	}
+	// versionRow says where the source of a version stands.
+	versionRow struct {
+		Seq uint64 `json:"seq"`
+	}
+	workflowRow struct {
+		State     string        `json:"state"`
+		EnteredAt string        `json:"entered_at"`
+		Contract  string        `json:"contract"` // name@version#hash
+		Span      string        `json:"span"`     // that moved it last, whose payload its timers see
+		Timers    []timerEffect `json:"timers,omitempty"`
+	}
+	quotaRow struct {
+		Window string `json:"window"`
+		Used   int64  `json:"used"`
+	}
+	trustRow struct {
+		Score float64 `json:"score"`
+		Rose  string  `json:"rose,omitempty"` // when it last rose
+	}
+	sumRow struct {
+		Count int64  `json:"count"`
+		Sum   string `json:"sum"` // exact, in decimals
+	}
+	approvalRow struct {
+		Type       string   `json:"type"`
+		Author     string   `json:"author"`
+		Subject    string   `json:"subject,omitempty"`
+		HeaderHash string   `json:"header_hash"`
+		Since      string   `json:"since"`
+		Contracts  []string `json:"contracts"`
+		Rules      []string `json:"rules"`
+		Asks       []ask    `json:"asks"`
+		Votes      []vote   `json:"votes,omitempty"`
+		Held       *held    `json:"held,omitempty"`
+		// Activates, where the span is a logline.contract.
+		Activates *activation `json:"activates,omitempty"`
+	}
+	vote struct {
+		By      string    `json:"by"`
+		Vote    string    `json:"vote"`
+		At      string    `json:"at"`
+		Roles   []string  `json:"roles,omitempty"`
+		Weights []float64 `json:"weights"`
+	}
+	activation struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		Hash    string `json:"hash"`
+		Action  string `json:"action"`
+		Seq     uint64 `json:"seq"`
+	}
+	timerRow struct {
+		To       string `json:"to,omitempty"`       // of a workflow
+		Contract string `json:"contract,omitempty"` // of a task: name@version#hash
+		Task     string `json:"task,omitempty"`
+		Rule     string `json:"rule,omitempty"`
+		Span     string `json:"span,omitempty"` // that the task follows from
+	}
+	scheduleRow struct {
+		Last string `json:"last"`
+	}
+)
+
+// Kinds of timers, the part of a timer's key behind the time.
+const (
+	timerWorkflow = "workflow"
+	timerApproval = "approval"
+	timerTask     = "task"
+	timerRetain   = "retain"
+)
+
+func contractKey(name string) string    { return contractPrefix + name }
+func versionKey(ref string) string      { return versionPrefix + ref }
+func workflowKey(id, key string) string { return workflowPrefix + id + "/" + key }
+func quotaKey(contract, name, key string) string {
+	return quotaPrefix + contract + "/" + name + "/" + key
+}
+func trustKey(identity string) string        { return trustPrefix + bare(identity) }
+func approvalKey(spanID string) string       { return approvalPrefix + spanID }
+func scheduleKey(id string) string           { return schedulePrefix + id }
+func timerKey(due, kind, rest string) string { return timerPrefix + due + "/" + kind + "/" + rest }
+
+func bare(identity string) string { return strings.TrimPrefix(identity, span.IdentityScheme) }
+
+// sumPath is the prefix of the rows of one aggregate for one author and
+// subject. What users choose is escaped, for it does not come last.
+func sumPath(id, author, subject string, byAuthor, bySubject bool) string {
+	p := sumPrefix + escape(id) + "/"
+	if byAuthor {
+		p += escape(bare(author)) + "/"
+	}
+	if bySubject {
+		p += escape(subject) + "/"
+	}
+	return p
+}
+
+// escape leaves no slash in a part of a key.
+func escape(part string) string {
+	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(part)
+}
+
+func sumKey(path, recordedAt string, seq uint64) string {
+	return fmt.Sprintf("%s%s/%020d", path, recordedAt, seq)
+}
+
+// above is greater than every key that begins with prefix and goes on with a
+// time or a slash.
+func above(prefix string) string { return prefix + "~" }
+
+// row encodes a value of ours, which always has a form.
+func row(key string, value any) standing.Row {
+	b, err := json.Marshal(value)
+	if err != nil {
+		b = []byte{}
+	}
+	return standing.Row{Key: key, Value: b}
+}
+
+// load reads a row into value; false where there is none.
+func load(ctx context.Context, s State, key string, value any) (bool, error) {
+	b, ok, err := s.Get(ctx, key)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	if !ok {
+		return false, nil
+	}
+	return true, decodeRow(key, b, value)
+}
+
+func decodeRow(key string, b []byte, value any) error {
+	if err := json.Unmarshal(b, value); err != nil {
+		return fault.Newf(fault.Internal, "state_corrupt", "the stored state row %q cannot be read; rebuild the state from the lines", key).Because(err)
+	}
+	return nil
+}
+
+// unavailable is a failure of the state, which decides nothing.
+func unavailable(err error) error {
+	return fault.New(fault.Unavailable, "decision_unavailable",
+		"the store failed while the span was being decided; nothing was recorded, send it again").After(time.Second).Because(err)
+}

@@ -1,0 +1,176 @@
+package rules
+
+import (
+	"context"
+	"time"
+
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// World is what deciding may ask. Its members answer as of the position that is
+// decided, the spans before it in the same batch included, and do not change
+// during one call.
+type World struct {
+	Standing standing.View
+	State    State
+	// Contracts are those that the rows of State name: in force, and pinned by
+	// work in flight (InForce lists both). nil: none.
+	Contracts *contract.Set
+	Tenant    expr.Tenant
+	// Directory gives handle and name of an identity, for texts; nil: nobody has
+	// one.
+	Directory func(identity string) (handle, name string)
+	// Compile gives the contract of a source that a logline.contract span
+	// carries; nil compiles it each time.
+	Compile func(source string) (*contract.Contract, error)
+	// NextCron is the first time after another that a cron line names in a time
+	// zone; nil refuses tasks with one. Zones come from tables outside.
+	NextCron func(line, timezone string, after time.Time) (time.Time, error)
+}
+
+func (w *World) contracts() *contract.Set {
+	if w.Contracts == nil {
+		return contract.NewSet(nil)
+	}
+	return w.Contracts
+}
+
+// facts answers what expressions ask of the timeline. It lives for one
+// decision.
+type facts struct {
+	ctx context.Context
+	w   *World
+	at  standing.Position
+	now time.Time
+}
+
+var _ expr.Supplier = (*facts)(nil)
+
+// Identity is an identity of the tenant with all that expressions may see.
+func (f *facts) Identity(id string) (*expr.Identity, error) { return f.identity(id, true, true) }
+
+// State is the state of an instance, "" if there is none.
+func (f *facts) State(workflow, key string) (string, error) {
+	w := f.w.contracts().Workflow(workflow)
+	if w == nil {
+		return "", nil
+	}
+	var r workflowRow
+	_, err := load(f.ctx, f.w.State, workflowKey(w.ID(), key), &r)
+	return r.State, err
+}
+
+// Aggregate is a count or a sum of what the lines before this one hold. It
+// counts from the position where a contract in force first asked for it.
+func (f *facts) Aggregate(a *expr.Aggregate, args expr.Args) (float64, error) {
+	path := sumPath(contract.AggregateID(a), args.By, args.Subject, a.ByAuthor, a.BySubject)
+	last, err := f.total(path, above(path))
+	if err != nil {
+		return 0, err
+	}
+	if a.Windowed {
+		before, err := f.total(path, above(path+span.FormatTime(f.now.Add(-args.Within))))
+		if err != nil {
+			return 0, err
+		}
+		last.count -= before.count
+		last.sum = last.sum.minus(before.sum)
+	}
+	if a.Op == expr.Count {
+		return float64(last.count), nil
+	}
+	return last.sum.float(), nil
+}
+
+// total is a running count and sum.
+type total struct {
+	count int64
+	sum   decimal
+}
+
+// total is the running total up to a key.
+func (f *facts) total(path, key string) (total, error) { return totalAt(f.ctx, f.w.State, path, key) }
+
+func totalAt(ctx context.Context, s State, path, key string) (total, error) {
+	t := total{sum: decimalOf(0)}
+	found, ok, err := s.Floor(ctx, path, key)
+	if err != nil {
+		return t, unavailable(err)
+	}
+	if !ok {
+		return t, nil
+	}
+	var r sumRow
+	if err := decodeRow(found.Key, found.Value, &r); err != nil {
+		return t, err
+	}
+	t.count = r.Count
+	t.sum, err = parseDecimal(r.Sum)
+	return t, err
+}
+
+// identity builds an identity, nil if the tenant has none of this id. What
+// nobody will look at is not looked up.
+func (f *facts) identity(id string, trust, status bool) (*expr.Identity, error) {
+	chain, ok := f.w.Standing.Identity(id)
+	if !ok {
+		return nil, nil
+	}
+	i := &expr.Identity{ID: id, Subject: chain.Subject(), Roles: f.w.Standing.Roles(id)}
+	if f.w.Directory != nil {
+		i.Handle, i.Name = f.w.Directory(id)
+	}
+	if trust {
+		var r trustRow
+		if _, err := load(f.ctx, f.w.State, trustKey(id), &r); err != nil {
+			return nil, err
+		}
+		i.Trust, i.LastPositiveAt = r.Score, instant(r.Rose)
+	}
+	if status {
+		var err error
+		if i.Status, err = f.statusOf(id, chain.Subject(), chain.Status()); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// Statuses of identities that no workflow named `identity` knows.
+const (
+	StatusGhost     = "ghost"
+	StatusValidated = "validated"
+)
+
+// identityWorkflow is the workflow whose states are the statuses of
+// identities, by their ids.
+const identityWorkflow = "identity"
+
+// statusOf is the state that a workflow named identity gives it, where its keys
+// still stand; else what its keys say.
+func (f *facts) statusOf(identity, subject, chain string) (string, error) {
+	if chain != id.StatusActive {
+		return chain, nil
+	}
+	state, err := f.State(identityWorkflow, identity)
+	switch {
+	case err != nil || state != "":
+		return state, err
+	case subject == id.SubjectGhost:
+		return StatusGhost, nil
+	}
+	return StatusValidated, nil
+}
+
+// instant reads a time that this package wrote; "" is the zero time.
+func instant(s string) time.Time {
+	t, err := span.ParseTime(s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
