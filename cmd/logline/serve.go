@@ -42,6 +42,7 @@ and what is set, shows "logline config print".
 				return err
 			}
 			defer giveHeapRoom()()
+			defer addProcessors(env.Getenv)()
 			err = node.Run(cmd.Context())
 			if err == nil {
 				log.Info("stopped")

@@ -70,7 +70,7 @@ type Config struct {
 	MaxBatchBytes int // raw bytes that one commit may hold: 16 MiB
 	QueueLimit    int // spans waiting per tenant: 10,000
 	QueueBytes    int // raw bytes waiting per tenant: 64 MiB
-	Workers       int // spans checked at once: GOMAXPROCS
+	Workers       int // spans checked at once: what GOMAXPROCS says when the engine is made
 
 	PastWindow   time.Duration // how old a span's time may be: 7 days
 	FutureWindow time.Duration // how far ahead it may be: 5 minutes

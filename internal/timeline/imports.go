@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ func (l *Log) Import(ctx context.Context, r io.Reader, opt ImportOptions) (Impor
 		return Imported{}, err
 	}
 	defer done()
+	opt.Verify.Workers = cmp.Or(opt.Verify.Workers, l.cfg.Workers)
 	report, err := bundle.Verify(ctx, file, opt.Verify)
 	if err != nil {
 		return Imported{}, err

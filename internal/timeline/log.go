@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"runtime"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ type Config struct {
 	// Contention is for how long after a lost race a session holds the head
 	// from its beginning, where the store can (Holder); 1 s when 0.
 	Contention time.Duration
+	// Workers check the lines of an imported bundle; as many as GOMAXPROCS says
+	// when the Log is made when 0.
+	Workers int
 }
 
 // Log is every timeline of a store as one node writes and reads it. It is safe
@@ -55,6 +59,7 @@ func NewLog(store Store, signer NoteSigner, v id.Verifier, cfg Config) *Log {
 		cfg.Now = time.Now
 	}
 	cfg.Contention = cmp.Or(cfg.Contention, time.Second)
+	cfg.Workers = cmp.Or(cfg.Workers, runtime.GOMAXPROCS(0))
 	return &Log{
 		store: store, signer: signer, verify: v, cfg: cfg, notes: notes{dir: cfg.NotesDir},
 		lives: make(map[string]*live), slugs: make(map[string]string),
