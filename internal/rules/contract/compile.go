@@ -15,6 +15,9 @@ type Options struct {
 	// the contract requires is checked and the roles it declares are known.
 	// Without it, requirements and names from elsewhere are taken on trust.
 	Required func(name string) *Contract
+	// Absent says why Required has a contract not, as a clause that begins with
+	// "which", and what to do about it. nil: those at hand are those in force.
+	Absent func(name string) (why, fix string)
 }
 
 // Compile is the contract of a source that lll.Parse has read, and what is
@@ -299,7 +302,11 @@ func (b *builder) require(v *lll.Value) {
 	found := b.options.Required(r.Name)
 	switch {
 	case found == nil:
-		b.errorf(v.Range, "activate it first", "the contract requires %s, which is not in force", r.Name)
+		why, fix := "which is not in force", "activate it first"
+		if b.options.Absent != nil {
+			why, fix = b.options.Absent(r.Name)
+		}
+		b.errorf(v.Range, fix, "the contract requires %s, %s", r.Name, why)
 	case !r.Accepts(found.Version):
 		b.errorf(v.Range, "activate a version that will do, or require another", "the contract requires %s, and in force is %s", r, found.Version)
 	default:
