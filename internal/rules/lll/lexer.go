@@ -25,6 +25,8 @@ type lexer struct {
 	depth  int
 	broken int // end of the line in which a hole was not closed: no more holes are looked for before it
 	diags  []Diagnostic
+
+	unclosed []int // where texts, comments and holes begin that do not end
 }
 
 // lex returns the tokens of src, the last of which is tokEOF; false when src
@@ -55,6 +57,12 @@ func lex(src string) (*lexer, bool) {
 	}
 	l.add(tokEOF, len(src))
 	return l, true
+}
+
+// open reports a token that begins at l.at and does not end.
+func (l *lexer) open(length int, fix, format string, args ...any) {
+	l.unclosed = append(l.unclosed, l.at)
+	l.errorf(l.at, l.at+length, fix, format, args...)
 }
 
 func (l *lexer) errorf(start, end int, fix, format string, args ...any) {
@@ -175,7 +183,7 @@ func (l *lexer) comment(end int) {
 func (l *lexer) blockComment() {
 	length := strings.Index(l.src[l.at+2:], "*/")
 	if length < 0 {
-		l.errorf(l.at, l.at+2, "write */ where the comment ends", "this comment is not closed")
+		l.open(2, "write */ where the comment ends", "this comment is not closed")
 		l.comment(len(l.src))
 		return
 	}
@@ -188,7 +196,7 @@ func (l *lexer) hole() {
 	if length := strings.Index(l.src[l.at:end], "}}"); length >= 0 {
 		end = l.at + length + 2
 	} else {
-		l.errorf(l.at, l.at+2, "write }} where it ends, or { { for two blocks", "this {{ is not closed on its line")
+		l.open(2, "write }} where it ends, or { { for two blocks", "this {{ is not closed on its line")
 	}
 	l.visibleOnly(l.at, end)
 	l.add(tokHole, end)

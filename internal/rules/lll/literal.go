@@ -15,7 +15,7 @@ func (l *lexer) string() {
 		plain, l.broken = true, s.line
 	}
 	if !ok {
-		l.errorf(l.at, l.at+1, "write "+l.src[l.at:l.at+1]+" where it ends; longer texts stand between \"\"\" and \"\"\"", "this text is not closed on its line")
+		l.open(1, "write "+l.src[l.at:l.at+1]+" where it ends; longer texts stand between \"\"\" and \"\"\"", "this text is not closed on its line")
 	}
 	l.visibleOnly(l.at, end)
 	l.add(tokString, end)
@@ -30,7 +30,7 @@ func (l *lexer) raw(quote int) {
 		end++
 	}
 	if end == line {
-		l.errorf(quote, quote+1, "write "+l.src[quote:quote+1]+" where it ends", "this text is not closed on its line")
+		l.open(quote+1-l.at, "write "+l.src[quote:quote+1]+" where it ends", "this text is not closed on its line")
 	} else {
 		end++
 	}
@@ -44,7 +44,7 @@ func (l *lexer) text() {
 	length := strings.Index(l.src[l.at+len(quotes):], quotes)
 	end := len(l.src)
 	if length < 0 {
-		l.errorf(l.at, l.at+len(quotes), `write """ where it ends`, "this text is not closed")
+		l.open(len(quotes), `write """ where it ends`, "this text is not closed")
 	} else {
 		end = l.at + length + 2*len(quotes)
 	}
@@ -72,7 +72,7 @@ func (l *lexer) heredoc() bool {
 		}
 		at += next + 1
 	}
-	l.errorf(l.at, l.at+len("<<'")+len(tag)+1, "write "+tag+">> on a line of its own where it ends", "this text is not closed")
+	l.open(len("<<'")+len(tag)+1, "write "+tag+">> on a line of its own where it ends", "this text is not closed")
 	l.visibleOnly(l.at, len(l.src))
 	l.add(tokText, len(l.src))
 	return true

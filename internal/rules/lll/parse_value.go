@@ -30,7 +30,7 @@ func (p *parser) typed(i int) bool {
 				i++
 				continue
 			}
-			if p.tokens[i].end+1 != p.tokens[value].start || !p.argument(value) || p.kind(i) != tokName {
+			if p.tokens[i].end+1 != p.tokens[value].start || !p.argument(i, value) || p.kind(i) != tokName {
 				return false
 			}
 			i = max(value+1, p.signed(value))
@@ -67,19 +67,26 @@ func (p *parser) expression(strict, head bool) *Value {
 	}
 	p.checkExpression(&x, start)
 	p.i = x.end
+	v := p.classify(start, x.end, strict)
+	v.loose, v.unfinished = !strict, x.want || len(x.pending) > 0
+	return v
+}
+
+// classify makes a value of the tokens start to end.
+func (p *parser) classify(start, end int, strict bool) *Value {
 	switch {
-	case p.kind(start) == tokOpen && p.match[start] == x.end-1 && p.text(start) == "[":
+	case p.kind(start) == tokOpen && p.match[start] == end-1 && p.text(start) == "[":
 		p.i = start
 		return p.list(strict)
-	case p.kind(start) == tokOpen && p.match[start] == x.end-1 && p.text(start) == "{":
+	case p.kind(start) == tokOpen && p.match[start] == end-1 && p.text(start) == "{":
 		return p.object(start, strict)
-	case p.signed(start) == x.end:
+	case p.signed(start) == end:
 		p.i = start
-		return p.number(x.end)
-	case x.end == start+1 && p.kind(start) != tokRaw && p.kind(start) != tokWord && p.kind(start) != tokOther && p.kind(start) != tokArrow:
+		return p.number(end)
+	case end == start+1 && p.kind(start) != tokRaw && p.kind(start) != tokWord && p.kind(start) != tokOther && p.kind(start) != tokArrow:
 		return p.scalar(start)
 	}
-	return p.expr(start, x.end)
+	return p.expr(start, end)
 }
 
 func (p *parser) checkExpression(x *extent, start int) {

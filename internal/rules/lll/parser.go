@@ -2,6 +2,7 @@ package lll
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,26 +18,31 @@ func Parse(name, text string) (*File, []Diagnostic) {
 	sound := b.pair()
 	p := &parser{src: file.Source, tokens: l.tokens, match: b.match, words: newVocabulary()}
 	p.body(&file.Body, p.words.file, -1)
-	diags := p.diags
-	if !sound {
+	diags := settle(file.Source, l, p.diags)
+	if !sound && len(l.unclosed) == 0 {
 		if culprit := b.suspect(); culprit.Message != "" {
-			diags = append(near(file.Source, diags, culprit), culprit)
+			diags = append(before(diags, culprit.Offset), culprit)
 		}
+	} else if !sound {
+		diags = before(diags, l.unclosed[0])
 	}
-	return file, sorted(append(l.diags, diags...))
+	return file, sorted(append(diags, l.diags...))
 }
 
-// near drops what only follows from a bracket that is missing: whatever was
-// found well below the place where it was missed.
-func near(src *Source, diags []Diagnostic, culprit Diagnostic) []Diagnostic {
-	last := src.line(culprit.Offset) + 1
-	var kept []Diagnostic
-	for _, d := range diags {
-		if src.line(d.Offset) <= last {
-			kept = append(kept, d)
-		}
+// settle drops what the parser found in a line that has a broken token: it
+// only follows from that.
+func settle(src *Source, l *lexer, diags []Diagnostic) []Diagnostic {
+	broken := make(map[int]bool, len(l.diags))
+	for _, d := range l.diags {
+		broken[src.line(d.Offset)] = true
 	}
-	return kept
+	return slices.DeleteFunc(diags, func(d Diagnostic) bool { return broken[src.line(d.Offset)] })
+}
+
+// before keeps what was found before the place where brackets go wrong: the
+// rest only follows from that.
+func before(diags []Diagnostic, offset int) []Diagnostic {
+	return slices.DeleteFunc(diags, func(d Diagnostic) bool { return d.Offset >= offset })
 }
 
 // parser walks the tokens once, from left to right.
@@ -67,9 +73,10 @@ func (p *parser) is(text string) bool  { return p.token().kind != tokEOF && p.te
 func (p *parser) rangeOf(i int) Range  { return Range{p.tokens[i].start, p.tokens[i].end} }
 func (p *parser) kind(i int) tokenKind { return p.tokens[min(i, len(p.tokens)-1)].kind }
 
-// comments passes over the comments at hand; they become the item's.
+// comments passes over the comments at hand that something follows on the
+// line; they become the item's.
 func (p *parser) comments() {
-	for p.token().kind == tokComment {
+	for p.token().kind == tokComment && !p.endsLine(p.i) {
 		p.odd = append(p.odd, p.comment(p.i))
 		p.i++
 	}
@@ -101,6 +108,7 @@ type gap struct {
 	comments []Comment
 	blank    bool // an empty line behind the last of the comments
 	joined   bool // no newline
+	comma    bool // a comma
 }
 
 // gap passes over newlines, separators and comments. Comments on the line of
@@ -115,6 +123,7 @@ func (p *parser) gap(trail *[]Comment) gap {
 			empty++
 		case tokSeparator:
 			empty = 0
+			g.comma = g.comma || p.is(",")
 		case tokComment:
 			c := p.comment(p.i)
 			c.blank = empty > 1
@@ -177,7 +186,7 @@ func (p *parser) body(b *Body, s *scope, end int) {
 			continue
 		}
 		t := item.trivia()
-		t.Comments, t.blank, t.joined = comments, g.blank, g.joined && begin > 0
+		t.Comments, t.blank, t.joined, t.comma = comments, g.blank, g.joined && begin > 0, g.comma
 		b.Items = append(b.Items, item)
 		trail = &t.Trail
 	}
@@ -208,7 +217,9 @@ func (p *parser) item(s *scope) Item {
 	t := p.token()
 	switch {
 	case (t.kind == tokName || t.kind == tokString) && p.keyAt(p.i) > 0:
-		return p.attr(s, p.keyAt(p.i))
+		return p.attr(s, p.i, p.keyAt(p.i))
+	case !s.executed() && p.labelled(p.i):
+		return p.attr(s, p.i+1, p.keyAt(p.i+1))
 	case t.kind == tokString || t.kind == tokText:
 		return p.clause(s)
 	case t.kind == tokName:
@@ -253,13 +264,23 @@ func (p *parser) keyAt(i int) int {
 	return 0
 }
 
-// attr reads an attribute whose value begins at token value.
-func (p *parser) attr(s *scope, value int) Item {
+// labelled says that "clause 1.1:" stands at token i, a key of two words.
+func (p *parser) labelled(i int) bool {
+	return p.kind(i) == tokName && (p.kind(i+1) == tokNumber || p.kind(i+1) == tokVersion) && p.keyAt(i+1) > 0
+}
+
+// attr reads an attribute whose key ends at token last, and whose value begins
+// at token value.
+func (p *parser) attr(s *scope, last, value int) Item {
 	a := &Attr{KeyRange: p.rangeOf(p.i), Quoted: p.token().kind == tokString}
 	if a.Quoted {
 		a.Key = p.scalar(p.i).Text
 	} else {
 		a.Key = normal(p.text(p.i))
+	}
+	if last > p.i {
+		p.i = last
+		a.Key, a.KeyRange.End = a.Key+" "+p.text(last), p.tokens[last].end
 	}
 	for p.i++; p.i < value; p.i++ {
 		if p.token().kind == tokComment {
@@ -349,6 +370,9 @@ func (p *parser) block(n *Node, e entry, known bool, body *scope) Item {
 		}
 		return n
 	}
+	if known && e.bare && len(n.Atoms) > 0 {
+		p.errorAt(n.Atoms[0].Range, "write `"+n.Head+" { … }`", "nothing stands between `%s` and its block", n.Head)
+	}
 	if known && e.body == never {
 		p.errorAt(p.rangeOf(p.i), "remove the block", "`%s` takes no block", n.Head)
 		body = p.words.data
@@ -435,7 +459,7 @@ func (p *parser) atom(strict bool) *Value {
 	switch {
 	case t.kind == tokName || t.kind == tokString:
 		if value := p.keyAt(p.i); value > 0 {
-			if strict || t.kind == tokString || !p.argument(value) {
+			if strict || t.kind == tokString || !p.argument(p.i, value) {
 				return nil
 			}
 			return p.arg(value)
@@ -475,9 +499,12 @@ func (p *parser) fixHead() string {
 	return ""
 }
 
-// argument says that the scalar at token i ends an atom, so that "name:scalar"
-// is an argument and not the begin of an attribute.
-func (p *parser) argument(i int) bool {
+// argument says that "name:scalar" with its value at token i is an argument
+// and not the begin of an attribute: a scalar alone stands behind the colon.
+func (p *parser) argument(name, i int) bool {
+	if p.after(name+1) != i-1 || p.text(i-1) != ":" {
+		return false
+	}
 	end := i + 1
 	if n := p.signed(i); n > 0 {
 		end = n
@@ -513,8 +540,9 @@ func (p *parser) params() *Value {
 	v.tight = v.Offset > 0 && p.tokens[p.i-1].end == v.Offset
 	p.i = p.match[p.i] + 1
 	v.End = p.tokens[p.i-1].end
-	if p.token().kind == tokArrow && p.kind(p.i+1) == tokName && p.keyAt(p.i+1) == 0 {
-		p.i += 2
+	arrow := p.after(p.i)
+	if name := p.after(arrow + 1); p.kind(arrow) == tokArrow && p.kind(name) == tokName && p.keyAt(name) == 0 {
+		p.i = name + 1
 		v.End = p.tokens[p.i-1].end
 		for p.token().start == v.End && !p.headEnds(p.i) { // List<Text>, Text[], Text?
 			if p.token().kind == tokOpen {

@@ -76,6 +76,7 @@ type Trivia struct {
 
 	blank  bool // an empty line right above the item
 	joined bool // the item begins on the line where the one before it ends
+	comma  bool // a comma stands before it
 }
 
 // Comment is one comment as written, with its "//", "///", "#" or "/*".

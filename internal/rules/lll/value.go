@@ -61,6 +61,9 @@ type Value struct {
 	code    string // Source with comments blanked, where there are any
 	oneLine bool   // a list that the source had on one line
 	tight   bool   // parameters with no blank before them
+
+	loose      bool // read as data, where words may follow each other
+	unfinished bool // data that ends behind an operator, and would go on with the next line
 }
 
 // Part is a piece of a string: decoded text, or the expression of a hole,

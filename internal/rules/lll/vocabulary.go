@@ -24,6 +24,7 @@ type scope struct {
 type entry struct {
 	body  need
 	scope *scope // of its body
+	bare  bool   // nothing stands between the head and its body
 }
 
 // need says whether a head has a block.
@@ -47,7 +48,8 @@ type vocabulary struct {
 func newVocabulary() *vocabulary {
 	object := &scope{title: "an object", anyAttr: true}
 	actions := &scope{title: "a list of actions", actions: true}
-	act := entry{always, actions}
+	act := entry{body: always, scope: actions, bare: true}
+	on := entry{body: always, scope: actions}
 	block := func(title string, nodes map[string]entry, attrs ...string) *scope {
 		return &scope{title: title, attrs: attrs, nodes: nodes}
 	}
@@ -57,43 +59,43 @@ func newVocabulary() *vocabulary {
 	quota := block("a quota", map[string]entry{"exceeded": act}, "on", "when", "limit", "per", "key", "warn_at", "description")
 	actions.nodes = map[string]entry{
 		"allow": {}, "reject": {}, "simulate": {}, "tag": {}, "note": {}, "transition": {},
-		"annotate": {always, object},
-		"emit":     {always, object},
-		"call":     {always, object},
-		"schedule": {always, task},
-		"require":  {always, approval},
-		"trust":    {always, block("a change of trust", nil, "add", "set", "because")},
-		"consume":  {always, use},
+		"annotate": {body: always, scope: object, bare: true},
+		"emit":     {body: always, scope: object},
+		"call":     {body: always, scope: object},
+		"schedule": {body: always, scope: task},
+		"require":  {body: always, scope: approval},
+		"trust":    {body: always, scope: block("a change of trust", nil, "add", "set", "because")},
+		"consume":  {body: always, scope: use},
 	}
 	state := block("a state", map[string]entry{"after": {}}, "final", "description")
 	transition := block("a transition", map[string]entry{"then": act}, "guard", "roles", "description")
 	workflow := block("a workflow", map[string]entry{
-		"state": {maybe, state}, "transition": {maybe, transition}, "forbid": {}, "on_enter": act, "on_exit": act,
+		"state": {body: maybe, scope: state}, "transition": {body: maybe, scope: transition}, "forbid": {}, "on_enter": on, "on_exit": on,
 	}, "key", "initial", "starts_on", "description")
 	expect := block("what a test expects", nil, "decision", "reason_matches", "tags", "notes", "rules", "emitted", "called", "scheduled", "state", "annotations")
 	expect.prefixes = "state. annotations."
 	test := block("a test", map[string]entry{
-		"given": {maybe, object}, "submit": {always, object}, "approve": {}, "advance": {}, "expect": {always, expect},
+		"given": {body: maybe, scope: object}, "submit": {body: always, scope: object}, "approve": {}, "advance": {}, "expect": {body: always, scope: expect, bare: true},
 	}, "standalone", "description")
 	contract := block("a contract", map[string]entry{
 		"import":   {},
-		"params":   {always, &scope{title: "the parameters", anyAttr: true}},
-		"role":     {maybe, block("a role", nil, "can", "description")},
+		"params":   {body: always, scope: &scope{title: "the parameters", anyAttr: true}, bare: true},
+		"role":     {body: maybe, scope: block("a role", nil, "can", "description")},
 		"permit":   {},
-		"webhook":  {always, block("a webhook", nil, "endpoint", "timeout", "retries", "backoff", "description")},
-		"rule":     {always, block("a rule", map[string]entry{"then": act, "else": act}, "on", "priority", "enabled", "when", "on_error", "description")},
-		"policy":   {always, block("a policy", map[string]entry{"when": act}, "on", "shadow", "description")},
-		"workflow": {always, workflow},
-		"schedule": {always, block("a schedule", map[string]entry{"then": act, "retry": {always, block("how to retry", nil, "max", "backoff")}},
+		"webhook":  {body: always, scope: block("a webhook", nil, "endpoint", "timeout", "retries", "backoff", "description")},
+		"rule":     {body: always, scope: block("a rule", map[string]entry{"then": act, "else": act}, "on", "priority", "enabled", "when", "on_error", "description")},
+		"policy":   {body: always, scope: block("a policy", map[string]entry{"when": on}, "on", "shadow", "description")},
+		"workflow": {body: always, scope: workflow},
+		"schedule": {body: always, scope: block("a schedule", map[string]entry{"then": act, "retry": {body: always, scope: block("how to retry", nil, "max", "backoff"), bare: true}},
 			"cron", "every", "on", "delay", "timezone", "foreach", "where", "description")},
-		"trust":  {always, block("the trust table", map[string]entry{"add": {}}, "range", "description")},
-		"quota":  {always, quota},
+		"trust":  {body: always, scope: block("the trust table", map[string]entry{"add": {}}, "range", "description"), bare: true},
+		"quota":  {body: always, scope: quota},
 		"retain": {},
-		"test":   {always, test},
+		"test":   {body: always, scope: test},
 	}, "title", "tenant", "description", "requires", "tags", "inherits")
 	contract.anyNode, contract.clauses = true, true
 	return &vocabulary{
-		file:     &scope{title: "a file", anyAttr: true, anyNode: true, clauses: true, nodes: map[string]entry{"contract": {always, contract}}},
+		file:     &scope{title: "a file", anyAttr: true, anyNode: true, clauses: true, nodes: map[string]entry{"contract": {body: always, scope: contract}}},
 		data:     &scope{title: "data", anyAttr: true, anyNode: true, clauses: true},
 		object:   object,
 		contract: contract,
