@@ -17,8 +17,7 @@ func TestExamplesAreFormatted(t *testing.T) {
 }
 
 // holds checks what Format promises of a text that parses.
-func holds(t testing.TB, text string) {
-	t.Helper()
+func holds(t require.TestingT, text string) {
 	file, diags := Parse("a.lll", text)
 	if Failed(diags) {
 		return

@@ -343,8 +343,8 @@ func (p *parser) named(s *scope) Item {
 	n := &Node{Head: name, HeadRange: p.rangeOf(p.i)}
 	p.i++
 	strict := known || s.executed() && !s.anyNode
+	p.comments()
 	if name == "when" && !p.headEnds(p.i) {
-		p.comments()
 		n.When = p.expression(strict, true)
 	} else {
 		p.head(n, s, strict)
@@ -421,7 +421,7 @@ func (p *parser) head(n *Node, s *scope, strict bool) {
 // widen notes that the source aligned the head: two blanks or more stand
 // before the token at hand.
 func (p *parser) widen(n *Node, last int) {
-	if t := p.token(); t.start-last > 1 && (t.kind != tokNewline && t.kind != tokEOF && t.kind != tokClose && t.kind != tokSeparator) &&
+	if t := p.token(); t.start-last > 1 && (!p.headEnds(p.i) || t.kind == tokOpen) &&
 		strings.Trim(p.src.Text[last:t.start], " \t") == "" {
 		n.wide = true
 	}
@@ -429,7 +429,7 @@ func (p *parser) widen(n *Node, last int) {
 
 func (p *parser) headEnds(i int) bool {
 	switch p.kind(i) {
-	case tokNewline, tokEOF, tokSeparator, tokClose:
+	case tokComment, tokNewline, tokEOF, tokSeparator, tokClose:
 		return true
 	case tokOpen:
 		return p.text(i) == "{"
