@@ -30,10 +30,3 @@ func holds(t require.TestingT, text string) {
 	twice, _ := Format("a.lll", once)
 	require.Equal(t, once, twice, "%q", text)
 }
-
-func FuzzFormat(f *testing.F) {
-	for _, text := range seeds(f) {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) { holds(t, text) })
-}

@@ -27,7 +27,11 @@ func soup(t *rapid.T) string {
 // formatting it again changes nothing.
 func TestFormatKeepsTheTree(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) { holds(t, soup(t)) })
+	rapid.Check(t, func(t *rapid.T) {
+		text := soup(t)
+		sound(t, text)
+		holds(t, text)
+	})
 }
 
 // The same inside the blocks of a contract.
@@ -47,6 +51,8 @@ func TestFormatKeepsContracts(t *testing.T) {
 				closing = " ]" + closing
 			}
 		}
-		holds(t, frame+soup(t)+closing)
+		text := frame + soup(t) + closing
+		sound(t, text)
+		holds(t, text)
 	})
 }
