@@ -90,7 +90,7 @@ func group(use, short, long string, cmds ...*cobra.Command) *cobra.Command {
 }
 
 // dial makes the client of a profile; keys may be nil. It sends nothing.
-func dial(env *environment, p profile, keys *id.Keys) (*client.Client, error) {
+func dial(env *environment, p profile, keys *id.Keys, more ...client.Option) (*client.Client, error) {
 	options := []client.Option{client.WithUserAgent("logline-cli"), client.WithClock(env.Now)}
 	if keys != nil {
 		options = append(options, client.WithSigner(keys.Signer(), keys.ID(), p.Node))
@@ -102,7 +102,7 @@ func dial(env *environment, p profile, keys *id.Keys) (*client.Client, error) {
 		}
 		options = append(options, client.WithPatience(patience))
 	}
-	c, err := client.New(p.URL, options...)
+	c, err := client.New(p.URL, append(options, more...)...)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}

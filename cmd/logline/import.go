@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -116,14 +117,24 @@ func (s *session) importFrom(ctx context.Context, src importer.Source, cfg impor
 		}
 	}
 	defer giveHeapRoom()()
-	return importer.New(remote.New(s.client, tenant, s.as), cfg).Run(ctx, src)
+	connections := http.DefaultTransport.(*http.Transport).Clone() // where nobody has put another in its place
+	connections.MaxIdleConnsPerHost = importConnections
+	defer connections.CloseIdleConnections()
+	as := s.as(client.WithHTTPClient(&http.Client{Transport: connections}))
+	return importer.New(remote.New(s.client, tenant, as), cfg).Run(ctx, src)
 }
+
+// importConnections is how many connections to the node wait for their next use:
+// as many people as are registered at once.
+const importConnections = 32
 
 // tellWaiting is how often it is said that an import waits for its node.
 const tellWaiting = 15 * time.Second
 
 // as connects to the session's node with other keys.
-func (s *session) as(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys) }
+func (s *session) as(options ...client.Option) func(*id.Keys) (*client.Client, error) {
+	return func(keys *id.Keys) (*client.Client, error) { return dial(s.env, s.profile, keys, options...) }
+}
 
 // importJSON is the final object of --json.
 func importJSON(r importer.Report) map[string]any {

@@ -75,7 +75,7 @@ func TestGhostKeepsTheNameItHas(t *testing.T) {
 	s := startSession(t)
 	ghost, err := id.GhostKeys(s.keys.Secret(), s.profile.Tenant, "git:x", "ana@example.org")
 	require.NoError(t, err)
-	node := remote.New(s.client, s.profile.Tenant, s.as)
+	node := remote.New(s.client, s.profile.Tenant, s.as())
 	require.NoError(t, node.Register(t.Context(), ghost, "Ana"))
 	require.NoError(t, node.Register(t.Context(), ghost, "Ana Lima"))
 	info, err := s.client.Identity(t.Context(), ghost.ID())

@@ -34,6 +34,8 @@ type Directory struct {
 	db  *storage.DB
 	v   Verifier
 	now func() time.Time
+
+	together together // registrations that share a transaction
 }
 
 // NewDirectory works on a migrated database; it starts nothing.
@@ -81,33 +83,39 @@ func (d *Directory) Register(ctx context.Context, events [][]byte, handle, name 
 	if err != nil {
 		return Info{}, false, err
 	}
-	var created bool
-	var info Info
-	err = d.db.InTx(ctx, func(tx *sql.Tx) error {
-		known, err := load(ctx, tx, "id", chain.ID())
-		if err == nil {
-			info = known
-			return sameRegistration(known, parsed, handle, name)
-		}
-		if fault.KindOf(err) != fault.NotFound {
-			return err
-		}
-		if claim != nil {
-			if _, err := d.apply(ctx, tx, chain, claim); err != nil {
-				return within(err, n)
-			}
-		}
-		created = true
-		info = Info{ID: chain.ID(), Subject: chain.Subject(), Handle: handle, Name: name, Status: chain.Status(), Chain: chain}
-		for _, e := range parsed {
-			info.Events = append(info.Events, e.Raw)
-		}
-		return d.insert(ctx, tx, info)
-	})
+	r := &registration{events: parsed, chain: chain, claim: claim, handle: handle, name: name}
+	if claim != nil {
+		err = d.db.InTx(ctx, func(tx *sql.Tx) error { return d.enlist(ctx, tx, r) })
+	} else {
+		err = d.together.do(ctx, r, d.enlistAll)
+	}
 	if err != nil {
 		return Info{}, false, err
 	}
-	return info, created, nil
+	return r.info, r.created, nil
+}
+
+// enlist takes a registration in tx, and claims the identity where it does so.
+func (d *Directory) enlist(ctx context.Context, tx *sql.Tx, r *registration) error {
+	known, err := load(ctx, tx, "id", r.chain.ID())
+	if err == nil {
+		r.info, r.created = known, false
+		return sameRegistration(known, r.events, r.handle, r.name)
+	}
+	if fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	if r.claim != nil {
+		if _, err := d.apply(ctx, tx, r.chain, r.claim); err != nil {
+			return within(err, len(r.events)-1)
+		}
+	}
+	r.created = true
+	r.info = Info{ID: r.chain.ID(), Subject: r.chain.Subject(), Handle: r.handle, Name: r.name, Status: r.chain.Status(), Chain: r.chain}
+	for _, e := range r.events {
+		r.info.Events = append(r.info.Events, e.Raw)
+	}
+	return d.insert(ctx, tx, r.info)
 }
 
 func checkLabels(handle, name string) error {

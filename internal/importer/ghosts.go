@@ -13,8 +13,8 @@ import (
 )
 
 // registering is how many ghosts are registered at once: each costs the node a
-// durable write, and these share one.
-const registering = 8
+// durable write, and those that come together share one.
+const registering = 32
 
 // maxName is how many code points a directory name may have.
 const maxName = 128
@@ -25,14 +25,19 @@ type ghosts struct {
 	cfg    Config
 	source string
 	to     Appender
+	places chan struct{} // one held by each registration under way
 
-	mu    sync.Mutex              // guards the rest
-	ids   *recent[string, string] // actor -> LogLine ID
-	known int                     // how many were registered
+	mu    sync.Mutex               // guards the rest
+	ids   *recent[string, string]  // actor -> LogLine ID
+	begun map[string]chan struct{} // actors whose registration is under way; closed when they are known
+	known int                      // how many were registered
 }
 
 func newGhosts(cfg Config, source string, to Appender) *ghosts {
-	return &ghosts{cfg: cfg, source: source, to: to, ids: newRecent[string, string](maxActors)}
+	return &ghosts{
+		cfg: cfg, source: source, to: to, places: make(chan struct{}, registering),
+		ids: newRecent[string, string](maxActors), begun: make(map[string]chan struct{}),
+	}
 }
 
 func (g *ghosts) len() int {
@@ -49,11 +54,13 @@ func (g *ghosts) id(actor string) string {
 	return known
 }
 
-// ensure registers the ghosts of all actors in items that it has not seen.
-func (g *ghosts) ensure(ctx context.Context, items []Item) error {
+// introduce begins to register the ghosts of all actors in items that it has not
+// seen, in group, which it waits for places in. What it returns is closed, each,
+// once a ghost is known; where one cannot be, group ends with the reason.
+func (g *ghosts) introduce(ctx context.Context, group *errgroup.Group, items []Item) (wait []<-chan struct{}, err error) {
 	names := make(map[string]string)
 	note := func(actor, name string) {
-		if actor != "" && names[actor] == "" && g.id(actor) == "" {
+		if actor != "" && names[actor] == "" {
 			names[actor] = name
 		}
 	}
@@ -63,28 +70,58 @@ func (g *ghosts) ensure(ctx context.Context, items []Item) error {
 			note(p.Actor, p.Name)
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(registering)
 	for actor, name := range names {
+		known, first := g.begin(actor)
+		if known != nil {
+			wait = append(wait, known)
+		}
+		if !first {
+			continue
+		}
+		if err := send(ctx, g.places, struct{}{}); err != nil {
+			return nil, err
+		}
 		group.Go(func() error {
-			keys, err := id.GhostKeys(g.cfg.Keys.Secret(), g.cfg.Tenant, g.source, actor)
-			if err != nil {
-				return err
-			}
-			err = retry(ctx, g.cfg, func() error { return g.to.Register(ctx, keys, cleanName(name)) })
-			if err != nil {
-				f := *fault.From(err)
-				f.Detail = "the identity of one of the source's people could not be registered: " + f.Detail
-				return f.Because(err)
-			}
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.ids.put(actor, keys.ID())
-			g.known++
-			return nil
+			defer func() { <-g.places }()
+			return g.register(ctx, actor, name, known)
 		})
 	}
-	return group.Wait()
+	return wait, nil
+}
+
+// begin is what is closed when the actor is known, nil where that is so; first
+// says that it is the caller's to register.
+func (g *ghosts) begin(actor string) (known chan struct{}, first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, done := g.ids.get(actor); done {
+		return nil, false
+	}
+	if known, ok := g.begun[actor]; ok {
+		return known, false
+	}
+	g.begun[actor] = make(chan struct{})
+	return g.begun[actor], true
+}
+
+func (g *ghosts) register(ctx context.Context, actor, name string, known chan struct{}) error {
+	keys, err := id.GhostKeys(g.cfg.Keys.Secret(), g.cfg.Tenant, g.source, actor)
+	if err != nil {
+		return err
+	}
+	err = retry(ctx, g.cfg, func() error { return g.to.Register(ctx, keys, cleanName(name)) })
+	if err != nil {
+		f := *fault.From(err)
+		f.Detail = "the identity of one of the source's people could not be registered: " + f.Detail
+		return f.Because(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ids.put(actor, keys.ID())
+	delete(g.begun, actor)
+	g.known++
+	close(known)
+	return nil
 }
 
 // cleanName makes a name that a directory takes of whatever the source wrote.

@@ -143,9 +143,9 @@ const (
 // maxBatchWeight ends a batch before its number of items does, in bytes.
 const maxBatchWeight = 4 << 20
 
-// registeredAhead is how many batches may wait, their people registered, to be
-// signed.
-const registeredAhead = 4
+// readAhead is how many batches may wait to be signed, their people registered or
+// about to be.
+const readAhead = 4
 
 // Report is the outcome of an import.
 type Report struct {
@@ -210,17 +210,17 @@ func (im *Importer) Run(ctx context.Context, src Source) (Report, error) {
 	}
 	im.cfg.Progress(run.report.Progress)
 	// One batch is signed while the one before it is in flight, and people are
-	// registered further ahead: that waits for the node's disk, once for each.
-	known, ready := make(chan people, registeredAhead), make(chan *batch, 1)
+	// registered further ahead: that waits for the node's disk.
+	known, ready := make(chan people, readAhead), make(chan *batch, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(known)
-		return run.read(ctx, src, known)
+		return run.read(ctx, src, group, known)
 	})
 	group.Go(func() error {
 		defer close(ready)
 		for p := range known {
-			b, err := run.sign(p)
+			b, err := run.sign(ctx, p)
 			if err != nil {
 				return err
 			}

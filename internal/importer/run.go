@@ -13,8 +13,8 @@ import (
 )
 
 // run is one import under way, as a line of three: one goroutine reads the
-// source and registers its people, one owns seen and signs, one owns report and
-// submits.
+// source and has its people registered, one owns seen and signs what names nobody
+// that the node does not know, one owns report and submits.
 type run struct {
 	*Importer
 	source string
@@ -34,26 +34,28 @@ type batch struct {
 	edges, unresolved, overflow int64
 }
 
-// people is items whose actors the node knows.
+// people is items whose actors the node knows once all of known is closed.
 type people struct {
-	items  []Item
-	ghosts int // registered so far
+	items []Item
+	known []<-chan struct{}
 }
 
-// read reads the source to its end and makes the people of each batch known.
-func (r *run) read(ctx context.Context, src Source, known chan<- people) error {
+// read reads the source to its end and has the people of each batch registered,
+// in group.
+func (r *run) read(ctx context.Context, src Source, group *errgroup.Group, to chan<- people) error {
 	items := make([]Item, 0, r.cfg.BatchSize)
 	weight := 0
 	flush := func() error {
 		if len(items) == 0 {
 			return nil
 		}
-		if err := r.ghosts.ensure(ctx, items); err != nil {
+		known, err := r.ghosts.introduce(ctx, group, items)
+		if err != nil {
 			return err
 		}
-		p := people{items, r.ghosts.len()}
+		p := people{items, known}
 		items, weight = make([]Item, 0, r.cfg.BatchSize), 0
-		return send(ctx, known, p)
+		return send(ctx, to, p)
 	}
 	for item, err := range src.Items(ctx) {
 		if err != nil {
@@ -80,16 +82,23 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-// sign makes the batch: headers in order, since causes look back, then hashes
-// and signatures on every processor.
-func (r *run) sign(of people) (*batch, error) {
+// sign waits for the batch's people and makes it: headers in order, since causes
+// look back, then hashes and signatures on every processor.
+func (r *run) sign(ctx context.Context, of people) (*batch, error) {
+	for _, known := range of.known {
+		select {
+		case <-known:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	items := of.items
 	b := &batch{
 		items:  items,
 		ids:    make([]string, len(items)),
 		hashes: make([]string, len(items)),
 		lines:  make([][]byte, len(items)),
-		ghosts: of.ghosts,
+		ghosts: r.ghosts.len(),
 	}
 	headers := make([]span.Header, len(items))
 	now := span.FormatTime(r.cfg.Now())
