@@ -37,6 +37,7 @@ type DB struct {
 	// Dialect is SQLite or Postgres.
 	Dialect string
 
+	direct DirectTx  // whoever has the one writing connection may use it
 	pg     *postgres // nil on SQLite
 	memory bool
 	anchor *sql.Conn   // keeps a memory: database alive while no pool holds a connection
@@ -148,7 +149,7 @@ func (d *DB) Close() error {
 		}
 		// The writer closes last: the last connection folds the WAL away.
 		if d.Write != nil {
-			d.closeErr = errors.Join(d.closeErr, d.Write.Close())
+			d.closeErr = errors.Join(d.closeErr, d.closeDirect(), d.Write.Close())
 		}
 		if d.pg != nil && d.pg.pool != nil {
 			d.pg.close()

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -10,14 +9,6 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
-
-// writer is the prepared statements of an append.
-type writer struct {
-	head                                    *sql.Stmt
-	dropState, setStatus, redact            *sql.Stmt
-	entries, ids, tags, links               inserter
-	hashes, checkpoints, states, identities inserter
-}
 
 // Append implements timeline.Appender. Once begun it runs to its end whatever
 // becomes of ctx, so that a caller who goes away leaves no doubtful commit.
@@ -31,25 +22,20 @@ func (s *Store) Append(ctx context.Context, b *timeline.Batch) error {
 	if b.Head.Size >= 1<<seqBits {
 		return timeline.ErrTimelineFull
 	}
-	// Statements under a context that can end each cost a goroutine.
 	ctx = context.WithoutCancel(ctx)
-	w, err := s.writer(ctx)
-	if err != nil {
-		return err
-	}
 	var created tenantKey
 	if b.Create == nil {
 		if _, err := s.key(ctx, b.Tenant); err != nil {
 			return err
 		}
 	}
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		key, err := s.claim(ctx, tx, w, b)
+	err := s.db.Direct(ctx, func(tx *storage.DirectTx) error {
+		key, err := s.claim(ctx, tx, b)
 		if err != nil {
 			return err
 		}
 		created = key
-		return s.put(ctx, tx, w, key, b)
+		return put(tx, key, b)
 	})
 	if err != nil {
 		return storage.Classify(err)
@@ -84,60 +70,59 @@ func (s *Store) emptyLog(ctx context.Context) {
 
 // claim makes the tenant or compares its head and sets it. Holding the write
 // lock, so that what it saw stays true until the commit.
-func (s *Store) claim(ctx context.Context, tx *sql.Tx, w *writer, b *timeline.Batch) (tenantKey, error) {
+func (s *Store) claim(ctx context.Context, tx *storage.DirectTx, b *timeline.Batch) (tenantKey, error) {
 	edge := b.Head.EdgeBytes()
 	if b.Create != nil {
-		return create(ctx, tx, b, edge)
+		return create(tx, b, edge)
 	}
 	key, err := s.key(ctx, b.Tenant)
 	if err != nil {
 		return 0, err
 	}
-	res, err := tx.StmtContext(ctx, w.head).ExecContext(ctx, b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge,
-		key, b.ExpectedSize, b.ExpectedRoot[:])
+	n, err := tx.Exec(`UPDATE timeline_heads SET size = ?, root = ?, recorded_at = ?, checkpoint = ?, edge = ?
+		WHERE tenant = ? AND size = ? AND root = ?`,
+		b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge, int64(key), b.ExpectedSize, b.ExpectedRoot[:])
 	if err != nil {
-		return 0, err
-	}
-	if n, err := res.RowsAffected(); err != nil {
 		return 0, err
 	} else if n != 1 {
 		return 0, timeline.ErrHeadMoved
 	}
 	if b.Epoch != nil {
-		if _, err := tx.ExecContext(ctx, `UPDATE timeline_tenants SET origin = ?, log_key = ? WHERE tenant = ?`,
-			b.Epoch.Origin, b.Epoch.LogKey, key); err != nil {
+		if _, err := tx.Exec(`UPDATE timeline_tenants SET origin = ?, log_key = ? WHERE tenant = ?`,
+			b.Epoch.Origin, b.Epoch.LogKey, int64(key)); err != nil {
 			return 0, err
 		}
 	}
 	return key, nil
 }
 
-func create(ctx context.Context, tx *sql.Tx, b *timeline.Batch, edge []byte) (tenantKey, error) {
+func create(tx *storage.DirectTx, b *timeline.Batch, edge []byte) (tenantKey, error) {
 	t := b.Create
 	if b.ExpectedRoot != tree.EmptyRoot() {
 		return 0, timeline.ErrHeadMoved
 	}
-	var key tenantKey
-	err := tx.QueryRowContext(ctx, `INSERT INTO timeline_tenants (id, slug, name, node, owner, origin, log_key, public_reading, created_at)
+	var number [1]int64
+	err := tx.Numbers(number[:], `INSERT INTO timeline_tenants (id, slug, name, node, owner, origin, log_key, public_reading, created_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING tenant`,
-		t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, t.PublicReading, t.CreatedAt).Scan(&key)
+		t.ID, t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, t.PublicReading, t.CreatedAt)
 	if isUnique(err) {
 		return 0, timeline.ErrTenantTaken
 	} else if err != nil {
 		return 0, err
 	}
+	key := tenantKey(number[0])
 	if key > maxTenants {
 		return 0, timeline.ErrTenantsFull
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
-		key, b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge)
+	_, err = tx.Exec(`INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
+		int64(key), b.Head.Size, b.Head.Root[:], b.Head.RecordedAt, b.Head.Checkpoint, edge)
 	return key, err
 }
 
 // put writes everything but the head.
-func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b *timeline.Batch) error {
+func put(tx *storage.DirectTx, key tenantKey, b *timeline.Batch) error {
 	var entries, ids, tags, links, hashes, state, identities []any
-	entries = make([]any, 0, len(b.Rows)*w.entries.columns)
+	entries = make([]any, 0, len(b.Rows)*intoEntries.columns)
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		entries = append(entries, key.position(r.Seq), int64(key), r.Leaf[:], r.RecordedAt, r.Type, r.Author,
@@ -150,7 +135,7 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 			links = append(links, int64(key), int(l.Kind), timeline.IDBytes(l.ID), r.Seq)
 		}
 	}
-	ids = make([]any, 0, len(b.Spent)*w.ids.columns)
+	ids = make([]any, 0, len(b.Spent)*intoIDs.columns)
 	for _, id := range b.Spent {
 		ids = append(ids, int64(key), timeline.IDBytes(id.ID), id.Seq, timeline.SpentNumber(id.By))
 	}
@@ -170,7 +155,7 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 	for _, identity := range b.Embedded {
 		identities = append(identities, identity, int64(key))
 	}
-	if err := w.ids.insert(ctx, tx, ids); isUnique(err) {
+	if err := intoIDs.insert(tx, ids); isUnique(err) {
 		return timeline.ErrSpent
 	} else if err != nil {
 		return err
@@ -179,91 +164,41 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b
 		into inserter
 		args []any
 	}{
-		{w.entries, entries},
-		{w.tags, tags},
-		{w.links, links},
-		{w.hashes, hashes},
-		{w.states, state},
-		{w.identities, identities},
-		{w.checkpoints, checkpoints},
+		{intoEntries, entries},
+		{intoTags, tags},
+		{intoLinks, links},
+		{intoHashes, hashes},
+		{intoState, state},
+		{intoIdentities, identities},
+		{intoCheckpoints, checkpoints},
 	} {
-		if err := p.into.insert(ctx, tx, p.args); err != nil {
+		if err := p.into.insert(tx, p.args); err != nil {
 			return err
 		}
 	}
-	return change(ctx, tx, w, key, b)
+	return change(tx, key, b)
 }
 
 // change writes what a batch alters of rows that are there.
-func change(ctx context.Context, tx *sql.Tx, w *writer, key tenantKey, b *timeline.Batch) error {
+func change(tx *storage.DirectTx, key tenantKey, b *timeline.Batch) error {
 	for _, row := range b.State {
 		if row.Value == nil {
-			if _, err := tx.StmtContext(ctx, w.dropState).ExecContext(ctx, int64(key), row.Key); err != nil {
+			if _, err := tx.Exec(`DELETE FROM timeline_state WHERE tenant = ? AND key = ?`, int64(key), row.Key); err != nil {
 				return err
 			}
 		}
 	}
 	for _, c := range b.Statuses {
-		if _, err := tx.StmtContext(ctx, w.setStatus).ExecContext(ctx, c.Status, key.position(c.Seq)); err != nil {
+		if _, err := tx.Exec(`UPDATE timeline_entries SET status = ? WHERE position = ?`, c.Status, key.position(c.Seq)); err != nil {
 			return err
 		}
 	}
 	for _, seq := range b.Redacted {
-		if _, err := tx.StmtContext(ctx, w.redact).ExecContext(ctx, key.position(seq)); err != nil {
+		if _, err := tx.Exec(`UPDATE timeline_entries SET payload = NULL, salt = NULL, detail = NULL, redacted = 1 WHERE position = ?`, key.position(seq)); err != nil {
 			return err
 		}
 	}
-	return dropWords(ctx, tx, key, b.Redacted)
-}
-
-// writer prepares what an append needs, once.
-func (s *Store) writer(ctx context.Context) (*writer, error) {
-	s.mu.RLock()
-	w := s.appends
-	s.mu.RUnlock()
-	if w != nil {
-		return w, nil
-	}
-	w = new(writer)
-	for _, p := range []struct {
-		to   **sql.Stmt
-		text string
-	}{
-		{&w.head, `UPDATE timeline_heads SET size = ?, root = ?, recorded_at = ?, checkpoint = ?, edge = ?
-			WHERE tenant = ? AND size = ? AND root = ?`},
-		{&w.dropState, `DELETE FROM timeline_state WHERE tenant = ? AND key = ?`},
-		{&w.setStatus, `UPDATE timeline_entries SET status = ? WHERE position = ?`},
-		{&w.redact, `UPDATE timeline_entries SET payload = NULL, salt = NULL, detail = NULL, redacted = 1 WHERE position = ?`},
-	} {
-		st, err := s.write.get(ctx, p.text)
-		if err != nil {
-			return nil, err
-		}
-		*p.to = st
-	}
-	for _, p := range []struct {
-		to                     *inserter
-		table, columns, repeat string
-	}{
-		{&w.entries, "timeline_entries", "position, tenant, leaf, recorded_at, type, author, on_behalf_of, subject, visibility, status, redacted, line, salt, detail, payload", ""},
-		{&w.ids, "timeline_ids", "tenant, id, seq, spent", ""},
-		{&w.tags, "timeline_tags", "tenant, tag, seq", ""},
-		{&w.links, "timeline_links", "tenant, kind, id, seq", ""},
-		{&w.hashes, "timeline_hashes", "tenant, level, idx, hash", ""},
-		{&w.states, "timeline_state", "tenant, key, value", " ON CONFLICT DO UPDATE SET value = excluded.value"},
-		{&w.identities, "timeline_identities", "identity, tenant", " ON CONFLICT DO NOTHING"},
-		{&w.checkpoints, "timeline_checkpoints", "tenant, size, note", ""},
-	} {
-		in, err := s.inserter(ctx, p.table, p.columns, p.repeat)
-		if err != nil {
-			return nil, err
-		}
-		*p.to = in
-	}
-	s.mu.Lock()
-	s.appends = w
-	s.mu.Unlock()
-	return w, nil
+	return dropWords(tx, key, b.Redacted)
 }
 
 func isUnique(err error) bool {

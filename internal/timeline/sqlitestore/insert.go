@@ -1,9 +1,9 @@
 package sqlitestore
 
 import (
-	"context"
-	"database/sql"
 	"strings"
+
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // insertRows is how many rows one statement inserts. Measured: row by row a
@@ -13,44 +13,42 @@ const insertRows = 16
 // inserter adds rows of one table: many at a time and the rest one by one.
 type inserter struct {
 	columns   int
-	one, many *sql.Stmt
+	one, many string
 }
 
-// inserter prepares both statements, which end with the clause conflict; outside any transaction, see statements.get.
-func (s *Store) inserter(ctx context.Context, table, columns, conflict string) (inserter, error) {
+// The tables that appends and rebuilding add to.
+var (
+	intoEntries = newInserter("timeline_entries",
+		"position, tenant, leaf, recorded_at, type, author, on_behalf_of, subject, visibility, status, redacted, line, salt, detail, payload", "")
+	intoIDs         = newInserter("timeline_ids", "tenant, id, seq, spent", "")
+	intoTags        = newInserter("timeline_tags", "tenant, tag, seq", "")
+	intoLinks       = newInserter("timeline_links", "tenant, kind, id, seq", "")
+	intoHashes      = newInserter("timeline_hashes", "tenant, level, idx, hash", "")
+	intoState       = newInserter("timeline_state", "tenant, key, value", " ON CONFLICT DO UPDATE SET value = excluded.value")
+	intoIdentities  = newInserter("timeline_identities", "identity, tenant", " ON CONFLICT DO NOTHING")
+	intoCheckpoints = newInserter("timeline_checkpoints", "tenant, size, note", "")
+)
+
+// newInserter makes both statements, which end with the clause conflict.
+func newInserter(table, columns, conflict string) inserter {
 	n := strings.Count(columns, ",") + 1
 	row := "(?" + strings.Repeat(", ?", n-1) + ")"
 	// OR FAIL: whoever inserts rolls the transaction back after an error. Without
 	// it SQLite copies every page before a statement of several rows changes it,
 	// to be able to undo the statement alone.
 	text := "INSERT OR FAIL INTO " + table + " (" + columns + ") VALUES " + row
-	one, err := s.write.get(ctx, text+conflict)
-	if err != nil {
-		return inserter{}, err
-	}
-	many, err := s.write.get(ctx, text+strings.Repeat(", "+row, insertRows-1)+conflict)
-	if err != nil {
-		return inserter{}, err
-	}
-	return inserter{columns: n, one: one, many: many}, nil
+	return inserter{columns: n, one: text + conflict, many: text + strings.Repeat(", "+row, insertRows-1) + conflict}
 }
 
 // insert adds the rows whose values stand one after the other in args.
-func (in inserter) insert(ctx context.Context, tx *sql.Tx, args []any) error {
-	if step := in.columns * insertRows; len(args) >= step {
-		many := tx.StmtContext(ctx, in.many)
-		for ; len(args) >= step; args = args[step:] {
-			if _, err := many.ExecContext(ctx, args[:step]...); err != nil {
-				return err
-			}
+func (in inserter) insert(tx *storage.DirectTx, args []any) error {
+	for step := in.columns * insertRows; len(args) >= step; args = args[step:] {
+		if _, err := tx.Exec(in.many, args[:step]...); err != nil {
+			return err
 		}
 	}
-	if len(args) == 0 {
-		return nil
-	}
-	one := tx.StmtContext(ctx, in.one)
 	for ; len(args) > 0; args = args[in.columns:] {
-		if _, err := one.ExecContext(ctx, args[:in.columns]...); err != nil {
+		if _, err := tx.Exec(in.one, args[:in.columns]...); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/danvoulez/logline/internal/storage"
@@ -18,25 +17,22 @@ func (s *Store) Rebuild(ctx context.Context, r *timeline.Rebuilt) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.writer(ctx)
-	if err != nil {
-		return err
-	}
 	s.erase.Store(true)
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		var count, last uint64
-		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(max(position), 0) FROM timeline_entries WHERE position >= ? AND position < ?`,
-			key.position(0), int64(key+1)<<seqBits).Scan(&count, &last); err != nil {
+	err = s.db.Direct(ctx, func(tx *storage.DirectTx) error {
+		var found [2]int64
+		if err := tx.Numbers(found[:], `SELECT count(*), coalesce(max(position), 0) FROM timeline_entries WHERE position >= ? AND position < ?`,
+			key.position(0), int64(key+1)<<seqBits); err != nil {
 			return err
 		}
-		if count != r.Head.Size || count == 0 || seqOf(int64(last)) != count-1 {
+		count, last := uint64(found[0]), found[1]
+		if count != r.Head.Size || count == 0 || seqOf(last) != count-1 {
 			return timeline.ErrRebuildStale
 		}
-		b := &rebuilder{tx: tx, w: w, key: key}
-		if err := b.clear(ctx); err != nil {
+		b := &rebuilder{tx: tx, key: key}
+		if err := b.clear(); err != nil {
 			return err
 		}
-		if err := b.singles(ctx, r); err != nil {
+		if err := b.singles(r); err != nil {
 			return err
 		}
 		var rows []timeline.RebuiltRow
@@ -45,11 +41,11 @@ func (s *Store) Rebuild(ctx context.Context, r *timeline.Rebuilt) error {
 				return nil
 			}
 			defer func() { rows = rows[:0] }()
-			return b.rows(ctx, rows)
+			return b.rows(rows)
 		}); err != nil {
 			return err
 		}
-		return b.rows(ctx, rows)
+		return b.rows(rows)
 	})
 	if err != nil {
 		return storage.Classify(err)
@@ -60,32 +56,31 @@ func (s *Store) Rebuild(ctx context.Context, r *timeline.Rebuilt) error {
 
 // rebuilder writes what was derived anew in one transaction.
 type rebuilder struct {
-	tx  *sql.Tx
-	w   *writer
+	tx  *storage.DirectTx
 	key tenantKey
 }
 
 // clear empties the tables that hold nothing but derived rows.
-func (b *rebuilder) clear(ctx context.Context) error {
+func (b *rebuilder) clear() error {
 	for _, table := range []string{"timeline_ids", "timeline_tags", "timeline_links", "timeline_hashes", "timeline_state", "timeline_identities", "timeline_heads", "timeline_words"} {
-		if _, err := b.tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE tenant = ?", int64(b.key)); err != nil {
+		if _, err := b.tx.Exec("DELETE FROM "+table+" WHERE tenant = ?", int64(b.key)); err != nil {
 			return err
 		}
 	}
-	return beginIndex(ctx, b.tx, b.key)
+	return beginIndex(b.tx, b.key)
 }
 
 // singles writes everything but what comes from single entries.
-func (b *rebuilder) singles(ctx context.Context, r *timeline.Rebuilt) error {
+func (b *rebuilder) singles(r *timeline.Rebuilt) error {
 	t := &r.Tenant
-	_, err := b.tx.ExecContext(ctx, `UPDATE timeline_tenants SET slug = ?, name = ?, node = ?, owner = ?, origin = ?, log_key = ? WHERE tenant = ?`,
+	_, err := b.tx.Exec(`UPDATE timeline_tenants SET slug = ?, name = ?, node = ?, owner = ?, origin = ?, log_key = ? WHERE tenant = ?`,
 		t.Slug, t.Name, t.Node, t.Owner, t.Origin, t.LogKey, int64(b.key))
 	if isUnique(err) {
 		return timeline.ErrTenantTaken
 	} else if err != nil {
 		return err
 	}
-	if _, err := b.tx.ExecContext(ctx, `INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
+	if _, err := b.tx.Exec(`INSERT INTO timeline_heads (tenant, size, root, recorded_at, checkpoint, edge) VALUES (?, ?, ?, ?, ?, ?)`,
 		int64(b.key), r.Head.Size, r.Head.Root[:], r.Head.RecordedAt, r.Head.Checkpoint, r.Head.EdgeBytes()); err != nil {
 		return err
 	}
@@ -100,11 +95,11 @@ func (b *rebuilder) singles(ctx context.Context, r *timeline.Rebuilt) error {
 	for _, identity := range r.Embedded {
 		identities = append(identities, identity, int64(b.key))
 	}
-	return errors.Join(b.w.states.insert(ctx, b.tx, state), b.w.hashes.insert(ctx, b.tx, hashes), b.w.identities.insert(ctx, b.tx, identities))
+	return errors.Join(intoState.insert(b.tx, state), intoHashes.insert(b.tx, hashes), intoIdentities.insert(b.tx, identities))
 }
 
 // rows rewrites the columns and rows derived from some entries.
-func (b *rebuilder) rows(ctx context.Context, rows []timeline.RebuiltRow) error {
+func (b *rebuilder) rows(rows []timeline.RebuiltRow) error {
 	var ids, tags, links []any
 	for i := range rows {
 		r := &rows[i]
@@ -113,7 +108,7 @@ func (b *rebuilder) rows(ctx context.Context, rows []timeline.RebuiltRow) error 
 		if r.Redacted {
 			text += `, payload = NULL, salt = NULL, detail = NULL`
 		}
-		if _, err := b.tx.ExecContext(ctx, text+` WHERE position = ?`, r.Leaf[:], r.RecordedAt, r.Type, r.Author, orNull(r.OnBehalfOf), orNull(r.Subject),
+		if _, err := b.tx.Exec(text+` WHERE position = ?`, r.Leaf[:], r.RecordedAt, r.Type, r.Author, orNull(r.OnBehalfOf), orNull(r.Subject),
 			timeline.VisibilityNumber(r.Visibility), r.Status, r.Redacted, b.key.position(r.Seq)); err != nil {
 			return err
 		}
@@ -127,10 +122,10 @@ func (b *rebuilder) rows(ctx context.Context, rows []timeline.RebuiltRow) error 
 			links = append(links, int64(b.key), int(l.Kind), timeline.IDBytes(l.ID), r.Seq)
 		}
 	}
-	if err := b.w.ids.insert(ctx, b.tx, ids); isUnique(err) {
+	if err := intoIDs.insert(b.tx, ids); isUnique(err) {
 		return timeline.ErrSpent
 	} else if err != nil {
 		return err
 	}
-	return errors.Join(b.w.tags.insert(ctx, b.tx, tags), b.w.links.insert(ctx, b.tx, links))
+	return errors.Join(intoTags.insert(b.tx, tags), intoLinks.insert(b.tx, links))
 }

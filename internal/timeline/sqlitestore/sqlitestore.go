@@ -32,13 +32,11 @@ const (
 // Store keeps timelines in a database. Make one with NewStore.
 type Store struct {
 	db    *storage.DB
-	write *statements
 	read  *statements
 	erase atomic.Bool // the write-ahead log may hold erased content
 
-	mu      sync.RWMutex // guards the rest
-	keys    map[string]tenantKey
-	appends *writer
+	mu   sync.RWMutex // guards the rest
+	keys map[string]tenantKey
 }
 
 // tenantKey is the short key of a tenant; it never changes.
@@ -52,13 +50,13 @@ func seqOf(position int64) uint64 { return uint64(position) & (1<<seqBits - 1) }
 
 // NewStore keeps timelines in db, whose migrations have run.
 func NewStore(db *storage.DB) *Store {
-	s := &Store{db: db, write: newStatements(db.Write), read: newStatements(db.Read), keys: map[string]tenantKey{}}
+	s := &Store{db: db, read: newStatements(db.Read), keys: map[string]tenantKey{}}
 	s.erase.Store(true)
 	return s
 }
 
 // Close releases prepared statements; the database stays open.
-func (s *Store) Close() error { return errors.Join(s.write.close(), s.read.close()) }
+func (s *Store) Close() error { return s.read.close() }
 
 // key finds the short key of a tenant.
 func (s *Store) key(ctx context.Context, id string) (tenantKey, error) {
@@ -96,8 +94,7 @@ func newStatements(pool *sql.DB) *statements {
 	return &statements{pool: pool, byText: map[string]*sql.Stmt{}}
 }
 
-// get prepares a statement. On the writing pool it must not be called inside a
-// transaction, which holds the one connection.
+// get prepares a statement.
 func (p *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -165,11 +165,11 @@ func (s *Store) writeBlock(ctx context.Context, key tenantKey, at timeline.Index
 
 // reindex begins the index of a timeline, from nothing.
 func (s *Store) reindex(ctx context.Context, key tenantKey) error {
-	return s.db.InTx(ctx, func(tx *sql.Tx) error { return beginIndex(ctx, tx, key) })
+	return s.db.Direct(ctx, func(tx *storage.DirectTx) error { return beginIndex(tx, key) })
 }
 
-func beginIndex(ctx context.Context, tx *sql.Tx, key tenantKey) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO timeline_indexed (tenant, version, blocks, erasures) VALUES (?, ?, 0, 0)
+func beginIndex(tx *storage.DirectTx, key tenantKey) error {
+	_, err := tx.Exec(`INSERT INTO timeline_indexed (tenant, version, blocks, erasures) VALUES (?, ?, 0, 0)
 		ON CONFLICT DO UPDATE SET version = excluded.version, blocks = 0, erasures = erasures + 1`, int64(key), words.Version)
 	return err
 }
@@ -216,16 +216,16 @@ const (
 )
 
 // dropWords takes the blocks of erased entries out of the index.
-func dropWords(ctx context.Context, tx *sql.Tx, key tenantKey, redacted []uint64) error {
+func dropWords(tx *storage.DirectTx, key tenantKey, redacted []uint64) error {
 	blocks := timeline.BlocksOf(redacted)
 	if len(blocks) == 0 {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, eraseWordsText, int64(key), words.Version, int64(blocks[0])); err != nil {
+	if _, err := tx.Exec(eraseWordsText, int64(key), words.Version, int64(blocks[0])); err != nil {
 		return err
 	}
 	for _, block := range blocks {
-		if _, err := tx.ExecContext(ctx, dropWordsText, int64(key), int64(block)); err != nil {
+		if _, err := tx.Exec(dropWordsText, int64(key), int64(block)); err != nil {
 			return err
 		}
 	}
