@@ -256,3 +256,20 @@ func AppendWithPayload(dst, line, payload []byte, salt string) (out []byte, ok b
 	dst = appendMember(dst, `,"salt":`, salt)
 	return append(dst, line[end:]...), true
 }
+
+// LineVisibility is the visibility of the span in an entry's line, which must be
+// canonical, where that is organization or public; "" for anything else. It does
+// not parse: visibility is the last member of a header, the header the last but
+// one of an entry, and a quote within a text is escaped.
+func LineVisibility(line []byte) string {
+	rest, ok := bytes.CutSuffix(line, []byte(`"},"v":1}`))
+	if !ok {
+		return ""
+	}
+	for _, visibility := range []string{VisibilityOrganization, VisibilityPublic} {
+		if before, ok := bytes.CutSuffix(rest, []byte(visibility)); ok && bytes.HasSuffix(before, []byte(`,"v":1,"visibility":"`)) {
+			return visibility
+		}
+	}
+	return ""
+}

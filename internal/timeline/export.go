@@ -148,10 +148,11 @@ func (l *Log) readAhead(ctx context.Context, tenant string, from, to uint64, pag
 	}
 }
 
-// bundled is a record as a reader's bundle has it. What a reader of everything
-// is shown needs no parsing.
+// bundled is a record as a reader's bundle has it. What is shown to the reader
+// whoever its author is needs no parsing.
 func (r *Record) bundled(reader standing.Reader) (bundle.Entry, error) {
-	sound := reader.ReadsAll() && !r.Redacted && r.Payload != nil && r.Detail == nil && span.LeafHash(r.Line) == r.Leaf
+	shown := reader.ReadsAll() || standing.MayRead(reader, span.LineVisibility(r.Line), "", "")
+	sound := shown && !r.Redacted && r.Payload != nil && r.Detail == nil && span.LeafHash(r.Line) == r.Leaf
 	if !sound {
 		if err := r.parse(); err != nil {
 			return bundle.Entry{}, err

@@ -3,6 +3,7 @@ package timeline_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,6 +100,39 @@ func TestExportForGuest(t *testing.T) {
 	bad, err := bundle.Verify(t.Context(), bytes.NewReader(altered), bundle.Options{})
 	require.NoError(t, err)
 	require.False(t, bad.OK)
+}
+
+// TestExportShowsWhatMayBeSeen: whether an entry needs parsing to know or not,
+// each reader's bundle has the lines that a reader of everything gets, and of
+// the rest the leaves alone.
+func TestExportShowsWhatMayBeSeen(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, s timeline.Store) {
+		w := script(t, s)
+		for _, visibility := range []string{span.VisibilityPrivate, span.VisibilityOrganization, span.VisibilityPublic} {
+			change := func(h *span.Header) {
+				h.Visibility, h.Title = visibility, `,"v":1,"visibility":"public"},"v":1}`
+			}
+			w.append(w.by("note.taken", `{"v":1,"visibility":"public"}`, change))
+			w.append(w.seal(w.node.Signer(), w.node.ID(), "note.taken", []byte(`{"n":1}`), change))
+		}
+		records := w.stored(0, w.head().Size)
+		whole := bytes.Split(w.export(0, 0, all), []byte("\n"))[1:]
+		for _, reader := range []standing.Reader{
+			{}, {Public: true}, {Organization: true}, {Public: true, Organization: true},
+			{Organization: true, Identity: w.owner.ID()}, {Identity: w.owner.ID()}, {Private: true},
+		} {
+			shown := bytes.Split(w.export(0, 0, reader), []byte("\n"))[1:]
+			require.Len(t, shown, len(whole))
+			for i := range records {
+				if records[i].VisibleTo(reader) {
+					require.Equal(t, string(whole[i]), string(shown[i]), "%+v", reader)
+				} else {
+					require.Equal(t, fmt.Sprintf(`{"leaf":%q,"seq":%d}`, records[i].Leaf, i), string(shown[i]), "%+v", reader)
+				}
+			}
+		}
+	})
 }
 
 // meanwhile lets something happen between two reads of a store.

@@ -129,6 +129,7 @@ func (s *Store) Range(ctx context.Context, id string, from, to uint64) (out []ti
 		return nil, err
 	}
 	budget, full := timeline.NewBudget(timeline.MaxPageBytes), false
+	out = make([]timeline.Record, 0, min(to-from, maxRange))
 	err = s.all(ctx, "read entries", key, func(rows pgx.Rows) error {
 		r, err := scanRecord(rows)
 		if full = full || err == nil && !budget.Takes(&r); err == nil && !full {

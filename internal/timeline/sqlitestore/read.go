@@ -139,7 +139,7 @@ func (s *Store) Range(ctx context.Context, id string, from, to uint64) ([]timeli
 		return nil, err
 	}
 	defer rows.Close()
-	var out []timeline.Record
+	out := make([]timeline.Record, 0, min(to-from, maxRange))
 	for budget := timeline.NewBudget(timeline.MaxPageBytes); rows.Next(); {
 		r, err := scanRecord(rows)
 		if err != nil {
