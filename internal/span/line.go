@@ -244,9 +244,9 @@ var payloadHashMember = []byte(`,"payload_hash":"`)
 // the span's. ok is false for what it cannot do: entries whose decision has a
 // detail, and lines that are none; nothing is appended then.
 func AppendWithPayload(dst, line, payload []byte, salt string) (out []byte, ok bool) {
-	at := bytes.LastIndex(line, payloadHashMember)
+	at := lastIndex(line, payloadHashMember)
 	end := at + len(payloadHashMember) + digestChars + 1
-	if at < 0 || end > len(line) || line[end-1] != '"' || bytes.Contains(line, []byte(`"detail_hash":`)) {
+	if at < 0 || end > len(line) || line[end-1] != '"' || hasDetail(line) {
 		return dst, false
 	}
 	dst = append(dst, line[:at]...)
@@ -255,6 +255,28 @@ func AppendWithPayload(dst, line, payload []byte, salt string) (out []byte, ok b
 	dst = append(dst, line[at:end]...)
 	dst = appendMember(dst, `,"salt":`, salt)
 	return append(dst, line[end:]...), true
+}
+
+// lastIndex is bytes.LastIndex, which goes byte by byte, for what stands in a
+// line once, save where somebody plays tricks.
+func lastIndex(line, member []byte) int {
+	last := -1
+	for from := 0; ; {
+		at := bytes.Index(line[from:], member)
+		if at < 0 {
+			return last
+		}
+		last = from + at
+		from = last + 1
+	}
+}
+
+// hasDetail says whether the decision of a canonical line may have a detail_hash:
+// nothing but a list of texts comes before that, and outcome, which every decision
+// has, after it.
+func hasDetail(line []byte) bool {
+	head, _, _ := bytes.Cut(line, []byte(`"outcome":`))
+	return bytes.Contains(head, []byte(`"detail_hash":`))
 }
 
 // LineVisibility is the visibility of the span in an entry's line, which must be

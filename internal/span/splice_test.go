@@ -44,7 +44,9 @@ func TestAppendWithPayload(t *testing.T) {
 	}
 	detailed := base
 	detailed.Decision.DetailHash = Sum(nil).String()
-	for _, line := range [][]byte{detailed.AppendLine(nil), []byte(`{}`), nil, []byte(`{"a":1,"payload_hash":"short"}`)} {
+	contracted := detailed
+	contracted.Decision.Contracts = []string{`"outcome":`, "c@1.0.0"}
+	for _, line := range [][]byte{detailed.AppendLine(nil), contracted.AppendLine(nil), []byte(`{}`), nil, []byte(`{"a":1,"payload_hash":"short"}`)} {
 		got, ok := AppendWithPayload([]byte("before"), line, []byte(`{}`), "s")
 		require.False(t, ok, "%s", line)
 		require.Equal(t, "before", string(got))
