@@ -23,6 +23,7 @@ type lexer struct {
 	at     int
 	tokens []token
 	depth  int
+	eol    int // where the line of at ends, once asked for
 	broken int // end of the line in which a hole was not closed: no more holes are looked for before it
 	diags  []Diagnostic
 
@@ -32,7 +33,7 @@ type lexer struct {
 // lex returns the tokens of src, the last of which is tokEOF; false when src
 // passes a limit or is no text at all.
 func lex(src string) (*lexer, bool) {
-	l := &lexer{src: src}
+	l := &lexer{src: src, eol: -1}
 	if len(src) > MaxBytes {
 		l.errorf(MaxBytes, MaxBytes, "split it into several files", "the file has %d bytes, and %d are read at most", len(src), MaxBytes)
 		return l, false
@@ -192,7 +193,7 @@ func (l *lexer) blockComment() {
 
 // hole reads {{…}} of a template, which ends on its line.
 func (l *lexer) hole() {
-	end := lineEnd(l.src, l.at)
+	end := l.lineEnd()
 	if length := strings.Index(l.src[l.at:end], "}}"); length >= 0 {
 		end = l.at + length + 2
 	} else {
@@ -225,6 +226,14 @@ func describe(r rune) string {
 		return fmt.Sprintf("%q", string(r))
 	}
 	return fmt.Sprintf("U+%04X", r)
+}
+
+// lineEnd is where the line of l.at ends; it is looked for once a line.
+func (l *lexer) lineEnd() int {
+	if l.at > l.eol {
+		l.eol = lineEnd(l.src, l.at)
+	}
+	return l.eol
 }
 
 // lineEnd is where the line of at ends, its "\n" or "\r\n" excluded.

@@ -8,7 +8,7 @@ import (
 
 // string reads "…" or '…', which end on their line.
 func (l *lexer) string() {
-	s := scanner{src: l.src, line: lineEnd(l.src, l.at), report: l.errorf}
+	s := scanner{src: l.src, line: l.lineEnd(), report: l.errorf}
 	plain := l.at < l.broken
 	end, _, ok := s.string(l.at, plain, 0)
 	if s.holesBroken {
@@ -24,7 +24,7 @@ func (l *lexer) string() {
 
 // raw reads a string of CEL without escapes and holes.
 func (l *lexer) raw(quote int) {
-	line := lineEnd(l.src, l.at)
+	line := l.lineEnd()
 	end := quote + 1
 	for end < line && l.src[end] != l.src[quote] {
 		end++
@@ -207,7 +207,7 @@ func (s *scanner) dollar(at int) {
 	if !startsLetter(rest) {
 		return
 	}
-	end := strings.IndexAny(rest, `{}"`)
+	end := strings.IndexAny(rest, `{}"$`)
 	if end > 0 && rest[end] == '}' {
 		s.report(at, at+1+end+1, "write ${"+rest[:end]+`}, or \$ for a plain dollar`, "a } follows this $ without its {")
 	}

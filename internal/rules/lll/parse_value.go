@@ -271,7 +271,7 @@ func (p *parser) scalar(i int) *Value {
 func (p *parser) stringValue(i int) *Value {
 	v := p.leaf(KindString, i, "")
 	t := p.tokens[i]
-	s := scanner{src: p.src.Text, line: lineEnd(p.src.Text, t.start), report: func(int, int, string, string, ...any) {}}
+	s := scanner{src: p.src.Text, line: t.end, report: func(int, int, string, string, ...any) {}}
 	_, v.Parts, _ = s.string(t.start, t.plain, 0)
 	var text strings.Builder
 	for _, part := range v.Parts {
