@@ -46,7 +46,7 @@ func (b *brackets) pair() bool {
 // for none. A ")" or "]" looks no further than the block it stands in.
 func (b *brackets) partner(open []int, i int) int {
 	want := pairs[b.char(i)]
-	for k := len(open) - 1; k >= 0; k-- {
+	for k := len(open) - 1; k >= max(0, len(open)-MaxDepth); k-- { // without a bound, strays would make this slow
 		c := b.char(open[k])
 		if c == want {
 			return k
@@ -60,7 +60,32 @@ func (b *brackets) partner(open []int, i int) int {
 
 func (b *brackets) char(token int) byte { return b.lex.src[b.lex.tokens[token].start] }
 
-// suspect names the bracket that is most likely missing its partner. Lines are
+// stray reports the round and square brackets without a partner, which belong
+// to their line, and says whether any brace has none.
+func (b *brackets) stray() (diags []Diagnostic, braces bool) {
+	for i, t := range b.lex.tokens {
+		if b.match[i] >= 0 || t.kind != tokOpen && t.kind != tokClose {
+			continue
+		}
+		switch c := b.char(i); {
+		case c == '{' || c == '}':
+			braces = true
+		case len(diags) >= MaxErrors:
+		case t.kind == tokClose:
+			diags = append(diags, b.extra(i))
+		default:
+			diags = append(diags, Diagnostic{
+				Offset: t.start, End: t.end,
+				Message: fmt.Sprintf("this %c is not closed", c),
+				Fix:     fmt.Sprintf("write %c where it ends", pairs[c]),
+				Notes:   []Note{{Offset: t.start, Message: "opened here"}},
+			})
+		}
+	}
+	return diags, braces
+}
+
+// suspect names the brace that is most likely missing its partner. Lines are
 // indented by people to show what belongs together, so where the indentation
 // contradicts the brackets, the brackets are wrong.
 func (b *brackets) suspect() Diagnostic {

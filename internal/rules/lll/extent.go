@@ -5,8 +5,9 @@ package lll
 // begins something new.
 type extent struct {
 	*parser
-	strict bool // in a contract: an operand behind an operand is never a loose word
-	head   bool // before a block: loose words go on until its brace
+	strict  bool // in a contract: an operand behind an operand is never a loose word
+	head    bool // before a block: loose words go on until its brace
+	element bool // in a list: loose words begin with a name
 
 	at      int   // token to look at
 	end     int   // behind the last token of the expression
@@ -56,8 +57,8 @@ func (x *extent) goesOn(start int) bool {
 	case x.end == start:
 		return false
 	case x.want:
-		if !x.strict && x.touches(x.sign) {
-			return false // payment.* and List<Text>: the sign belongs to the word
+		if x.wordSign() || x.strict && x.blockAt(next) {
+			return false
 		}
 	case x.kind(next) == tokOther:
 		switch x.text(next) {
@@ -76,9 +77,23 @@ func (x *extent) goesOn(start int) bool {
 	return true
 }
 
-// touches says that no blank stands before token i.
+// blockAt says that "name {" stands at token i, which no expression of a
+// contract goes on with.
+func (x *extent) blockAt(i int) bool {
+	brace := x.after(i + 1)
+	return x.kind(i) == tokName && x.kind(brace) == tokOpen && x.text(brace) == "{"
+}
+
+// wordSign says that the last operator belongs to the word before it, in data:
+// payment.*, List<Text>, and the end of a sentence.
+func (x *extent) wordSign() bool {
+	return !x.strict && x.kind(x.sign) == tokOther && len(x.text(x.sign)) == 1 && x.touches(x.sign)
+}
+
+// touches says that no blank stands before token i, which an expression has
+// before it.
 func (x *extent) touches(i int) bool {
-	return i > 0 && x.tokens[i-1].end == x.tokens[i].start && x.tokens[i-1].kind.operand()
+	return i > 0 && x.tokens[i-1].end == x.tokens[i].start && x.kind(i-1) != tokOpen
 }
 
 // bracket takes everything to the partner of a bracket.
@@ -126,7 +141,7 @@ func (x *extent) looseWord(start int) bool {
 	if x.head || x.loose {
 		return true
 	}
-	if x.kind(start) == tokOpen {
+	if x.kind(start) == tokOpen || x.element && x.kind(start) != tokName {
 		return false
 	}
 	for i := x.at; ; i++ {

@@ -3,8 +3,9 @@ package lll
 import "strings"
 
 // value reads the value of an attribute or an element of a list. strict is for
-// what is executed: no blocks as values, no loose words. nil after an error.
-func (p *parser) value(strict bool) *Value {
+// what is executed: no blocks as values, no loose words; element for what stands
+// in a list. nil after an error.
+func (p *parser) value(strict, element bool) *Value {
 	if !strict && p.typed(p.i) {
 		n := &Node{Head: normal(p.text(p.i)), HeadRange: p.rangeOf(p.i)}
 		p.i++
@@ -12,7 +13,14 @@ func (p *parser) value(strict bool) *Value {
 		p.block(n, entry{}, false, p.words.data)
 		return &Value{Kind: KindTyped, Range: n.Range, Source: p.src.Slice(n.Range), Node: n}
 	}
-	return p.expression(strict, false)
+	x := extent{parser: p, strict: strict, element: element, at: p.i, end: p.i, want: true}
+	return p.expression(&x)
+}
+
+// condition reads the expression of "when EXPR {".
+func (p *parser) condition(strict bool) *Value {
+	x := extent{parser: p, strict: strict, head: true, at: p.i, end: p.i, want: true}
+	return p.expression(&x)
 }
 
 // typed says that "name atoms {" stands at token i. Arguments are told from
@@ -55,20 +63,18 @@ func (p *parser) typed(i int) bool {
 }
 
 // expression reads the longest run of tokens that is an expression, and says
-// what it is: a scalar, a list, an object, or an expression proper. head is
-// for the condition of "when EXPR {".
-func (p *parser) expression(strict, head bool) *Value {
-	start := p.i
-	x := extent{parser: p, strict: strict, head: head, at: start, end: start, want: true}
+// what it is: a scalar, a list, an object, or an expression proper.
+func (p *parser) expression(x *extent) *Value {
+	start := x.at
 	x.scan()
 	if x.end == start {
-		p.noValue(strict)
+		p.noValue(x.strict)
 		return nil
 	}
-	p.checkExpression(&x, start)
+	p.checkExpression(x, start)
 	p.i = x.end
-	v := p.classify(start, x.end, strict)
-	v.loose, v.unfinished = !strict, x.want || len(x.pending) > 0
+	v := p.classify(start, x.end, x.strict)
+	v.loose, v.unfinished = !x.strict, x.want && !x.wordSign() || len(x.pending) > 0
 	return v
 }
 
@@ -148,7 +154,7 @@ func (p *parser) list(strict bool) *Value {
 		}
 		p.odd = g.comments
 		begin := p.i
-		e := p.value(strict)
+		e := p.value(strict, true)
 		if e == nil {
 			p.skipElement(begin, end)
 			saved = append(saved, p.odd...)
@@ -190,7 +196,7 @@ func (p *parser) expr(start, end int) *Value {
 	v := &Value{Kind: KindExpr, Range: Range{p.tokens[start].start, p.tokens[end-1].end}}
 	v.Source = p.src.Slice(v.Range)
 	v.Text = v.Source
-	code := []byte(v.Source)
+	code, blanked := []byte(v.Source), false
 	for i := start; i < end; i++ {
 		if p.kind(i) != tokComment {
 			continue
@@ -200,6 +206,9 @@ func (p *parser) expr(start, end int) *Value {
 				code[k-v.Offset] = ' '
 			}
 		}
+		blanked = true
+	}
+	if blanked {
 		v.code = string(code)
 	}
 	return v

@@ -18,25 +18,29 @@ func Parse(name, text string) (*File, []Diagnostic) {
 	sound := b.pair()
 	p := &parser{src: file.Source, tokens: l.tokens, match: b.match, words: newVocabulary()}
 	p.body(&file.Body, p.words.file, -1)
-	diags := settle(file.Source, l, p.diags)
-	if !sound && len(l.unclosed) == 0 {
-		if culprit := b.suspect(); culprit.Message != "" {
-			diags = append(before(diags, culprit.Offset), culprit)
-		}
+	diags := l.diags
+	if !sound && len(l.unclosed) > 0 {
+		p.diags = before(p.diags, l.unclosed[0])
 	} else if !sound {
-		diags = before(diags, l.unclosed[0])
+		strays, braces := b.stray()
+		diags = append(diags, strays...)
+		if braces {
+			culprit := b.suspect()
+			p.diags = before(p.diags, culprit.Offset)
+			diags = append(diags, culprit)
+		}
 	}
-	return file, sorted(append(diags, l.diags...))
+	return file, sorted(append(settle(file.Source, diags, p.diags), diags...))
 }
 
-// settle drops what the parser found in a line that has a broken token: it
-// only follows from that.
-func settle(src *Source, l *lexer, diags []Diagnostic) []Diagnostic {
-	broken := make(map[int]bool, len(l.diags))
-	for _, d := range l.diags {
+// settle drops what the parser found in a line that has a broken token or
+// bracket: it only follows from that.
+func settle(src *Source, diags, follow []Diagnostic) []Diagnostic {
+	broken := make(map[int]bool, len(diags))
+	for _, d := range diags {
 		broken[src.line(d.Offset)] = true
 	}
-	return slices.DeleteFunc(diags, func(d Diagnostic) bool { return broken[src.line(d.Offset)] })
+	return slices.DeleteFunc(follow, func(d Diagnostic) bool { return broken[src.line(d.Offset)] })
 }
 
 // before keeps what was found before the place where brackets go wrong: the
@@ -300,7 +304,7 @@ func (p *parser) valueOf(s *scope, a *Attr) Item {
 		p.skipLines(next)
 	}
 	executed := s.executed() && !(s.anyNode && !s.attr(a.Key))
-	a.Value = p.value(executed)
+	a.Value = p.value(executed, false)
 	if a.Value == nil {
 		return nil
 	}
@@ -345,7 +349,7 @@ func (p *parser) named(s *scope) Item {
 	strict := known || s.executed() && !s.anyNode
 	p.comments()
 	if name == "when" && !p.headEnds(p.i) {
-		n.When = p.expression(strict, true)
+		n.When = p.condition(strict)
 	} else {
 		p.head(n, s, strict)
 	}
