@@ -72,8 +72,10 @@ func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64, witn
 	if witnessed && !s.awaitWitnesses(c, tenant, &r) {
 		status = http.StatusAccepted
 	}
-	body := appendReceipt(make([]byte, 0, len(r.Receipt.Line)+2048), r.Receipt)
-	return c.Blob(status, typeJSON, body)
+	body := s.bodies.get()
+	defer s.bodies.put(body)
+	*body = appendReceipt(*body, r.Receipt)
+	return s.sendJSON(c, status, *body)
 }
 
 // appendStatus is the HTTP status of a span that was not refused.

@@ -30,7 +30,11 @@ func mediaType(req *http.Request) string {
 	if encoding := req.Header.Get(echo.HeaderContentEncoding); encoding != "" && encoding != "identity" {
 		return ""
 	}
-	typ, params, err := mime.ParseMediaType(req.Header.Get(echo.HeaderContentType))
+	said := req.Header.Get(echo.HeaderContentType)
+	if said == typeJSON || said == typeNDJSON {
+		return said
+	}
+	typ, params, err := mime.ParseMediaType(said)
 	if err != nil {
 		return ""
 	}

@@ -28,9 +28,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		began := time.Now()
 		req, res := c.Request(), c.Response()
 		header := res.Header()
-		header.Set(echo.HeaderXRequestID, requestID(req))
-		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		header.Set(echo.HeaderCacheControl, "no-store")
+		header[echo.HeaderXRequestID] = []string{requestID(req)}
+		header[echo.HeaderXContentTypeOptions], header[echo.HeaderCacheControl] = s.always.nosniff, s.always.noStore
 		if req.Body == http.NoBody {
 			// The deadline for sending a request must not end one that was sent whole.
 			_ = http.NewResponseController(res.Writer).SetReadDeadline(time.Time{})
@@ -75,9 +74,11 @@ func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 // always get in.
 func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		held := 0
-		c.Set(heldKey, &held)
-		defer func() { s.room.give(held) }()
+		defer func() {
+			if held, ok := c.Get(heldKey).(int); ok {
+				s.room.give(held)
+			}
+		}()
 		if operators(c.Path()) {
 			return next(c)
 		}

@@ -3,6 +3,9 @@ package httpapi
 import (
 	"encoding/base64"
 	"strconv"
+	"sync"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/span"
@@ -11,6 +14,49 @@ import (
 
 // Answers on the way of a span are written by hand: no reflection, and the
 // bytes of a line go out as they were stored.
+
+// headers are the values of headers that every answer, or every one in JSON, has.
+// net/http reads them and nobody writes them.
+type headers struct{ nosniff, noStore, json []string }
+
+func newHeaders() headers {
+	return headers{[]string{"nosniff"}, []string{"no-store"}, []string{typeJSON}}
+}
+
+// sendJSON answers with a body that is JSON already. Its length is told, where
+// net/http would send what has more than 2 KB in chunks.
+func (s *Server) sendJSON(c echo.Context, status int, body []byte) error {
+	res := c.Response()
+	header := res.Header()
+	header[echo.HeaderContentType], header[echo.HeaderContentLength] = s.always.json, []string{strconv.Itoa(len(body))}
+	res.WriteHeader(status)
+	_, err := res.Write(body)
+	return err
+}
+
+// bodies are buffers of answers that have been sent; net/http keeps none.
+type bodies struct{ pool sync.Pool }
+
+// usualBody is the size of most receipts, and mostBody that of buffers that are kept.
+const (
+	usualBody = 4 << 10
+	mostBody  = 64 << 10
+)
+
+func (b *bodies) get() *[]byte {
+	if body, ok := b.pool.Get().(*[]byte); ok {
+		return body
+	}
+	body := make([]byte, 0, usualBody)
+	return &body
+}
+
+func (b *bodies) put(body *[]byte) {
+	if cap(*body) <= mostBody {
+		*body = (*body)[:0]
+		b.pool.Put(body)
+	}
+}
 
 // appendReceipt appends a receipt, whose entry is the line itself.
 func appendReceipt(dst []byte, r *timeline.Receipt) []byte {

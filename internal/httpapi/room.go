@@ -40,15 +40,15 @@ func (r *room) give(n int) {
 	r.left += n
 }
 
-const heldKey = "room" // of what the request holds, an *int
+const heldKey = "room" // of what the request holds, an int; most hold nothing
 
 // hold takes n bytes of the room for the request, which admit gives back at its end.
 func (s *Server) hold(c echo.Context, n int) error {
-	held := c.Get(heldKey).(*int)
 	if !s.room.take(n) {
 		return errRoom
 	}
-	*held += n
+	held, _ := c.Get(heldKey).(int)
+	c.Set(heldKey, held+n)
 	return nil
 }
 

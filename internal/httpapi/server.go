@@ -35,6 +35,8 @@ type Server struct {
 	streams chan struct{} // one held by each NDJSON append
 	exports chan struct{} // one held by each bundle that is being read
 	room    room          // for what is large
+	always  headers
+	bodies  bodies
 	stop    chan struct{} // closed when Run begins to stop
 
 	hub       *feed.Hub
@@ -74,7 +76,7 @@ func New(deps Deps) *Server {
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)
 	s.exports = make(chan struct{}, s.limits.Exports)
-	s.room.left = s.limits.Room
+	s.room.left, s.always = s.limits.Room, newHeaders()
 	s.echo.HTTPErrorHandler = s.renderError
 	s.echo.Use(s.observe, s.admit)
 	api.RegisterHandlers(s.echo, s)

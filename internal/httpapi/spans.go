@@ -43,7 +43,7 @@ func (s *Server) ListSpans(c echo.Context, tenant api.TenantParameter, params ap
 	if err != nil {
 		return err
 	}
-	return c.Blob(http.StatusOK, typeJSON, appendPage(make([]byte, 0, size), &page))
+	return s.sendJSON(c, http.StatusOK, appendPage(make([]byte, 0, size), &page))
 }
 
 // queryOf checks the filters; what it lets through can match something.
@@ -125,7 +125,7 @@ func (s *Server) GetSpan(c echo.Context, tenant api.TenantParameter, spanID api.
 	if err != nil {
 		return err
 	}
-	return c.Blob(http.StatusOK, typeJSON, append(appendRecord(make([]byte, 0, size), &r), '}'))
+	return s.sendJSON(c, http.StatusOK, append(appendRecord(make([]byte, 0, size), &r), '}'))
 }
 
 // record finds a span for a reader; one the reader may not see answers exactly
