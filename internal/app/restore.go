@@ -50,7 +50,7 @@ func Restore(ctx context.Context, cfg Config, opt Options, file string, what Res
 	if target.Memory {
 		return out, fault.New(fault.Invalid, "database_in_memory", "a database in memory ends with this command; set DATABASE_URL or --database-url to one that stays")
 	}
-	r := &restore{cfg: cfg, opt: opt.filled(), what: what, path: file, survey: backup.NewSurvey(id.DefaultVerifier())}
+	r := &restore{cfg: cfg, opt: opt.filled(), what: what, path: file, survey: backup.NewSurvey(id.DefaultVerifier(), opt.Folder)}
 	r.out.Database = target.String()
 	if err := r.check(ctx); err != nil {
 		return out, err

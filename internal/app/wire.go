@@ -214,7 +214,7 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 		return nil, nil, err
 	}
 	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
-	return store, timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book}), nil
+	return store, timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book, Folder: a.opt.Folder}), nil
 }
 
 // newEngine is the way into the timelines.

@@ -117,7 +117,7 @@ func TestRoundTrip(t *testing.T) {
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	plain, from, story := archived(t)
-	survey := NewSurvey(id.StdVerifier())
+	survey := NewSurvey(id.StdVerifier(), nil)
 	_, err := readPlain(t.Context(), bytes.NewReader(plain), survey)
 	require.NoError(t, err)
 	require.Equal(t, "the keys", string(survey.KeyFile()))

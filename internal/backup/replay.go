@@ -114,6 +114,7 @@ func (r *replay) commit(ctx context.Context) error {
 // entries of its timelines act on which.
 type Survey struct {
 	verify id.Verifier
+	folder timeline.Folder
 	folds  map[string]*timeline.Refold
 	now    *timeline.Refold
 
@@ -126,9 +127,9 @@ type Survey struct {
 
 var _ Handler = (*Survey)(nil)
 
-// NewSurvey makes an empty one.
-func NewSurvey(v id.Verifier) *Survey {
-	return &Survey{verify: v, folds: map[string]*timeline.Refold{}, sealed: map[string]bool{}}
+// NewSurvey makes an empty one. folder is that of the node; nil for none.
+func NewSurvey(v id.Verifier, folder timeline.Folder) *Survey {
+	return &Survey{verify: v, folder: folder, folds: map[string]*timeline.Refold{}, sealed: map[string]bool{}}
 }
 
 // KeyFile is the node's key file, nil where the archive has none.
@@ -164,7 +165,7 @@ func (s *Survey) Row(values []any) error {
 
 // Timeline implements Handler.
 func (s *Survey) Timeline(t timeline.Tenant) error {
-	s.now = timeline.NewRefold(s.verify)
+	s.now = timeline.NewRefold(s.verify, s.folder)
 	s.folds[t.ID] = s.now
 	return nil
 }

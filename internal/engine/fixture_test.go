@@ -50,11 +50,13 @@ type world struct {
 	bus    *bus.Bus
 	tenant timeline.Tenant
 	owner  *id.Keys
+	folder timeline.Folder
 }
 
 type setup struct {
 	cfg     engine.Config
 	decider engine.Decider
+	folder  timeline.Folder
 	wrap    func(timeline.Store) timeline.Store
 	dir     func(*id.Directory) engine.Directory
 	nodeDir string // of the node's keys; a temporary one when empty
@@ -76,7 +78,7 @@ func databases(t *testing.T, run func(t *testing.T, s setup)) {
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, clock: newClock(), bus: bus.New()}
+	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder}
 	s.url = cmp.Or(s.url, "memory:")
 	w.db, w.store = backend.Open(t, s.url)
 	w.url = s.url
@@ -99,7 +101,7 @@ func newWorld(t testing.TB, s setup) *world {
 }
 
 func (w *world) newLog() *timeline.Log {
-	return timeline.NewLog(w.store, w.node, id.FastVerifier(), timeline.Config{Now: w.clock.now})
+	return timeline.NewLog(w.store, w.node, id.FastVerifier(), timeline.Config{Now: w.clock.now, Folder: w.folder})
 }
 
 func (w *world) newEngine(s setup, log *timeline.Log) *engine.Engine {

@@ -14,7 +14,9 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/timeline/storetest"
 	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
@@ -129,4 +131,44 @@ func TestWhatOneProcessGrantsAndEndsHoldsInTheOther(t *testing.T) {
 		}
 		b.verify()
 	})
+}
+
+// A process that learns from the decision rows that another one was there first
+// decides again; nobody is told of it.
+func TestDecidedAgainWhereRowsAreNewer(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, s setup) {
+		s.folder = storetest.Folder{}
+		a := newWorld(t, s)
+		about := func(title string) []byte {
+			return a.seal(a.owner, []byte(`{}`), func(h *span.Header) { h.Subject, h.Title = "s", title })
+		}
+		require.NoError(t, a.submit(about("")).Err)
+		b := a.process() // which has appended nothing: it asks where the head is
+		first := 0
+		b.store = &firstRows{Store: b.store, do: func() {
+			first++
+			require.NoError(t, a.submit(about("")).Err)
+		}}
+		b.log = b.newLog()
+		b.Engine = b.newEngine(s, b.log)
+		requireCode(t, "folder_refuses", b.submit(about(storetest.Refuse)).Err)
+		require.NoError(t, b.submit(about("")).Err)
+		require.Equal(t, 1, first)
+		a.verify()
+	})
+}
+
+// firstRows does something once, before state rows are read.
+type firstRows struct {
+	timeline.Store
+	do func()
+}
+
+func (f *firstRows) Rows(ctx context.Context, tenant string, asks []timeline.Ask) (timeline.Asked, error) {
+	if do := f.do; do != nil {
+		f.do = nil
+		do()
+	}
+	return f.Store.Rows(ctx, tenant, asks)
 }

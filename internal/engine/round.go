@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/danvoulez/logline/internal/span"
@@ -81,7 +82,11 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	}
 	for i, it := range batch {
 		r.draftOf[i] = -1
-		if err := r.decideItem(ctx, i, it); err != nil {
+		err := r.decideItem(ctx, i, it)
+		if moved := s.Err(); errors.Is(moved, timeline.ErrHeadMoved) {
+			return moved // the answer found rests on no head: all are decided again
+		}
+		if err != nil {
 			return cmp.Or(r.confirm(ctx, batch[i:i+1]), err)
 		}
 		r.early[i] = r.drafts == 0

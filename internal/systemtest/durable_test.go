@@ -341,7 +341,7 @@ func backupScene(t *testing.T) *scene {
 			raw, err := os.ReadFile(filepath.Join(root, "node.backup"))
 			require.NoError(t, err, "the old file or the new one")
 			if strings.Contains(said, `"entries"`) || string(raw) != "the one before" {
-				survey := backup.NewSurvey(id.DefaultVerifier())
+				survey := backup.NewSurvey(id.DefaultVerifier(), nil)
 				_, err := backup.Read(t.Context(), bytes.NewReader(raw), survey)
 				require.NoError(t, err, "a backup that is there, or is said to be, is whole")
 			}

@@ -35,12 +35,19 @@ func (s *Session) Admit(d *Draft, recordedAt string) (seq uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	rows, err := s.fold(a)
+	if err != nil {
+		return 0, err
+	}
 	change, err := s.tx.Apply(a.entry, d.Span.Payload, s.look)
 	if err == nil {
 		err = s.err
 	}
 	if err != nil {
 		return 0, err
+	}
+	if len(rows) > 0 {
+		s.rows.put(rows)
 	}
 	s.take(a, change)
 	return a.entry.Seq, nil

@@ -58,6 +58,7 @@ func (s *Session) append(ctx context.Context, b *Batch) error {
 		s.tx.Commit()
 		s.lv.mu.Unlock()
 		s.lv.publish(s.lv.state, b.Head)
+		s.keepRows(b)
 		s.lv.wonAt = time.Now()
 		return nil
 	case errors.Is(err, ErrSpent) && s.guess:
@@ -113,7 +114,7 @@ func (s *Session) batch() (*Batch, *tree.Batch, error) {
 		Tenant: s.lv.id, ExpectedSize: s.head.Size, ExpectedRoot: s.head.Root, Create: s.create, Epoch: s.epoch,
 		Rows: make([]Row, len(s.admitted)), Spent: make([]SpentID, 0, len(s.admitted)), Subtrees: grown.Subtrees(),
 		Head:  Head{Size: grown.Size(), Root: grown.Root(), RecordedAt: s.last, Checkpoint: note, Edge: grown.Edge().Hashes()},
-		State: s.tx.Rows(), Statuses: s.changes, Redacted: s.redacted, Embedded: s.embedded,
+		State: s.stateRows(), Statuses: s.changes, Redacted: s.redacted, Embedded: s.embedded,
 	}
 	for i := range s.admitted {
 		b.Rows[i] = s.admitted[i].row()

@@ -11,7 +11,7 @@ import (
 // there are none. Everything before is read too: what is held must be the same,
 // and the standing folds from entry 0.
 func (im *importing) batch(ctx context.Context, head Head) (*Batch, error) {
-	refold := NewRefold(im.log.verify)
+	refold := NewRefold(im.log.verify, im.log.cfg.Folder)
 	if err := im.each(ctx, func(r *Record) error { refold.Want(r); return nil }); err != nil {
 		return nil, err
 	}

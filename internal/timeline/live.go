@@ -39,6 +39,7 @@ type live struct {
 	lostAt   time.Time        // when another process came first; zero for never
 	wonAt    time.Time        // when this process appended; zero for never
 	wrongAt  time.Time        // when a guess took a spent id for a new one; zero for never
+	rows     rowCache         // decision rows
 }
 
 // extension says that the timeline as of size and root extends a checkpoint.

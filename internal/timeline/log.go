@@ -36,6 +36,9 @@ type Config struct {
 	// Workers check the lines of an imported bundle; as many as GOMAXPROCS says
 	// when the Log is made when 0.
 	Workers int
+	// Folder makes the rows that decisions depend on; nil: they depend on none.
+	// Whoever reads or checks this store's timelines has the same one.
+	Folder Folder
 }
 
 // Log is every timeline of a store as one node writes and reads it. It is safe

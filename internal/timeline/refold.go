@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"context"
+
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/standing"
@@ -16,12 +18,17 @@ type Refold struct {
 	wanted map[string]*standing.Ref // spans that others act on; nil until Fold meets them
 	state  *standing.State
 	tx     *standing.Tx
+	folder Folder
+	rows   *folded
+	view   *overlay // of rows
 }
 
-// NewRefold begins before entry 0.
-func NewRefold(v id.Verifier) *Refold {
-	f := &Refold{wanted: map[string]*standing.Ref{}, state: standing.New(v)}
+// NewRefold begins before entry 0. folder is the one that the sessions had; nil
+// for none.
+func NewRefold(v id.Verifier, folder Folder) *Refold {
+	f := &Refold{wanted: map[string]*standing.Ref{}, state: standing.New(v), folder: folder, rows: &folded{touched: map[string]bool{}}}
 	f.tx = f.state.Begin()
+	f.view = &overlay{base: f.rows}
 	return f
 }
 
@@ -49,10 +56,15 @@ type Folded struct {
 // Fold takes in the next entry; r.Entry must be set. An error says why the
 // rules do not take the entry: then nothing after it can be folded.
 func (f *Refold) Fold(r *Record) (Folded, error) {
+	rows, err := fold(context.Background(), f.folder, r.Entry, r.Payload, f.view) // memory: nothing waits
+	if err != nil {
+		return Folded{}, err
+	}
 	change, err := f.tx.Apply(r.Entry, r.Payload, f.look)
 	if err != nil {
 		return Folded{}, err
 	}
+	f.rows.put(rows)
 	out := Folded{Row: RowOf(r), Change: change, Embedded: embeds(r.Entry.Span.Type, r.Payload)}
 	if out.Spent, err = spends(r.Entry, r.Payload); err != nil {
 		return Folded{}, err
@@ -85,7 +97,7 @@ func (f *Refold) View() standing.View { return f.tx }
 // Changed are the state rows that changed since it was asked last, as a batch
 // of the entries in between would write them.
 func (f *Refold) Changed() []standing.Row {
-	rows := f.tx.Rows()
+	rows := append(f.tx.Rows(), f.rows.changed()...)
 	f.tx.Commit()
 	return rows
 }
@@ -93,8 +105,12 @@ func (f *Refold) Changed() []standing.Row {
 // State are all state rows; it is also Changed.
 func (f *Refold) State() []standing.Row {
 	f.tx.Commit()
-	return f.state.Rows()
+	f.rows.changed()
+	return append(f.state.Rows(), f.rows.all()...)
 }
+
+// Decisions are the decision rows after the entries folded so far.
+func (f *Refold) Decisions() DecisionState { return f.view }
 
 // Parse reads the line of a record as a store returns it into its Entry.
 func (r *Record) Parse() error { return r.parse() }

@@ -33,6 +33,7 @@ type Session struct {
 	embedded []string
 	found    map[string]Found // by spent id: what the store said, and what was admitted
 	unspent  map[string]bool  // ids the store said are unspent
+	rows     *overlay         // decision rows; nil until they are asked for
 
 	create *Tenant // for a timeline that begins
 	epoch  *Epoch  // for an epoch that begins

@@ -35,7 +35,7 @@ var (
 // Concurrency: all methods may be called at once by any number of goroutines
 // and processes. Isolation: nothing of one tenant reaches another; reads see
 // committed batches only, whole ones, and never an entry before all entries
-// with smaller seq; State, Range and Count each see one committed state.
+// with smaller seq; State, Rows, Range and Count each see one committed state.
 // Durability: when Append returns nil the batch
 // survives the loss of process and power. Order: seqs are dense from 0.
 // Tenants are named by id; an unknown one is ErrTenantUnknown. Errors of the
@@ -46,6 +46,7 @@ var (
 type Store interface {
 	Appender
 	HeadReader
+	RowReader
 	EntryReader
 	LinkReader
 	TreeReader
@@ -92,7 +93,8 @@ type HeadReader interface {
 	Tenants(ctx context.Context, after string, limit int) ([]Tenant, error)
 	// Head is the committed head.
 	Head(ctx context.Context, tenant string) (Head, error)
-	// State is the head and all state rows as of that head, in order of key.
+	// State is the head and all state rows as of that head, in order of key, but
+	// for those whose keys begin with DecisionRows.
 	State(ctx context.Context, tenant string) (Head, []standing.Row, error)
 }
 

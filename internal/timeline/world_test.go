@@ -38,13 +38,19 @@ type world struct {
 
 func newWorld(t testing.TB, store timeline.Store, notes string) *world {
 	t.Helper()
+	return newWorldWith(t, store, timeline.Config{NotesDir: notes})
+}
+
+func newWorldWith(t testing.TB, store timeline.Store, cfg timeline.Config) *world {
+	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC), random: rand.NewChaCha8([32]byte{1}), store: store}
 	var err error
 	w.node, _, err = id.OpenNode(t.TempDir(), w.now, w.random)
 	require.NoError(t, err)
 	w.owner, err = id.NewKeys(id.SubjectPerson, w.now, w.random)
 	require.NoError(t, err)
-	w.cfg = timeline.Config{Now: func() time.Time { return w.now }, NotesDir: notes}
+	w.cfg = cfg
+	w.cfg.Now = func() time.Time { return w.now }
 	w.restart(store)
 	w.create()
 	return w

@@ -125,7 +125,8 @@ func (r *Result) derived(kind, format string, args ...any) {
 // Options of Check.
 type Options struct {
 	Verifier id.Verifier
-	Node     string // whose store this is: the LogLine ID; "" where every timeline is its own
+	Folder   timeline.Folder // that of the node's timelines; nil for none
+	Node     string          // whose store this is: the LogLine ID; "" where every timeline is its own
 	// Note is the last checkpoint given out as kept outside the database; nil
 	// where none is known.
 	Note *tree.Checkpoint
@@ -141,7 +142,7 @@ func Check(ctx context.Context, snap timeline.Snapshot, t timeline.Tenant, opt O
 	c := &check{
 		snap: snap, tenant: t, opt: opt,
 		res:  &Result{Tenant: t.ID, Slug: t.Slug, Findings: []Finding{}, status: map[uint64]string{}, redacted: map[uint64]bool{}},
-		fold: timeline.NewRefold(opt.Verifier), embedded: map[string]bool{}, gone: map[uint64]bool{}, kept: map[uint64]bool{}, wrong: map[uint64]bool{}, blind: map[uint64]bool{},
+		fold: timeline.NewRefold(opt.Verifier, opt.Folder), embedded: map[string]bool{}, gone: map[uint64]bool{}, kept: map[uint64]bool{}, wrong: map[uint64]bool{}, blind: map[uint64]bool{},
 		lines: &tree.Range{}, leaves: &tree.Range{}, index: newDigests(), words: wordBlocks{digests: map[uint64]span.Hash{}},
 	}
 	if opt.NoteUnreadable != nil {

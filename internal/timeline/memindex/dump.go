@@ -69,7 +69,7 @@ func (s *Dump) encode() ([]byte, error) {
 func (t *indexed) dump() *Dump {
 	s := &Dump{
 		Version: dumpVersion, Tenant: t.record, Head: t.head, Names: t.names.texts,
-		State: t.stateRows(), Identities: t.identities, Leaves: make([]byte, 0, 32*len(t.rows)),
+		State: t.stateRows(everyRow), Identities: t.identities, Leaves: make([]byte, 0, 32*len(t.rows)),
 		Spent: make([]byte, 0, 16*len(t.spent)), SpentSeq: make([]uint64, 0, len(t.spent)), Decided: make([]bool, 0, len(t.spent)),
 	}
 	for i := range t.rows {
@@ -192,7 +192,7 @@ func (s *Dump) index(content Content) (*indexed, error) {
 		}
 	}
 	for _, r := range s.State {
-		t.state[r.Key] = append([]byte{}, r.Value...)
+		t.state.Set(r.Key, append([]byte{}, r.Value...))
 	}
 	for i, at := range s.Sizes {
 		t.checkpoints = append(t.checkpoints, checkpoint{at, s.Batches[i]})

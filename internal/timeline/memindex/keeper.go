@@ -48,7 +48,7 @@ func (p snapshot) State(_ context.Context, id string) (timeline.Head, []standing
 	if err != nil {
 		return timeline.Head{}, nil, err
 	}
-	return cloneHead(t.head), t.stateRows(), nil
+	return cloneHead(t.head), t.stateRows(everyRow), nil
 }
 
 // Entries implements timeline.Snapshot.
@@ -167,7 +167,7 @@ func (x *Index) Draft(ctx context.Context, r *timeline.Rebuilt) (*Prepared, erro
 		fresh.hashes[h.Level] = append(fresh.hashes[h.Level], h.Hash)
 	}
 	for _, row := range r.State {
-		fresh.state[row.Key] = bytes.Clone(row.Value)
+		fresh.state.Set(row.Key, bytes.Clone(row.Value))
 	}
 	x.mu.RLock()
 	owner, taken := x.slugs[r.Tenant.Slug]

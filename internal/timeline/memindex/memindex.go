@@ -4,8 +4,8 @@
 // Content. It persists nothing; Dump and Prepare let a store that
 // does begin without reading everything.
 //
-// Memory: about 300 bytes an entry plus its tags and links, and 16 bytes a
-// checkpoint. Values that repeat (types, authors, subjects, tags) are held once.
+// Memory: about 300 bytes an entry plus its tags and links, 16 bytes a
+// checkpoint, and the state rows. Values that repeat (types, authors, subjects, tags) are held once.
 package memindex
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
+	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
@@ -53,7 +54,7 @@ type indexed struct {
 	links       map[link][]uint64
 	hashes      map[int][]span.Hash // by level, without 0
 	checkpoints []checkpoint        // sizes ascending
-	state       map[string][]byte
+	state       sortedmap.Map[[]byte]
 	identities  []string // embedded
 }
 
@@ -154,7 +155,7 @@ func newIndexed(content Content) *indexed {
 	return &indexed{
 		content: content, head: timeline.Head{Root: tree.EmptyRoot()}, names: newNames(),
 		spent: map[spanKey]timeline.Spent{}, links: map[link][]uint64{},
-		hashes: map[int][]span.Hash{}, state: map[string][]byte{},
+		hashes: map[int][]span.Hash{},
 	}
 }
 
@@ -199,9 +200,9 @@ func (t *indexed) apply(b *timeline.Batch) {
 	}
 	for _, r := range b.State {
 		if r.Value == nil {
-			delete(t.state, r.Key)
+			t.state.Delete(r.Key)
 		} else {
-			t.state[r.Key] = bytes.Clone(r.Value)
+			t.state.Set(r.Key, bytes.Clone(r.Value))
 		}
 	}
 	t.identities = append(t.identities, b.Embedded...)

@@ -15,6 +15,7 @@ import (
 
 var _ interface {
 	timeline.HeadReader
+	timeline.RowReader
 	timeline.EntryReader
 	timeline.LinkReader
 	timeline.TreeReader
@@ -103,17 +104,40 @@ func (x *Index) State(_ context.Context, id string) (timeline.Head, []standing.R
 		return timeline.Head{}, nil, err
 	}
 	defer t.mu.RUnlock()
-	return cloneHead(t.head), t.stateRows(), nil
+	return cloneHead(t.head), t.stateRows(timeline.DecisionRows), nil
 }
 
-// stateRows are copies, in order of key.
-func (t *indexed) stateRows() []standing.Row {
-	rows := make([]standing.Row, 0, len(t.state))
-	for k, v := range t.state {
-		rows = append(rows, standing.Row{Key: k, Value: bytes.Clone(v)})
+// everyRow is above the keys of all state rows: they are UTF-8.
+const everyRow = "\xff"
+
+// stateRows are copies of those below a key, in order.
+func (t *indexed) stateRows(high string) []standing.Row {
+	return copied((&timeline.Ask{High: high, Limit: t.state.Len()}).Of(&t.state))
+}
+
+// copied gives rows of the index values of their own.
+func copied(rows []standing.Row) []standing.Row {
+	for i := range rows {
+		rows[i].Value = bytes.Clone(rows[i].Value)
 	}
-	slices.SortFunc(rows, func(a, b standing.Row) int { return strings.Compare(a.Key, b.Key) })
 	return rows
+}
+
+// Rows implements timeline.RowReader.
+func (x *Index) Rows(_ context.Context, id string, asks []timeline.Ask) (timeline.Asked, error) {
+	t, err := x.reading(id)
+	if err != nil {
+		return timeline.Asked{}, err
+	}
+	defer t.mu.RUnlock()
+	out := timeline.Asked{Size: t.head.Size, Root: t.head.Root, Rows: make([][]standing.Row, len(asks))}
+	for i := range asks {
+		if err := asks[i].Check(); err != nil {
+			return timeline.Asked{}, err
+		}
+		out.Rows[i] = copied(asks[i].Of(&t.state))
+	}
+	return out, nil
 }
 
 // Range implements timeline.EntryReader.

@@ -43,6 +43,7 @@ const bulk = `
 	INSERT INTO timeline_checkpoints SELECT tenant, seq, '\x00' FROM e WHERE seq %% 9 = 1;
 	INSERT INTO timeline_hashes SELECT tenant, 8, seq / 256, decode(repeat('00', 32), 'hex') FROM e WHERE seq %% 256 = 255;
 	INSERT INTO timeline_state SELECT tenant, 'k' || seq, '\x00' FROM e WHERE seq < 5000;
+	INSERT INTO timeline_state SELECT tenant, '~sum/' || seq %% 50 || '/' || lpad(seq::text, 8, '0'), '\x00' FROM e;
 	INSERT INTO timeline_heads SELECT tenant, count(*), decode(repeat('00', 32), 'hex'), '', '\x00', '' FROM e GROUP BY tenant;
 `
 
@@ -204,9 +205,11 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 		bisectText:     {[]any{tenantKey(1), 0, entries, "2026-01-01T10:00:00.000Z"}, 2 * 21},
 		distinctText:   {[]any{tenantKey(1)}, 1100},
 		stateText:      {[]any{tenantKey(1)}, 5000},
-		firstText:      {[]any{tenantKey(1)}, 1},
-		erasedText:     {[]any{tenantKey(2)}, entries / 2000},
-		statusText:     {[]any{tenantKey(2)}, entries / 100},
+		asksText: {[]any{tenantKey(1), []int64{0, 2}, []string{"~sum/7/", "~sum/9/00000059"}, []string{"~sum/70", "~sum/9/0000006"}, []int64{30, 1},
+			[]int64{1, 3}, []string{"~sum/8/", "~x"}, []string{"~sum/8/00060000", "~z"}, []int64{1, 5}}, 32},
+		firstText:  {[]any{tenantKey(1)}, 1},
+		erasedText: {[]any{tenantKey(2)}, entries / 2000},
+		statusText: {[]any{tenantKey(2)}, entries / 100},
 		// These count every entry of the timeline, in an index alone.
 		typesText:   {[]any{tenantKey(2)}, entries / 5},
 		authorsText: {[]any{tenantKey(2)}, entries / 5},
@@ -349,6 +352,28 @@ func selectPages(t *testing.T, s *Store, entries int) {
 				slices.Reverse(got)
 			}
 			require.Equal(t, want, got, name)
+		}
+	}
+}
+
+// State rows are looked up in their index from the first on: a plan is made once
+// for a connection, when the table may be empty, and lives on as it grows.
+func TestRowsAreLookedUpInAnEmptyTable(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	db, err := storage.Open(t.Context(), d.URL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	require.NoError(t, db.Migrate(t.Context()))
+	d.Exec(t, `INSERT INTO timeline_tenants (tenant, id, slug, name, node, owner, origin, log_key, public_reading, created_at)
+		VALUES (1, 'a', 'a', 'n', 'n', 'o', 'o', 'k', false, '')`)
+	for _, rows := range []int{0, 3, 500} {
+		d.Exec(t, fmt.Sprintf(`INSERT INTO timeline_state SELECT 1, '~' || %d + n, '\x00' FROM generate_series(1, %d) n`, 1000*rows, rows))
+		for _, generic := range []bool{false, true} {
+			plan := explain(t, db, 1, generic, asksText, tenantKey(1), []int64{0}, []string{"~1"}, []string{"~9"}, []int64{1}, []int64{1}, []string{"~1"}, []string{"~9"}, []int64{1})
+			looked, scanned := plan.read()
+			require.Empty(t, scanned, "%d rows, generic %v", rows, generic)
+			require.LessOrEqual(t, looked, 2)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (s *Store) Head(ctx context.Context, id string) (h timeline.Head, err error
 // stateText is the head and the state in one statement, so that the rows are
 // those of the head, which comes first.
 const stateText = `SELECT NULL AS key, NULL AS value, ` + headColumns + ` FROM timeline_heads WHERE tenant = $1
-	UNION ALL SELECT key, value, NULL, NULL, NULL, NULL, NULL FROM timeline_state WHERE tenant = $1
+	UNION ALL SELECT key, value, NULL, NULL, NULL, NULL, NULL FROM timeline_state WHERE tenant = $1 AND key < '~'
 	ORDER BY key NULLS FIRST`
 
 // State implements timeline.HeadReader.

@@ -70,7 +70,7 @@ func (p *snapshot) State(ctx context.Context, id string) (timeline.Head, []stand
 	var state []standing.Row
 	err = p.each(ctx, `SELECT key, value FROM timeline_state WHERE tenant = ? ORDER BY key`, func(row scanner) error {
 		var r standing.Row
-		defer func() { state = append(state, r) }()
+		defer func() { state = append(state, standing.Row{Key: r.Key, Value: orEmpty(r.Value)}) }()
 		return row.Scan(&r.Key, &r.Value)
 	}, int64(key))
 	return head, state, err

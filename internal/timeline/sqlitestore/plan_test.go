@@ -86,6 +86,13 @@ func TestEveryFilterUsesAnIndex(t *testing.T) {
 	plan := explain(t, db, pagesText, 1, "[1,2]", "w", "x")
 	require.Contains(t, plan, "SEARCH w USING INDEX sqlite_autoindex_timeline_words_1 (tenant=? AND block=? AND word>? AND word<?)")
 	require.Contains(t, plan, "SEARCH x USING COVERING INDEX sqlite_autoindex_timeline_words_1 (tenant=? AND block=? AND word<?)")
+	for _, descending := range []bool{false, true} {
+		plan := explain(t, db, askText(descending), 1, "~a", "~b", 1)
+		require.Contains(t, plan, "SEARCH timeline_state USING PRIMARY KEY (tenant=? AND key>? AND key<?)")
+		require.NotContains(t, plan, "SCAN timeline")
+		require.NotContains(t, plan, "TEMP B-TREE")
+	}
+	require.Contains(t, explain(t, db, ownRowsText, 1), "SEARCH timeline_state USING PRIMARY KEY (tenant=? AND key<?)")
 	for text, args := range map[string][]any{
 		indexedText: {1}, dropWordsText: {1, 1},
 		headText: {1}, timeText: {1}, spentText(3): {1, []byte{1}, []byte{2}, []byte{3}}, distinctText: {1},

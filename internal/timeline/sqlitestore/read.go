@@ -70,6 +70,9 @@ func scanTenant(row scanner) (t timeline.Tenant, err error) {
 
 const headText = `SELECT size, root, recorded_at, checkpoint, edge FROM timeline_heads WHERE tenant = ?`
 
+// ownRowsText leaves out the rows of timeline.DecisionRows.
+const ownRowsText = `SELECT key, value FROM timeline_state WHERE tenant = ? AND key < '~' ORDER BY key`
+
 // Head implements timeline.HeadReader.
 func (s *Store) Head(ctx context.Context, id string) (timeline.Head, error) {
 	key, err := s.key(ctx, id)
@@ -99,7 +102,7 @@ func (s *Store) State(ctx context.Context, id string) (timeline.Head, []standing
 	if err != nil {
 		return timeline.Head{}, nil, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT key, value FROM timeline_state WHERE tenant = ? ORDER BY key`, int64(key))
+	rows, err := tx.QueryContext(ctx, ownRowsText, int64(key))
 	if err != nil {
 		return timeline.Head{}, nil, readError("read state", err)
 	}

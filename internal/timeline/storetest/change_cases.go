@@ -63,6 +63,8 @@ func testUnknown(t *testing.T, s timeline.Store) {
 	_, errs["TenantBySlug"] = s.TenantBySlug(ctx, "unknown")
 	_, errs["Head"] = s.Head(ctx, id)
 	_, _, errs["State"] = s.State(ctx, id)
+	_, errs["Rows"] = s.Rows(ctx, id, []timeline.Ask{{Low: "~", High: "~a", Limit: 1}})
+	_, errs["no Rows"] = s.Rows(ctx, id, nil)
 	_, errs["Range"] = s.Range(ctx, id, 0, 1)
 	_, errs["At"] = s.At(ctx, id, []uint64{0}, true)
 	_, errs["Spent"] = s.Spent(ctx, id, []string{ID(0)})
@@ -90,7 +92,7 @@ func testIsolation(t *testing.T, s timeline.Store) {
 		tl := NewTimeline(name)
 		for n := range 3 + i {
 			b := tl.Batch(Spec{N: n, Tags: []string{"tag"}, Subject: "s", Causes: []string{ID(100)}, Payload: fmt.Sprintf(`{"of":%q}`, name)})
-			b.State = []standing.Row{{Key: "k", Value: []byte(name)}}
+			b.State = []standing.Row{{Key: "k", Value: []byte(name)}, {Key: "~k", Value: []byte(name)}}
 			require.NoError(t, s.Append(ctx, b))
 			tl.Done(b)
 		}
@@ -112,6 +114,10 @@ func testIsolation(t *testing.T, s timeline.Store) {
 		_, rows, err := s.State(ctx, id)
 		require.NoError(t, err)
 		require.Equal(t, []standing.Row{{Key: "k", Value: []byte(name)}}, rows)
+		asked, err := s.Rows(ctx, id, []timeline.Ask{{Low: "~", High: "~l", Limit: 10}, {Low: "~", High: "~l", Limit: 10, Descending: true}})
+		require.NoError(t, err)
+		own := []standing.Row{{Key: "~k", Value: []byte(name)}}
+		require.Equal(t, [][]standing.Row{own, own}, asked.Rows)
 		counts, err := s.Count(ctx, id)
 		require.NoError(t, err)
 		require.Equal(t, uint64(n), counts.Size)

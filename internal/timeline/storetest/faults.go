@@ -205,6 +205,11 @@ func (s *FaultyStore) State(ctx context.Context, tenant string) (head timeline.H
 	return head, rows, nil
 }
 
+// Rows implements timeline.RowReader.
+func (s *FaultyStore) Rows(ctx context.Context, tenant string, asks []timeline.Ask) (timeline.Asked, error) {
+	return CallFor(ctx, s.faults, "Rows", func(ctx context.Context) (timeline.Asked, error) { return s.inner.Rows(ctx, tenant, asks) })
+}
+
 // Range implements timeline.EntryReader, as those below do.
 func (s *FaultyStore) Range(ctx context.Context, tenant string, from, to uint64) ([]timeline.Record, error) {
 	return CallFor(ctx, s.faults, "Range", func(ctx context.Context) ([]timeline.Record, error) { return s.inner.Range(ctx, tenant, from, to) })

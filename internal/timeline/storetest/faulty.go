@@ -35,7 +35,7 @@ func (f *Faulty) FailBefore(n int) { f.set(func() { f.before = n }) }
 // is lost.
 func (f *Faulty) FailAfter(n int) { f.set(func() { f.after = n }) }
 
-// FailReads makes the next n reads of head, state or checkpoint fail.
+// FailReads makes the next n reads of head, state, rows or checkpoint fail.
 func (f *Faulty) FailReads(n int) { f.set(func() { f.reads = n }) }
 
 // Before runs fn once, before the next append reaches the store: another
@@ -96,6 +96,14 @@ func (f *Faulty) State(ctx context.Context, tenant string) (timeline.Head, []sta
 		return timeline.Head{}, nil, ErrInjected
 	}
 	return f.Store.State(ctx, tenant)
+}
+
+// Rows implements timeline.RowReader.
+func (f *Faulty) Rows(ctx context.Context, tenant string, asks []timeline.Ask) (timeline.Asked, error) {
+	if f.fails(&f.reads) {
+		return timeline.Asked{}, ErrInjected
+	}
+	return f.Store.Rows(ctx, tenant, asks)
 }
 
 // Checkpoint implements timeline.TreeReader.

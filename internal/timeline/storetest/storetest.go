@@ -34,6 +34,8 @@ func Run(t *testing.T, open Factory) {
 		{"StatusesChange", testStatuses},
 		{"RedactionErases", testRedaction},
 		{"StateRows", testState},
+		{"RowsAreReadOneByOne", testRows},
+		{"RowsAreOfOneHead", testRowsMoment},
 		{"CheckpointsOfEverySize", testCheckpoints},
 		{"TreeHashes", testHashes},
 		{"EpochReplacesOrigin", testEpoch},

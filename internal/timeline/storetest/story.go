@@ -27,6 +27,7 @@ type Story struct {
 	Erased, Reverted, Executed, Rejected, Waiting, Refused, Private string
 
 	t      testing.TB
+	folder timeline.Folder
 	now    time.Time
 	random io.Reader
 }
@@ -40,11 +41,24 @@ func NewStory(t testing.TB, store timeline.Store, slug, notes string) *Story {
 	return s
 }
 
+// NewFoldedStory is NewStory with the rows that Folder makes.
+func NewFoldedStory(t testing.TB, store timeline.Store, slug, notes string) *Story {
+	t.Helper()
+	s := newBeginning(t, store, slug, notes, Folder{})
+	s.tell()
+	return s
+}
+
 // NewBeginning writes no more than a story's first batch.
 func NewBeginning(t testing.TB, store timeline.Store, slug, notes string) *Story {
 	t.Helper()
+	return newBeginning(t, store, slug, notes, nil)
+}
+
+func newBeginning(t testing.TB, store timeline.Store, slug, notes string, folder timeline.Folder) *Story {
+	t.Helper()
 	seed := span.Sum([]byte(slug))
-	s := &Story{t: t, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC), random: rand.NewChaCha8(seed)}
+	s := &Story{t: t, folder: folder, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC), random: rand.NewChaCha8(seed)}
 	var err error
 	s.Node, _, err = id.OpenNode(t.TempDir(), s.now, rand.NewChaCha8([32]byte{1}))
 	require.NoError(t, err)
@@ -57,7 +71,7 @@ func NewBeginning(t testing.TB, store timeline.Store, slug, notes string) *Story
 
 // Reopen goes on with what a store holds, as a new process would.
 func (s *Story) Reopen(store timeline.Store, notes string) {
-	s.Log = timeline.NewLog(store, s.Node, id.StdVerifier(), timeline.Config{Now: func() time.Time { return s.now }, NotesDir: notes})
+	s.Log = timeline.NewLog(store, s.Node, id.StdVerifier(), timeline.Config{Now: func() time.Time { return s.now }, NotesDir: notes, Folder: s.folder})
 }
 
 func (s *Story) found(slug string) {
