@@ -114,16 +114,28 @@ func (c *compiler) plan(checked *cel.Ast) (*Program, Errors) {
 	}
 	c.positions(tree)
 	c.answerable(tree)
-	planned, err := c.scope.env.PlanProgram(tree,
-		cel.EvalOptions(cel.OptOptimize),
-		cel.OptimizeRegex(patternOf()),
-		cel.CostLimit(MaxCost))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
+	if c.mustCount() {
+		options = append(options, cel.CostLimit(MaxCost))
+	}
+	planned, err := c.scope.env.PlanProgram(tree, options...)
 	if err != nil {
 		c.fail(tree.Expr(), "the expression cannot be planned: "+planError(err), "")
 		return nil, c.errs
 	}
 	c.prog.program = planned
 	return c.prog, nil
+}
+
+// mustCount says that an evaluation's cost is to be counted. Without a loop the
+// estimate is a true bound, so one below the limit makes counting idle.
+func (c *compiler) mustCount() bool {
+	for _, e := range c.nodes {
+		if e.Kind() == ast.ComprehensionKind {
+			return true
+		}
+	}
+	return c.prog.estimate > MaxCost
 }
 
 func planError(err error) string {

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -69,10 +68,8 @@ func listSize(path []string) uint64 {
 	switch {
 	case len(path) == 0:
 		return MaxData / 2
-	case path[0] == "data" && slices.Contains(path, "@items"):
-		return withinItem
 	case path[0] == "data":
-		return MaxData / 2
+		return within(path, MaxData/2)
 	case path[0] == "approvals" && len(path) == 1:
 		return MaxApprovals
 	}
@@ -85,21 +82,33 @@ func textSize(path []string) uint64 {
 		return MaxData
 	case path[0] != "data":
 		return maxHeaderText
-	case slices.Contains(path, "@items"):
-		return withinItem
 	}
-	return MaxData
+	return within(path, MaxData)
 }
 
-const (
-	// withinItem is the size of what lies within an item of a list of the
-	// payload: all items share the payload's bytes, so that going through each
-	// item's own list costs in sum what going through one great list does.
-	// Where that is not so MaxCost ends the evaluation.
-	withinItem = 4
-	// maxHeaderText bounds the texts of a header.
-	maxHeaderText = 1024
-)
+// within is the size of what lies in the payload: whole where it lies in no
+// list, and small within the items of one, less within theirs. All items share
+// the payload's bytes, so that going through each item's own list costs in sum
+// what going through one great list does. Where that is not so MaxCost ends the
+// evaluation.
+func within(path []string, whole uint64) uint64 {
+	lists := 0
+	for _, step := range path {
+		if step == "@items" {
+			lists++
+		}
+	}
+	switch lists {
+	case 0:
+		return whole
+	case 1:
+		return 4
+	}
+	return 1
+}
+
+// maxHeaderText bounds the texts of a header.
+const maxHeaderText = 1024
 
 // EstimateCallCost leaves the costs of functions to CEL.
 func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {

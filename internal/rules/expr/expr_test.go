@@ -50,48 +50,7 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	scope := scopeOf(t, Text)
 	in := Bind(facts(t))
-	for source, want := range map[string]string{
-		// literals
-		`48h`: "48h", `30d`: "30d", `2w`: "14d", `1.5h`: "90m", `250ms`: "250ms", `72h`: "72h",
-		`80%`: "0.8", `12.5%`: "0.125", `1_000`: "1000", `1_000.5`: "1000.5", `0x10`: "16", `1e3`: "1000", `-3`: "-3",
-		`"48h and 80% or 1_000"`: "48h and 80% or 1_000", `'not'`: "not", `r"\d"`: `\d`,
-		`10 % 3`: "1", `10%3`: "1", `50% * 4`: "2", `data.amount * 80%`: "1200",
-		// operators and words
-		`data.amount > 1000 and data.rate < 1`: "true", `false or true`: "true", `not false`: "true",
-		`not data.amount == 1500`: "false", `not data.amount == 1500 or true`: "true", `not (1 > 2) and not 2 > 3`: "true",
-		`data.amount * 2`: "3000", `data.amount + 1`: "1501", `data.amount / 4`: "375", `-data.amount`: "-1500",
-		`1 + 2 * 3`: "7", `7 / 2`: "3.5", `"a" + "b"`: "ab", `[1] + [2]`: "1, 2",
-		`data.items.size() > 2`: "true", `size(data.items) * 2`: "6", `data.tags[0]`: "x", `data.items[1].sku`: "b",
-		`data["amount"]`: "1500", `data.efetivação`: "true", `data.in`: "reserved", `has(data.efetivação)`: "true",
-		`"x" in data.tags`: "true", `"amount" in data`: "true", `"gone" in data`: "false", `actor.status in ["ghost", "validated"]`: "true",
-		`data.gone == null`: "true", `data.amount != null`: "true", `null == data.never`: "true", `data["gone"] == null`: "true",
-		`has(data.gone)`: "false", `has(data.amount)`: "true", `has(span.subject)`: "false", `span.subject == null`: "true",
-		`has(data.x) ? data.x : 0`: "0",
-		// comments
-		"1 // one\n + 2 # two\n + /* three */ 3": "6",
-		// variables
-		`span.type`: "payment.requested", `span.tags`: "a, b", `span.time`: "2026-03-14T15:09:00Z", `actor.trust >= 80`: "true",
-		`actor.handle`: "@ana", `tenant.slug`: "voulezvous", `now`: "2026-03-14T15:09:26Z", `now - entered_at`: "50h",
-		`now - entered_at < params.window`: "false", `it.status`: "ghost", `now - it.last_positive_at > 30d`: "true",
-		`approvals.size()`: "1", `approvals.exists(a, "admin" in a.roles)`: "true", `approvals[0].by`: "logline-id://rui",
-		`params.limit + 1`: "1001", `params.window`: "48h", `"finance" in params.roles`: "true", `params.on`: "true", `has(params.on)`: "true",
-		`actor`: "logline-id://ana", `now + params.window`: "2026-03-16T15:09:26Z",
-		// macros
-		`data.items.all(i, i.n > 0)`: "true", `data.items.exists_one(i, i.n == 2)`: "true", `data.items.filter(i, i.n > 1).size()`: "2",
-		`data.items.map(i, i.n * 2)`: "2, 4, 6", `data.nested.map(k, k)`: "deep", `{"b": 1, "a": 2}.map(k, k)`: "a, b", `{"b": 1, "a": [2, 3]}`: "{a: [2, 3], b: 1}",
-		// functions
-		`data.name.lowerAscii()`: "ana maria", `data.name.upperAscii()`: "ANA MARIA", `" a ".trim()`: "a",
-		`data.name.contains("Mar")`: "true", `data.name.startsWith("Ana")`: "true", `data.name.endsWith("x")`: "false",
-		`data.id.matches("^p[0-9]+$")`: "true", `data.id.matches(params.pattern)`: "true", `"a-b".replace("-", "+")`: "a+b",
-		`"a,b".split(",")`: "a, b", `["a", "b"].join("/")`: "a/b", `["a", "b"].join()`: "ab", `"ação".indexOf("o")`: "3", `"ação".substring(1, 3)`: "çã", `"abc".substring(1)`: "bc",
-		`"ação".size()`:  "4",
-		`string(1500.0)`: "1500", `string(48h)`: "48h", `string(true)`: "true", `double("1.5")`: "1.5", `int(2.9)`: "2", `int("7")`: "7", `bool("true")`: "true",
-		`duration("1h30m")`: "90m", `duration("3d")`: "72h", `timestamp(data.when) < now`: "true", `timestamp("2026-03-01")`: "2026-03-01T00:00:00Z",
-		`abs(-2)`: "2", `floor(2.7)`: "2", `ceil(2.1)`: "3", `round(2.5)`: "3", `min(1, 2)`: "1", `max(1, 2)`: "2",
-		`now.getHours()`: "15", `now.getHours("+02:00")`: "17", `now.getDayOfWeek()`: "6", `now.getFullYear()`: "2026", `(now - entered_at).getHours()`: "50",
-		`now.getMonth()`: "2", `now.getDate()`: "14", `int(now)`: "1773500966",
-		`1000000`: "1000000", `1e21`: "1e+21", `0.1 + 0.2`: "0.30000000000000004",
-	} {
+	for source, want := range examples {
 		p, errs := Compile(source, 0, Any, scope)
 		require.NoError(t, asError(errs), source)
 		got, err := p.Eval(in)
@@ -106,4 +65,48 @@ func asError(errs Errors) error {
 		return nil
 	}
 	return errs
+}
+
+// examples are expressions and what they give for facts.
+var examples = map[string]string{
+	// literals
+	`48h`: "48h", `30d`: "30d", `2w`: "14d", `1.5h`: "90m", `250ms`: "250ms", `72h`: "72h",
+	`80%`: "0.8", `12.5%`: "0.125", `1_000`: "1000", `1_000.5`: "1000.5", `0x10`: "16", `1e3`: "1000", `-3`: "-3",
+	`"48h and 80% or 1_000"`: "48h and 80% or 1_000", `'not'`: "not", `r"\d"`: `\d`,
+	`10 % 3`: "1", `10%3`: "1", `50% * 4`: "2", `data.amount * 80%`: "1200",
+	// operators and words
+	`data.amount > 1000 and data.rate < 1`: "true", `false or true`: "true", `not false`: "true",
+	`not data.amount == 1500`: "false", `not data.amount == 1500 or true`: "true", `not (1 > 2) and not 2 > 3`: "true",
+	`data.amount * 2`: "3000", `data.amount + 1`: "1501", `data.amount / 4`: "375", `-data.amount`: "-1500",
+	`1 + 2 * 3`: "7", `7 / 2`: "3.5", `"a" + "b"`: "ab", `[1] + [2]`: "1, 2",
+	`data.items.size() > 2`: "true", `size(data.items) * 2`: "6", `data.tags[0]`: "x", `data.items[1].sku`: "b",
+	`data["amount"]`: "1500", `data.efetivação`: "true", `data.in`: "reserved", `has(data.efetivação)`: "true",
+	`"x" in data.tags`: "true", `"amount" in data`: "true", `"gone" in data`: "false", `actor.status in ["ghost", "validated"]`: "true",
+	`data.gone == null`: "true", `data.amount != null`: "true", `null == data.never`: "true", `data["gone"] == null`: "true",
+	`has(data.gone)`: "false", `has(data.amount)`: "true", `has(span.subject)`: "false", `span.subject == null`: "true",
+	`has(data.x) ? data.x : 0`: "0",
+	// comments
+	"1 // one\n + 2 # two\n + /* three */ 3": "6",
+	// variables
+	`span.type`: "payment.requested", `span.tags`: "a, b", `span.time`: "2026-03-14T15:09:00Z", `actor.trust >= 80`: "true",
+	`actor.handle`: "@ana", `tenant.slug`: "voulezvous", `now`: "2026-03-14T15:09:26Z", `now - entered_at`: "50h",
+	`now - entered_at < params.window`: "false", `it.status`: "ghost", `now - it.last_positive_at > 30d`: "true",
+	`approvals.size()`: "1", `approvals.exists(a, "admin" in a.roles)`: "true", `approvals[0].by`: "logline-id://rui",
+	`params.limit + 1`: "1001", `params.window`: "48h", `"finance" in params.roles`: "true", `params.on`: "true", `has(params.on)`: "true",
+	`actor`: "logline-id://ana", `now + params.window`: "2026-03-16T15:09:26Z",
+	// macros
+	`data.items.all(i, i.n > 0)`: "true", `data.items.exists_one(i, i.n == 2)`: "true", `data.items.filter(i, i.n > 1).size()`: "2",
+	`data.items.map(i, i.n * 2)`: "2, 4, 6", `data.nested.map(k, k)`: "deep", `{"b": 1, "a": 2}.map(k, k)`: "a, b", `{"b": 1, "a": [2, 3]}`: "{a: [2, 3], b: 1}",
+	// functions
+	`data.name.lowerAscii()`: "ana maria", `data.name.upperAscii()`: "ANA MARIA", `" a ".trim()`: "a",
+	`data.name.contains("Mar")`: "true", `data.name.startsWith("Ana")`: "true", `data.name.endsWith("x")`: "false",
+	`data.id.matches("^p[0-9]+$")`: "true", `data.id.matches(params.pattern)`: "true", `"a-b".replace("-", "+")`: "a+b",
+	`"a,b".split(",")`: "a, b", `["a", "b"].join("/")`: "a/b", `["a", "b"].join()`: "ab", `"ação".indexOf("o")`: "3", `"ação".substring(1, 3)`: "çã", `"abc".substring(1)`: "bc",
+	`"ação".size()`:  "4",
+	`string(1500.0)`: "1500", `string(48h)`: "48h", `string(true)`: "true", `double("1.5")`: "1.5", `int(2.9)`: "2", `int("7")`: "7", `bool("true")`: "true",
+	`duration("1h30m")`: "90m", `duration("3d")`: "72h", `timestamp(data.when) < now`: "true", `timestamp("2026-03-01")`: "2026-03-01T00:00:00Z",
+	`abs(-2)`: "2", `floor(2.7)`: "2", `ceil(2.1)`: "3", `round(2.5)`: "3", `min(1, 2)`: "1", `max(1, 2)`: "2",
+	`now.getHours()`: "15", `now.getHours("+02:00")`: "17", `now.getDayOfWeek()`: "6", `now.getFullYear()`: "2026", `(now - entered_at).getHours()`: "50",
+	`now.getMonth()`: "2", `now.getDate()`: "14", `int(now)`: "1773500966",
+	`1000000`: "1000000", `1e21`: "1e+21", `0.1 + 0.2`: "0.30000000000000004",
 }

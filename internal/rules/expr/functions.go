@@ -25,7 +25,7 @@ func newBaseEnv() (*cel.Env, error) {
 		cel.ParserExpressionSizeLimit(2 * MaxSource),
 		cel.ParserRecursionLimit(MaxDepth),
 		cel.ExpressionNodeLimit(MaxNodes),
-		cel.ExpressionNestingDepthLimit(4 * MaxDepth),
+		cel.ExpressionNestingDepthLimit(MaxDepth),
 		cel.EnableHiddenAccumulatorName(true),
 	}
 	for _, group := range [][]cel.EnvOption{logic(), comparisons(), arithmetic(), containers(), conversions(), texts(), numbers(), clocks(), questions()} {

@@ -7,7 +7,7 @@ const (
 	MaxSource = 8 << 10
 	// MaxNodes bounds the nodes of an expression's tree, and MaxDepth its depth.
 	MaxNodes = 2000
-	MaxDepth = 60
+	MaxDepth = 200
 	// MaxPattern bounds the pattern of matches(), in bytes.
 	MaxPattern = 1000
 	// MaxText bounds a rendered text, in bytes.

@@ -63,7 +63,7 @@ var reserved = regexp.MustCompile(`^reserved identifier: (.*)$`)
 
 func syntaxMessage(cel, token string) (string, string) {
 	switch {
-	case strings.Contains(cel, "recursion limit") || strings.Contains(cel, "nesting depth"):
+	case strings.Contains(cel, "recursion") || strings.Contains(cel, "nesting depth"):
 		return "the expression is nested too deeply", "divide it"
 	case strings.Contains(cel, "node count") || strings.Contains(cel, "expression count"):
 		return "the expression has too many parts", "divide it"
@@ -86,8 +86,8 @@ func (c *compiler) mistakes(issues *cel.Issues) Errors {
 	for _, found := range issues.Errors() {
 		e, ok := c.nodes[found.ExprID]
 		if !ok {
-			c.errs = append(c.errs, Error{0, len(c.source), "the expression cannot be checked: " + found.Message, ""})
-			continue
+			message, fix := syntaxMessage(found.Message, c.source)
+			return Errors{{0, len(c.source), message, fix}}
 		}
 		c.mistake(e, found.Message)
 	}

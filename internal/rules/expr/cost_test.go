@@ -1,0 +1,104 @@
+package expr
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// list is a value of n members.
+func list(n int, member Value) Value {
+	items := make([]Value, n)
+	for i := range items {
+		items[i] = member
+	}
+	return ListValue(items...)
+}
+
+// What compiles ends: an evaluation that would cost too much is stopped, and
+// says so, even where the other operand would decide.
+func TestCostLimit(t *testing.T) {
+	t.Parallel()
+	row := MapValue(map[string]Value{"n": NumberValue(1), "tags": list(900, StringValue("x"))})
+	f := facts(t)
+	f.Data = MapValue(map[string]Value{"items": list(900, row), "few": list(9, row), "many": list(520_000, NumberValue(1))})
+	in := Bind(f)
+	for source, within := range map[string]bool{
+		`data.items.all(i, i.n > 0)`:                        true,
+		`data.few.all(i, i.tags.all(t, t != ""))`:           true,
+		`data.items.all(i, i.tags.all(t, t != ""))`:         false,
+		`data.items.all(i, i.tags.all(t, t != "")) or true`: false,
+		`data.many.exists(m, m > 1)`:                        false,
+		`data.many.filter(m, m > 1).size() > 1`:             false,
+		`data.many.map(m, m + 1).size() > 1`:                false,
+		`size(data.many) > 1 and data.many[519999] == 1`:    true,
+	} {
+		p := compile(t, Condition, Bool, source)
+		_, err := p.Bool(in)
+		if within {
+			require.NoError(t, err, source)
+		} else {
+			require.Error(t, err, source)
+			requireReason(t, err, TooCostly)
+		}
+	}
+}
+
+// What cannot be afforded in the worst case is not compiled; what is compiled
+// without a loop never costs more than was reckoned.
+func TestStaticCost(t *testing.T) {
+	t.Parallel()
+	for source, ok := range map[string]bool{
+		`data.a > 1`:           true,
+		`data.a.all(x, x > 1)`: true,
+		`data.a.all(x, x.y.all(z, z.w.exists(v, v > 1)))`: true,
+		`data.a.all(x, data.b.all(y, x > y))`:             false,
+		`data.a.all(i, i.t.all(t, i.t.all(u, u==t)))`:     false,
+		`data.a.exists(x, x in data.b)`:                   false,
+		`data.a.map(x, data.b).size() > 1`:                true,
+		`data.a.map(x, data.b.map(y, y)).size() > 1`:      false,
+		`data.a.matches("(a+)+$")`:                        true,
+		`data.a.all(x, data.b.matches("a.*b"))`:           false,
+	} {
+		p, errs := Compile(source, 0, Bool, scopeOf(t, Condition))
+		if !ok {
+			require.Len(t, errs, 1, source)
+			require.Contains(t, errs[0].Message, "may cost", source)
+			continue
+		}
+		require.NoError(t, asError(errs), source)
+		require.LessOrEqual(t, p.Cost(), uint64(MaxStaticCost), source)
+	}
+}
+
+// Only what needs it is counted.
+func TestCounting(t *testing.T) {
+	t.Parallel()
+	for source, counted := range map[string]bool{
+		`data.a > 1 and data.b == "x" or span.type == "y"`:    false,
+		`data.a.all(x, x > 1)`:                                true,
+		`data.a.matches("` + strings.Repeat("a?", 300) + `")`: true,
+	} {
+		p := compile(t, Condition, Bool, source)
+		_, details, _ := p.program.Eval((*activation)(Bind(facts(t))))
+		require.Equal(t, counted, details.ActualCost() != nil, source)
+	}
+}
+
+func TestSizeLimits(t *testing.T) {
+	t.Parallel()
+	for source, message := range map[string]string{
+		strings.Repeat(" ", MaxSource) + "1":                      "bytes",
+		strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300): "deeply",
+		strings.Repeat("[", 300) + "1" + strings.Repeat("]", 300): "deeply",
+		"1" + strings.Repeat("+1", 300):                           "deeply", "[1" + strings.Repeat(",1", 2500) + "]": "parts",
+		strings.Repeat("data.a ? 1 : ", 300) + "1":                    "deeply",
+		`data.x.matches("` + strings.Repeat("a", MaxPattern+1) + `")`: "pattern",
+		"\xff": "UTF-8",
+	} {
+		_, errs := Compile(source, 0, Any, scopeOf(t, Condition))
+		require.Len(t, errs, 1, "%.40q", source)
+		require.Contains(t, errs[0].Message, message, "%.40q", source)
+	}
+}
