@@ -104,6 +104,7 @@ var confined = map[string][]string{
 	"modernc.org/sqlite":                  {"internal/storage", "internal/timeline/sqlitestore"},
 	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore", "internal/bench"},
 	"github.com/redis/go-redis/v9":        {"internal/relay"},
+	"cel.dev/cel-go":                      {"internal/rules/expr"},
 	"internal/app":                        {"cmd/logline"},
 	"internal/httpapi/spectest":           {},                                      // for tests alone
 	"internal/guards":                     {},                                      // for tests alone

@@ -22,10 +22,6 @@ func (c *compiler) adaptNode(e ast.Expr) {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		c.literal(e)
-	case ast.IdentKind:
-		if name, ok := c.text.names[e.AsIdent()]; ok {
-			e.SetKindCase(factory.NewIdent(e.ID(), name))
-		}
 	case ast.SelectKind:
 		c.selection(e)
 	case ast.CallKind:
@@ -152,9 +148,6 @@ func memberOf(e ast.Expr) (ast.Expr, string, bool) {
 // iteration refuses a name for an item that would hide a variable.
 func (c *compiler) iteration(e ast.Expr) {
 	name := e.AsComprehension().IterVar()
-	if original, ok := c.text.names[name]; ok {
-		name = original
-	}
 	for _, v := range variables {
 		if v.name == name {
 			c.fail(e, quote(name)+" is a variable already", "choose another name for the item")

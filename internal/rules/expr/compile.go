@@ -116,7 +116,7 @@ func (c *compiler) plan(checked *cel.Ast) (*Program, Errors) {
 	c.answerable(tree)
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
 	if c.mustCount() {
-		options = append(options, cel.CostLimit(MaxCost))
+		options = append(options, cel.CostTracking(actual{}), cel.CostLimit(MaxCost))
 	}
 	planned, err := c.scope.env.PlanProgram(tree, options...)
 	if err != nil {

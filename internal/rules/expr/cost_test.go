@@ -45,6 +45,65 @@ func TestCostLimit(t *testing.T) {
 	}
 }
 
+// A value can hold a great one many times over: comparing, looking and showing
+// stop in time, and nothing can be made that is greater than a payload.
+func TestGreatValues(t *testing.T) {
+	t.Parallel()
+	great, same := strings.Repeat("x", 200_000), strings.Repeat("x", 199_999)+"y"
+	f := facts(t)
+	f.Data = MapValue(map[string]Value{
+		"items": list(5000, NumberValue(1)), "a": StringValue(great), "b": StringValue(same),
+		"l": list(100_000, NumberValue(1)), "m": list(100_000, NumberValue(1)),
+	})
+	in := Bind(f)
+	for source, want := range map[string]Type{
+		`data.items.map(i, data.l) == data.items.map(i, data.m)`:     Bool,
+		`data.items.map(i, data.l) != data.items.map(i, data.m)`:     Bool,
+		`data.l in data.items.map(i, data.m.map(x, x + 1))`:          Bool,
+		`data.a in data.items.map(i, data.b)`:                        Bool,
+		`data.items.map(i, data.a)`:                                  List,
+		`data.items.map(i, data.a).join()`:                           String,
+		`data.items.map(i, data.a + data.b).size() > 1`:              Bool,
+		`data.a.replace("x", "xxxxxxxxxx")`:                          String,
+		`data.items.all(i, data.a.lowerAscii() == data.a)`:           Bool,
+		`data.items.all(i, data.l == data.m)`:                        Bool,
+		`data.items.all(i, data.a < data.b)`:                         Bool,
+		`data.items.all(i, data.a.split("").size() == 200000)`:       Bool,
+		`data.items.all(i, size(data.a) == 200000)`:                  Bool,
+		`[data.items.map(i, data.a)]`:                                List,
+		`{"x": data.items.map(i, data.l)}`:                           Map,
+		`data.items.map(i, data.items).all(x, x.all(y, y == 1))`:     Bool,
+		`data.items.all(i, data.items.map(x, x) == data.items)`:      Bool,
+		`data.items.all(i, data.a.indexOf("y") == -1)`:               Bool,
+		`data.items.all(i, data.l.map(x, string(x)).join() == "1")`:  Bool,
+		`data.items.exists(i, data.b.matches("^(x?)*y$") and i > 2)`: Bool,
+	} {
+		p, errs := Compile(source, 0, want, scopeOf(t, Condition))
+		if errs != nil {
+			require.Contains(t, errs[0].Message, "may cost", source)
+			continue
+		}
+		_, err := p.Eval(in)
+		require.Error(t, err, source)
+		requireReason(t, err, TooCostly)
+	}
+}
+
+// Questions are dear: a few are asked in a loop, not one for each item.
+func TestQuestionsInLoops(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	f := facts(t)
+	f.Supplier = l
+	f.Approvals = make([]Approval, 2000)
+	p := compile(t, Guard, Bool, `approvals.all(a, spans("x").by("y").count() < 1)`)
+	_, err := p.Bool(Bind(f))
+	requireReason(t, err, TooCostly)
+	require.LessOrEqual(t, len(l.asked), MaxCost/questionCost)
+	_, errs := Compile(`data.items.all(i, spans("x").by(i.who).count() < 1)`, 0, Bool, scopeOf(t, Guard))
+	require.Len(t, errs, 1)
+}
+
 // What cannot be afforded in the worst case is not compiled; what is compiled
 // without a loop never costs more than was reckoned.
 func TestStaticCost(t *testing.T) {

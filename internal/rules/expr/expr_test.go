@@ -94,6 +94,8 @@ var examples = map[string]string{
 	`approvals.size()`: "1", `approvals.exists(a, "admin" in a.roles)`: "true", `approvals[0].by`: "logline-id://rui",
 	`params.limit + 1`: "1001", `params.window`: "48h", `"finance" in params.roles`: "true", `params.on`: "true", `has(params.on)`: "true",
 	`actor`: "logline-id://ana", `now + params.window`: "2026-03-16T15:09:26Z",
+	`data.items.all(ítem, ítem.n > 0)`: "true", `data.tags == ["x", "y"]`: "true", `data.nested != {"deep": {"value": 7}}`: "false", `data.amount == data.rate`: "false",
+	`{"n": 3} in data.items`: "true", `{"n": 4} in data.items`: "false", `[1, 2].exists(n, n == data.rate * 4)`: "true",
 	// macros
 	`data.items.all(i, i.n > 0)`: "true", `data.items.exists_one(i, i.n == 2)`: "true", `data.items.filter(i, i.n > 1).size()`: "2",
 	`data.items.map(i, i.n * 2)`: "2, 4, 6", `data.nested.map(k, k)`: "deep", `{"b": 1, "a": 2}.map(k, k)`: "a, b", `{"b": 1, "a": [2, 3]}`: "{a: [2, 3], b: 1}",

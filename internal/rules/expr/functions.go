@@ -235,6 +235,7 @@ func containers() []cel.EnvOption {
 		cel.Function(operators.Index,
 			cel.Overload(overloads.IndexList, args(listOfA, numT), paramA),
 			cel.Overload(overloads.IndexMap, args(mapOfAB, paramA), paramB)),
+		cel.Function(equalName, cel.Overload(equalName, args(cel.DynType, cel.DynType), boolT, cel.BinaryBinding(equal))),
 		cel.Function(operators.In,
 			cel.Overload(overloads.InList, args(paramA, listOfA), boolT),
 			cel.Overload(overloads.InMap, args(paramA, mapOfAB), boolT),
@@ -248,14 +249,6 @@ func containers() []cel.EnvOption {
 			cel.MemberOverload(overloads.SizeMapInst, args(mapOfAB), numT),
 			size),
 	}
-}
-
-func in(item, container ref.Val) ref.Val {
-	switch c := container.(type) {
-	case traits.Lister, traits.Mapper:
-		return fresh(c.(traits.Container).Contains(item))
-	}
-	return mismatch(container)
 }
 
 // Errors of functions are made anew each time: CEL writes an expression's id

@@ -262,7 +262,7 @@ func (r *rewriter) closeNots() {
 func (r *rewriter) operator(rest string) {
 	two := rest[:min(2, len(rest))]
 	switch {
-	case two == "{{" || two == "}}":
+	case two == "{{":
 		r.fail(r.pos, r.pos+2, two+" is the hole of a template, which nothing runs", "write the expression itself")
 		return
 	case two == "??":

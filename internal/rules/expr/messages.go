@@ -139,6 +139,9 @@ func (c *compiler) unknown(e ast.Expr, name string) {
 		return
 	}
 	name, _, _ = strings.Cut(name, ".")
+	if original, ok := c.text.names[name]; ok {
+		name = original
+	}
 	for _, v := range variables {
 		if v.name == name {
 			c.fail(e, quote(name)+" is not known in "+c.scope.config.Place.String(), "")

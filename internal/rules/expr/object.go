@@ -76,18 +76,7 @@ func (o *object) Size() ref.Val  { return types.Int(len(o.members)) }
 func (o *object) Type() ref.Type { return types.MapType }
 func (o *object) Value() any     { return o }
 
-func (o *object) Equal(other ref.Val) ref.Val {
-	p, ok := other.(*object)
-	if !ok || len(o.members) != len(p.members) {
-		return types.False
-	}
-	for i := range o.members {
-		if o.members[i].name != p.members[i].name || types.Equal(o.members[i].value, p.members[i].value) != types.True {
-			return types.False
-		}
-	}
-	return types.True
-}
+func (o *object) Equal(other ref.Val) ref.Val { return equal(o, other) }
 
 func (o *object) Iterator() traits.Iterator { return &names{members: o.members} }
 

@@ -37,13 +37,17 @@ func (p *Program) Identities() bool { return p.identities }
 // as it may be.
 func (p *Program) Cost() uint64 { return p.estimate }
 
-// Eval gives the value, which is of the type that was wanted, or an *EvalError.
+// Eval gives the value, which is of the type that was wanted and about MaxData
+// bytes of JSON at most, or an *EvalError.
 func (p *Program) Eval(in *Input) (Value, error) {
 	out, _, err := p.program.Eval((*activation)(in))
 	if err != nil {
 		return Value{}, p.explain(err)
 	}
 	v := Value{out}
+	if weigh(v.ref(), MaxData+1) > MaxData {
+		return Value{}, &EvalError{Reason: TooCostly, Offset: p.whole.offset, End: p.whole.end, Message: "the value is greater than a payload may be"}
+	}
 	if p.want != Any && v.Type() != p.want {
 		return Value{}, p.unwanted(v)
 	}

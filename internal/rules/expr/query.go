@@ -42,6 +42,7 @@ const (
 	identityName  = "@identity"
 	stateName     = "@state"
 	objectName    = "@object"
+	equalName     = "@equal"
 )
 
 // questions are what an expression asks of the timeline. Those that can be

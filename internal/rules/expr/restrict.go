@@ -8,6 +8,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
@@ -250,6 +251,8 @@ func (c *compiler) answerable(tree *ast.AST) {
 			return
 		}
 		switch call := e.AsCall(); call.FunctionName() {
+		case operators.Equals, operators.NotEquals:
+			c.limited(tree, e, &next)
 		case "identity":
 			ask(e, identityName, call.Args()...)
 		case "state":
@@ -264,6 +267,30 @@ func (c *compiler) answerable(tree *ast.AST) {
 				orDefault(filters.within, types.Duration{}, types.DurationType))
 		}
 	}))
+}
+
+// limited puts our own comparison where both operands may be great.
+func (c *compiler) limited(tree *ast.AST, e ast.Expr, next *int64) {
+	call := e.AsCall()
+	for _, arg := range call.Args() {
+		switch tree.GetType(arg.ID()).Kind() {
+		case types.DynKind, types.ListKind, types.MapKind:
+		default:
+			return
+		}
+	}
+	if call.FunctionName() == operators.Equals {
+		e.SetKindCase(factory.NewCall(e.ID(), equalName, call.Args()...))
+		tree.SetReference(e.ID(), ast.NewFunctionReference(equalName))
+		return
+	}
+	*next++
+	same := factory.NewCall(*next, equalName, call.Args()...)
+	tree.SetType(*next, types.BoolType)
+	tree.SetReference(*next, ast.NewFunctionReference(equalName))
+	c.nodes[*next] = same
+	e.SetKindCase(factory.NewCall(e.ID(), operators.LogicalNot, same))
+	tree.SetReference(e.ID(), ast.NewFunctionReference(overloads.LogicalNot))
 }
 
 // asked describes an aggregate.

@@ -168,4 +168,4 @@ func (v Value) Member(name string) (Value, bool) {
 }
 
 // Equal compares as == does in an expression.
-func (v Value) Equal(other Value) bool { return types.Equal(v.ref(), other.ref()) == types.True }
+func (v Value) Equal(other Value) bool { return equal(v.ref(), other.ref()) == types.True }
