@@ -70,6 +70,7 @@ var table = map[string]rule{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
 	"internal/rules":            {never: []string{"internal/timeline", "internal/storage", "I/O", "clock"}},
+	"internal/rules/expr":       {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/span"}},
 	"internal/rules/lll":        {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault"}},
 	"internal/engine":           {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
 	"internal/federation":       {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
