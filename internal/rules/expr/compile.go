@@ -112,10 +112,11 @@ func (c *compiler) plan(checked *cel.Ast) (*Program, Errors) {
 	if c.affordable(checked); c.errs != nil {
 		return nil, c.errs
 	}
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
+	counted := c.mustCount(checked)
 	c.positions(tree)
 	c.answerable(tree)
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
-	if c.mustCount() {
+	if counted {
 		options = append(options, cel.CostTracking(actual{}), cel.CostLimit(MaxCost))
 	}
 	planned, err := c.scope.env.PlanProgram(tree, options...)
@@ -125,17 +126,6 @@ func (c *compiler) plan(checked *cel.Ast) (*Program, Errors) {
 	}
 	c.prog.program = planned
 	return c.prog, nil
-}
-
-// mustCount says that an evaluation's cost is to be counted. Without a loop the
-// estimate is a true bound, so one below the limit makes counting idle.
-func (c *compiler) mustCount() bool {
-	for _, e := range c.nodes {
-		if e.Kind() == ast.ComprehensionKind {
-			return true
-		}
-	}
-	return c.prog.estimate > MaxCost
 }
 
 func planError(err error) string {

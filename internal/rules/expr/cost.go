@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
@@ -12,19 +13,48 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// affordable reckons the worst case and refuses what may cost too much.
+// affordable reckons the cost and refuses what may cost too much.
 func (c *compiler) affordable(checked *cel.Ast) {
-	estimate, err := c.scope.env.EstimateCost(checked, sizes{c.scope.config.Params})
+	estimate, err := c.estimate(checked, usualText)
 	if err != nil {
 		c.fail(checked.NativeRep().Expr(), "the expression's cost cannot be reckoned: "+err.Error(), "")
 		return
 	}
-	c.prog.estimate = estimate.Max
-	if estimate.Max > MaxStaticCost {
+	c.prog.estimate = estimate
+	if estimate > MaxStaticCost {
 		c.fail(checked.NativeRep().Expr(),
-			fmt.Sprintf("the expression may cost %s, more than the %d that one may", costText(estimate.Max), MaxStaticCost),
+			fmt.Sprintf("the expression may cost %s, more than the %d that one may", costText(estimate), MaxStaticCost),
 			"go through lists of the payload once, not within one another")
 	}
+}
+
+// mustCount says that an evaluation's cost is to be counted. Without a loop the
+// estimate for the longest texts is a true bound, so that below the limit
+// counting would be idle.
+func (c *compiler) mustCount(checked *cel.Ast) bool {
+	for _, e := range c.nodes {
+		if e.Kind() == ast.ComprehensionKind {
+			return true
+		}
+	}
+	bound, err := c.estimate(checked, MaxData)
+	return err != nil || bound > MaxCost
+}
+
+func (c *compiler) estimate(checked *cel.Ast, text uint64) (uint64, error) {
+	s := sizes{params: c.scope.config.Params, text: text, lists: make(map[int64]bool)}
+	for _, e := range c.nodes {
+		switch e.Kind() {
+		case ast.ComprehensionKind:
+			s.lists[e.AsComprehension().IterRange().ID()] = true
+		case ast.CallKind:
+			if call := e.AsCall(); call.FunctionName() == operators.In {
+				s.lists[call.Args()[1].ID()] = true
+			}
+		}
+	}
+	estimate, err := c.scope.env.EstimateCost(checked, s)
+	return estimate.Max, err
 }
 
 func costText(units uint64) string {
@@ -35,7 +65,11 @@ func costText(units uint64) string {
 }
 
 // sizes tells CEL how long values can be.
-type sizes struct{ params map[string]Value }
+type sizes struct {
+	params map[string]Value
+	text   uint64         // of the payload
+	lists  map[int64]bool // the nodes that are gone through, whatever their type
+}
 
 var _ cost.Estimator = sizes{}
 
@@ -50,11 +84,15 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 		}
 	}
 	most := uint64(0)
-	switch node.Type().Kind() {
+	kind := node.Type().Kind()
+	if e := node.Expr(); e != nil && s.lists[e.ID()] {
+		kind = types.ListKind
+	}
+	switch kind {
 	case types.ListKind, types.MapKind:
 		most = listSize(node.Path())
 	case types.StringKind, types.DynKind:
-		most = textSize(node.Path())
+		most = s.textSize(node.Path())
 	default:
 		return nil
 	}
@@ -79,14 +117,14 @@ func listSize(path []string) uint64 {
 	return MaxHeaderList
 }
 
-func textSize(path []string) uint64 {
+func (s sizes) textSize(path []string) uint64 {
 	switch {
 	case len(path) == 0:
-		return MaxData
+		return s.text
 	case path[0] != "data":
 		return maxHeaderText
 	}
-	return within(path, MaxData)
+	return within(path, s.text)
 }
 
 // within is the size of what lies in the payload: whole where it lies in no
@@ -110,8 +148,13 @@ func within(path []string, whole uint64) uint64 {
 	return 1
 }
 
-// maxHeaderText bounds the texts of a header.
-const maxHeaderText = 1024
+const (
+	// usualText is how long a text of the payload is reckoned. One may be far
+	// longer, but not where a list is long too; MaxCost ends the evaluation.
+	usualText = 256
+	// maxHeaderText bounds the texts of a header.
+	maxHeaderText = 1024
+)
 
 // EstimateCallCost reckons our own functions in the worst case; nil leaves CEL's
 // to CEL.
@@ -135,7 +178,7 @@ func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args [
 		length += n
 	}
 	if grows {
-		first = MaxData
+		first = s.text
 	}
 	return &cost.CallEstimate{
 		CostEstimate: cost.CostEstimate{Min: 1, Max: 1 + (length+first)/charsPerUnit},
@@ -150,12 +193,12 @@ func (s sizes) lengthOf(node cost.AstNode) uint64 {
 		return 0
 	}
 	if size := node.ComputedSize(); size != nil {
-		return min(size.Max, MaxData)
+		return min(size.Max, s.text)
 	}
 	if size := s.EstimateSize(node); size != nil {
 		return size.Max
 	}
-	return MaxData
+	return s.text
 }
 
 // textFunctions are those of ours that read texts through, and whether what

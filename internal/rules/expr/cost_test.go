@@ -59,7 +59,6 @@ func TestGreatValues(t *testing.T) {
 	for source, want := range map[string]Type{
 		`data.items.map(i, data.l) == data.items.map(i, data.m)`:     Bool,
 		`data.items.map(i, data.l) != data.items.map(i, data.m)`:     Bool,
-		`data.l in data.items.map(i, data.m.map(x, x + 1))`:          Bool,
 		`data.a in data.items.map(i, data.b)`:                        Bool,
 		`data.items.map(i, data.a)`:                                  List,
 		`data.items.map(i, data.a).join()`:                           String,
@@ -68,21 +67,14 @@ func TestGreatValues(t *testing.T) {
 		`data.items.all(i, data.a.lowerAscii() == data.a)`:           Bool,
 		`data.items.all(i, data.l == data.m)`:                        Bool,
 		`data.items.all(i, data.a < data.b)`:                         Bool,
-		`data.items.all(i, data.a.split("").size() == 200000)`:       Bool,
 		`data.items.all(i, size(data.a) == 200000)`:                  Bool,
 		`[data.items.map(i, data.a)]`:                                List,
 		`{"x": data.items.map(i, data.l)}`:                           Map,
-		`data.items.map(i, data.items).all(x, x.all(y, y == 1))`:     Bool,
-		`data.items.all(i, data.items.map(x, x) == data.items)`:      Bool,
 		`data.items.all(i, data.a.indexOf("y") == -1)`:               Bool,
-		`data.items.all(i, data.l.map(x, string(x)).join() == "1")`:  Bool,
 		`data.items.exists(i, data.b.matches("^(x?)*y$") and i > 2)`: Bool,
 	} {
 		p, errs := Compile(source, 0, want, scopeOf(t, Condition))
-		if errs != nil {
-			require.Contains(t, errs[0].Message, "may cost", source)
-			continue
-		}
+		require.NoError(t, asError(errs), source)
 		_, err := p.Eval(in)
 		require.Error(t, err, source)
 		requireReason(t, err, TooCostly)
@@ -113,12 +105,14 @@ func TestStaticCost(t *testing.T) {
 		`data.a.all(x, x > 1)`: true,
 		`data.a.all(x, x.y.all(z, z.w.exists(v, v > 1)))`: true,
 		`data.a.all(x, data.b.all(y, x > y))`:             false,
-		`data.a.all(i, i.t.all(t, i.t.all(u, u==t)))`:     false,
+		`data.a.all(i, i.t.all(t, i.t.all(u, u==t)))`:     true,
 		`data.a.exists(x, x in data.b)`:                   false,
 		`data.a.map(x, data.b).size() > 1`:                true,
 		`data.a.map(x, data.b.map(y, y)).size() > 1`:      false,
 		`data.a.matches("(a+)+$")`:                        true,
-		`data.a.all(x, data.b.matches("a.*b"))`:           false,
+		`data.a.all(x, data.b.matches("a.*b"))`:           true,
+		`data.a.all(x, x.name.startsWith(data.prefix))`:   true,
+		`data.a.exists(x, x.name == data.name)`:           true,
 	} {
 		p, errs := Compile(source, 0, Bool, scopeOf(t, Condition))
 		if !ok {

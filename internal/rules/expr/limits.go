@@ -13,10 +13,10 @@ const (
 	// MaxText bounds a rendered text, in bytes.
 	MaxText = 16 << 10
 
-	// MaxStaticCost is the greatest cost an expression may have in the worst
-	// case, reckoned with the sizes below; a dearer one is not compiled. One
-	// walk through a list of the payload is well below it, and two lists of the
-	// payload within one another are far beyond.
+	// MaxStaticCost is the greatest cost an expression may be reckoned to have
+	// with lists of the payload as long as they can be and texts of 256; a
+	// dearer one is not compiled. A walk through a list of the payload is below
+	// it, and two lists of the payload within one another are far beyond.
 	MaxStaticCost = 100_000_000
 	// MaxCost ends an evaluation.
 	MaxCost = 1_000_000

@@ -33,8 +33,8 @@ func (p *Program) Workflows() []string { return p.workflows }
 // Identities says whether the program may ask Supplier.Identity.
 func (p *Program) Identities() bool { return p.identities }
 
-// Cost is what an evaluation costs at most, in CEL's units, if data is as great
-// as it may be.
+// Cost is what an evaluation is reckoned to cost at most, in CEL's units: see
+// MaxStaticCost.
 func (p *Program) Cost() uint64 { return p.estimate }
 
 // Eval gives the value, which is of the type that was wanted and about MaxData
