@@ -14,8 +14,8 @@ const (
 	MaxText = 16 << 10
 
 	// MaxStaticCost is the greatest cost an expression may be reckoned to have
-	// with lists of the payload as long as they can be and texts of 256; a
-	// dearer one is not compiled. A walk through a list of the payload is below
+	// with lists of the payload as long as they can be and texts of 256 bytes;
+	// a dearer one is not compiled. A walk through a list of the payload is below
 	// it, and two lists of the payload within one another are far beyond.
 	MaxStaticCost = 100_000_000
 	// MaxCost ends an evaluation.
