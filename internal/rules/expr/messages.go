@@ -148,6 +148,10 @@ func (c *compiler) unknown(e ast.Expr, name string) {
 			return
 		}
 	}
+	if member, ok := c.dashed(e); ok {
+		c.fail(e, quote(name)+" is not known", "a member with a dash in its name is written data["+quote(member)+"]")
+		return
+	}
 	fix := near(name, c.scope.variableNames(), "")
 	if _, ok := c.scope.config.Params[name]; ok {
 		fix = "write params." + name
@@ -155,6 +159,18 @@ func (c *compiler) unknown(e ast.Expr, name string) {
 		fix = "a member of the payload is written data." + name + ", a text in quotes"
 	}
 	c.fail(e, quote(name)+" is not known", fix)
+}
+
+// dashed says that a name stands behind a dash with no blank, as in
+// data.some-key, and gives the whole.
+func (c *compiler) dashed(e ast.Expr) (string, bool) {
+	from, to := c.extent(e)
+	start := from
+	for start > 0 && strings.IndexByte(". \t\n([{,", c.source[start-1]) < 0 {
+		start--
+	}
+	behindDot := start > 0 && c.source[start-1] == '.'
+	return c.source[start:to], behindDot && from > start && c.source[from-1] == '-'
 }
 
 func (c *compiler) unknownField(e ast.Expr, name string) {

@@ -147,6 +147,13 @@ func (c *compiler) question(tree *ast.AST, e ast.Expr) {
 	}
 }
 
+// typePattern and fieldPath are what may stand in spans() and sum(): segments
+// between dots, without blanks.
+var (
+	typePattern = regexp.MustCompile(`^[a-z0-9_*-]+(\.[a-z0-9_*-]+)*$`)
+	fieldPath   = regexp.MustCompile(`^[^\s.]+(\.[^\s.]+)*$`)
+)
+
 // chain is spans("pattern") with its filters.
 type chain struct {
 	spans               int64 // the call's id
@@ -160,14 +167,20 @@ func (c *compiler) aggregate(tree *ast.AST, e ast.Expr) {
 		return
 	}
 	c.counted[filters.spans] = true
-	if pattern, ok := constant(tree, filters.pattern).(types.String); !ok || pattern == "" {
+	pattern, ok := constant(tree, filters.pattern).(types.String)
+	if !ok {
 		c.fail(filters.pattern, "the type pattern of spans() must be known when the contract is activated", "write it in quotes, like \"payment.*\"")
 		return
 	}
+	if !typePattern.MatchString(string(pattern)) {
+		c.fail(filters.pattern, quote(string(pattern))+" is no pattern of span types", "write one like \"payment.requested\" or \"payment.*\"")
+	}
 	if args := e.AsCall().Args(); len(args) == 1 {
-		if name, ok := constant(tree, args[0]).(types.String); !ok || name == "" {
+		name, ok := constant(tree, args[0]).(types.String)
+		if !ok {
 			c.fail(args[0], "the field of sum() must be known when the contract is activated", "write its name in quotes")
-			return
+		} else if !fieldPath.MatchString(string(name)) {
+			c.fail(args[0], quote(string(name))+" is no field", "write a member of the payload, like \"amount\" or \"total.net\"")
 		}
 	}
 	if filters.within != nil {
