@@ -222,29 +222,41 @@ type actual struct{}
 
 var _ cost.ActualCostEstimator = actual{}
 
-// CallCost prices a call that has been made; nil leaves it to CEL.
+// CallCost prices a call that has been made; nil leaves it to CEL, whose least
+// price is one unit.
 func (actual) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
-	price := uint64(1)
 	switch function {
 	case aggregateName, identityName, stateName:
-		price = questionCost
+		return priceOf(questionCost)
 	case equalName:
-		price = uint64(1 + min(weigh(args[0], MaxCost), weigh(args[1], MaxCost)))
-	case operators.Add, operators.In, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
-		price += length(args...) / charsPerUnit
-		if list, ok := args[1].(traits.Lister); ok && function == operators.In {
-			price += sizeOf(list)
-		}
-	default:
-		if _, ours := textFunctions[function]; !ours {
+		return priceOf(uint64(min(weigh(args[0], MaxCost), weigh(args[1], MaxCost))))
+	case operators.In:
+		list, ok := args[1].(traits.Lister)
+		if !ok {
 			return nil
 		}
-		price += (length(args...) + length(result)) / charsPerUnit
-		if list, ok := result.(traits.Lister); ok {
-			price += sizeOf(list)
-		}
+		return priceOf(sizeOf(list) + length(args...)/charsPerUnit)
+	case operators.Add, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		return priceOf(length(args...) / charsPerUnit)
 	}
-	return &price
+	if _, ours := textFunctions[function]; !ours {
+		return nil
+	}
+	price := (length(args...) + length(result)) / charsPerUnit
+	if list, ok := result.(traits.Lister); ok {
+		price += sizeOf(list)
+	}
+	return priceOf(price)
+}
+
+// priceOf leaves a price below one unit to CEL: most are, and a pointer to each
+// would be an allocation for each step.
+func priceOf(units uint64) *uint64 {
+	if units == 0 {
+		return nil
+	}
+	units++
+	return &units
 }
 
 // length adds the bytes of those values that are texts.

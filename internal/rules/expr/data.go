@@ -91,7 +91,7 @@ func (r *reader) word(word string) error {
 }
 
 func (r *reader) list(depth int) (ref.Val, error) {
-	items := []ref.Val{}
+	items := make([]ref.Val, 0, 4)
 	for r.pos++; r.peek() != ']'; {
 		if len(items) > 0 {
 			if r.peek() != ',' {
@@ -110,8 +110,7 @@ func (r *reader) list(depth int) (ref.Val, error) {
 }
 
 func (r *reader) object(depth int) (ref.Val, error) {
-	o := &object{}
-	seen := o.members // with those that are null, to find names that stand twice
+	seen := make([]member, 0, 8) // with those that are null, to find names that stand twice
 	sorted, nulls := true, false
 	for r.pos++; r.peek() != '}'; {
 		if len(seen) > 0 {
@@ -142,8 +141,7 @@ func (r *reader) object(depth int) (ref.Val, error) {
 	if nulls {
 		seen = slices.DeleteFunc(seen, func(m member) bool { return m.value == types.NullValue })
 	}
-	o.members = seen
-	return o, nil
+	return &object{seen}, nil
 }
 
 func (r *reader) member(depth int) (member, error) {
