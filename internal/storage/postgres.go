@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -55,8 +56,16 @@ var errPostgresURL = fault.New(fault.Invalid, "database_url_invalid",
 	"the PostgreSQL URL cannot be read; it is postgres://user:password@host:5432/database?parameters, with special characters "+
 		"of user and password percent-encoded, numbers and durations in the pool's parameters, and certificate files that exist")
 
-// hostPattern is a name, an address or the directory of a socket.
-var hostPattern = regexp.MustCompile(`^(/[^\x00-\x1f]*|[A-Za-z0-9._:-]+)$`)
+// hostPattern is a name, an IPv4 address or the directory of a socket.
+var hostPattern = regexp.MustCompile(`^(/[^\x00-\x1f]*|[A-Za-z0-9._-]+)$`)
+
+func isHost(host string) bool {
+	if strings.Contains(host, ":") {
+		_, err := netip.ParseAddr(host)
+		return err == nil
+	}
+	return hostPattern.MatchString(host)
+}
 
 // parsePostgres reads a PostgreSQL URL. Nothing in it, which may be a password
 // in the wrong place, comes back in the error.
@@ -66,7 +75,7 @@ func parsePostgres(raw string) (Target, error) {
 		return Target{}, errPostgresURL
 	}
 	config, _, err := poolConfig(raw)
-	if err != nil || !hostPattern.MatchString(config.ConnConfig.Host) {
+	if err != nil || !isHost(config.ConnConfig.Host) {
 		return Target{}, errPostgresURL
 	}
 	c := config.ConnConfig
