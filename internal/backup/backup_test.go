@@ -328,3 +328,28 @@ func FuzzPacked(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// Rows that decisions depend on are not in an archive: they are made again.
+func TestReplayMakesDecisionRows(t *testing.T) {
+	t.Parallel()
+	from := memstore.New()
+	story := storetest.NewFoldedStory(t, from, "acme", "")
+	var out bytes.Buffer
+	require.NoError(t, from.Snapshot(t.Context(), func(snap timeline.Snapshot) error {
+		_, err := writePlain(t.Context(), &out, Source{Header: header(), Tables: someRows, Timelines: snap})
+		return err
+	}))
+	require.NotContains(t, out.String(), "~sum/")
+	survey := NewSurvey(id.StdVerifier(), storetest.Folder{})
+	_, err := readPlain(t.Context(), bytes.NewReader(out.Bytes()), survey)
+	require.NoError(t, err)
+	to := memstore.New()
+	_, err = readPlain(t.Context(), bytes.NewReader(out.Bytes()), &Load{Context: t.Context(), Survey: survey, Store: to})
+	require.NoError(t, err)
+	asked, err := to.Rows(t.Context(), story.Tenant, []timeline.Ask{{Low: "~sum/", High: "~sum0", Limit: 3}})
+	require.NoError(t, err)
+	require.Len(t, asked.Rows[0], 3)
+	require.Equal(t, storetest.Whole(t, from, story.Tenant), storetest.Whole(t, to, story.Tenant))
+	story.Reopen(to, "")
+	story.Append(story.Plain(1)...)
+}

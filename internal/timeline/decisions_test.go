@@ -404,3 +404,22 @@ func TestRowsThatNoStoreKeepsAreRefused(t *testing.T) {
 		s.Close()
 	}
 }
+
+// An imported timeline has the rows that its own node has, however it came.
+func TestImportMakesDecisionRows(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, store timeline.Store) {
+		from := memstore.New()
+		w := newWorldWith(t, from, timeline.Config{Folder: storetest.Folder{}})
+		node, _, err := id.OpenNode(t.TempDir(), w.now, w.random)
+		require.NoError(t, err)
+		other := timeline.NewLog(store, node, id.StdVerifier(), timeline.Config{Now: w.cfg.Now, Folder: storetest.Folder{}})
+		for range 3 {
+			w.rich()
+			w.append(w.by("note.taken", `{}`, func(h *span.Header) { h.Subject = "s" }))
+			_, err := take(t, other, exported(t, w.log, w.tenant))
+			require.NoError(t, err)
+			require.Equal(t, stateOf(t, from, w.tenant), stateOf(t, store, w.tenant))
+		}
+	})
+}
