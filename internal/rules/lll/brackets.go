@@ -78,7 +78,6 @@ func (b *brackets) stray() (diags []Diagnostic, braces bool) {
 				Offset: t.start, End: t.end,
 				Message: fmt.Sprintf("this %c is not closed", c),
 				Fix:     fmt.Sprintf("write %c where it ends", pairs[c]),
-				Notes:   []Note{{Offset: t.start, Message: "opened here"}},
 			})
 		}
 	}

@@ -9,6 +9,7 @@ type extent struct {
 	head    bool // before a block: loose words go on until its brace
 	element bool // in a list: loose words begin with a name
 
+	start   int   // the first token
 	at      int   // token to look at
 	end     int   // behind the last token of the expression
 	want    bool  // an operand is due
@@ -19,7 +20,7 @@ type extent struct {
 }
 
 func (x *extent) scan() {
-	start := x.at
+	x.start = x.at
 	for {
 		taken := false
 		switch kind := x.kind(x.at); {
@@ -27,14 +28,14 @@ func (x *extent) scan() {
 			x.at++
 			continue
 		case kind == tokNewline:
-			if !x.goesOn(start) {
+			if !x.goesOn() {
 				return
 			}
 			continue
 		case kind == tokOpen:
 			taken = x.bracket()
 		case kind.operand():
-			taken = x.operand(start)
+			taken = x.operand()
 		case kind == tokArrow:
 			taken = !x.strict
 			x.want = taken
@@ -51,10 +52,10 @@ func (x *extent) scan() {
 
 // goesOn decides at a newline: the expression goes on behind an operator, or
 // when the next line begins with one.
-func (x *extent) goesOn(start int) bool {
+func (x *extent) goesOn() bool {
 	next := x.beyond(x.at)
 	switch {
-	case x.end == start:
+	case x.end == x.start:
 		return false
 	case x.want:
 		if x.wordSign() || x.strict && x.blockAt(next) {
@@ -90,10 +91,9 @@ func (x *extent) wordSign() bool {
 	return !x.strict && x.kind(x.sign) == tokOther && len(x.text(x.sign)) == 1 && x.touches(x.sign)
 }
 
-// touches says that no blank stands before token i, which an expression has
-// before it.
+// touches says that token i stands right behind another of the expression.
 func (x *extent) touches(i int) bool {
-	return i > 0 && x.tokens[i-1].end == x.tokens[i].start && x.kind(i-1) != tokOpen
+	return i > x.start && x.tokens[i-1].end == x.tokens[i].start
 }
 
 // bracket takes everything to the partner of a bracket.
@@ -107,7 +107,7 @@ func (x *extent) bracket() bool {
 }
 
 // operand takes a name or literal, or a name that is an operator.
-func (x *extent) operand(start int) bool {
+func (x *extent) operand() bool {
 	kind := x.kind(x.at)
 	if (kind == tokName || kind == tokString) && x.keyAt(x.at) > 0 && len(x.pending) == 0 {
 		return false
@@ -125,7 +125,7 @@ func (x *extent) operand(start int) bool {
 			}
 		}
 	}
-	if !x.want && !x.looseWord(start) {
+	if !x.want && !x.looseWord() {
 		return false
 	}
 	x.want = false
@@ -134,14 +134,14 @@ func (x *extent) operand(start int) bool {
 
 // looseWord says that the operand at hand is a loose word: only in data, and only
 // when no block begins behind it on the line.
-func (x *extent) looseWord(start int) bool {
+func (x *extent) looseWord() bool {
 	if x.strict {
 		return false
 	}
 	if x.head || x.loose {
 		return true
 	}
-	if x.kind(start) == tokOpen || x.element && x.kind(start) != tokName {
+	if x.kind(x.start) == tokOpen || x.element && x.kind(x.start) != tokName {
 		return false
 	}
 	for i := x.at; ; i++ {

@@ -108,6 +108,9 @@ func (p *parser) checkExpression(x *extent, start int) {
 	switch {
 	case len(x.pending) > 0:
 		p.errorAt(p.rangeOf(x.pending[len(x.pending)-1]), "write `condition ? value : value`", "no `:` follows this `?`")
+	case x.want && p.text(x.end-1) == "*" && p.tokens[x.end-2].end == last.Offset:
+		at := Range{p.tokens[start].start, last.End}
+		p.errorAt(at, "write `\""+p.src.Slice(at)+"\"`", "a pattern stands in quotes")
 	case x.want:
 		p.errorAt(last, "write what comes after it", "the expression ends behind %s", p.show(x.end-1))
 	}

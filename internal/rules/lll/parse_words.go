@@ -19,10 +19,12 @@ func (p *parser) checkKey(s *scope, a *Attr) {
 	if !s.executed() {
 		return
 	}
-	switch _, head := s.nodes[a.Key]; {
+	switch e, head := s.nodes[a.Key]; {
 	case a.Optional:
 		p.errorAt(a.KeyRange, "write `"+a.Key+": …`", "`?` marks what is optional in data; in %s it means nothing", s.title)
 	case s.attr(a.Key):
+	case head && e.body == always:
+		p.errorAt(a.KeyRange, "write `"+e.form(a.Key)+"`", "`%s` takes no colon", a.Key)
 	case head:
 		p.errorAt(a.KeyRange, "write `"+a.Key+" …`", "`%s` takes no colon", a.Key)
 	default:

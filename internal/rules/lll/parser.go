@@ -208,7 +208,7 @@ func (p *parser) skip(begin, end int) {
 			return
 		case t.kind == tokClose && p.i != begin:
 			return
-		case t.kind == tokOpen && p.match[p.i] > p.i && p.i != begin:
+		case t.kind == tokOpen && p.match[p.i] > p.i:
 			p.i = p.match[p.i]
 		}
 		p.i++
@@ -370,7 +370,7 @@ func (p *parser) block(n *Node, e entry, known bool, body *scope) Item {
 	}
 	if !p.is("{") {
 		if known && e.body == always {
-			p.errorAt(n.HeadRange, "write `"+n.Head+" … { … }`", "`%s` needs a block", n.Head)
+			p.errorAt(n.HeadRange, "write `"+e.form(n.Head)+"`", "`%s` needs a block", n.Head)
 		}
 		return n
 	}

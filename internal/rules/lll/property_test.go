@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
@@ -23,21 +24,41 @@ func soup(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(fragments), 1, 25).Draw(t, "fragments"), rapid.SampledFrom([]string{"", " "}).Draw(t, "glue"))
 }
 
+// often checks a property a thousand times: most of what is put together at
+// random is no file.
+func often(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	for range 10 {
+		rapid.Check(t, property)
+	}
+}
+
 // Whatever parses keeps its meaning and comments when it is formatted, and
 // formatting it again changes nothing.
 func TestFormatKeepsTheTree(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
+	often(t, func(t *rapid.T) {
 		text := soup(t)
 		sound(t, text)
 		holds(t, text)
 	})
 }
 
-// The same inside the blocks of a contract.
+// What was hard to read or to write once stays right.
+func TestOddTexts(t *testing.T) {
+	t.Parallel()
+	for _, text := range seeds(t) {
+		_, diags := Parse("a.lll", text)
+		require.False(t, Failed(diags), "%q", text)
+		sound(t, text)
+		holds(t, text)
+	}
+}
+
+// What TestFormatKeepsTheTree says, inside the blocks of a contract.
 func TestFormatKeepsContracts(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
+	often(t, func(t *rapid.T) {
 		frame := rapid.SampledFrom([]string{
 			"contract a { tags: [", "contract a { params { k: ", "contract a {\nrule b {\n on: ", "contract a { rule b { on: \"x\" then { ",
 			"contract a { policy p { when ", "contract a { test \"t\" { given span \"x\" { ", "contract a { workflow w { ",

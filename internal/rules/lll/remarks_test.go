@@ -88,7 +88,7 @@ func splitBlocks(text string) []string {
 // odd are small texts that were hard to read or to write, each for its own
 // reason.
 var odd = []string{
-	"a: x; foo \"b\"", "a: not; foo \"x\"", "a: 1; or b", "foo a:b c: d {}", "x: notify role:\"oncall\" { a: b }",
+	"a: x; foo \"b\"", "a: not; foo \"x\"", "a: 1; or b", "a: 1;\nor b", "a:/  \n c/x y", "a:<\n b > c", "a: x +;\nfoo b", "when a &&;\nfoo b", "foo a:b c: d {}", "x: notify role:\"oncall\" { a: b }",
 	"a: payment.*\nb: List<Text>\nc: Text?  d: 1", "a: 1; b", "a: x && // c\n y", "foo /* c */ bar", "x { // c\n}\n// tail",
 	"x: [1, // one\n 2 /* two */, 3\n// tail\n]", "fn f(a: int) -> Text? { b }", "when span.type is contract and valor > 10000 then reject because \"…\"",
 	"clause 1.1: \"x\"; clause 1.2 \"y\"", "a <<'T'\nx\nT>> b", "t: \"\"\"\nx\n\"\"\" ", "x { a: 1, b: 2; c }", "a ?: 1\n\"b\" = 2\nc := 3",

@@ -27,6 +27,14 @@ type entry struct {
 	bare  bool   // nothing stands between the head and its body
 }
 
+// form is how a block with that head is written.
+func (e entry) form(head string) string {
+	if e.bare {
+		return head + " { … }"
+	}
+	return head + " … { … }"
+}
+
 // need says whether a head has a block.
 type need uint8
 
