@@ -78,6 +78,7 @@ var examples = map[string]string{
 	`data.amount > 1000 and data.rate < 1`: "true", `false or true`: "true", `not false`: "true",
 	`not data.amount == 1500`: "false", `not data.amount == 1500 or true`: "true", `not (1 > 2) and not 2 > 3`: "true",
 	`data.amount * 2`: "3000", `data.amount + 1`: "1501", `data.amount / 4`: "375", `-data.amount`: "-1500",
+	`params.limit * 80% + 1 - 7 % 4`: "798", `-params.window - 1h`: "-49h", `now - (params.window + 2h) == entered_at`: "true",
 	`1 + 2 * 3`: "7", `7 / 2`: "3.5", `"a" + "b"`: "ab", `[1] + [2]`: "1, 2",
 	`data.items.size() > 2`: "true", `size(data.items) * 2`: "6", `data.tags[0]`: "x", `data.items[1].sku`: "b",
 	`data["amount"]`: "1500", `data.efetivação`: "true", `data.in`: "reserved", `has(data.efetivação)`: "true",

@@ -127,7 +127,8 @@ func sign(less, more bool) types.Int {
 }
 
 func arithmetic() []cel.EnvOption {
-	number := func(operator, overload string, f func(a, b float64) float64) cel.EnvOption {
+	number := func(operator, overload string) cel.EnvOption {
+		f := binary[operator]
 		return cel.Function(operator, cel.Overload(overload, args(numT, numT), numT),
 			cel.SingletonBinaryBinding(func(a, b ref.Val) ref.Val { return onNumbers(a, b, f) }))
 	}
@@ -146,14 +147,21 @@ func arithmetic() []cel.EnvOption {
 			cel.Overload(overloads.SubtractTimestampDuration, args(timeT, durT), timeT),
 			cel.Overload(overloads.SubtractTimestampTimestamp, args(timeT, timeT), durT),
 			cel.SingletonBinaryBinding(subtract)),
-		number(operators.Multiply, overloads.MultiplyDouble, func(a, b float64) float64 { return a * b }),
-		number(operators.Divide, overloads.DivideDouble, func(a, b float64) float64 { return a / b }),
-		number(operators.Modulo, "modulo_double", math.Mod),
+		number(operators.Multiply, overloads.MultiplyDouble),
+		number(operators.Divide, overloads.DivideDouble),
+		number(operators.Modulo, "modulo_double"),
 		cel.Function(operators.Negate,
 			cel.Overload(overloads.NegateDouble, args(numT), numT),
 			cel.Overload("negate_duration", args(durT), durT),
 			cel.SingletonUnaryBinding(negate)),
 	}
+}
+
+// binary are the operators that work on numbers alone.
+var binary = map[string]func(a, b float64) float64{
+	operators.Multiply: func(a, b float64) float64 { return a * b },
+	operators.Divide:   func(a, b float64) float64 { return a / b },
+	operators.Modulo:   math.Mod,
 }
 
 func negate(v ref.Val) ref.Val {

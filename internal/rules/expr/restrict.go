@@ -264,6 +264,8 @@ func (c *compiler) answerable(tree *ast.AST) {
 			return
 		}
 		switch call := e.AsCall(); call.FunctionName() {
+		case operators.Add, operators.Subtract, operators.Multiply, operators.Divide, operators.Modulo, operators.Negate:
+			fold(tree, e)
 		case operators.Equals, operators.NotEquals:
 			c.limited(tree, e, &next)
 		case "identity":
@@ -280,6 +282,35 @@ func (c *compiler) answerable(tree *ast.AST) {
 				orDefault(filters.within, types.Duration{}, types.DurationType))
 		}
 	}))
+}
+
+// fold puts the result in the place of arithmetic on constants, such as
+// params.limit * 80%. What has no result is left to fail when it is evaluated.
+func fold(tree *ast.AST, e ast.Expr) {
+	var operands []ref.Val
+	for _, arg := range e.AsCall().Args() {
+		v := constant(tree, arg)
+		switch v.(type) {
+		case types.Double, types.Duration:
+			operands = append(operands, v)
+		default:
+			return
+		}
+	}
+	var result ref.Val
+	switch e.AsCall().FunctionName() {
+	case operators.Negate:
+		result = negate(operands[0])
+	case operators.Add:
+		result = add(operands[0], operands[1])
+	case operators.Subtract:
+		result = subtract(operands[0], operands[1])
+	default:
+		result = onNumbers(operands[0], operands[1], binary[e.AsCall().FunctionName()])
+	}
+	if !types.IsError(result) {
+		e.SetKindCase(factory.NewLiteral(e.ID(), result))
+	}
 }
 
 // limited puts our own comparison where both operands may be great.
