@@ -112,20 +112,31 @@ func (c *compiler) plan(checked *cel.Ast) (*Program, Errors) {
 	if c.affordable(checked); c.errs != nil {
 		return nil, c.errs
 	}
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
-	counted := c.mustCount(checked)
+	loops := c.loops()
+	c.prog.uncounted = c.uncounted(checked)
 	c.positions(tree)
 	c.answerable(tree)
-	if counted {
-		options = append(options, cel.CostTracking(actual{}), cel.CostLimit(MaxCost))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patternOf())}
+	var err error
+	if c.prog.free, err = c.scope.env.PlanProgram(tree, options...); err == nil && (loops || c.prog.uncounted < MaxData) {
+		c.prog.counted, err = c.scope.env.PlanProgram(tree, append(options, cel.CostTracking(actual{}), cel.CostLimit(MaxCost))...)
 	}
-	planned, err := c.scope.env.PlanProgram(tree, options...)
 	if err != nil {
 		c.fail(tree.Expr(), "the expression cannot be planned: "+planError(err), "")
 		return nil, c.errs
 	}
-	c.prog.program = planned
 	return c.prog, nil
+}
+
+// loops says that something is gone through: what more votes or roles than
+// costs are reckoned with could prolong.
+func (c *compiler) loops() bool {
+	for _, e := range c.nodes {
+		if e.Kind() == ast.ComprehensionKind {
+			return true
+		}
+	}
+	return false
 }
 
 func planError(err error) string {

@@ -28,21 +28,30 @@ func (c *compiler) affordable(checked *cel.Ast) {
 	}
 }
 
-// mustCount says that an evaluation's cost is to be counted. Without a loop the
-// estimate for the longest texts is a true bound, so that below the limit
-// counting would be idle.
-func (c *compiler) mustCount(checked *cel.Ast) bool {
-	for _, e := range c.nodes {
-		if e.Kind() == ast.ComprehensionKind {
-			return true
+// uncounted is how heavy data may be, in bytes as weigh has it, for which an
+// evaluation cannot reach MaxCost, so that counting its cost would be idle. It
+// is MaxData for most expressions without a loop, and 0 where there is no such
+// bound.
+func (c *compiler) uncounted(checked *cel.Ast) int {
+	for _, data := range []int{MaxData, 64 << 10, 16 << 10, 4 << 10, 1 << 10} {
+		s := c.sizes(uint64(data))
+		s.list, s.shared = uint64(data/2), false
+		if estimate, err := c.scope.env.EstimateCost(checked, s); err == nil && estimate.Max <= MaxCost {
+			return data
 		}
 	}
-	bound, err := c.estimate(checked, MaxData)
-	return err != nil || bound > MaxCost
+	return 0
 }
 
 func (c *compiler) estimate(checked *cel.Ast, text uint64) (uint64, error) {
-	s := sizes{params: c.scope.config.Params, text: text, lists: make(map[int64]bool)}
+	estimate, err := c.scope.env.EstimateCost(checked, c.sizes(text))
+	return estimate.Max, err
+}
+
+// sizes are those of the longest lists a payload can have, with texts of at
+// most text bytes.
+func (c *compiler) sizes(text uint64) sizes {
+	s := sizes{params: c.scope.config.Params, text: text, list: MaxData / 2, shared: true, lists: make(map[int64]bool)}
 	for _, e := range c.nodes {
 		switch e.Kind() {
 		case ast.ComprehensionKind:
@@ -53,8 +62,7 @@ func (c *compiler) estimate(checked *cel.Ast, text uint64) (uint64, error) {
 			}
 		}
 	}
-	estimate, err := c.scope.env.EstimateCost(checked, s)
-	return estimate.Max, err
+	return s
 }
 
 func costText(units uint64) string {
@@ -68,6 +76,8 @@ func costText(units uint64) string {
 type sizes struct {
 	params map[string]Value
 	text   uint64         // of the payload
+	list   uint64         // of the payload
+	shared bool           // what lies within lists is reckoned as sharing the payload's bytes
 	lists  map[int64]bool // the nodes that are gone through, whatever their type
 }
 
@@ -90,7 +100,7 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	}
 	switch kind {
 	case types.ListKind, types.MapKind:
-		most = listSize(node.Path())
+		most = s.listSize(node.Path())
 	case types.StringKind, types.DynKind:
 		most = s.textSize(node.Path())
 	default:
@@ -105,12 +115,12 @@ func fixedSize(v Value) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Min: 0, Max: size}
 }
 
-func listSize(path []string) uint64 {
+func (s sizes) listSize(path []string) uint64 {
 	switch {
 	case len(path) == 0:
-		return MaxData / 2
+		return s.list
 	case path[0] == "data":
-		return within(path, MaxData/2)
+		return s.within(path, s.list)
 	case path[0] == "approvals" && len(path) == 1:
 		return MaxApprovals
 	}
@@ -124,7 +134,7 @@ func (s sizes) textSize(path []string) uint64 {
 	case path[0] != "data":
 		return maxHeaderText
 	}
-	return within(path, s.text)
+	return s.within(path, s.text)
 }
 
 // within is the size of what lies in the payload: whole where it lies in no
@@ -132,7 +142,10 @@ func (s sizes) textSize(path []string) uint64 {
 // the payload's bytes, so that going through each item's own list costs in sum
 // what going through one great list does. Where that is not so MaxCost ends the
 // evaluation.
-func within(path []string, whole uint64) uint64 {
+func (s sizes) within(path []string, whole uint64) uint64 {
+	if !s.shared {
+		return whole
+	}
 	lists := 0
 	for _, step := range path {
 		if step == "@items" {

@@ -125,17 +125,29 @@ func TestStaticCost(t *testing.T) {
 	}
 }
 
-// Only what needs it is counted.
+// Only what needs it is counted: loops over much data, and patterns.
 func TestCounting(t *testing.T) {
 	t.Parallel()
-	for source, counted := range map[string]bool{
-		`data.a > 1 and data.b == "x" or span.type == "y"`:    false,
-		`data.a.all(x, x > 1)`:                                true,
-		`data.a.matches("` + strings.Repeat("a?", 300) + `")`: true,
+	heavy := facts(t)
+	heavy.Data = MapValue(map[string]Value{"a": list(40_000, NumberValue(1))})
+	many := facts(t)
+	many.Approvals = make([]Approval, MaxApprovals+1)
+	for source, want := range map[string][3]bool{
+		`data.a > 1 and data.b == "x" or span.type == "y"`:        {false, false, false},
+		`data.a.all(x, x > 1)`:                                    {false, true, true},
+		`data.a.all(x, data.a.all(y, y.z.all(z, z > 1)))`:         {false, true, true},
+		`approvals.all(a, a.weight > 1)`:                          {false, false, true},
+		`data.a.matches("` + strings.Repeat("(a?b+)*", 90) + `")`: {false, true, true},
 	} {
-		p := compile(t, Condition, Bool, source)
-		_, details, _ := p.program.Eval((*activation)(Bind(facts(t))))
-		require.Equal(t, counted, details.ActualCost() != nil, source)
+		p, errs := Compile(source, 0, Bool, scopeOf(t, Guard))
+		if errs != nil {
+			require.Contains(t, errs[0].Message, "may cost", source)
+			continue
+		}
+		for i, f := range []Facts{facts(t), heavy, many} {
+			_, details, _ := p.planned(Bind(f)).Eval((*activation)(Bind(f)))
+			require.Equal(t, want[i], details.ActualCost() != nil, "%s with %d", source, i)
+		}
 	}
 }
 

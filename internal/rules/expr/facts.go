@@ -74,6 +74,7 @@ type Args struct {
 type Input struct {
 	span, data, actor, tenant, approvals, now, enteredAt, it ref.Val
 	supplier                                                 *supplierVal
+	weight                                                   int // of the data
 }
 
 // Bind makes facts ready. What they point to must not be changed afterwards.
@@ -105,5 +106,22 @@ func Bind(f Facts) *Input {
 		votes[i] = (*approvalVal)(&f.Approvals[i])
 	}
 	in.approvals = newList(votes)
+	in.weight = f.weight()
 	return in
+}
+
+// weight is that of the data, and beyond all bounds where there are more votes
+// or roles than costs are reckoned with.
+func (f *Facts) weight() int {
+	most := len(f.Approvals) > MaxApprovals
+	for _, i := range []*Identity{f.Actor, f.It} {
+		most = most || i != nil && len(i.Roles) > MaxHeaderList
+	}
+	for i := range f.Approvals {
+		most = most || len(f.Approvals[i].Roles) > MaxHeaderList
+	}
+	if most || f.Span != nil && max(len(f.Span.Tags), len(f.Span.Causes)) > MaxHeaderList {
+		return MaxData + 1
+	}
+	return weigh(f.Data.ref(), MaxData+1)
 }

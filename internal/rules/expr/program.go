@@ -11,7 +11,9 @@ import (
 
 // Program is a compiled expression. It is immutable and safe for concurrent use.
 type Program struct {
-	program    cel.Program
+	free       cel.Program // counts no cost
+	counted    cel.Program // counts it; nil where free serves all data
+	uncounted  int         // how heavy data may be for free
 	want       Type
 	aggregates []*Aggregate
 	workflows  []string
@@ -40,7 +42,7 @@ func (p *Program) Cost() uint64 { return p.estimate }
 // Eval gives the value, which is of the type that was wanted and about MaxData
 // bytes of JSON at most, or an *EvalError.
 func (p *Program) Eval(in *Input) (Value, error) {
-	out, _, err := p.program.Eval((*activation)(in))
+	out, _, err := p.planned(in).Eval((*activation)(in))
 	if err != nil {
 		return Value{}, p.explain(err)
 	}
@@ -54,9 +56,17 @@ func (p *Program) Eval(in *Input) (Value, error) {
 	return v, nil
 }
 
+// planned is the program for such facts.
+func (p *Program) planned(in *Input) cel.Program {
+	if p.counted != nil && in.weight > p.uncounted {
+		return p.counted
+	}
+	return p.free
+}
+
 // Bool is Eval for a program that was compiled to yield Bool.
 func (p *Program) Bool(in *Input) (bool, error) {
-	out, _, err := p.program.Eval((*activation)(in))
+	out, _, err := p.planned(in).Eval((*activation)(in))
 	if err != nil {
 		return false, p.explain(err)
 	}
