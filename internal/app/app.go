@@ -15,7 +15,6 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
 	"github.com/danvoulez/logline/internal/storage"
-	"github.com/danvoulez/logline/internal/timeline"
 )
 
 // Options is what the process gives a node besides its configuration.
@@ -24,9 +23,6 @@ type Options struct {
 	Now     func() time.Time // time.Now
 	Rand    io.Reader        // crypto/rand.Reader
 	Version httpapi.Version
-	// Folder makes the rows that decisions depend on, wherever entries are
-	// recorded, checked, restored or imported; nil: they depend on none.
-	Folder timeline.Folder
 
 	// NewEpoch makes Run first open a new epoch for every timeline whose
 	// database is older than the last checkpoint that was given out.

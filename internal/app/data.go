@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/storage"
@@ -227,7 +228,7 @@ func (a *App) examine(ctx context.Context, k timeline.Keeper, tenant string, wha
 			if t.ID != tenant {
 				continue
 			}
-			opt := fsck.Options{Verifier: id.DefaultVerifier(), Folder: a.opt.Folder, Node: node, Note: given, NoteUnreadable: unreadable}
+			opt := fsck.Options{Verifier: id.DefaultVerifier(), Folder: engine.Folder{}, Node: node, Note: given, NoteUnreadable: unreadable}
 			if what.Progress != nil {
 				opt.Progress = func(done, total uint64) { what.Progress(t.Slug, done, total) }
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/backup"
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/storage"
@@ -50,7 +51,7 @@ func Restore(ctx context.Context, cfg Config, opt Options, file string, what Res
 	if target.Memory {
 		return out, fault.New(fault.Invalid, "database_in_memory", "a database in memory ends with this command; set DATABASE_URL or --database-url to one that stays")
 	}
-	r := &restore{cfg: cfg, opt: opt.filled(), what: what, path: file, survey: backup.NewSurvey(id.DefaultVerifier(), opt.Folder)}
+	r := &restore{cfg: cfg, opt: opt.filled(), what: what, path: file, survey: backup.NewSurvey(id.DefaultVerifier(), engine.Folder{})}
 	r.out.Database = target.String()
 	if err := r.check(ctx); err != nil {
 		return out, err

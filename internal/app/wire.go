@@ -25,7 +25,7 @@ var (
 	_ timeline.NoteSigner    = (*id.Node)(nil)
 	_ engine.Node            = (*id.Node)(nil)
 	_ engine.Directory       = (*id.Directory)(nil)
-	_ engine.Decider         = rules.Open{}
+	_ engine.Decider         = rules.Decide
 	_ onboarding.TenantMaker = tenantMaker{}
 	_ httpapi.Engine         = (*engine.Engine)(nil)
 	_ httpapi.Log            = (*timeline.Log)(nil)
@@ -214,12 +214,12 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 		return nil, nil, err
 	}
 	book := cosign.New(a.db, store, cosign.Config{Policy: witnesses, Now: a.opt.Now})
-	return store, timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book, Folder: a.opt.Folder}), nil
+	return store, timeline.NewLog(store, a.node, verify, timeline.Config{Now: a.opt.Now, NotesDir: notes, Witnesses: book, Folder: engine.Folder{}}), nil
 }
 
 // newEngine is the way into the timelines.
 func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus) *engine.Engine {
-	return engine.New(log, directory, verify, rules.Open{}, a.node, wakeups, engine.Config{
+	return engine.New(log, directory, verify, rules.Decide, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload},
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,

@@ -76,6 +76,9 @@ func (b *batchRun) run(ctx context.Context, batch []*item) {
 
 // finish announces what was committed and answers everybody.
 func (b *batchRun) finish(batch []*item, r *round) {
+	if r.timed {
+		b.engine.clock.set(b.tenant, r.nextDue)
+	}
 	if r.size > 0 {
 		b.engine.bus.Publish(bus.Appended{Tenant: b.tenant, Size: r.size})
 	}

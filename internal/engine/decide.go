@@ -6,12 +6,11 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
-
-const outcomeAllow = "allow"
 
 var errUndecided = fault.New(fault.Unavailable, "decision_unavailable",
 	"the store failed while the span was being decided; nothing was recorded, send it again").After(time.Second)
@@ -85,23 +84,51 @@ func (r *round) check(ctx context.Context, sp *span.Span) error {
 	return err
 }
 
+// refusedBefore answers a span that a contract refused, sent again; about
+// another span with its id it says no more than of any id that is spent.
+func (r *round) refusedBefore(ctx context.Context, it *item, f *timeline.Found) error {
+	rec, err := r.engine.log.Get(ctx, r.tenant, f.Ref.ID)
+	if err != nil {
+		return errUndecided.Because(err)
+	}
+	past, err := span.ParseRefusal(rec.Payload)
+	if err != nil || past.HeaderHash != it.hash.String() {
+		return r.conflict(ctx, it, f.Ref, "")
+	}
+	if err := r.check(ctx, it.span); err != nil {
+		return err
+	}
+	return fault.Newf(fault.Invalid, rules.CodeRefused,
+		"a contract refused this span before, as entry %d says; decide anew with a new span", f.Record.Seq).
+		With("contract", past.Contract).With("rule", past.Rule).With("decision", f.Ref.ID)
+}
+
 // decide asks the Decider. It brings it nothing that keys and roles forbid, so
-// that a refusal by rule is only ever told to somebody who may append.
-func (r *round) decide(ctx context.Context, sp *span.Span) (timeline.Draft, error) {
-	d := timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}}
+// that a refusal by rule is only ever told to somebody who may append. Of the
+// node's own spans contracts say nothing; what activates one must be able to.
+func (r *round) decide(ctx context.Context, it *item) (*rules.Outcome, error) {
+	sp := it.span
 	own := sp.Author == r.engine.node.ID()
-	if !own || sp.Status == span.StatusSimulated {
+	if !own || it.dryRun || sp.Status == span.StatusSimulated {
 		if err := r.check(ctx, sp); err != nil {
-			return d, err
+			return nil, err
 		}
 	}
-	if own {
-		return d, nil
+	if own && sp.Type != span.TypeContract {
+		return allowed, nil
 	}
-	var err error
-	d.Decision, d.Detail, err = r.engine.decider.Decide(r.session.Tx(), sp, r.position())
-	return d, err
+	w, err := r.world(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if own {
+		return allowed, rules.CheckActivation(ctx, w, sp)
+	}
+	return r.engine.decide(ctx, w, sp, r.position())
 }
+
+// allowed is the outcome where no contract is asked.
+var allowed = &rules.Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}}
 
 // admit puts a draft at the next position.
 func (r *round) admit(d *timeline.Draft) (seq uint64, err error) {

@@ -249,7 +249,7 @@ func (r *round) embedEvent(ctx context.Context, raw []byte, claims int) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.admit(&timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}})
+	_, err = r.admit(&timeline.Draft{Span: sp, Decision: span.Decision{Outcome: span.OutcomeAllow}})
 	return err
 }
 

@@ -4,7 +4,8 @@
 // and answers with the receipt.
 //
 // It owns order, uniqueness and the decision. It does not know HTTP, storage
-// or how contracts are evaluated: the log keeps the entries, a Decider decides.
+// or how contracts are evaluated: the log keeps the entries and what decisions
+// fold into, a Decider decides.
 package engine
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -54,12 +56,10 @@ type Node interface {
 }
 
 // Decider says what becomes of a span that form, signature, keys and roles
-// already permit. It must be a pure function of its arguments, quick, and safe
-// for concurrent use. An error refuses the span; detail (span.Detail, JCS) may
-// be nil. Spans authored by the node are never brought to it (PROTOCOL §4).
-type Decider interface {
-	Decide(view standing.View, sp *span.Span, at standing.Position) (decision span.Decision, detail []byte, err error)
-}
+// already permit: rules.Decide. It must be a pure function of its arguments,
+// quick, and safe for concurrent use. An error refuses the span. Spans authored
+// by the node are never brought to it (PROTOCOL §4).
+type Decider func(ctx context.Context, w *rules.World, sp *span.Span, at standing.Position) (*rules.Outcome, error)
 
 // Config bounds the engine. Zero values mean the defaults named beside them.
 type Config struct {
@@ -76,6 +76,7 @@ type Config struct {
 	FutureWindow time.Duration // how far ahead it may be: 5 minutes
 	GuestQuota   int           // appends a minute by an identity that is only a guest: 60
 	EventQuota   int           // key events a minute of one identity: 60
+	RefusalQuota int           // refusals by contract that an author leaves on a timeline in a minute: 10
 
 	CommitTimeout time.Duration // one batch, all retries included: 30 s
 	DrainTimeout  time.Duration // queued work at shutdown: 10 s
@@ -100,7 +101,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.MaxBatch, 1000}, {&c.MaxBatchBytes, 16 << 20},
 		{&c.QueueLimit, 10_000}, {&c.QueueBytes, 64 << 20},
-		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.GuestQuota, 60}, {&c.EventQuota, 60},
+		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.GuestQuota, 60}, {&c.EventQuota, 60}, {&c.RefusalQuota, 10},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -123,21 +124,24 @@ func (c Config) withDefaults() Config {
 // Engine is the submit pipeline of one process. All methods are safe for
 // concurrent use. It works from New on; Run only waits for the end and drains.
 type Engine struct {
-	log     *timeline.Log
-	dir     Directory
-	verify  id.Verifier
-	decider Decider
-	node    Node
-	bus     *bus.Bus
-	cfg     Config
+	log    *timeline.Log
+	dir    Directory
+	verify id.Verifier
+	decide Decider
+	node   Node
+	bus    *bus.Bus
+	cfg    Config
 
-	random  io.Reader     // Config.Rand, shared by all goroutines
-	checks  chan struct{} // one token for each span that may be checked at once
-	imports chan struct{} // held by the one import at work
-	guests  *quotas
-	events  *quotas // of key events
-	known   tenantCache
-	chains  chainLengths
+	random   io.Reader     // Config.Rand, shared by all goroutines
+	checks   chan struct{} // one token for each span that may be checked at once
+	imports  chan struct{} // held by the one import at work
+	guests   *quotas
+	events   *quotas // of key events
+	refusals *quotas // by contracts
+	library  library
+	clock    *clock
+	known    tenantCache
+	chains   chainLengths
 
 	mu         sync.Mutex        // guards everything below, and every queue in it
 	queues     map[string]*queue // by tenant id; only tenants with work at hand
@@ -150,20 +154,21 @@ type Engine struct {
 func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node Node, b *bus.Bus, cfg Config) *Engine {
 	cfg = cfg.withDefaults()
 	return &Engine{
-		log: log, dir: dir, verify: v, decider: decider, node: node, bus: b, cfg: cfg,
+		log: log, dir: dir, verify: v, decide: decider, node: node, bus: b, cfg: cfg,
 		random: &lockedReader{r: cfg.Rand},
 		checks: make(chan struct{}, cfg.Workers), imports: make(chan struct{}, 1),
-		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota),
+		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota), refusals: newQuotas(cfg.RefusalQuota),
+		clock:  newClock(),
 		queues: make(map[string]*queue),
 	}
 }
 
-// Run waits until ctx ends and then drains: new work is refused with
+// Run answers timers as they become due until ctx ends, and then drains: new work is refused with
 // unavailable engine_stopping, queued work completes. What is still queued
 // after Config.DrainTimeout is answered with the same error. It returns when no
 // goroutine of the engine is left.
 func (e *Engine) Run(ctx context.Context) error {
-	<-ctx.Done()
+	e.keepTime(ctx)
 	e.drain()
 	return nil
 }

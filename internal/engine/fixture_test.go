@@ -79,6 +79,9 @@ func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder}
+	if w.folder == nil {
+		w.folder = engine.Folder{}
+	}
 	s.url = cmp.Or(s.url, "memory:")
 	w.db, w.store = backend.Open(t, s.url)
 	w.url = s.url
@@ -109,7 +112,7 @@ func (w *world) newEngine(s setup, log *timeline.Log) *engine.Engine {
 	cfg.Now = w.clock.now
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	if s.decider == nil {
-		s.decider = rules.Open{}
+		s.decider = rules.Decide
 	}
 	var dir engine.Directory = w.dir
 	if s.dir != nil {

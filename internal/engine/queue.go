@@ -18,14 +18,17 @@ var errCancelled = fault.New(fault.Unavailable, "request_cancelled",
 // item is one thing a sequencer does: append a span, or bring the embedded key
 // events of some identities up to date.
 type item struct {
-	span     *span.Span // nil when this is only an embedding
+	span     *span.Span // nil for an embedding, or timers
 	hash     span.Hash  // of the span's header
 	expected *uint64    // size the timeline must have before the span
 	known    int        // how many events the directory held of the author; 0 for none
 	embed    []string   // identities to bring up to date
+	fire     bool       // answer the timers that are due
+	dryRun   bool       // decide, record nothing
 	bytes    int        // counted against the queue's limit
 
-	charged bool // the guest's quota was spent; the sequencer alone touches it
+	charged  bool // the guest's quota was spent; the sequencer alone touches it
+	evidence bool // that of refusals was spent; likewise
 
 	state state // guarded by Engine.mu
 	reply *reply
@@ -44,6 +47,7 @@ const (
 type answer struct {
 	Result
 	repeats *uint64 // seq of the entry that this span repeats
+	kept    bool    // refused, and the entry of its evidence stands
 }
 
 // reply collects the answers to items handed over together.

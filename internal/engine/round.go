@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -27,10 +28,14 @@ type round struct {
 
 	session    *timeline.Session
 	recordedAt string
-	now        time.Time         // recordedAt as a time
-	drafts     int               // admitted so far, embeddings included
-	draftOf    []int             // by index in the batch; -1: the item made no entry
-	byID       map[string]placed // admitted in this round
+	now        time.Time             // recordedAt as a time
+	drafts     int                   // admitted so far, embeddings included
+	draftOf    []int                 // by index in the batch; -1: the item made no entry
+	byID       map[string]placed     // admitted in this round
+	waiting    map[string]*span.Span // of those, what is pending: a vote may follow in the same batch
+	asked      *rules.World          // of the position that is decided; nil: to be made
+	timed      bool                  // contracts were asked or timers answered
+	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
 	found      map[string]timeline.Found
 }
 
@@ -94,6 +99,9 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	if err := r.confirm(ctx, r.notAdmitted(batch)); err != nil {
 		return err
 	}
+	if err := r.noteTimers(ctx); err != nil {
+		return err
+	}
 	if r.drafts == 0 {
 		return nil
 	}
@@ -152,12 +160,15 @@ func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
 		}
 	}()
 	before := r.drafts
-	if it.span == nil {
+	switch {
+	case it.fire:
+		r.answers[i] = refuse(r.fire(ctx))
+	case it.span == nil:
 		r.answers[i] = refuse(r.embedItem(ctx, it))
-	} else {
+	default:
 		r.answers[i] = r.decideSpan(ctx, i, it)
 	}
-	if a := r.answers[i]; r.drafts != before && (a.Err != nil || a.Outcome == Simulated) {
+	if a := r.answers[i]; r.drafts != before && !a.kept && (a.Err != nil || a.Outcome == Simulated) {
 		return &leaveOut{index: i, item: it, answer: a}
 	}
 	return nil
@@ -182,27 +193,49 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	if err != nil {
 		return refuse(err)
 	}
-	d, err := r.decide(ctx, it.span)
-	if err != nil {
+	o, err := r.decide(ctx, it)
+	switch {
+	case err != nil:
 		return refuse(err)
+	case it.dryRun || it.span.Status == span.StatusSimulated || o.Verdict == rules.Simulate:
+		return answer{Result: Result{Outcome: Simulated, Decision: o.Decision, Foresight: o}}
+	case o.Verdict == rules.Reject:
+		return r.reject(ctx, it, o)
 	}
-	if it.span.Status == span.StatusSimulated {
-		return answer{Result: Result{Outcome: Simulated, Decision: d.Decision}}
+	d := timeline.Draft{Span: it.span}
+	if d.Decision, d.Detail, err = r.engine.seal(o); err != nil {
+		return refuse(err)
 	}
 	seq, err := r.admit(&d)
 	if err != nil {
 		return refuse(err)
 	}
+	r.contractsMayChange(it.span.Type)
+	if o.Verdict == rules.Pending {
+		r.wait(it.span)
+	}
+	draft := r.drafts - 1
 	if guest && !it.charged {
 		it.charged = true
 		r.engine.guests.spend(r.tenant, it.span.Author, r.now)
 	}
-	r.draftOf[i] = r.drafts - 1
+	if err := r.settle(ctx, o.Settle); err != nil {
+		return refuse(err)
+	}
+	r.draftOf[i] = draft
 	r.byID[it.span.ID] = placed{
 		ref:         standing.Ref{ID: it.span.ID, Seq: seq, Author: it.span.Author, HeaderHash: it.hash},
-		payloadHash: it.span.PayloadHash, decision: d.Decision, draft: r.drafts - 1,
+		payloadHash: it.span.PayloadHash, decision: d.Decision, draft: draft,
 	}
 	return answer{Result: Result{Outcome: Created, Decision: d.Decision}}
+}
+
+// wait keeps a span that waits for votes, which may be in the same batch.
+func (r *round) wait(sp *span.Span) {
+	if r.waiting == nil {
+		r.waiting = make(map[string]*span.Span)
+	}
+	r.waiting[sp.ID] = sp
 }
 
 func refuse(err error) answer { return answer{Result: Result{Err: err}} }
@@ -222,6 +255,9 @@ func (r *round) recordedBefore(ctx context.Context, i int, it *item) (answer, bo
 		hash := ""
 		if f.SpentBy == timeline.SpentByEntry && f.Record.Entry != nil {
 			hash = f.Record.Entry.Span.PayloadHash
+		}
+		if f.SpentBy == timeline.SpentByDecision {
+			return refuse(r.refusedBefore(ctx, it, &f)), true
 		}
 		return refuse(r.conflict(ctx, it, f.Ref, hash)), true
 	}

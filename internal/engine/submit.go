@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -16,6 +17,8 @@ type Options struct {
 	// ExpectedSize, when set, refuses the span with conflict expected_seq
 	// unless the timeline holds exactly that many entries before it.
 	ExpectedSize *uint64
+	// DryRun decides and records nothing, as for a span with status simulated.
+	DryRun bool
 }
 
 // Outcomes of a submission that was not refused.
@@ -30,7 +33,9 @@ type Result struct {
 	Outcome  string
 	Receipt  *timeline.Receipt
 	Decision span.Decision
-	Err      error // *fault.Error
+	// Foresight is all that contracts said of a simulated span.
+	Foresight *rules.Outcome
+	Err       error // *fault.Error
 }
 
 // Submit records one span, given as the bytes received, in tenant (id or slug).
@@ -46,7 +51,7 @@ func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Opti
 	if err != nil {
 		return Result{Err: fault.From(err)}
 	}
-	it.expected = opt.ExpectedSize
+	it.expected, it.dryRun = opt.ExpectedSize, opt.DryRun
 	return e.submitItem(ctx, tenant, it)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -202,7 +203,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 		{"no member", "", fault.Forbidden, w.note(stranger, 1)},
 		{"auditor", "", fault.Forbidden, w.note(auditor, 1)},
 		{"key of another", "", fault.Forbidden, w.sealBy(stranger.Signer(), w.owner.ID(), []byte(`{}`))},
-		{"contract", "contracts_unavailable", fault.Invalid, w.seal(w.owner, contract, typed(span.TypeContract))},
+		{"contract", "contract_invalid", fault.Invalid, w.seal(w.owner, contract, typed(span.TypeContract))},
 		{"node-only type", "", fault.Forbidden, w.seal(w.owner, identity, typed("logline.task.started"))},
 		{"unknown reserved type", "", fault.Invalid, w.seal(w.owner, identity, typed("logline.whatever"))},
 		{"member grants", "", fault.Forbidden, w.member_(auditor, stranger.ID(), span.ActionGrant, span.RoleMember)},
@@ -270,28 +271,22 @@ func TestGuestQuota(t *testing.T) {
 	}
 }
 
-type deciderFunc func(standing.View, *span.Span, standing.Position) (span.Decision, []byte, error)
-
-func (f deciderFunc) Decide(v standing.View, sp *span.Span, at standing.Position) (span.Decision, []byte, error) {
-	return f(v, sp, at)
-}
-
 func TestOneBadSpanDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, s setup) {
-		s.decider = deciderFunc(func(_ standing.View, sp *span.Span, _ standing.Position) (span.Decision, []byte, error) {
+		s.decider = func(_ context.Context, _ *rules.World, sp *span.Span, _ standing.Position) (*rules.Outcome, error) {
 			switch sp.Type {
 			case "test.panics":
 				panic("a rule's defect")
 			case "test.refused":
-				return span.Decision{}, nil, fault.New(fault.Invalid, "refused", "no")
+				return nil, fault.New(fault.Invalid, "refused", "no")
 			case "test.long":
-				return span.Decision{Outcome: "allow", Tags: []string{string(make([]byte, 70_000))}}, nil, nil
+				return &rules.Outcome{Decision: span.Decision{Outcome: "allow", Tags: []string{string(make([]byte, 70_000))}}}, nil
 			case "test.plain":
-				return span.Decision{}, nil, errors.New("not classified")
+				return nil, errors.New("not classified")
 			}
-			return span.Decision{Outcome: "allow"}, nil, nil
-		})
+			return &rules.Outcome{Decision: span.Decision{Outcome: "allow"}}, nil
+		}
 		w := newWorld(t, s)
 		typed := func(typ string) []byte {
 			return w.seal(w.owner, []byte(`{}`), func(h *span.Header) { h.Type = typ })

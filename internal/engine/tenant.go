@@ -91,7 +91,7 @@ func (e *Engine) firstDrafts(g *span.Genesis, owner id.Info) ([]timeline.Draft, 
 		if err != nil {
 			return err
 		}
-		drafts = append(drafts, timeline.Draft{Span: sp, Decision: span.Decision{Outcome: outcomeAllow}})
+		drafts = append(drafts, timeline.Draft{Span: sp, Decision: span.Decision{Outcome: span.OutcomeAllow}})
 		return nil
 	}
 	nodeEvents := e.node.Events()

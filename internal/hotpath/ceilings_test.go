@@ -23,6 +23,10 @@ const warm = 80
 // instructions differ a little with addresses and hashes.
 const slack = 0.05
 
+// jitter is how many instructions more are no news either: one more probe in a
+// few of Go's maps, which are seeded anew in each process.
+const jitter = 250
+
 //go:embed ceilings.txt
 var table string
 
@@ -57,9 +61,16 @@ func ceilings(t testing.TB) map[string]count {
 	return all
 }
 
+// instructions is what is counted step by step.
+const instructions = "instructions"
+
 // raised says that a path takes more than its ceiling, and what to do.
 func raised(name, what string, was, is float64) error {
-	if is <= was*(1+slack) {
+	most := was * (1 + slack)
+	if what == instructions {
+		most = max(most, was+jitter)
+	}
+	if is <= most {
 		return nil
 	}
 	return fmt.Errorf("%s: %.4g %s a span, the ceiling is %.4g (+%.0f %%): find what was added and take it out; "+
@@ -123,7 +134,7 @@ func TestInstructionCeilings(t *testing.T) {
 				known[p.name] = c
 				return
 			}
-			require.NoError(t, raised(p.name, "instructions", known[p.name].instructions, is))
+			require.NoError(t, raised(p.name, instructions, known[p.name].instructions, is))
 		})
 	}
 	if *update {
@@ -135,7 +146,9 @@ func TestInstructionCeilings(t *testing.T) {
 func TestRaisedCounts(t *testing.T) {
 	require.NoError(t, raised("a path", "allocations", 20, 21))
 	require.ErrorContains(t, raised("a path", "allocations", 20, 22), "a path: 22 allocations a span, the ceiling is 20")
-	require.ErrorContains(t, raised("a path", "instructions", 0, 1), "-update")
+	require.ErrorContains(t, raised("a path", instructions, 0, 251), "-update")
+	require.NoError(t, raised("a path", instructions, 2000, 2250))
+	require.Error(t, raised("a path", instructions, 20_000, 21_001))
 }
 
 // write puts counts into the table.

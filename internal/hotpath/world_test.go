@@ -46,8 +46,8 @@ func newWorld(t testing.TB) *world {
 	require.NoError(t, err)
 	w.owner, err = id.NewKeys(id.SubjectPerson, theTime(), w.random)
 	require.NoError(t, err)
-	w.log = timeline.NewLog(memstore.New(), w.node, w.verify, timeline.Config{Now: theTime})
-	w.engine = engine.New(w.log, directory{w: w}, trusting{}, rules.Open{}, w.node, bus.New(), engine.Config{
+	w.log = timeline.NewLog(memstore.New(), w.node, w.verify, timeline.Config{Now: theTime, Folder: engine.Folder{}})
+	w.engine = engine.New(w.log, directory{w: w}, trusting{}, rules.Decide, w.node, bus.New(), engine.Config{
 		Now: theTime, Rand: w.random, Workers: 1, CommitTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	})
 	tenant, err := w.engine.CreateTenant(context.Background(), "hot", "Hot paths", w.owner.ID(), false)

@@ -54,7 +54,7 @@ func newErasure(t *testing.T) *erasure {
 	e := &erasure{}
 	e.world = newWorld(t, func(d *httpapi.Deps) {
 		d.Limits.FeedPoll = 50 * time.Millisecond
-		d.Engine = engine.New(d.Log.(*timeline.Log), d.Directory.(*id.Directory), id.FastVerifier(), noting{}, d.Node.(*id.Node), bus.New(), engine.Config{Now: d.Now})
+		d.Engine = engine.New(d.Log.(*timeline.Log), d.Directory.(*id.Directory), id.FastVerifier(), noting, d.Node.(*id.Node), bus.New(), engine.Config{Now: d.Now})
 		other := *d
 		other.Wakes = nil
 		server := httptest.NewServer(httpapi.New(other).Handler())
@@ -73,9 +73,9 @@ func newErasure(t *testing.T) *erasure {
 		e.append(raw).want(t, http.StatusCreated)
 		sp, err := span.Parse(raw, span.Limits{})
 		require.NoError(t, err)
-		e.ids, e.spans, e.secrets = append(e.ids, sp.ID), append(e.spans, raw), append(e.secrets, sp.Salt)
+		e.ids, e.spans, e.secrets = append(e.ids, sp.ID), append(e.spans, raw), append(e.secrets, sp.Salt, e.detailSalt(sp.ID))
 	}
-	e.secrets = append(e.secrets, erasedDetail, detailSalt) // of every entry that this world decides about
+	e.secrets = append(e.secrets, erasedDetail) // of every entry that this world decides about
 	_, e.key = e.eventer(span.RoleAgent, "orders.*")
 	e.event = eventText("1", "orders.paid", `{"who":"xyzzyevent"}`)
 	var receipt client.Receipt

@@ -48,6 +48,9 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 			return nil, err
 		}
 	}
+	if m.Empty() && sp.Type != span.TypeApproval {
+		return unasked, nil
+	}
 	if m.Empty() {
 		return s.outcome(func(*held, *effects) error { return nil })
 	}
@@ -60,6 +63,9 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 	}
 	return j.close(s)
 }
+
+// unasked is the outcome where no contract has a say.
+var unasked = &Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}}
 
 // newJudge binds the facts of a span.
 func newJudge(ctx context.Context, w *World, sp *span.Span, at standing.Position, m *contract.Match) (*judge, error) {

@@ -20,6 +20,9 @@ import (
 //
 // Fails with decision_unreadable for a line that this evaluator did not write.
 func Fold(ctx context.Context, s State, e *span.Entry, payload []byte) ([]standing.Row, error) {
+	if leavesNothing(e) {
+		return nil, nil
+	}
 	f := &folder{ctx: ctx, overlay: overlay{State: s}, e: e}
 	eff, err := decodeEffects(e.Decision.Effects)
 	if err != nil {
@@ -38,6 +41,14 @@ func Fold(ctx context.Context, s State, e *span.Entry, payload []byte) ([]standi
 		return nil, err
 	}
 	return f.rows(), nil
+}
+
+// leavesNothing says of an entry that no contract has said anything about it
+// that is remembered, as of nearly all.
+func leavesNothing(e *span.Entry) bool {
+	d := &e.Decision
+	return len(d.Effects) == 0 && len(d.Values) == 0 && len(d.Transitions) == 0 &&
+		d.Outcome != span.OutcomePending && e.Span.Type != span.TypeContract
 }
 
 // folder folds one entry.

@@ -77,7 +77,7 @@ const (
 
 // Fault is the refusal as the author is told it.
 func (r *Refusal) Fault() *fault.Error {
-	return fault.New(fault.Invalid, "refused_by_contract", r.Reason).With("contract", r.Contract).With("rule", r.Rule)
+	return fault.New(fault.Invalid, CodeRefused, r.Reason).With("contract", r.Contract).With("rule", r.Rule)
 }
 
 // Seal gives the decision with its detail_hash, and the detail in the form in

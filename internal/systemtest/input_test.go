@@ -324,7 +324,7 @@ func testReserved(t *testing.T, y *tenancy) {
 			Name: "a.b", Version: "1.0.0", Source: "x", Hash: span.Sum([]byte("x")).String(), Action: span.ActionActivate,
 		})
 		require.NoError(t, err)
-		y.requireRefusal(t, http.StatusBadRequest, "contracts_unavailable", typed(span.TypeContract, payload))
+		y.requireRefusal(t, http.StatusBadRequest, "contract_invalid", typed(span.TypeContract, payload))
 	})
 }
 

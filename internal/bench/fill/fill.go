@@ -81,8 +81,8 @@ func (t *Timeline) Open(ctx context.Context) (err error) {
 	}
 	verify := id.DefaultVerifier()
 	t.directory = id.NewDirectory(t.db, verify, time.Now)
-	t.Log = timeline.NewLog(t.store, node.Node, verify, timeline.Config{NotesDir: notes})
-	t.engine = engine.New(t.Log, t.directory, verify, rules.Open{}, node.Node, bus.New(),
+	t.Log = timeline.NewLog(t.store, node.Node, verify, timeline.Config{NotesDir: notes, Folder: engine.Folder{}})
+	t.engine = engine.New(t.Log, t.directory, verify, rules.Decide, node.Node, bus.New(),
 		engine.Config{Logger: slog.New(slog.DiscardHandler)})
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stop, t.ended = stop, make(chan error, 1)

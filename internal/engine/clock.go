@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const (
+	// maxFired bounds the timers that one batch answers.
+	maxFired = 100
+	// clockLag is how late after its time a timer may fire where another process
+	// made it, and how long a failed one waits.
+	clockLag = 5 * time.Second
+)
+
+// clock knows when the next timer of each tenant is due: the end of the time for
+// votes, of a workflow's state, of a payload's retention, a task.
+type clock struct {
+	mu   sync.Mutex // guards next
+	next map[string]time.Time
+	wake chan struct{}
+}
+
+func newClock() *clock { return &clock{next: make(map[string]time.Time), wake: make(chan struct{}, 1)} }
+
+// set says when a tenant's next timer is due; the zero time: there is none.
+func (c *clock) set(tenant string, at time.Time) {
+	c.mu.Lock()
+	was, known := c.next[tenant]
+	if at.IsZero() {
+		delete(c.next, tenant)
+	} else {
+		c.next[tenant] = at
+	}
+	c.mu.Unlock()
+	if !at.IsZero() && (!known || at.Before(was)) {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// due are the tenants with timers that are due, and how long until the next one
+// after those, at most clockLag.
+func (c *clock) due(now time.Time) (tenants []string, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait = clockLag
+	for tenant, at := range c.next {
+		if until := at.Sub(now); until > 0 {
+			wait = min(wait, until)
+			continue
+		}
+		tenants = append(tenants, tenant)
+		c.next[tenant] = now.Add(clockLag) // until the batch says better
+	}
+	return tenants, wait
+}
+
+// keepTime answers timers as they become due, until ctx ends.
+func (e *Engine) keepTime(ctx context.Context) {
+	e.readTimers(ctx)
+	for again := e.cfg.Now().Add(clockLag); ; {
+		tenants, wait := e.clock.due(e.cfg.Now())
+		for _, tenant := range tenants {
+			reply := newReply(1)
+			it := &item{fire: true, reply: reply}
+			if err := e.enqueue(tenant, []*item{it}); err != nil {
+				continue // a full queue has other turns
+			}
+			e.await(ctx, tenant, []*item{it}, reply)
+			if err := reply.answers[0].Err; err != nil && ctx.Err() == nil {
+				e.cfg.Logger.WarnContext(ctx, "timers not answered yet", slog.String("tenant", tenant), slog.Any("error", err))
+			}
+		}
+		timer := time.NewTimer(max(wait, time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-e.clock.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if e.cfg.Now().After(again) {
+			e.readTimers(ctx)
+			again = e.cfg.Now().Add(clockLag)
+		}
+	}
+}
+
+// readTimers asks the store for each tenant's next timer: those that other
+// processes made, and at start all.
+func (e *Engine) readTimers(ctx context.Context) {
+	after := ""
+	for ctx.Err() == nil {
+		tenants, err := e.log.Tenants(ctx, after, tenantsAtOnce)
+		if err != nil || len(tenants) == 0 {
+			return
+		}
+		for _, t := range tenants {
+			at, ok, err := rules.NextDue(ctx, logState{e.log, t.ID})
+			if err == nil && ok {
+				e.clock.set(t.ID, at)
+			}
+		}
+		after = tenants[len(tenants)-1].ID
+	}
+}
+
+const tenantsAtOnce = 256
+
+// noteTimers remembers when the next timer is due after this round's entries.
+func (r *round) noteTimers(ctx context.Context) error {
+	if !r.timed && (r.asked == nil || len(r.asked.Contracts.Contracts()) == 0) {
+		return nil // no contract has been asked
+	}
+	at, _, err := rules.NextDue(ctx, r.session.Decisions())
+	r.nextDue, r.timed = at, true
+	return err
+}
+
+// fire answers the timers that are due.
+func (r *round) fire(ctx context.Context) error {
+	r.timed = true
+	w, err := r.world(ctx)
+	if err != nil {
+		return err
+	}
+	due, err := rules.Due(ctx, w.State, r.now, maxFired)
+	if err != nil {
+		return err
+	}
+	for _, t := range due {
+		if t.Kind == rules.TimerApproval {
+			if err := r.settle(ctx, []rules.Settlement{{Span: t.Span}}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.fireOne(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// firedPayload is what the node's entry says of a timer.
+type firedPayload struct {
+	Kind     string `json:"kind"`
+	Due      string `json:"due"`
+	Workflow string `json:"workflow,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	To       string `json:"to,omitempty"`
+	Contract string `json:"contract,omitempty"`
+	Task     string `json:"task,omitempty"`
+}
+
+// typeFired is the type of the node's entry that answers a timer; the end of a
+// retention is a redaction.
+const typeFired = "logline.task.fired"
+
+func (r *round) fireOne(ctx context.Context, t rules.Timer) error {
+	w, err := r.world(ctx)
+	if err != nil {
+		return err
+	}
+	var causing *span.Span
+	if t.Span != "" {
+		if causing, err = r.spanOf(ctx, t.Span); err != nil {
+			return err
+		}
+	}
+	o, err := rules.Fire(ctx, w, t, causing, r.position())
+	if err != nil {
+		return err
+	}
+	typ, causes := typeFired, []string(nil)
+	payload, err := span.Canonical(firedPayload{t.Kind, span.FormatTime(t.Due), t.Workflow, t.Instance, t.To, t.Contract, t.Task})
+	if causing != nil {
+		causes = []string{causing.ID}
+		if t.Kind == rules.TimerRetain {
+			typ = span.TypeRedaction
+			payload, err = span.Canonical(span.Redaction{Spans: []span.SpanRef{{Span: causing.ID, HeaderHash: causing.Hash().String()}}, Reason: "retention ended"})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.writeOwn(ctx, typ, payload, o, causes...)
+}
+
+// logState is the committed decision state of a timeline.
+type logState struct {
+	log    *timeline.Log
+	tenant string
+}
+
+var _ rules.State = logState{}
+
+func (s logState) one(ctx context.Context, w timeline.Wanted) ([]standing.Row, error) {
+	_, rows, err := s.log.Rows(ctx, s.tenant, []timeline.Wanted{w})
+	if err != nil {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+func (s logState) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	rows, err := s.one(ctx, timeline.Wanted{Key: key})
+	if err != nil || len(rows) == 0 {
+		return nil, false, err
+	}
+	return rows[0].Value, true, nil
+}
+
+func (s logState) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
+	rows, err := s.one(ctx, timeline.Wanted{Prefix: prefix, Key: key})
+	if err != nil || len(rows) == 0 {
+		return standing.Row{}, false, err
+	}
+	return rows[0], true, nil
+}
+
+func (s logState) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
+	return s.one(ctx, timeline.Wanted{Prefix: prefix, Key: after, Limit: limit})
+}

@@ -1,0 +1,298 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+const (
+	maxCompiled = 1024 // contracts
+	maxSets     = 4096 // tenants
+)
+
+// library keeps contracts compiled, by what they are made of, and for each
+// tenant the set that was in force last. It only saves work: what it has
+// forgotten is compiled again.
+type library struct {
+	mu       sync.Mutex                    // guards everything below
+	compiled map[string]*contract.Contract // by hash of the source
+	sets     map[string]knownSet           // by tenant id
+}
+
+type knownSet struct {
+	of  string // the sources it is made of
+	set *contract.Set
+}
+
+// compile is rules.Compile, once for each source.
+func (l *library) compile(source string) (*contract.Contract, error) {
+	hash := span.Sum([]byte(source)).String()
+	if c := l.known(hash); c != nil {
+		return c, nil
+	}
+	c, err := rules.Compile(source)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.compiled == nil || len(l.compiled) >= maxCompiled {
+		l.compiled = make(map[string]*contract.Contract)
+	}
+	l.compiled[hash] = c
+	return c, nil
+}
+
+func (l *library) known(hash string) *contract.Contract {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.compiled[hash]
+}
+
+// set is the contracts of these sources; read gives the text of one that is not
+// compiled yet.
+func (l *library) set(tenant string, sources []rules.Source, read func(rules.Source) (string, error)) (*contract.Set, error) {
+	if len(sources) == 0 {
+		return noContracts, nil
+	}
+	of := fingerprint(sources)
+	l.mu.Lock()
+	last := l.sets[tenant]
+	l.mu.Unlock()
+	if last.of == of {
+		return last.set, nil
+	}
+	all := make([]contract.InForce, len(sources))
+	for i, s := range sources {
+		_, hash, _ := strings.Cut(s.Ref, "#")
+		c := l.known(hash)
+		if c == nil {
+			text, err := read(s)
+			if err != nil {
+				return nil, err
+			}
+			if c, err = l.compile(text); err != nil {
+				return nil, fault.Newf(fault.Internal, "contract_unreadable",
+					"the contract %s was activated and does not compile any more; the node that activated it has another version", s.Ref).Because(err)
+			}
+		}
+		all[i] = contract.InForce{Contract: c, Mode: s.Mode}
+	}
+	set := contract.NewSet(all)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sets == nil || len(l.sets) >= maxSets {
+		l.sets = make(map[string]knownSet)
+	}
+	l.sets[tenant] = knownSet{of, set}
+	return set, nil
+}
+
+var noContracts = contract.NewSet(nil)
+
+func fingerprint(sources []rules.Source) string {
+	var b strings.Builder
+	for _, s := range sources {
+		b.WriteString(s.Ref)
+		b.WriteByte('0' + byte(s.Mode))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// world is what a decision at this point of the round may ask.
+func (r *round) world(ctx context.Context) (*rules.World, error) {
+	if r.asked != nil {
+		return r.asked, nil
+	}
+	w := &rules.World{
+		Standing: r.session.Tx(), State: r.session.Decisions(), Compile: r.engine.library.compile,
+		Directory: r.nameOf(ctx),
+	}
+	sources, err := rules.Sources(ctx, w.State)
+	if err != nil {
+		return nil, err
+	}
+	w.Contracts, err = r.engine.library.set(r.tenant, sources, func(s rules.Source) (string, error) { return r.engine.sourceOf(ctx, r.tenant, s.Seq) })
+	if err != nil {
+		return nil, err
+	}
+	if genesis := r.session.Tx().Genesis(); genesis != nil {
+		w.Tenant = expr.Tenant{ID: genesis.Tenant, Slug: genesis.Slug, Name: genesis.Name}
+	}
+	r.asked = w
+	return w, nil
+}
+
+// contractsMayChange says that an entry of this type stands: other contracts may
+// be in force now.
+func (r *round) contractsMayChange(typ string) {
+	if typ == span.TypeContract || typ == span.TypeResolution {
+		r.asked = nil
+	}
+}
+
+// everything is a reader from whom nothing is kept.
+var everything = standing.Reader{Organization: true, Private: true, Public: true}
+
+// sourceOf is the text of a contract that was activated at a position. Payloads
+// of that type are never erased.
+func (e *Engine) sourceOf(ctx context.Context, tenant string, seq uint64) (string, error) {
+	records, _, err := e.log.Entries(ctx, tenant, seq, seq+1, everything)
+	if err != nil {
+		return "", err
+	}
+	if len(records) != 1 || records[0].Seq != seq {
+		return "", timeline.ErrHashesMissing(0, seq, seq+1)
+	}
+	p, err := span.ParseContract(records[0].Payload)
+	if err != nil {
+		return "", err
+	}
+	return p.Source, nil
+}
+
+// nameOf looks handles and names up, once a round each. They are shown in texts
+// and decide nothing, so one that cannot be read is left out.
+func (r *round) nameOf(ctx context.Context) func(identity string) (handle, name string) {
+	known := map[string][2]string{}
+	return func(identity string) (string, string) {
+		n, ok := known[identity]
+		if !ok {
+			if info, err := r.engine.dir.Get(ctx, identity); err == nil {
+				n = [2]string{info.Handle, info.Name}
+			}
+			known[identity] = n
+		}
+		return n[0], n[1]
+	}
+}
+
+// seal closes an outcome: the decision for the line, and the detail for beside
+// it.
+func (e *Engine) seal(o *rules.Outcome) (d span.Decision, detail []byte, err error) {
+	var salt [16]byte
+	if o.Detail != nil {
+		if _, err := io.ReadFull(e.random, salt[:]); err != nil {
+			return d, nil, noRandom(err)
+		}
+	}
+	d, detail = o.Seal(salt)
+	return d, detail, nil
+}
+
+// writeOwn admits an entry of the node's own, as part of what is being decided.
+func (r *round) writeOwn(ctx context.Context, typ string, payload []byte, o *rules.Outcome, causes ...string) error {
+	sp, err := r.engine.sealOwn(r.engine.ownSigner(ctx, r.session.Tx()), r.tenant, typ, payload, OwnOptions{Causes: causes}, r.now)
+	if err != nil {
+		return err
+	}
+	d := timeline.Draft{Span: sp}
+	if d.Decision, d.Detail, err = r.engine.seal(o); err != nil {
+		return err
+	}
+	if _, err = r.admit(&d); err == nil {
+		r.contractsMayChange(typ)
+	}
+	return err
+}
+
+// reject answers a span that a contract refuses, and keeps the attempt as
+// evidence where its author has a role (PROTOCOL §4).
+func (r *round) reject(ctx context.Context, it *item, o *rules.Outcome) answer {
+	refusal, author := o.Refusal, it.span.Author
+	if len(r.session.Tx().Roles(author)) == 0 || refusal.Contract == "" {
+		return refuse(refusal.Fault())
+	}
+	q := r.engine.refusals
+	if wait := q.wait(r.tenant, author, r.now); wait > 0 && !it.evidence {
+		return refuse(fault.Newf(fault.Limited, "refusal_quota",
+			"contracts refused %d spans of this author within a minute; look at why, and wait before the next", q.perMinute).After(wait))
+	}
+	payload, err := span.Canonical(span.Refusal{
+		Span: it.span.ID, HeaderHash: it.hash.String(), Type: it.span.Type, Author: author, Contract: refusal.Contract, Rule: refusal.Rule,
+	})
+	if err != nil {
+		return refuse(err)
+	}
+	if err := r.writeOwn(ctx, span.TypeDecision, payload, o.Evidence()); err != nil {
+		return refuse(err)
+	}
+	if !it.evidence {
+		it.evidence = true
+		q.spend(r.tenant, author, r.now)
+	}
+	return answer{Result: Result{Err: refusal.Fault()}, kept: true}
+}
+
+// settle resolves spans that wait no longer, in the same batch.
+func (r *round) settle(ctx context.Context, spans []rules.Settlement) error {
+	r.timed = r.timed || len(spans) > 0
+	for _, s := range spans {
+		sp, err := r.spanOf(ctx, s.Span)
+		if err != nil {
+			return err
+		}
+		w, err := r.world(ctx)
+		if err != nil {
+			return err
+		}
+		res, err := rules.Resolve(ctx, w, sp, r.position())
+		if err != nil {
+			return err
+		}
+		if err = r.resolve(ctx, sp, res); err == nil || fault.KindOf(err) == fault.Unavailable || r.session.Err() != nil {
+			return err
+		}
+		// What it asks for cannot be done any more, by keys or roles.
+		if res, err = rules.Abandon(ctx, w, sp, r.position(), fault.From(err).Detail); err != nil {
+			return err
+		}
+		if err := r.resolve(ctx, sp, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *round) resolve(ctx context.Context, sp *span.Span, res *rules.Resolution) error {
+	payload, err := span.Canonical(res.Payload)
+	if err != nil {
+		return err
+	}
+	return r.writeOwn(ctx, span.TypeResolution, payload, res.Outcome, sp.ID)
+}
+
+// spanOf is a span of this timeline, without its payload where that was erased.
+func (r *round) spanOf(ctx context.Context, spanID string) (*span.Span, error) {
+	if sp := r.waiting[spanID]; sp != nil {
+		return sp, nil
+	}
+	found, err := r.session.Find(ctx, []string{spanID})
+	if err != nil {
+		return nil, err
+	}
+	f, ok := found[spanID]
+	if !ok || f.SpentBy != timeline.SpentByEntry {
+		return nil, fault.Newf(fault.NotFound, "span_unknown", "there is no entry of the span %s", spanID)
+	}
+	sp := &span.Span{Header: f.Record.Entry.Span, Payload: f.Record.Payload}
+	if sp.Payload == nil && !f.Record.Redacted && !f.Pending {
+		rec, err := r.engine.log.Get(ctx, r.tenant, spanID)
+		if err != nil {
+			return nil, err
+		}
+		sp.Payload = rec.Payload
+	}
+	return sp, nil
+}
