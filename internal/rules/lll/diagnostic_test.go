@@ -40,6 +40,8 @@ func TestMistakes(t *testing.T) {
 		{inRule(`when: data.a && `), "a.lll:4:14: the expression ends behind `&&`; write what comes after it"},
 		{inRule(`when: data.a ? 1`), "a.lll:4:14: no `:` follows this `?`; write `condition ? value : value`"},
 		{inRule(`when: {{x}}`), "a.lll:4:7: a template hole cannot be executed; fill the template in"},
+		{inRule(`when: data.a data.b`), "a.lll:4:14: `data.b` does not belong to the value before it; write an operator before it, or begin a line"},
+		{inRule(`when: data.a;data.b`), "a.lll:4:14: `data.b` is not known in a rule; known are on, priority, enabled, when, on_error, description, else, then"},
 		{inRule(`when:`), "a.lll:4:5: a value is missing here; write the value on the same line"},
 		{inRule(`on?: "x"`), "a.lll:4:1: `?` marks what is optional in data; in a rule it means nothing; write `on: …`"},
 		{inRule(`else { annotate { a 1 } }`), "a.lll:4:19: `a` needs a colon before its value; write `a: …`"},

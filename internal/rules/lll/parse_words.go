@@ -48,6 +48,8 @@ func (p *parser) unknown(s *scope, word string, at Range) {
 		p.errorAt(at, "did you mean `"+near+"`?", "`%s` is not known in %s", word, s.title)
 	case contains(p.words.contract.heads(), word):
 		p.errorAt(at, "close the block before it with }", "`%s` cannot stand in %s", word, s.title)
+	case p.glued:
+		p.errorAt(at, "write an operator before it, or begin a line", "`%s` does not belong to the value before it", word)
 	default:
 		p.errorAt(at, "known are "+strings.Join(s.words(), ", "), "`%s` is not known in %s", word, s.title)
 	}

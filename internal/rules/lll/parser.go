@@ -58,7 +58,8 @@ type parser struct {
 	i      int       // the token to read next
 	odd    []Comment // comments inside the item that is being read
 	diags  []Diagnostic
-	wrong  int // the line of the last error: one in a line is enough
+	wrong  int  // the line of the last error: one in a line is enough
+	glued  bool // nothing but blanks stands between the item to read and the attribute before it
 }
 
 // errorAt notes an error, unless the line has one already.
@@ -113,6 +114,7 @@ type gap struct {
 	blank    bool // an empty line behind the last of the comments
 	joined   bool // no newline
 	comma    bool // a comma
+	cut      bool // a comma or semicolon
 }
 
 // gap passes over newlines, separators and comments. Comments on the line of
@@ -127,7 +129,7 @@ func (p *parser) gap(trail *[]Comment) gap {
 			empty++
 		case tokSeparator:
 			empty = 0
-			g.comma = g.comma || p.is(",")
+			g.comma, g.cut = g.comma || p.is(","), true
 		case tokComment:
 			c := p.comment(p.i)
 			c.blank = empty > 1
@@ -181,6 +183,7 @@ func (p *parser) body(b *Body, s *scope, end int) {
 		begin := p.i
 		saved := p.odd
 		p.odd = g.comments
+		p.glued = g.joined && !g.cut && b.endsWithAttr()
 		item := p.item(s)
 		comments := p.odd
 		p.odd = saved
@@ -194,6 +197,14 @@ func (p *parser) body(b *Body, s *scope, end int) {
 		b.Items = append(b.Items, item)
 		trail = &t.Trail
 	}
+}
+
+func (b *Body) endsWithAttr() bool {
+	if len(b.Items) == 0 {
+		return false
+	}
+	_, ok := b.Items[len(b.Items)-1].(*Attr)
+	return ok
 }
 
 // skip recovers from an error: it goes on at the next newline, ";" or "}".
