@@ -15,7 +15,7 @@ func (b *builder) actions(body *lll.Body, c *context) []Action {
 	}
 	var out []Action
 	var ended *lll.Node
-	for _, item := range body.Items {
+	for _, item := range items(body) {
 		n, ok := item.(*lll.Node)
 		if !ok {
 			b.errorf(item.Span(), "write an action, such as reject \"why\"", "only actions stand here")
@@ -195,7 +195,7 @@ func (b *builder) call(n *lll.Node, c *context) Action {
 	for _, attr := range n.Body.Attrs() {
 		switch attr.Key {
 		case "body":
-			if attr.Value.Kind == lll.KindObject {
+			if attr.Value != nil && attr.Value.Kind == lll.KindObject {
 				a.Body = b.object(attr.Value.Body, expr.Computed, c)
 			} else {
 				b.errorf(valueRange(attr), "write body: { key: value }", "the body of a call is an object")
@@ -431,7 +431,7 @@ func (b *builder) object(body *lll.Body, place expr.Place, c *context) *Object {
 		return o
 	}
 	o.Range = body.Range
-	for _, item := range body.Items {
+	for _, item := range items(body) {
 		switch item := item.(type) {
 		case *lll.Attr:
 			if o.Field(item.Key) != nil {

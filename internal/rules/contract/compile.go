@@ -351,9 +351,17 @@ func executable(head string) bool {
 	return false
 }
 
+// items are the items of a body, none where there is no body.
+func items(body *lll.Body) []lll.Item {
+	if body == nil {
+		return nil
+	}
+	return body.Items
+}
+
 // data keeps what nothing executes.
 func (b *builder) data(n *lll.Node) {
-	for _, item := range n.Body.Items {
+	for _, item := range items(n.Body) {
 		switch item := item.(type) {
 		case *lll.Node:
 			if !executable(item.Head) {

@@ -12,7 +12,7 @@ import (
 func (b *builder) params(n *lll.Node) {
 	b.c.Params = map[string]expr.Value{}
 	for _, block := range n.Children("params") {
-		for _, item := range block.Body.Items {
+		for _, item := range items(block.Body) {
 			switch item := item.(type) {
 			case *lll.Attr:
 				if b.declare("parameter", item.Key, item.KeyRange) && item.Value != nil {

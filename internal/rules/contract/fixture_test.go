@@ -29,8 +29,14 @@ func compile(t testing.TB, source string, o contract.Options) *contract.Contract
 	return c
 }
 
+// tester is a *testing.T, *testing.F or *rapid.T.
+type tester interface {
+	require.TestingT
+	Helper()
+}
+
 // diagnose is what Parse and Compile say of a source, one line each.
-func diagnose(t testing.TB, source string, o contract.Options) []string {
+func diagnose(t tester, source string, o contract.Options) []string {
 	t.Helper()
 	file, all := lll.Parse("c.lll", source)
 	c, found := contract.Compile(file, o)

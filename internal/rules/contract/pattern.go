@@ -11,7 +11,7 @@ import (
 func ValidPattern(pattern string) bool {
 	plain := strings.Split(pattern, ".")
 	for i, segment := range plain {
-		if prefix, ok := strings.CutSuffix(segment, "*"); ok && prefix != "" && prefix != "*" {
+		if prefix, ok := strings.CutSuffix(segment, "*"); ok && prefix != "" && !strings.Contains(prefix, "*") {
 			plain[i] = prefix
 		}
 	}
