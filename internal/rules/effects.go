@@ -71,7 +71,7 @@ type ask struct {
 	Rule     string             `json:"rule"`
 	From     []string           `json:"from"`
 	Count    float64            `json:"count"`
-	Distinct bool               `json:"distinct,omitempty"`
+	Distinct bool               `json:"distinct,omitzero"`
 	Weights  map[string]float64 `json:"weights,omitempty"`
 	Deadline string             `json:"deadline,omitempty"`
 }
@@ -104,7 +104,7 @@ type heldQuota struct {
 // heldTrust is one change of a score.
 type heldTrust struct {
 	Identity string  `json:"identity"`
-	Set      bool    `json:"set,omitempty"`
+	Set      bool    `json:"set,omitzero"`
 	Amount   float64 `json:"amount"`
 	Min      float64 `json:"min"`
 	Max      float64 `json:"max"`
@@ -134,7 +134,7 @@ type quotaEffect struct {
 	Window   string  `json:"window"` // when it began
 	Used     int64   `json:"used"`
 	Limit    float64 `json:"limit"`
-	Warn     float64 `json:"warn,omitempty"` // the share of the limit that was passed now
+	Warn     float64 `json:"warn,omitzero"` // the share of the limit that was passed now
 }
 
 // shadowEffect is what a shadow would have decided.
@@ -148,7 +148,7 @@ type shadowEffect struct {
 type trustEffect struct {
 	Identity string  `json:"identity"`
 	Score    float64 `json:"score"`
-	Rose     bool    `json:"rose,omitempty"`
+	Rose     bool    `json:"rose,omitzero"`
 }
 
 // voteEffect is what a vote weighs for each approval that its span waits for.

@@ -101,9 +101,7 @@ func (b *builder) argument(n *lll.Node, place expr.Place, vars expr.Vars, needed
 		}
 		return nil
 	}
-	if len(n.Atoms) > 1 {
-		b.errorf(n.Atoms[1].Range, "put the next action on a line of its own", "%s takes one text", n.Head)
-	}
+	b.end(n, 1)
 	if v.Kind != lll.KindString && v.Kind != lll.KindText {
 		b.errorf(v.Range, fmt.Sprintf("write %s \"…\"", n.Head), "%s takes a text in quotes", n.Head)
 		return nil
@@ -138,6 +136,7 @@ func (b *builder) emit(n *lll.Node, c *context) Action {
 	case span.IsReserved(typ):
 		b.errorf(n.Atoms[0].Range, "choose a type that does not begin with logline.", "contracts emit no reserved types")
 	}
+	b.end(n, 1)
 	a := &EmitAction{n.Range, typ, b.object(n.Body, expr.Computed, c)}
 	for i := range a.Body.Fields {
 		switch f := &a.Body.Fields[i]; f.Name {
@@ -186,6 +185,7 @@ func (b *builder) call(n *lll.Node, c *context) Action {
 	for i, w := range b.c.Webhooks {
 		known[i] = w.Name
 	}
+	b.end(n, 2)
 	a := &CallAction{Range: n.Range, Webhook: name}
 	if i := index(known, name); i < 0 {
 		b.unknown(n.Atoms[1].Range, "webhook", name, known)
@@ -243,6 +243,7 @@ func (b *builder) task(n *lll.Node, c *context) Action {
 		b.errorf(n.Range, "write schedule task \"name\" { after: 24h  then { … } }", "only tasks are scheduled here")
 		return nil
 	}
+	b.end(n, 2)
 	a := &TaskAction{Range: n.Range, Name: n.Word(1)}
 	a.After = b.expression(n.Value("after"), expr.Duration, expr.Computed, c.vars)
 	a.At = b.expression(n.Value("at"), expr.Time, expr.Computed, c.vars)
@@ -277,6 +278,7 @@ func (b *builder) approval(n *lll.Node, c *context) Action {
 		b.errorf(n.Range, "write require approval { from: [role]  count: 1 }", "only an approval is required")
 		return nil
 	}
+	b.end(n, 1)
 	a := &ApprovalAction{Range: n.Range, From: b.words(n, "from"), Count: 1, Distinct: b.boolean(n, "distinct", true)}
 	if len(a.From) == 0 {
 		b.errorf(n.Range, "write from: [role]", "the approval says not from whom")
@@ -326,6 +328,7 @@ func (b *builder) move(n *lll.Node) Action {
 		b.errorf(n.Range, "write transition workflow to state", "the transition says not of what, or to where")
 		return nil
 	}
+	b.end(n, 3)
 	b.moves = append(b.moves, move{n.Range, n.Word(0), n.Word(2)})
 	return &TransitionAction{n.Range, n.Word(0), n.Word(2)}
 }
@@ -337,6 +340,7 @@ func (b *builder) trustAction(n *lll.Node, c *context) Action {
 		b.errorf(n.HeadRange, "write trust actor { add: 1.0  because: \"…\" }", "the change says not whose trust")
 		return nil
 	}
+	b.end(n, 1)
 	a.Who = b.expression(who, expr.Any, expr.Computed, c.vars)
 	add, set := n.Value("add"), n.Value("set")
 	if (add == nil) == (set == nil) {
@@ -357,6 +361,7 @@ func (b *builder) consume(n *lll.Node, c *context) Action {
 		b.errorf(n.Range, "write consume quota \"name\" { limit: 100  per: 1d  key: actor.id }", "only quotas are consumed")
 		return nil
 	}
+	b.end(n, 2)
 	q := &Quota{Range: n.Range, Name: n.Word(1)}
 	b.quotaAttributes(n, q, c)
 	for _, declared := range b.c.Quotas {

@@ -88,6 +88,13 @@ func (b *builder) warnf(at lll.Range, fix, format string, args ...any) {
 	b.diagnostics = append(b.diagnostics, lll.Diagnostic{Severity: lll.Warning, Offset: at.Offset, End: at.End, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
+// end says so when a line goes on where it should end.
+func (b *builder) end(n *lll.Node, atoms int) {
+	if len(n.Atoms) > atoms {
+		b.errorf(n.Atoms[atoms].Range, "begin a new line before it", "%s says nothing more here", n.Head)
+	}
+}
+
 // also adds another place to the last diagnostic.
 func (b *builder) also(at lll.Range, message string) {
 	last := &b.diagnostics[len(b.diagnostics)-1]

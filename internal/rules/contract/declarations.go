@@ -97,6 +97,7 @@ func (b *builder) declarations(n *lll.Node) {
 		if name != "" && !span.ValidRole(name) {
 			b.errorf(at, "use a-z, 0-9, _ and -, at most 64", "%q cannot be the name of a role", name)
 		}
+		b.end(r, 2)
 		b.c.Roles = append(b.c.Roles, Role{Range: r.Range, Name: name, About: r.Word(1), Can: b.words(r, "can")})
 	}
 	for _, w := range n.Children("webhook") {
@@ -117,6 +118,7 @@ func (b *builder) declarations(n *lll.Node) {
 		if v := i.After("as"); v != nil {
 			alias = v.Text
 		}
+		b.end(i, 3)
 		b.c.Imports = append(b.c.Imports, Import{source, alias})
 	}
 }
@@ -176,6 +178,7 @@ func (b *builder) permit(n *lll.Node) {
 		}
 		b.errorf(n.Atoms[0].Range, fix, "%s cannot be permitted", p.Verb)
 	}
+	b.end(n, 4)
 	p.Pattern = b.pattern(pattern)
 	roles, ok := to.Words()
 	if !ok || len(roles) == 0 {
@@ -263,6 +266,7 @@ func (b *builder) trust(n *lll.Node) {
 			b.errorf(add.Range, "write add \"type\" 5.0", "the line says not what moves trust, or by how much")
 			continue
 		}
+		b.end(add, 2)
 		f, ok := amount.Number()
 		if !ok {
 			b.errorf(amount.Range, "write add \"type\" 5.0", "%s is no number", amount.Source)
@@ -278,6 +282,7 @@ func (b *builder) retain(n *lll.Node) {
 		b.errorf(n.Range, "write retain \"type\" 90d, or forever", "the line says not what is kept, or how long")
 		return
 	}
+	b.end(n, 2)
 	r := Retain{Range: n.Range, Pattern: b.pattern(pattern)}
 	if howLong.Kind == lll.KindName && howLong.Text == "forever" {
 		r.Forever = true

@@ -54,6 +54,7 @@ func (b *builder) state(w *Workflow, n *lll.Node) {
 	if name == "" || !b.declare("state of "+w.Name, name, at) {
 		return
 	}
+	b.end(n, 1)
 	w.States = append(w.States, &State{Range: n.Range, Name: name, Final: b.boolean(n, "final", false)})
 }
 
@@ -111,6 +112,7 @@ func (b *builder) transition(w *Workflow, n *lll.Node) {
 		b.errorf(n.Range, "write transition "+from+" -> "+to+" on \"type\"", "the transition says not on which spans")
 		return
 	}
+	b.end(n, 5)
 	if on.Kind == lll.KindList {
 		for _, v := range on.List {
 			t.On = append(t.On, b.pattern(v))
@@ -139,6 +141,7 @@ func (b *builder) forbid(w *Workflow, n *lll.Node) {
 	if !ok {
 		return
 	}
+	b.end(n, 4)
 	why := ""
 	if v := n.Atom(3); v != nil {
 		if why, ok = v.Plain(); !ok {
