@@ -112,7 +112,7 @@ type timeline struct {
 	entries []recorded
 	spans   map[string]*span.Span
 	set     *contract.Set
-	sources map[string]string // by hash
+	sources map[string]*contract.Contract // by hash
 }
 
 type recorded struct {
@@ -123,7 +123,7 @@ type recorded struct {
 
 func newTimeline(t testing.TB) *timeline {
 	t.Helper()
-	l := &timeline{t: t, rand: rand.NewChaCha8([32]byte{3}), state: rows{}, now: began, spans: map[string]*span.Span{}, sources: map[string]string{}}
+	l := &timeline{t: t, rand: rand.NewChaCha8([32]byte{3}), state: rows{}, now: began, spans: map[string]*span.Span{}, sources: map[string]*contract.Contract{}}
 	l.people = &people{keys: map[string]*id.Keys{}, roles: map[string][]string{}, tenant: "ae448ac8-6c4e-88e4-b7b1-915ca5c23bd0"}
 	l.people.node = l.keys(id.SubjectNode)
 	return l
@@ -221,7 +221,9 @@ func (l *timeline) record(sp *span.Span, o *rules.Outcome) {
 	l.fold(l.state, line, sp.Payload)
 	l.entries = append(l.entries, recorded{line, sp.Payload, o})
 	l.spans[sp.ID] = sp
-	l.reload()
+	if sp.Type == span.TypeContract || sp.Type == span.TypeResolution {
+		l.reload()
+	}
 }
 
 func (l *timeline) fold(into rows, line, payload []byte) {
@@ -254,8 +256,8 @@ func (l *timeline) reload() {
 	var list []contract.InForce
 	for _, s := range sources {
 		_, hash, _ := strings.Cut(s.Ref, "#")
-		c, err := rules.Compile(l.sources[hash])
-		require.NoError(l.t, err)
+		c := l.sources[hash]
+		require.NotNil(l.t, c, s.Ref)
 		require.Equal(l.t, s.Ref, c.Ref())
 		list = append(list, contract.InForce{Contract: c, Mode: s.Mode})
 	}
@@ -266,7 +268,7 @@ func (l *timeline) contractSpan(by *id.Keys, source, action string) *span.Span {
 	l.t.Helper()
 	c, err := rules.Compile(source)
 	require.NoError(l.t, err)
-	l.sources[c.Hash.String()] = source
+	l.sources[c.Hash.String()] = c
 	return l.span(by, span.TypeContract, span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Source: source, Action: action})
 }
 

@@ -1,0 +1,168 @@
+package rules_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+func TestActivationsAreJudged(t *testing.T) {
+	t.Parallel()
+	base := inContract("base", `role surveyor`)
+	needs := inContract("needs", `requires: ["base ^1.0"]`)
+	l := newTimeline(t)
+	admin := l.member("admin")
+	post := func(source, action string, edits ...func(*span.Contract)) error {
+		sp := l.contractSpan(admin, source, action)
+		p, err := span.ParseContract(sp.Payload)
+		require.NoError(t, err)
+		for _, edit := range edits {
+			edit(p)
+		}
+		o, err := l.decide(l.span(admin, span.TypeContract, *p))
+		if err == nil {
+			l.record(sp, o)
+		}
+		return err
+	}
+	refused := func(code string, err error) {
+		t.Helper()
+		assert.Equal(t, code, fault.CodeOf(err))
+	}
+	refused("requirement_missing", post(needs, "activate"))
+	require.NoError(t, post(base, "activate"))
+	require.NoError(t, post(needs, "activate"))
+	refused("contract_required", post(base, "retire"))
+	refused("requirement_version", post(strings.Replace(base, "1.0.0", "2.0.0", 1), "activate"))
+	refused("requirement_circle", post(strings.Replace(base, "{\n", "{\n  requires: [\"needs\"]\n", 1), "activate"))
+	require.NoError(t, post(strings.Replace(base, "1.0.0", "1.1.0", 1), "activate"))
+	refused("contract_not_active", post(base, "retire"))
+	refused("contract_tenant", post(inContract("x", `tenant: "*"`), "activate"))
+	refused("contract_tenant", post(inContract("x", `tenant: "somebody"`), "activate"))
+	require.NoError(t, post(inContract("x", `tenant: "voulezvous"`), "activate"))
+	refused("contract_mismatch", post(base, "activate", func(p *span.Contract) { p.Name = "other" }))
+	refused("contract_mismatch", post(base, "activate", func(p *span.Contract) { p.Version = "9.0.0" }))
+	refused("contract_invalid", post(base, "activate", func(p *span.Contract) {
+		p.Source = strings.Replace(base, "surveyor", "9", 1)
+		p.Hash = span.Sum([]byte(p.Source)).String()
+	}))
+	require.NoError(t, post(needs, "retire"))
+	require.NoError(t, post(strings.Replace(base, "1.0.0", "1.1.0", 1), "retire"))
+
+	l.activate(inContract("everywhere", `tenant: "*"`))
+	refused("contract_of_node", post(inContract("everywhere"), "activate"))
+	refused("contract_of_node", post(inContract("everywhere", `tenant: "*"`), "retire"))
+	assert.Equal(t, l.state, l.refolded())
+}
+
+// A contract may itself wait for votes, and comes into force with them.
+func TestActivationsMayWait(t *testing.T) {
+	t.Parallel()
+	l := with(t, `rule guarded { on: "logline.contract"  then { require approval { from: [owner]  within: 1d } } }`)
+	admin, owner := l.member("admin"), l.member("owner")
+	first := l.contractSpan(admin, inContract("d", `rule r { on: "a.b"  then { reject "no" } }`), "activate")
+	require.Equal(t, rules.Pending, l.submit(first).Verdict)
+	require.Equal(t, rules.Allow, l.submit(l.span(admin, "a.b", object{})).Verdict)
+	l.submit(l.vote(owner, first, "approve"))
+	require.Equal(t, rules.Reject, l.submit(l.span(admin, "a.b", object{})).Verdict)
+	assert.Equal(t, 1.0, l.row("contract/d")["seq"], "where its source stands")
+
+	second := l.contractSpan(admin, inContract("e", `requires: ["d"]`), "activate")
+	require.Equal(t, rules.Pending, l.submit(second).Verdict)
+	retire := l.contractSpan(l.people.node, inContract("d", `rule r { on: "a.b"  then { reject "no" } }`), "retire")
+	l.record(retire, &rules.Outcome{Decision: span.Decision{Outcome: "allow"}})
+	l.submit(l.vote(owner, second, "approve"))
+	last := l.entries[len(l.entries)-1].outcome
+	assert.Contains(t, last.Refusal.Reason, "the contract cannot be activated any more: the contract requires d")
+	assert.Nil(t, l.row("contract/e"))
+
+	third := l.contractSpan(admin, inContract("f"), "activate")
+	l.submit(third)
+	l.advance(25 * time.Hour)
+	assert.Nil(t, l.row("contract/f"))
+	assert.Equal(t, l.state, l.refolded())
+}
+
+func TestTasksAndSchedules(t *testing.T) {
+	t.Parallel()
+	l := with(t,
+		`trust { range: [0.0, 100.0]  add "work.done" 10.0 }`,
+		`rule later { on: "work.asked"  then { schedule task "check" { after: 2h  unless: spans("work.done").subject(span.subject).count() > 0
+    then { emit "work.missing" { data: { id: data.id } }  trust actor { add: -1.5  because: "not done" } } } } }`,
+		`schedule greet { on: "work.done"  delay: 30m  then { note "thanks, ${data.id}" } }`,
+		`schedule decay { every: 1d  foreach: identities  where: it.trust > 5.0 && now - it.last_positive_at > 12h  then { trust it { add: -2.0 } } }`,
+		`schedule tick { cron: "0 3 * * *"  then { emit "tick.tock" { data: { n: 1 } } } }`)
+	by := l.member("member")
+	trust := "trust/" + by.ID()[len(span.IdentityScheme):]
+	subject := func(h *span.Header) { h.Subject = "job/1" }
+	asked := l.span(by, "work.asked", object{"id": "one"}, subject)
+	assert.Equal(t, []string{"check"}, l.submit(asked).Scheduled)
+	done := l.advance(3 * time.Hour)
+	require.Len(t, done, 1)
+	assert.Equal(t, []string{"work.missing"}, done[0].Emitted)
+	assert.Equal(t, 0.0, l.row(trust)["score"])
+
+	l.submit(l.span(by, "work.asked", object{"id": "two"}, subject))
+	assert.Equal(t, []string{"greet"}, l.submit(l.span(by, "work.done", object{"id": "two"}, subject)).Scheduled)
+	done = l.advance(3 * time.Hour)
+	require.Len(t, done, 2)
+	assert.Equal(t, []string{"thanks, two"}, done[0].Detail.Notes)
+	assert.Empty(t, done[1].Emitted, "it was done, so nothing is missing")
+
+	// Where the payload was erased, what needs it is left undone and noted.
+	l.submit(l.span(by, "work.asked", object{"id": "three"}, func(h *span.Header) { h.Subject = "job/3" }))
+	for _, sp := range l.spans {
+		sp.Payload = nil
+	}
+	done = l.advance(3 * time.Hour)
+	assert.Empty(t, done[0].Emitted)
+	assert.Contains(t, string(done[0].Decision.Effects), `"errors":["c/later missing"]`)
+
+	run := func(name string) []*rules.Outcome {
+		for _, sc := range l.set.Contracts()[0].Schedules {
+			if sc.Name == name {
+				out, err := rules.Run(context.Background(), l.world(), sc, l.at())
+				require.NoError(t, err)
+				for _, o := range out {
+					l.record(l.span(l.people.node, "logline.task.run", object{"schedule": name}), o)
+				}
+				return out
+			}
+		}
+		return nil
+	}
+	_, ran, err := rules.LastRun(context.Background(), l.state, "c/decay")
+	require.NoError(t, err)
+	assert.False(t, ran)
+	score := l.row(trust)["score"]
+	require.Len(t, run("decay"), 1)
+	assert.Equal(t, score, l.row(trust)["score"], "it rose less than 12 hours ago")
+	l.now = l.now.Add(24 * time.Hour)
+	run("decay")
+	assert.Equal(t, score.(float64)-2, l.row(trust)["score"])
+	last, ran, err := rules.LastRun(context.Background(), l.state, "c/decay")
+	require.NoError(t, err)
+	assert.True(t, ran)
+	assert.Equal(t, l.now, last)
+	assert.Equal(t, []string{"tick.tock"}, run("tick")[0].Emitted)
+	assert.Equal(t, l.state, l.refolded())
+
+	// A run for many identities is cut into entries that fit a line.
+	for range 150 {
+		k := l.member("member")
+		l.state["trust/"+k.ID()[len(span.IdentityScheme):]] = []byte(`{"score":50,"rose":"2026-01-01T00:00:00.000Z"}`)
+	}
+	out := run("decay")
+	assert.Len(t, out, 3)
+	for _, o := range out {
+		require.NoError(t, o.Decision.CheckSize())
+	}
+}
