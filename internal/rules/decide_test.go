@@ -299,7 +299,9 @@ func TestADecisionFitsItsLine(t *testing.T) {
 
 type broken struct{ rows }
 
-func (broken) Get(context.Context, string) ([]byte, bool, error) { return nil, false, fmt.Errorf("disk") }
+func (broken) Get(context.Context, string) ([]byte, bool, error) {
+	return nil, false, fmt.Errorf("disk")
+}
 
 // A store that fails decides nothing.
 func TestAFailingStateDecidesNothing(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,7 +162,13 @@ func (l *timeline) world() *rules.World {
 		Standing: l.people, State: l.state, Contracts: l.set,
 		Tenant:    expr.Tenant{ID: l.people.tenant, Slug: "voulezvous", Name: "Voulezvous"},
 		Directory: func(identity string) (string, string) { return "@" + l.people.keys[identity].Subject(), "" },
-		NextCron:  func(_, _ string, after time.Time) (time.Time, error) { return after.Add(time.Hour), nil },
+		Compile: func(source string) (*contract.Contract, error) {
+			if c, ok := compiled.Load(source); ok {
+				return c.(*contract.Contract), nil
+			}
+			return rules.Compile(source)
+		},
+		NextCron: func(_, _ string, after time.Time) (time.Time, error) { return after.Add(time.Hour), nil },
 	}
 }
 
@@ -264,10 +271,23 @@ func (l *timeline) reload() {
 	l.set = contract.NewSet(list)
 }
 
+// compiled keeps contracts by source: many tests share one.
+var compiled sync.Map
+
+func compileOnce(t testing.TB, source string) *contract.Contract {
+	t.Helper()
+	if c, ok := compiled.Load(source); ok {
+		return c.(*contract.Contract)
+	}
+	c, err := rules.Compile(source)
+	require.NoError(t, err)
+	compiled.Store(source, c)
+	return c
+}
+
 func (l *timeline) contractSpan(by *id.Keys, source, action string) *span.Span {
 	l.t.Helper()
-	c, err := rules.Compile(source)
-	require.NoError(l.t, err)
+	c := compileOnce(l.t, source)
 	l.sources[c.Hash.String()] = c
 	return l.span(by, span.TypeContract, span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Source: source, Action: action})
 }

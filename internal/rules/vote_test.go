@@ -99,7 +99,7 @@ func TestResolutionsDoWhatWasHeld(t *testing.T) {
 	assert.Contains(t, string(o.Detail.Actions), `"1":{"data":{"id":"x"},"type":"cart.seen"}`, "the body is in the detail of the span that asked")
 	assert.JSONEq(t, `{"cart.filled by author sum n": 4}`, string(r.Decision.Values))
 	assert.Equal(t, 2.5, l.row(trust)["score"], "the author's, not the node's")
-	assert.Equal(t, 1.0, l.row("quota/c/carts/"+by.ID())["used"])
+	assert.Equal(t, 1.0, l.row("quota/c/carts/" + by.ID())["used"])
 	assert.Equal(t, "open", l.row("workflow/c/order/x")["state"])
 	assert.Equal(t, span.FormatTime(l.now), l.row("workflow/c/order/x")["entered_at"])
 	assert.Equal(t, []string{"many"}, l.submit(l.span(by, "cart.asked", object{})).Decision.Tags)
