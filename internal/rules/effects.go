@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -160,6 +161,9 @@ type voteEffect struct {
 
 // encode is JCS of effects, nil where there are none.
 func (e *effects) encode() ([]byte, error) {
+	if reflect.ValueOf(e).Elem().IsZero() {
+		return nil, nil // most decisions: nothing to marshal
+	}
 	b, err := span.Canonical(e)
 	if err != nil || string(b) == "{}" {
 		return nil, err

@@ -80,6 +80,7 @@ type people struct {
 	standing.View
 	node   *id.Keys
 	keys   map[string]*id.Keys
+	chains map[string]*id.Chain
 	roles  map[string][]string
 	tenant string
 }
@@ -87,11 +88,8 @@ type people struct {
 func (p *people) Node() string   { return p.node.ID() }
 func (p *people) Tenant() string { return p.tenant }
 func (p *people) Identity(identity string) (*id.Chain, bool) {
-	k, ok := p.keys[identity]
-	if !ok {
-		return nil, false
-	}
-	return k.Chain(), true
+	c, ok := p.chains[identity]
+	return c, ok
 }
 func (p *people) Roles(identity string) []string { return p.roles[identity] }
 func (p *people) Members() []standing.Member {
@@ -125,7 +123,7 @@ type recorded struct {
 func newTimeline(t testing.TB) *timeline {
 	t.Helper()
 	l := &timeline{t: t, rand: rand.NewChaCha8([32]byte{3}), state: rows{}, now: began, spans: map[string]*span.Span{}, sources: map[string]*contract.Contract{}}
-	l.people = &people{keys: map[string]*id.Keys{}, roles: map[string][]string{}, tenant: "ae448ac8-6c4e-88e4-b7b1-915ca5c23bd0"}
+	l.people = &people{keys: map[string]*id.Keys{}, chains: map[string]*id.Chain{}, roles: map[string][]string{}, tenant: "ae448ac8-6c4e-88e4-b7b1-915ca5c23bd0"}
 	l.people.node = l.keys(id.SubjectNode)
 	return l
 }
@@ -134,7 +132,7 @@ func (l *timeline) keys(subject string) *id.Keys {
 	l.t.Helper()
 	k, err := id.NewKeys(subject, began, l.rand)
 	require.NoError(l.t, err)
-	l.people.keys[k.ID()] = k
+	l.people.keys[k.ID()], l.people.chains[k.ID()] = k, k.Chain()
 	return k
 }
 
@@ -152,7 +150,7 @@ func (l *timeline) ghost(roles ...string) *id.Keys {
 	l.t.Helper()
 	k, err := id.GhostKeys(make([]byte, 32), l.people.tenant, "import", "somebody")
 	require.NoError(l.t, err)
-	l.people.keys[k.ID()] = k
+	l.people.keys[k.ID()], l.people.chains[k.ID()] = k, k.Chain()
 	l.people.roles[k.ID()] = roles
 	return k
 }

@@ -112,6 +112,9 @@ func (s *sink) act(e actionEffect, body []byte, beside bool) {
 
 // detail is the erasable part, nil where there is none.
 func (s *sink) detail() (*span.Detail, error) {
+	if len(s.notes)+len(s.reasons)+len(s.annotations)+len(s.actions) == 0 {
+		return nil, nil
+	}
 	d := &span.Detail{Notes: s.notes, Reasons: s.reasons}
 	if len(s.annotations) > 0 {
 		var err error
@@ -150,7 +153,10 @@ func canonicalValue(v expr.Value) ([]byte, error) { return span.Canonicalize(v.A
 // does into effects.
 func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 	e := effects{Errors: s.errors, Shadow: s.shadows, Vote: s.vote}
-	o := &Outcome{Verdict: s.verdict, Refusal: s.refusal, Settle: s.settle, Trace: s.trace, Annotations: expr.MapValue(s.annotations)}
+	o := &Outcome{Verdict: s.verdict, Refusal: s.refusal, Settle: s.settle, Trace: s.trace}
+	if len(s.annotations) > 0 {
+		o.Annotations = expr.MapValue(s.annotations)
+	}
 	d := &o.Decision
 	d.Outcome, d.Contracts, d.Rules, d.Tags = s.verdict.String(), s.contracts, s.rules, s.tags
 	if len(s.contracts) > 0 || s.vote != nil {

@@ -1,0 +1,60 @@
+package rules_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/rules/expr"
+)
+
+// many is a contract of n rules, five of which are asked about pay.asked.
+func many(n int) string {
+	lines := make([]string, 0, n)
+	for i := range n {
+		on := "pay.asked"
+		if i >= 5 {
+			on = fmt.Sprintf("other%d.*", i)
+		}
+		lines = append(lines, fmt.Sprintf(`rule r%03d { on: "%s"  when: data.amount > %d.0 && data.currency == "EUR"  then { reject "no" } }`, i, on, 1000+i))
+	}
+	return inContract("c", lines...)
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, n := range []int{5, 10, 100} {
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			l := newTimeline(b)
+			l.activate(many(n))
+			sp := l.span(l.member("member"), "pay.asked", object{"amount": 12.5, "currency": "EUR", "id": "x"})
+			w, at := l.world(), l.at()
+			b.ReportAllocs()
+			for b.Loop() {
+				o, err := rules.Decide(context.Background(), w, sp, at)
+				if err != nil || o.Verdict != rules.Allow {
+					b.Fatal(o, err)
+				}
+			}
+		})
+	}
+	b.Run("expressions=5", func(b *testing.B) {
+		l := newTimeline(b)
+		l.activate(many(5))
+		sp := l.span(l.member("member"), "pay.asked", object{"amount": 12.5, "currency": "EUR", "id": "x"})
+		list := l.set.Contracts()[0].Rules
+		data, err := expr.ParseData(sp.Payload)
+		if err != nil {
+			b.Fatal(err)
+		}
+		in := expr.Bind(expr.Facts{Span: &sp.Header, Data: data, Now: l.now})
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, r := range list {
+				if holds, err := r.When.Bool(in); holds || err != nil {
+					b.Fatal(holds, err)
+				}
+			}
+		}
+	})
+}
