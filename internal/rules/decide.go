@@ -159,9 +159,6 @@ func (j *judge) rules(s *sink) error {
 			}
 			continue
 		}
-		if s.rejected() {
-			break
-		}
 		s.asked(r.In.Contract)
 		if err := j.rule(r.Rule, s); err != nil {
 			return err

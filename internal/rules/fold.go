@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/span"
@@ -110,6 +111,9 @@ func (f *folder) executed(eff *effects, values map[string]float64, payload []byt
 		}
 	}
 	if eff.Fired != "" {
+		if !strings.HasPrefix(eff.Fired, timerPrefix) {
+			return errLine // it would take away something else
+		}
 		f.delete(eff.Fired)
 	}
 	if eff.Ran != "" {

@@ -123,6 +123,7 @@ func TestAResolutionThatCameTooLateForItsWorkflowRejects(t *testing.T) {
 	require.Equal(t, rules.Allow, l.submit(l.span(by, "order.sent", object{"id": "x", "weight": 1, "big": false})).Verdict)
 	l.submit(l.vote(l.member("admin"), asked, "approve"))
 	last := l.entries[len(l.entries)-1].outcome
+	require.NotNil(t, last.Refusal)
 	assert.Equal(t, "c/order has moved since the votes were asked for", last.Refusal.Reason)
 	p, err := span.ParseResolution(l.entries[len(l.entries)-1].payload)
 	require.NoError(t, err)

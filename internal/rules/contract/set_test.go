@@ -98,25 +98,6 @@ func TestIndexFindsWhatPatternsMatch(t *testing.T) {
 	})
 }
 
-// A pattern said to make another one needless matches all that the other does.
-func TestShadowingIsSound(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		outer, inner := pattern(t, "outer"), pattern(t, "inner")
-		found := strings.Join(diagnose(t, inContract(
-			`rule a { on: "`+outer+`"  priority: 1  then { reject "no" } }`,
-			`rule z { on: "`+inner+`"  then { tag "x" } }`), contract.Options{}), "\n")
-		if !strings.Contains(found, "the rule z never runs") {
-			return
-		}
-		for range 20 {
-			if asked := typ(t); asked != span.TypeMember && contract.MatchType(inner, asked) {
-				require.True(t, contract.MatchType(outer, asked), "%s is said to cover %s, and not %s", outer, inner, asked)
-			}
-		}
-	})
-}
-
 func TestOrderAcrossContracts(t *testing.T) {
 	t.Parallel()
 	make := func(name, tenant string, rules ...string) contract.InForce {
