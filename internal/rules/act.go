@@ -382,7 +382,8 @@ func (j *judge) consume(a *contract.QuotaAction, o origin, s *sink) error {
 	if err != nil {
 		return err
 	}
-	h := heldQuota{Contract: o.contract.Name, Name: a.Name, Key: key, Per: a.Per.Milliseconds(), Limit: limit, WarnAt: a.WarnAt}
+	limit = min(max(limit, 0), maxScore)
+	h := heldQuota{Contract: o.contract.Name, Name: a.Name, Key: key, Per: max(1, a.Per.Milliseconds()), Limit: limit, WarnAt: a.WarnAt}
 	used, err := j.used(h)
 	if err != nil {
 		return err

@@ -258,8 +258,9 @@ func (j *judge) measure(a *expr.Aggregate) (float64, bool) {
 
 // close makes the outcome, with effects as of now, and holds it to its limits.
 func (j *judge) close(s *sink) (*Outcome, error) {
-	if s.rejected() {
-		s.settle = nil
+	if s.rejected() { // it does nothing
+		*s = sink{verdict: s.verdict, refusal: s.refusal, contracts: s.contracts, rules: s.rules, trace: s.trace, tags: s.tags,
+			notes: s.notes, reasons: s.reasons, annotations: s.annotations, errors: s.errors, shadows: s.shadows}
 	}
 	o, err := s.outcome(j.effects)
 	if err != nil {

@@ -31,7 +31,7 @@ func with(t testing.TB, lines ...string) *timeline {
 func TestRulesMerge(t *testing.T) {
 	t.Parallel()
 	const (
-		tags     = `rule a_tags { on: "a.*"  priority: 1  then { tag "first"  note "seen ${data.x}" } }`
+		tags     = `rule a_tags { on: "a.*"  priority: 1  then { tag "first"  note "seen ${data.x}"  emit "x.y" { data: { a: 1 } } } }`
 		waits    = `rule b_waits { on: "a.*"  priority: 2  then { require approval { from: [admin]  count: 1 } } }`
 		imagines = `rule c_simulates { on: "a.*"  priority: 3  then { simulate "only a trial" } }`
 		refuses  = `rule d_refuses { on: "a.*"  priority: 4  then { reject "no: ${data.x}" } }`
@@ -56,6 +56,7 @@ func TestRulesMerge(t *testing.T) {
 		assert.Equal(t, c.tags, o.Decision.Tags)
 		assert.Equal(t, []string{"seen 7"}, o.Detail.Notes)
 		if c.want == rules.Reject {
+			assert.Empty(t, o.Decision.Effects, "a refused span does nothing")
 			assert.Equal(t, &rules.Refusal{Contract: l.set.Contracts()[0].Ref(), Rule: "c/d_refuses", Reason: "no: 7"}, o.Refusal)
 			f := o.Refusal.Fault()
 			assert.Equal(t, fault.Invalid, f.Kind)

@@ -12,7 +12,7 @@ func (b *builder) check() {
 	if b.c.Node == nil {
 		return
 	}
-	b.checkRoles()
+	b.checkNames()
 	b.checkMoves()
 	b.checkTenant()
 	if lll.Failed(b.diagnostics) {
@@ -24,13 +24,20 @@ func (b *builder) check() {
 	}
 }
 
-// checkRoles says which roles are declared nowhere. Where what the contract
-// requires is not at hand, its roles may be declared there.
-func (b *builder) checkRoles() {
-	known := []string{span.RoleOwner, span.RoleAdmin, span.RoleMember, span.RoleAgent, span.RoleAuditor, span.RoleGuest}
-	for _, r := range b.c.Roles {
-		known = append(known, r.Name)
+// checkNames says which roles and workflows are declared nowhere. Where what
+// the contract requires is not at hand, they may be declared there.
+func (b *builder) checkNames() {
+	roles := []string{span.RoleOwner, span.RoleAdmin, span.RoleMember, span.RoleAgent, span.RoleAuditor, span.RoleGuest}
+	var flows []string
+	learn := func(c *Contract) {
+		for _, r := range c.Roles {
+			roles = append(roles, r.Name)
+		}
+		for _, w := range c.Workflows {
+			flows = append(flows, w.Name, c.Name+"/"+w.Name)
+		}
 	}
+	learn(b.c)
 	elsewhere := false
 	for _, r := range b.c.Requires {
 		var found *Contract
@@ -41,13 +48,19 @@ func (b *builder) checkRoles() {
 			elsewhere = true
 			continue
 		}
-		for _, r := range found.Roles {
-			known = append(known, r.Name)
-		}
+		learn(found)
+	}
+	missing := func(name string, known []string) bool {
+		return !contains(known, name) && (!elsewhere || lll.Nearest(name, known) != "")
 	}
 	for _, r := range b.roles {
-		if !contains(known, r.name) && !span.IsIdentity(r.name) && (!elsewhere || lll.Nearest(r.name, known) != "") {
-			b.unknown(r.Range, "role", r.name, known)
+		if !span.IsIdentity(r.name) && missing(r.name, roles) {
+			b.unknown(r.Range, "role", r.name, roles)
+		}
+	}
+	for _, r := range b.flows {
+		if missing(r.name, flows) {
+			b.unknown(r.Range, "workflow", r.name, flows)
 		}
 	}
 }

@@ -80,6 +80,8 @@ func TestMistakesAreFound(t *testing.T) {
 
 		{"two lines in one", inContract(`retain "a.b" 90d  retain "a.c" 30d`), "c.lll:2:19: retain says nothing more here; begin a new line before it"},
 		{"two lines of trust in one", inContract(`trust { add "a.b" 1.0  add "a.c" 2.0 }`), "c.lll:2:24: add says nothing more here"},
+		{"unknown workflow of state()", inContract(flow, `rule r { on: "a.b"  when: state("pya", data.id) == "sent"  then { reject "no" } }`), "there is no workflow pya; did you mean pay?"},
+		{"pattern of spans()", inContract(`rule r { on: "a.b"  when: spans("A b").count() > 3  then { reject "no" } }`), `"A b" is no pattern of span types`},
 		{"no key", inContract(`workflow w { initial: a  state a }`), "the workflow w has no key; write key: data.id"},
 		{"initial", inContract(`workflow w { key: data.id  initial: b  state a }`), "c.lll:2:37: there is no state b; there is a"},
 		{"transition", inContract(strings.Replace(flow, "draft -> sent", "draft -> snet", 1)), "there is no state snet; did you mean sent?"},

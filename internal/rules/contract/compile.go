@@ -63,6 +63,7 @@ type builder struct {
 	seen        map[string]map[string]lll.Range // kind -> name -> where it stands first
 	// What is checked once all is read.
 	roles      []reference
+	flows      []reference // workflows that state() asks for
 	moves      []move
 	constant   map[*expr.Program]bool   // conditions that need no facts, and what they give
 	conditions map[*expr.Program]string // as written, blanks left out

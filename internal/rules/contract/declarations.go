@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"math"
 	"time"
 
 	"github.com/danvoulez/logline/internal/rules/expr"
@@ -268,7 +269,7 @@ func (b *builder) trust(n *lll.Node) {
 		}
 		b.end(add, 2)
 		f, ok := amount.Number()
-		if !ok {
+		if !ok || math.Abs(f) > 1<<53-1 {
 			b.errorf(amount.Range, "write add \"type\" 5.0", "%s is no number", amount.Source)
 		}
 		t.Adds = append(t.Adds, TrustAdd{b.pattern(pattern), f})

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -77,9 +78,12 @@ func (b *builder) report(errs expr.Errors) {
 }
 
 // take notes what a program asks of the timeline.
-func (b *builder) take(p *expr.Program) *expr.Program {
+func (b *builder) take(p *expr.Program, at lll.Range) *expr.Program {
 	if p == nil {
 		return nil
+	}
+	for _, name := range p.Workflows() {
+		b.flows = append(b.flows, reference{at, name})
 	}
 	for _, a := range p.Aggregates() {
 		known := false
@@ -133,7 +137,7 @@ func (b *builder) expression(v *lll.Value, want expr.Type, place expr.Place, var
 	p, errs := expr.Compile(code, offset, want, s)
 	b.report(errs)
 	b.uses(code)
-	return b.take(p)
+	return b.take(p, v.Range)
 }
 
 // uses notes what of an identity the expression may look at. A word too many
@@ -211,7 +215,12 @@ func (b *builder) number(v *lll.Value) (float64, bool) {
 	if !ok {
 		return 0, false
 	}
-	return value.Number()
+	f, _ := value.Number()
+	if math.Abs(f) > 1<<53-1 {
+		b.errorf(v.Range, "write a smaller one", "a line holds no number beyond 2^53-1")
+		return 0, false
+	}
+	return f, true
 }
 
 // compileText compiles a text with its holes.
@@ -240,7 +249,7 @@ func (b *builder) compileText(v *lll.Value, place expr.Place, vars expr.Vars) *T
 	b.report(errs)
 	if t.Template != nil {
 		for _, p := range t.Template.Programs() {
-			b.take(p)
+			b.take(p, v.Range)
 		}
 	}
 	return t
