@@ -72,6 +72,7 @@ var table = map[string]rule{
 	"internal/rules":            {never: []string{"internal/timeline", "internal/storage", "I/O", "clock"}},
 	"internal/rules/expr":       {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/span"}},
 	"internal/rules/lll":        {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault"}},
+	"internal/rules/naive":      {testing: true, never: []string{"ours"}}, // a second opinion that shares nothing with the first
 	"internal/engine":           {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
 	"internal/federation":       {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
 	"internal/feed":             {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
@@ -109,6 +110,7 @@ var confined = map[string][]string{
 	"internal/app":                        {"cmd/logline"},
 	"internal/httpapi/spectest":           {},                                      // for tests alone
 	"internal/guards":                     {},                                      // for tests alone
+	"internal/rules/naive":                {},                                      // for tests alone
 	"internal/storage/pgtest":             {"internal/timeline/storetest/backend"}, // for tests alone
 	"internal/timeline/storetest/backend": {},
 	"internal/systemtest/liar":            {}, // for tests alone

@@ -21,7 +21,9 @@ type judge struct {
 	at    standing.Position
 	now   time.Time
 	match *contract.Match
-	flows map[string]*flow
+	// supplier answers the expressions of one contract at a time.
+	supplier *facts
+	flows    map[string]*flow
 }
 
 // Decide says what becomes of sp at a position: a span that form, keys and
@@ -70,15 +72,15 @@ var unasked = &Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}}
 // newJudge binds the facts of a span.
 func newJudge(ctx context.Context, w *World, sp *span.Span, at standing.Position, m *contract.Match) (*judge, error) {
 	j := &judge{ctx: ctx, w: w, sp: sp, at: at, now: instant(at.RecordedAt), match: m}
-	supplier := &facts{ctx: ctx, w: w, at: at, now: j.now}
-	actor, err := supplier.identity(sp.Author, m.Trust, m.Status)
+	j.supplier = &facts{ctx: ctx, w: w, at: at, now: j.now}
+	actor, err := j.supplier.identity(sp.Author, m.Trust, m.Status)
 	if err != nil {
 		return nil, err
 	}
 	if actor == nil {
 		actor = &expr.Identity{ID: sp.Author}
 	}
-	j.facts = expr.Facts{Span: &sp.Header, Actor: actor, Tenant: &w.Tenant, Now: j.now, Supplier: supplier}
+	j.facts = expr.Facts{Span: &sp.Header, Actor: actor, Tenant: &w.Tenant, Now: j.now, Supplier: j.supplier}
 	if sp.Payload != nil {
 		if j.facts.Data, err = expr.ParseData(sp.Payload); err != nil {
 			return nil, unavailable(err)
@@ -179,6 +181,7 @@ func (j *judge) rules(s *sink) error {
 // rule asks one rule and does what it says.
 func (j *judge) rule(r *contract.Rule, s *sink) error {
 	o := origin{r.Contract, r.ID(), r.OnError}
+	j.supplier.own = r.Contract
 	holds := true
 	if r.When != nil {
 		var err error

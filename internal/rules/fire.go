@@ -124,11 +124,11 @@ func Fire(ctx context.Context, w *World, t Timer, causing *span.Span, at standin
 // aside is a judge for what is done beside spans.
 func aside(ctx context.Context, w *World, causing *span.Span, at standing.Position) (*judge, error) {
 	j := &judge{ctx: ctx, w: w, sp: causing, at: at, now: instant(at.RecordedAt)}
-	supplier := &facts{ctx: ctx, w: w, at: at, now: j.now}
-	j.facts = expr.Facts{Tenant: &w.Tenant, Now: j.now, Supplier: supplier}
+	j.supplier = &facts{ctx: ctx, w: w, at: at, now: j.now}
+	j.facts = expr.Facts{Tenant: &w.Tenant, Now: j.now, Supplier: j.supplier}
 	if causing != nil {
 		j.facts.Span = &causing.Header
-		actor, err := supplier.Identity(causing.Author)
+		actor, err := j.supplier.Identity(causing.Author)
 		if err != nil {
 			return nil, err
 		}
@@ -169,6 +169,7 @@ func (j *judge) perform(t Timer, s *sink) error {
 		return fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", t.Contract)
 	}
 	s.asked(c)
+	j.supplier.own = c
 	o := origin{contract: c, rule: t.rule}
 	for _, sc := range c.Schedules {
 		if sc.Name == t.Task {
@@ -206,6 +207,7 @@ func Run(ctx context.Context, w *World, sc *contract.Schedule, at standing.Posit
 	if err != nil {
 		return nil, err
 	}
+	j.supplier.own = sc.Contract
 	o := origin{contract: sc.Contract, rule: sc.ID()}
 	r := &running{judge: j, id: sc.ID()}
 	r.next(sc.Contract)
@@ -216,9 +218,8 @@ func Run(ctx context.Context, w *World, sc *contract.Schedule, at standing.Posit
 		}
 		return r.end()
 	}
-	supplier := &facts{ctx: ctx, w: w, at: at, now: j.now}
 	for _, m := range w.Standing.Members() {
-		if j.facts.It, err = supplier.Identity(m.Identity); err != nil {
+		if j.facts.It, err = j.supplier.Identity(m.Identity); err != nil {
 			return nil, err
 		}
 		j.input = expr.Bind(j.facts)

@@ -77,6 +77,7 @@ func (j *judge) workflows(list []contract.BoundWorkflow, s *sink) error {
 // workflow need no longer be asked.
 func (j *judge) concern(w contract.BoundWorkflow, s *sink) (handled bool, err error) {
 	o := origin{w.In.Contract, w.ID(), contract.Reject}
+	j.supplier.own = w.Contract
 	asks, starts := w.Asks(j.sp.Type), w.Starts(j.sp.Type)
 	if !asks && !starts {
 		return false, nil
@@ -96,7 +97,7 @@ func (j *judge) concern(w contract.BoundWorkflow, s *sink) (handled bool, err er
 	case !f.exists && w.In.Mode == contract.Pinned:
 		return false, nil // it begins nothing any more
 	case f.exists && f.Contract.Ref() != w.In.Ref() && f.Asks(j.sp.Type):
-		o.contract = f.Contract
+		o.contract, j.supplier.own = f.Contract, f.Contract
 	}
 	s.asked(o.contract)
 	if !f.exists {
@@ -238,7 +239,7 @@ func (j *judge) take(f *flow, to string, then []contract.Action, o origin, s *si
 	from := f.state
 	s.moves = append(s.moves, span.Transition{Workflow: f.ID(), Key: f.key, From: from, To: to})
 	s.ran(o.rule, from+" -> "+to)
-	o.contract = f.Contract
+	o.contract, j.supplier.own = f.Contract, f.Contract
 	return j.within(f, func() error {
 		for _, list := range [][]contract.Action{f.Exit[from], then, nil} {
 			if err := j.run(list, o, s); err != nil || s.rejected() {

@@ -73,7 +73,8 @@ func pendingOf(ctx context.Context, w *World, sp *span.Span, at standing.Positio
 		return nil, fault.New(fault.Conflict, "not_pending", "the span waits for no vote").At("/span", "is not pending")
 	}
 	p.sink.contracts = slices.Clone(p.row.Contracts)
-	p.judge.facts = expr.Facts{Tenant: &w.Tenant, Now: p.now, Supplier: &facts{ctx: ctx, w: w, at: at, now: p.now}}
+	p.supplier = &facts{ctx: ctx, w: w, at: at, now: p.now}
+	p.judge.facts = expr.Facts{Tenant: &w.Tenant, Now: p.now, Supplier: p.supplier}
 	for _, v := range p.row.Votes {
 		total := 0.0
 		for _, weight := range v.Weights {
@@ -200,6 +201,7 @@ func (p *pending) timeout(q ask) (*Resolution, error) {
 	if c == nil || q.Index >= len(c.Approvals) {
 		return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", q.Contract)
 	}
+	p.supplier.own = c
 	list := c.Approvals[q.Index].OnTimeout
 	allows := slices.ContainsFunc(list, func(a contract.Action) bool {
 		_, allows := a.(*contract.AllowAction)

@@ -46,6 +46,7 @@ type facts struct {
 	w   *World
 	at  standing.Position
 	now time.Time
+	own *contract.Contract // whose expression is evaluated
 }
 
 var _ expr.Supplier = (*facts)(nil)
@@ -53,9 +54,18 @@ var _ expr.Supplier = (*facts)(nil)
 // Identity is an identity of the tenant with all that expressions may see.
 func (f *facts) Identity(id string) (*expr.Identity, error) { return f.identity(id, true, true) }
 
-// State is the state of an instance, "" if there is none.
+// State is the state of an instance, "" if there is none. A contract means its
+// own workflow by a name, before others'.
 func (f *facts) State(workflow, key string) (string, error) {
-	w := f.w.contracts().Workflow(workflow)
+	if f.own != nil {
+		if w := f.own.Workflow(workflow); w != nil {
+			return f.stateOf(w, key)
+		}
+	}
+	return f.stateOf(f.w.contracts().Workflow(workflow), key)
+}
+
+func (f *facts) stateOf(w *contract.Workflow, key string) (string, error) {
 	if w == nil {
 		return "", nil
 	}
@@ -156,7 +166,7 @@ func (f *facts) statusOf(identity, subject, chain string) (string, error) {
 	if chain != id.StatusActive {
 		return chain, nil
 	}
-	state, err := f.State(identityWorkflow, identity)
+	state, err := f.stateOf(f.w.contracts().Workflow(identityWorkflow), identity)
 	switch {
 	case err != nil || state != "":
 		return state, err
