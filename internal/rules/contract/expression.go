@@ -86,6 +86,9 @@ func (b *builder) take(p *expr.Program, at lll.Range) *expr.Program {
 		b.flows = append(b.flows, reference{at, name})
 	}
 	for _, a := range p.Aggregates() {
+		if len(a.Pattern)+len(a.Field) > 256 { // they stand in keys of rows
+			b.errorf(lll.Range{Offset: a.Offset, End: a.End}, "give the field a shorter name", "the pattern and the field have more than 256 bytes")
+		}
 		known := false
 		for _, k := range b.c.Aggregates {
 			known = known || AggregateID(k) == AggregateID(a)
