@@ -31,6 +31,8 @@ docs/contracts.md explains the language.`,
 	}
 	cmd.AddCommand(
 		newRulesCheckCmd(env),
+		newRulesFmtCmd(env),
+		newRulesImportCmd(env),
 	)
 	return cmd
 }
@@ -193,11 +195,7 @@ func folders(sources []library.Source) []string {
 // printDiagnostics renders what is wrong in a file, as people read it.
 func printDiagnostics(w io.Writer, d *library.Document) {
 	for _, p := range d.Diagnostics {
-		text := d.File.Render(p)
-		if p.Severity == lll.Warning {
-			text = "warning: " + text
-		}
-		io.WriteString(w, text+"\n") //nolint:errcheck // output remembers it
+		io.WriteString(w, d.File.Render(p)+"\n") //nolint:errcheck // output remembers it
 	}
 }
 
