@@ -32,6 +32,7 @@ docs/contracts.md explains the language.`,
 	cmd.AddCommand(
 		newRulesCheckCmd(env),
 		newRulesFmtCmd(env),
+		newRulesTestCmd(env),
 		newRulesImportCmd(env),
 	)
 	return cmd

@@ -194,6 +194,7 @@ func (j *judge) rule(r *contract.Rule, s *sink) error {
 		branch, list = BranchElse, r.Else
 	}
 	if len(list) == 0 {
+		j.passed(o.rule, branch, s)
 		return nil
 	}
 	s.ran(o.rule, branch)
@@ -204,12 +205,21 @@ func (j *judge) rule(r *contract.Rule, s *sink) error {
 // match, and nothing else passes in silence.
 func (j *judge) unmatched(err error, o origin, s *sink) error {
 	if e, ok := err.(*expr.EvalError); ok && e.Reason == expr.Missing && o.onError == contract.Skip {
+		j.passed(o.rule, BranchMissing, s)
 		return nil
 	}
 	if o.onError == contract.Reject {
-		s.ran(o.rule, "error")
+		s.ran(o.rule, BranchError)
 	}
 	return j.failed(err, o, s)
+}
+
+// passed notes a rule that was asked and does nothing, where somebody wants to
+// know.
+func (j *judge) passed(rule, branch string, s *sink) {
+	if j.w.Explain {
+		s.trace = append(s.trace, Step{rule, branch, s.shadow})
+	}
 }
 
 // itself is what an executed span does without any rule.
@@ -230,6 +240,12 @@ func (j *judge) itself(s *sink) error {
 			return err
 		}
 	}
+	j.count(s)
+	return nil
+}
+
+// count is what the span adds to what expressions count and sum.
+func (j *judge) count(s *sink) {
 	for _, a := range j.match.Aggregates {
 		v, ok := j.measure(a)
 		if !ok {
@@ -240,7 +256,6 @@ func (j *judge) itself(s *sink) error {
 		}
 		s.values[contract.AggregateID(a)] = v
 	}
-	return nil
 }
 
 // measure is what the span adds to an aggregate; false for nothing.

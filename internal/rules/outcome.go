@@ -69,10 +69,12 @@ type Step struct {
 	Shadow bool
 }
 
-// Branches of rules.
+// Branches of rules. The last two are of conditions that gave no value.
 const (
-	BranchThen = "then"
-	BranchElse = "else"
+	BranchThen    = "then"
+	BranchElse    = "else"
+	BranchMissing = "missing" // a field was: the rule does nothing
+	BranchError   = "error"   // the span was refused
 )
 
 // Fault is the refusal as the author is told it.

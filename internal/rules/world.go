@@ -30,6 +30,9 @@ type World struct {
 	// NextCron is the first time after another that a cron line names in a time
 	// zone; nil refuses tasks with one. Zones come from tables outside.
 	NextCron func(line, timezone string, after time.Time) (time.Time, error)
+	// Explain has the Trace of an Outcome name rules too that were asked and do
+	// nothing.
+	Explain bool
 }
 
 func (w *World) contracts() *contract.Set {
