@@ -33,6 +33,8 @@ docs/contracts.md explains the language.`,
 		newRulesCheckCmd(env),
 		newRulesFmtCmd(env),
 		newRulesTestCmd(env),
+		newRulesRunCmd(env),
+		newRulesExplainCmd(env),
 		newRulesImportCmd(env),
 	)
 	return cmd
