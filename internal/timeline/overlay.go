@@ -103,28 +103,27 @@ func (o *overlay) Range(ctx context.Context, prefix, after string, limit int) (o
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	limit = min(limit, MaxAsk)
-	for a := askRange(DecisionRows+prefix, after, limit); !a.empty(); {
+	for a := askRange(DecisionRows+prefix, after, limit); !a.empty() && len(out) < limit; {
 		rows, err := o.base.rows(ctx, a)
 		if err != nil {
 			return nil, err
 		}
-		a.Low = o.merge(&out, rows, a)
-		a.Limit = limit - len(out)
+		a.Low = o.merge(&out, rows, a, limit)
+		a.Limit = min(2*a.Limit, MaxAsk) // where this batch deleted many, they are passed in few steps
 	}
 	return out, nil
 }
 
-// merge adds to out what the base's answer to an ask and the changes make
-// together, and says from where on more is to be asked for.
-func (o *overlay) merge(out *[]standing.Row, rows []standing.Row, a Ask) (next string) {
+// merge adds to out, up to limit rows, what the base's answer to an ask and the
+// changes make together, and says from where on more is to be asked for.
+func (o *overlay) merge(out *[]standing.Row, rows []standing.Row, a Ask, limit int) (next string) {
 	next = a.High
 	if len(rows) == a.Limit {
 		next = after(rows[len(rows)-1].Key)
 	}
-	end := len(*out) + a.Limit
 	take := func(r standing.Row) bool {
 		*out = append(*out, shown(r))
-		return len(*out) < end
+		return len(*out) < limit
 	}
 	for key, value := range o.changed.From(a.Low) {
 		if key >= next {

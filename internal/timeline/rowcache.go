@@ -144,9 +144,26 @@ func (k *known) set(key string, value []byte) {
 
 // change is set for a key of which something is known.
 func (k *known) change(key string, value []byte) {
-	if _, known := k.get(key); known {
-		k.set(key, value)
+	if _, known := k.get(key); !known {
+		return
 	}
+	if k.set(key, value); value == nil {
+		k.prune(key)
+	}
+}
+
+// prune takes out the node of a key without a row where it only cuts a stretch
+// without rows in two: what was deleted leaves nothing to walk over.
+func (k *known) prune(key string) {
+	n, _ := k.nodes.Get(key)
+	if n.joined && k.above(after(key)) {
+		k.drop(key, n)
+	}
+}
+
+func (k *known) drop(key string, n *node) {
+	k.bytes -= nodeBytes + len(key) + len(n.value)
+	k.nodes.Delete(key)
 }
 
 // rows answers an ask, where that is known.
@@ -246,7 +263,6 @@ func (k *known) clear(low, high string) {
 	}
 	for _, key := range within {
 		n, _ := k.nodes.Get(key)
-		k.bytes -= nodeBytes + len(key) + len(n.value)
-		k.nodes.Delete(key)
+		k.drop(key, n)
 	}
 }

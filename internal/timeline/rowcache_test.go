@@ -175,3 +175,23 @@ func TestBeyond(t *testing.T) {
 	require.Equal(t, Ask{Low: "~a/b\x01", High: "~a0", Limit: 3}, askRange("~a/", "~a/b", 3))
 	require.False(t, strings.Contains(askKey("k").High, "\x00"))
 }
+
+// Rows that come at one end and are deleted at the other leave nothing behind.
+func TestRowCacheForgetsWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	var c rowCache
+	all := askRange("~s/", "", MaxAsk)
+	c.add(&all, nil)
+	key := func(n int) string { return fmt.Sprintf("~s/%06d", n) }
+	for n := range 2000 {
+		changed := []standing.Row{{Key: key(n), Value: []byte("v")}}
+		if n >= 10 {
+			changed = append(changed, standing.Row{Key: key(n - 10)})
+		}
+		c.commit(changed, &Head{Size: uint64(n)})
+		require.LessOrEqual(t, c.young.nodes.Len(), 14)
+	}
+	rows, known := c.rows(&all)
+	require.True(t, known)
+	require.Len(t, rows, 10)
+}
