@@ -161,6 +161,9 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	if !s.log.Enabled(req.Context(), level) {
 		return
 	}
+	if err == nil && res.Header().Get(echo.HeaderContentLength) != "" {
+		_ = http.NewResponseController(res.Writer).Flush() // who waits for the answer does not wait for the log
+	}
 	attrs := []slog.Attr{
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", res.Status),
 		slog.Int64("bytes", res.Size), slog.Duration("took", took), slog.String("request_id", idOf(c)),
