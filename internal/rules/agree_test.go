@@ -28,7 +28,7 @@ func anyOf[T any](t *rapid.T, list []T) T { return rapid.SampledFrom(list).Draw(
 func tenths(t *rapid.T) float64 { return float64(rapid.IntRange(-5, 15).Draw(t, "tenths")) / 10 }
 
 func someCondition(t *rapid.T, depth int, flow bool) *naive.Cond {
-	kinds := []string{"above", "above", "above", "role", "trust", "sum", "count"}
+	kinds := []string{"above", "above", "role", "trust", "sum", "sum", "count"}
 	if flow {
 		kinds = append(kinds, "state")
 	}
@@ -48,7 +48,7 @@ func someCondition(t *rapid.T, depth int, flow bool) *naive.Cond {
 	case "state":
 		w.Name = anyOf(t, someStates)
 	case "sum":
-		w.Name, w.On = "n", anyOf(t, somePatterns)
+		w.Name, w.On, w.N = "n", anyOf(t, somePatterns[:5]), max(w.N, 0.1)
 	case "count":
 		w.On = anyOf(t, somePatterns)
 	}
@@ -58,12 +58,12 @@ func someCondition(t *rapid.T, depth int, flow bool) *naive.Cond {
 func someActs(t *rapid.T) []naive.Act {
 	var out []naive.Act
 	for range rapid.IntRange(1, 2).Draw(t, "actions") {
-		a := naive.Act{Kind: anyOf(t, []string{"tag", "tag", "tag", "reject", "simulate", "approve", "trust", "trust", "quota"}), N: tenths(t)}
+		a := naive.Act{Kind: anyOf(t, []string{"tag", "tag", "tag", "tag", "reject", "simulate", "approve", "trust", "quota", "quota"}), N: tenths(t)}
 		switch a.Kind {
 		case "tag":
 			a.Name = anyOf(t, []string{"t1", "t2"})
 		case "quota":
-			a.Name, a.N = anyOf(t, []string{"q1", "q2"}), float64(rapid.IntRange(0, 3).Draw(t, "limit"))
+			a.Name, a.N = anyOf(t, []string{"q1", "q2"}), float64(rapid.IntRange(1, 4).Draw(t, "limit"))
 		}
 		if out = append(out, a); a.Kind == "reject" {
 			break
@@ -126,8 +126,8 @@ func TestBothInterpretersAgree(t *testing.T) {
 		}
 		a.who = []*id.Keys{a.l.member("member"), a.l.member("admin"), a.l.member("agent", "member")}
 		a.voter = a.l.member("auditor")
-		for range rapid.IntRange(1, 20).Draw(r, "spans") {
-			a.l.now = a.l.now.Add(time.Duration(rapid.IntRange(0, 25).Draw(r, "minutes")) * time.Minute)
+		for range rapid.IntRange(20, 45).Draw(r, "spans") {
+			a.l.now = a.l.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(r, "minutes")) * time.Minute)
 			if len(a.asked) > 0 && rapid.IntRange(0, 2).Draw(r, "vote") == 0 {
 				a.vote()
 			} else {
