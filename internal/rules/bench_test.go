@@ -9,11 +9,12 @@ import (
 	"github.com/danvoulez/logline/internal/rules/expr"
 )
 
-// many is a contract of n rules, five of which are asked about pay.asked.
-func many(n int) string {
+// many is a contract of n rules, five of which are asked about pay.asked: by
+// this pattern.
+func many(n int, pattern string) string {
 	lines := make([]string, 0, n)
 	for i := range n {
-		on := "pay.asked"
+		on := pattern
 		if i >= 5 {
 			on = fmt.Sprintf("other%d.*", i)
 		}
@@ -23,10 +24,13 @@ func many(n int) string {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	for _, n := range []int{5, 10, 100} {
-		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+	for _, c := range []struct {
+		rules   int
+		pattern string
+	}{{5, "pay.asked"}, {10, "pay.asked"}, {100, "pay.asked"}, {10, "pay.*"}, {100, "pay.*"}} {
+		b.Run(fmt.Sprintf("rules=%d/%s", c.rules, c.pattern), func(b *testing.B) {
 			l := newTimeline(b)
-			l.activate(many(n))
+			l.activate(many(c.rules, c.pattern))
 			sp := l.span(l.member("member"), "pay.asked", object{"amount": 12.5, "currency": "EUR", "id": "x"})
 			w, at := l.world(), l.at()
 			b.ReportAllocs()
@@ -40,7 +44,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	b.Run("expressions=5", func(b *testing.B) {
 		l := newTimeline(b)
-		l.activate(many(5))
+		l.activate(many(5, "pay.asked"))
 		sp := l.span(l.member("member"), "pay.asked", object{"amount": 12.5, "currency": "EUR", "id": "x"})
 		list := l.set.Contracts()[0].Rules
 		data, err := expr.ParseData(sp.Payload)

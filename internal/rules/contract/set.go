@@ -237,7 +237,7 @@ func (s *Set) match(typ string) *Match {
 	found := s.index.find(typ, buf[:0])
 	slices.Sort(found)
 	m := &Match{}
-	seen := map[string]bool{}
+	var seen map[string]bool
 	last := int32(-1)
 	for _, i := range found {
 		if i == last {
@@ -263,6 +263,9 @@ func (s *Set) match(typ string) *Match {
 			m.Schedules = append(m.Schedules, e.schedule)
 		case e.aggregate != nil:
 			if id := AggregateID(e.aggregate); !seen[id] {
+				if seen == nil {
+					seen = map[string]bool{}
+				}
 				seen[id] = true
 				m.Aggregates = append(m.Aggregates, e.aggregate)
 			}
