@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	_ "time/tzdata" // contracts name time zones, and not every machine has the tables
 
 	"github.com/spf13/cobra"
 

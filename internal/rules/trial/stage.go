@@ -71,7 +71,9 @@ func NewStage(contracts []*contract.Contract, o Options) (*Stage, error) {
 	}
 	for _, c := range contracts {
 		for _, sc := range c.Schedules {
-			s.plan(sc)
+			if err := s.plan(sc); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return s, nil
@@ -414,15 +416,18 @@ func (s *Stage) ran(ctx context.Context, o *rules.Outcome, r *Submitted) error {
 }
 
 // plan says when a schedule runs next.
-func (s *Stage) plan(sc *contract.Schedule) {
+func (s *Stage) plan(sc *contract.Schedule) error {
 	switch {
 	case sc.Every > 0:
 		s.runs[sc] = s.now.Add(sc.Every)
 	case sc.Cron != "" && s.options.Cron != nil:
-		if next, err := s.options.Cron(sc.Cron, sc.Timezone, s.now); err == nil {
-			s.runs[sc] = next
+		next, err := s.options.Cron(sc.Cron, sc.Timezone, s.now)
+		if err != nil {
+			return err
 		}
+		s.runs[sc] = next
 	}
+	return nil
 }
 
 // nextRun is the schedule that runs first until a time, nil for none.
@@ -438,7 +443,9 @@ func (s *Stage) nextRun(until time.Time) (*contract.Schedule, time.Time) {
 
 func (s *Stage) run(ctx context.Context, sc *contract.Schedule, r *Submitted) error {
 	delete(s.runs, sc)
-	s.plan(sc)
+	if err := s.plan(sc); err != nil {
+		return err
+	}
 	outcomes, err := rules.Run(ctx, s.world(), sc, s.at())
 	if err != nil {
 		return err
