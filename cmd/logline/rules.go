@@ -36,6 +36,7 @@ docs/contracts.md explains the language.`,
 		newRulesRunCmd(env),
 		newRulesExplainCmd(env),
 		newRulesImportCmd(env),
+		newRulesDiffCmd(env),
 	)
 	return cmd
 }

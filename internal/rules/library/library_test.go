@@ -101,3 +101,22 @@ func TestDataIsNoContract(t *testing.T) {
 	require.False(t, d.Failed())
 	require.Empty(t, d.Name())
 }
+
+func TestDiffSeesTextsAndNoLayout(t *testing.T) {
+	t.Parallel()
+	of := func(body string) *library.Document {
+		return library.Read([]library.Source{source("a", body)}).Documents()[0]
+	}
+	changed := func(older, newer string) []string {
+		var out []string
+		for _, c := range library.Diff(of(older), of(newer)) {
+			out = append(out, c.Item)
+		}
+		return out
+	}
+	const rule = `rule r { on: "x.y"  then { reject "a b" } }`
+	require.Empty(t, changed(rule, "rule r {\n on: \"x.y\"\n then {\n reject \"a b\" }\n}\n"))
+	require.Equal(t, []string{"rule r"}, changed(rule, `rule r { on: "x.y"  then { reject "a  b" } }`), "blanks in texts count")
+	require.Equal(t, []string{"retain \"x\" 2d", "retain \"x\" 1d"}, changed(`retain "x" 1d`, `retain "x" 2d`))
+	require.Equal(t, []string{"rule s", "rule r"}, changed(rule, `rule s { on: "x.y"  then { reject "a b" } }`))
+}
