@@ -56,6 +56,7 @@ func groups() []group {
 		{"append", measureAppends, false},
 		{"import", measureImport, false},
 		{"verify", measureVerify, false},
+		{"decide", measureDecide, false},
 		{"reads", measureReads, false},
 		{"feed", measureFeed, false},
 		{"scale", measureScale, true},
