@@ -50,6 +50,9 @@ type origin struct {
 	onError  contract.OnError
 }
 
+// few is room for what most decisions find.
+const few = 6
+
 // raise takes the greater verdict.
 func (s *sink) raise(v Verdict) { s.verdict = max(s.verdict, v) }
 
@@ -79,6 +82,9 @@ func (s *sink) ran(rule, branch string) {
 	if branch == BranchElse {
 		name += "/" + BranchElse
 	}
+	if s.rules == nil {
+		s.rules, s.trace = make([]string, 0, few), make([]Step, 0, few)
+	}
 	if !slices.Contains(s.rules, name) {
 		s.rules = append(s.rules, name)
 	}
@@ -93,6 +99,9 @@ func (s *sink) failed(rule string, reason expr.Reason) {
 }
 
 func (s *sink) tag(t string) {
+	if s.tags == nil {
+		s.tags = make([]string, 0, few)
+	}
 	if !slices.Contains(s.tags, t) {
 		s.tags = append(s.tags, t)
 	}

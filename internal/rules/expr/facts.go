@@ -77,6 +77,9 @@ type Input struct {
 	weight                                                   int // of the data
 }
 
+// noVotes is what most spans have.
+var noVotes = newList(nil)
+
 // Bind makes facts ready. What they point to must not be changed afterwards.
 func Bind(f Facts) *Input {
 	in := &Input{supplier: &supplierVal{f.Supplier}}
@@ -101,11 +104,14 @@ func Bind(f Facts) *Input {
 	if !f.EnteredAt.IsZero() {
 		in.enteredAt = types.Timestamp{Time: f.EnteredAt.UTC()}
 	}
-	votes := make([]ref.Val, len(f.Approvals))
-	for i := range f.Approvals {
-		votes[i] = (*approvalVal)(&f.Approvals[i])
+	in.approvals = noVotes
+	if len(f.Approvals) > 0 {
+		votes := make([]ref.Val, len(f.Approvals))
+		for i := range f.Approvals {
+			votes[i] = (*approvalVal)(&f.Approvals[i])
+		}
+		in.approvals = newList(votes)
 	}
-	in.approvals = newList(votes)
 	in.weight = f.weight()
 	return in
 }
