@@ -19,10 +19,13 @@ import (
 // compiles no contract and judges nothing, so that folding lines, at any time
 // and after any erasure, gives the rows that deciding wrote.
 //
-// Fails with decision_unreadable for a line that this evaluator did not write.
+// Fails with decision_unreadable for a line of another evaluator.
 func Fold(ctx context.Context, s State, e *span.Entry, payload []byte) ([]standing.Row, error) {
 	if leavesNothing(e) {
 		return nil, nil
+	}
+	if v := e.Decision.Evaluator; v != "" && v != Evaluator {
+		return nil, errLine
 	}
 	f := &folder{ctx: ctx, overlay: overlay{State: s}, e: e}
 	eff, err := decodeEffects(e.Decision.Effects)
@@ -202,7 +205,22 @@ func (f *folder) vote(v *voteEffect, payload []byte) error {
 	}
 	r.Votes = append(r.Votes, vote{By: f.e.Span.Author, Vote: p.Vote, At: f.e.RecordedAt, Roles: v.Roles, Weights: v.Weights})
 	f.put(row(approvalKey(v.Span), r))
+	f.satisfied(v.Span, r)
 	return nil
+}
+
+// satisfied takes away the deadlines of approvals that have what they ask for,
+// while the span waits for others.
+func (f *folder) satisfied(spanID string, r *approvalRow) {
+	open := map[string]bool{}
+	for i, q := range r.Asks {
+		open[q.Deadline] = open[q.Deadline] || !r.satisfied(i, nil)
+	}
+	for deadline, waits := range open {
+		if deadline != "" && !waits && !r.quorum(nil) {
+			f.delete(timerKey(deadline, timerApproval, spanID))
+		}
+	}
 }
 
 // moves puts workflow instances into their states and renews their timers.

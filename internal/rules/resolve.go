@@ -38,8 +38,8 @@ func Resolve(ctx context.Context, w *World, sp *span.Span, at standing.Position)
 	case p.row.quorum(nil):
 		return p.execute()
 	}
-	for _, q := range p.row.Asks {
-		if q.Deadline != "" && q.Deadline <= at.RecordedAt {
+	for i, q := range p.row.Asks {
+		if q.Deadline != "" && q.Deadline <= at.RecordedAt && !p.row.satisfied(i, nil) {
 			return p.timeout(q)
 		}
 	}

@@ -168,7 +168,7 @@ func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 	}
 	d := &o.Decision
 	d.Outcome, d.Contracts, d.Rules, d.Tags = s.verdict.String(), s.contracts, s.rules, s.tags
-	if len(s.contracts) > 0 || s.vote != nil {
+	if len(s.contracts) > 0 {
 		d.Evaluator = Evaluator
 	}
 	h := held{Quotas: s.quotas, Retain: s.retain, Starts: s.starts, Transitions: s.moves, Trust: s.trust, Values: s.values}
@@ -206,6 +206,9 @@ func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 	var err error
 	if d.Effects, err = e.encode(); err != nil {
 		return nil, err
+	}
+	if d.Effects != nil || d.Values != nil {
+		d.Evaluator = Evaluator // who reads them knows how
 	}
 	if o.Detail, err = s.detail(); err != nil {
 		return nil, err

@@ -84,21 +84,26 @@ func (q *ask) weight(voter string, roles []string) (weight float64, may bool) {
 // quorum says that every approval has what it asks for, with one more vote of
 // these weights.
 func (r *approvalRow) quorum(more []float64) bool {
-	for i, q := range r.Asks {
-		sum := decimalOf(0)
-		for _, v := range r.Votes {
-			if v.Vote == span.VoteApprove && i < len(v.Weights) {
-				sum = sum.plus(decimalOf(v.Weights[i]))
-			}
-		}
-		if i < len(more) {
-			sum = sum.plus(decimalOf(more[i]))
-		}
-		if sum.float() < q.Count {
+	for i := range r.Asks {
+		if !r.satisfied(i, more) {
 			return false
 		}
 	}
 	return true
+}
+
+// satisfied says that one approval has what it asks for.
+func (r *approvalRow) satisfied(i int, more []float64) bool {
+	sum := decimalOf(0)
+	for _, v := range r.Votes {
+		if v.Vote == span.VoteApprove && i < len(v.Weights) {
+			sum = sum.plus(decimalOf(v.Weights[i]))
+		}
+	}
+	if i < len(more) {
+		sum = sum.plus(decimalOf(more[i]))
+	}
+	return sum.float() >= r.Asks[i].Count
 }
 
 // against says that somebody whose vote counts voted against.

@@ -186,3 +186,25 @@ func TestEveryApprovalIsNeeded(t *testing.T) {
 	assert.Equal(t, span.ResolutionRejected, r.Payload.Outcome)
 	assert.Equal(t, "it cannot be done any more", r.Outcome.Refusal.Reason)
 }
+
+// An approval that has its votes waits for the others without its deadline.
+func TestADeadlineEndsWithItsVotes(t *testing.T) {
+	t.Parallel()
+	l := with(t, `role law`, `rule a { on: "a.b"  then { require approval { from: [admin]  within: 1h  on_timeout { reject "admin was late" } } } }`,
+		`rule b { on: "a.b"  then { require approval { from: [law]  within: 2h  on_timeout { reject "law was late" } } } }`)
+	asked := l.span(l.member("member"), "a.b", object{})
+	l.submit(asked)
+	l.submit(l.vote(l.member("admin"), asked, "approve"))
+	assert.Empty(t, l.advance(90*time.Minute))
+	done := l.advance(time.Hour)
+	require.Len(t, done, 1)
+	assert.Equal(t, "law was late", done[0].Refusal.Reason)
+	assert.Equal(t, l.state, l.refolded())
+}
+
+func TestLinesOfAnotherEvaluatorAreNotFolded(t *testing.T) {
+	t.Parallel()
+	e := &span.Entry{Decision: span.Decision{Outcome: span.OutcomeAllow, Evaluator: "lll/2", Effects: []byte(`{"ran":"c/s"}`)}}
+	_, err := rules.Fold(context.Background(), rows{}, e, nil)
+	assert.Equal(t, "decision_unreadable", fault.CodeOf(err))
+}
