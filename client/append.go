@@ -16,12 +16,23 @@ import (
 	"github.com/danvoulez/logline/client/openapi"
 )
 
-// Appended is the answer to one span: a receipt, or for a simulated span the
-// decision it would get.
+// Appended is the answer to one span: a receipt, or for a simulated span what
+// would have happened.
 type Appended struct {
 	Status   int             // 201 appended, 202 appended and pending or not cosigned yet, 200 a repeat or simulated
 	Receipt  *Receipt        // nil when simulated
 	Decision json.RawMessage // only when simulated
+	Foresight
+}
+
+// Foresight is what contracts said of a simulated span, beside the decision.
+type Foresight struct {
+	Refusal   *Refusal        `json:"refusal,omitempty"` // nil where none would refuse it
+	Emitted   []string        `json:"emitted,omitempty"` // types of spans that the node would append
+	Called    []string        `json:"called,omitempty"`  // webhooks
+	Scheduled []string        `json:"scheduled,omitempty"`
+	Trace     []TraceStep     `json:"trace,omitempty"`  // what ran, in order
+	Detail    json.RawMessage `json:"detail,omitempty"` // notes, annotations, reasons and bodies of actions
 }
 
 // Repeat says that the span had been appended before.
@@ -32,6 +43,17 @@ type LineResult struct {
 	Line int // counted from 1
 	Appended
 	Problem *Problem // why the line was refused; nil when it was not
+}
+
+// CodeRefused is the code of a Problem by which a contract refused a span; its
+// Meta has contract, rule and decision, the span id of the node's entry that
+// keeps the attempt (absent where none does).
+const CodeRefused = "refused_by_contract"
+
+// DryRun has one span decided and not appended: the answer is that of a span
+// whose status is simulated.
+func DryRun() AppendOption {
+	return func(p *openapi.AppendSpansParams) { p.DryRun = optional(true) }
 }
 
 // AppendOption changes one Append.
@@ -73,13 +95,14 @@ func (a *Appended) decode(body []byte) error {
 	var doc struct {
 		Simulated bool            `json:"simulated"`
 		Decision  json.RawMessage `json:"decision"`
+		Foresight
 		Receipt
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return err
 	}
 	if doc.Simulated {
-		a.Decision = doc.Decision
+		a.Decision, a.Foresight = doc.Decision, doc.Foresight
 	} else {
 		a.Receipt = &doc.Receipt
 	}
@@ -172,13 +195,14 @@ func (r *LineResult) UnmarshalJSON(data []byte) error {
 		Receipt  *Receipt        `json:"receipt"`
 		Decision json.RawMessage `json:"decision"`
 		Problem  *Problem        `json:"problem"`
+		Foresight
 	}
 	if err := strict.Unmarshal(data, &doc); err != nil {
 		return err
 	}
 	*r = LineResult{
 		Line:     doc.Line,
-		Appended: Appended{Status: doc.Status, Receipt: doc.Receipt, Decision: doc.Decision},
+		Appended: Appended{Status: doc.Status, Receipt: doc.Receipt, Decision: doc.Decision, Foresight: doc.Foresight},
 		Problem:  doc.Problem,
 	}
 	return nil

@@ -35,6 +35,10 @@ type (
 	Page             = openapi.EntryPage
 	Graph            = openapi.Graph
 	Why              = openapi.Why
+	Refusal          = openapi.Refusal
+	TraceStep        = openapi.TraceStep
+	Contract         = openapi.Contract
+	ContractVersions = openapi.ContractVersions
 	InclusionProof   = openapi.InclusionProof
 	ConsistencyProof = openapi.ConsistencyProof
 	ImportedBundle   = openapi.ImportedBundle

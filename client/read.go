@@ -85,6 +85,23 @@ func (c *Client) Why(ctx context.Context, tenant, span string) (*Why, error) {
 	return value[Why](c.api.GetWhy(ctx, tenant, span, c.edit))
 }
 
+// Contracts lists every version of every contract that was activated, by name
+// and position: those in force and those that were.
+func (c *Client) Contracts(ctx context.Context, tenant string) ([]Contract, error) {
+	page, err := value[openapi.ContractPage](c.api.ListContracts(ctx, tenant, c.edit))
+	if err != nil {
+		return nil, err
+	}
+	return page.Items, nil
+}
+
+// Contract gives the versions of one contract, and the source of the one that
+// version names (by number or hash); "" asks for the one in force. Where none
+// is in force there is no source.
+func (c *Client) Contract(ctx context.Context, tenant, name, version string) (*ContractVersions, error) {
+	return value[ContractVersions](c.api.GetContract(ctx, tenant, name, &openapi.GetContractParams{Version: optional(version)}, c.edit))
+}
+
 // Receipt gives the span's first receipt.
 func (c *Client) Receipt(ctx context.Context, tenant, span string) (*Receipt, error) {
 	return value[Receipt](c.api.GetReceipt(ctx, tenant, span, nil, c.edit))

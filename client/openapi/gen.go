@@ -21,6 +21,13 @@ const (
 	True AppendedSimulated = true
 )
 
+// Defines values for ContractMode.
+const (
+	Enforce ContractMode = "enforce"
+	Past    ContractMode = "past"
+	Shadow  ContractMode = "shadow"
+)
+
 // Defines values for IdentityStatus.
 const (
 	IdentityStatusActive  IdentityStatus = "active"
@@ -162,24 +169,47 @@ type Act struct {
 
 // AppendResult The answer to one line, as it would be to that span alone
 type AppendResult struct {
+	// Called Of what a decision asks the node to do: types, webhooks, tasks
+	Called   Names    `json:"called,omitempty"`
 	Decision Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail DecisionDetail `json:"detail,omitempty"`
+
+	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
+	Emitted Names `json:"emitted,omitempty"`
 
 	// Line Line of the request, counted from 1
 	Line int `json:"line"`
 
 	// Problem RFC 9457; further members depend on the code
-	Problem   *Problem `json:"problem,omitempty"`
-	Receipt   *Receipt `json:"receipt,omitempty"`
-	Simulated bool     `json:"simulated,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+	Receipt *Receipt `json:"receipt,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Scheduled Of what a decision asks the node to do: types, webhooks, tasks
+	Scheduled Names `json:"scheduled,omitempty"`
+	Simulated bool  `json:"simulated,omitempty"`
 
 	// Status HTTP status
-	Status int `json:"status"`
+	Status int         `json:"status"`
+	Trace  []TraceStep `json:"trace,omitempty"`
 }
 
-// Appended A receipt, or for a simulated span the decision it would get
+// Appended A receipt, or for a simulated span what would have happened
 type Appended struct {
+	// Called Of what a decision asks the node to do: types, webhooks, tasks
+	Called     Names    `json:"called,omitempty"`
 	Checkpoint string   `json:"checkpoint,omitempty"`
 	Decision   Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail DecisionDetail `json:"detail,omitempty"`
+
+	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
+	Emitted Names `json:"emitted,omitempty"`
 
 	// Entry One line of a timeline. In a receipt it is the line itself, canonical,
 	// so its bytes hash to the leaf; elsewhere payload, salt and detail are put
@@ -189,8 +219,15 @@ type Appended struct {
 	Inclusion Inclusion `json:"inclusion,omitempty"`
 
 	// LeafHash SHA-256, base64url without padding
-	LeafHash  Hash              `json:"leaf_hash,omitempty"`
+	LeafHash Hash `json:"leaf_hash,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Scheduled Of what a decision asks the node to do: types, webhooks, tasks
+	Scheduled Names             `json:"scheduled,omitempty"`
 	Simulated AppendedSimulated `json:"simulated,omitempty"`
+	Trace     []TraceStep       `json:"trace,omitempty"`
 }
 
 // AppendedSimulated defines model for Appended.Simulated.
@@ -209,6 +246,56 @@ type ConsistencyProof struct {
 	To     uint64 `json:"to"`
 }
 
+// Contract A version of a contract that was activated on this timeline
+type Contract struct {
+	ActivatedAt Time `json:"activated_at"`
+
+	// Author LogLine ID
+	Author Identifier `json:"author"`
+
+	// Hash Of the source
+	Hash Hash `json:"hash"`
+
+	// Mode enforce and shadow are in force; what is past only ends the work that it began
+	Mode     ContractMode `json:"mode"`
+	Name     string       `json:"name"`
+	Requires []string     `json:"requires"`
+
+	// Seq Of the entry that activated it last
+	Seq   uint64 `json:"seq"`
+	Span  UUID   `json:"span"`
+	Title string `json:"title,omitempty"`
+
+	// Version Semantic version
+	Version string `json:"version"`
+}
+
+// ContractMode enforce and shadow are in force; what is past only ends the work that it began
+type ContractMode string
+
+// ContractPage defines model for ContractPage.
+type ContractPage struct {
+	Items []Contract `json:"items"`
+	Next  *string    `json:"next"`
+}
+
+// ContractSource The text of a version
+type ContractSource struct {
+	// Hash SHA-256, base64url without padding
+	Hash    Hash   `json:"hash"`
+	Text    string `json:"text"`
+	Version string `json:"version"`
+}
+
+// ContractVersions defines model for ContractVersions.
+type ContractVersions struct {
+	Name string `json:"name"`
+
+	// Source The text of a version
+	Source   *ContractSource `json:"source,omitempty"`
+	Versions []Contract      `json:"versions"`
+}
+
 // Count defines model for Count.
 type Count struct {
 	Count uint64 `json:"count"`
@@ -220,6 +307,9 @@ type DIDDocument = json.RawMessage
 
 // Decision defines model for Decision.
 type Decision = json.RawMessage
+
+// DecisionDetail The erasable part of a decision
+type DecisionDetail = json.RawMessage
 
 // Entry One line of a timeline. In a receipt it is the line itself, canonical,
 // so its bytes hash to the leaf; elsewhere payload, salt and detail are put
@@ -399,6 +489,9 @@ type MemberPage struct {
 	Next  *string  `json:"next"`
 }
 
+// Names Of what a decision asks the node to do: types, webhooks, tasks
+type Names = []string
+
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
 	Expires Time `json:"expires,omitempty"`
@@ -506,6 +599,16 @@ type Record struct {
 
 	// Status Effective status
 	Status Status `json:"status"`
+}
+
+// Refusal Who would refuse a simulated span, and why
+type Refusal struct {
+	// Contract name@version#hash, empty where no contract is to blame
+	Contract string `json:"contract"`
+	Reason   string `json:"reason"`
+
+	// Rule contract/rule
+	Rule string `json:"rule"`
 }
 
 // Registration Key events of one's own, or subject and custody
@@ -692,6 +795,17 @@ type TenantPage struct {
 // Time defines model for Time.
 type Time = string
 
+// TraceStep A branch that ran, of a rule (then, else) or of a workflow (the step)
+type TraceStep struct {
+	Branch string `json:"branch"`
+
+	// Rule contract/rule
+	Rule string `json:"rule"`
+
+	// Shadow It decided nothing
+	Shadow bool `json:"shadow,omitempty"`
+}
+
 // UUID defines model for UUID.
 type UUID = string
 
@@ -842,6 +956,12 @@ type GetCheckpointParams struct {
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
 
+// GetContractParams defines parameters for GetContract.
+type GetContractParams struct {
+	// Version Whose source to give: a version, or a hash; without it that of the one in force, and none where none is
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
+}
+
 // AppendEventsApplicationCloudeventsBatchPlusJSONBody defines parameters for AppendEvents.
 type AppendEventsApplicationCloudeventsBatchPlusJSONBody = []CloudEvent
 
@@ -934,6 +1054,11 @@ type AppendSpansParams struct {
 	// of it as the node's policy asks. Where they have not in time, the answer
 	// is 202 with the durable receipt.
 	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// DryRun Decide one span and append nothing, as for a span whose status is
+	// simulated: the answer is 200 with all that would have happened, a
+	// refusal by contract too.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
 	LoglineExpectedSeq *uint64 `json:"Logline-Expected-Seq,omitempty"`
@@ -1511,6 +1636,20 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBody(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListContracts The contracts that are in force here, and those that were
+	//
+	// All versions that were ever activated, by name and position. For who may read what is organisation-visible.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/contracts (the `ListContracts` operationId).
+	ListContracts(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetContract The versions of one contract, and the source of one
+	//
+	// For who may read what is organisation-visible.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/contracts/{contract} (the `GetContract` operationId).
+	GetContract(ctx context.Context, tenant TenantParameter, contract string, params *GetContractParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AppendEventsWithBody Record CloudEvents 1.0 from a caller that cannot sign
 	//
 	// Structured, batched, or binary: with ce- headers, any Content-Type, and
@@ -1610,6 +1749,11 @@ type ClientInterface interface {
 	// number: results stream back in order, one line each, while the request
 	// is still being sent, so a caller with many lines reads while it writes.
 	//
+	// Contracts in force decide. A span that one refuses is answered 422
+	// (refused_by_contract) with the members contract, rule and decision, the
+	// span id of the node's entry that keeps the attempt; one that waits for
+	// votes 202. A contract is activated by a logline.contract span.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/spans (the `AppendSpans` operationId).
@@ -1621,6 +1765,11 @@ type ClientInterface interface {
 	// application/json. application/x-ndjson is one span a line, of any
 	// number: results stream back in order, one line each, while the request
 	// is still being sent, so a caller with many lines reads while it writes.
+	//
+	// Contracts in force decide. A span that one refuses is answered 422
+	// (refused_by_contract) with the members contract, rule and decision, the
+	// span id of the node's entry that keeps the attempt; one that waits for
+	// votes 202. A contract is activated by a logline.contract span.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2298,6 +2447,40 @@ func (c *Client) CosignCheckpointWithTextBody(ctx context.Context, tenant Tenant
 	return c.Client.Do(req)
 }
 
+// ListContracts The contracts that are in force here, and those that were
+//
+// All versions that were ever activated, by name and position. For who may read what is organisation-visible.
+//
+// Corresponds with GET /v1/tenants/{tenant}/contracts (the `ListContracts` operationId).
+func (c *Client) ListContracts(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListContractsRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetContract The versions of one contract, and the source of one
+//
+// For who may read what is organisation-visible.
+//
+// Corresponds with GET /v1/tenants/{tenant}/contracts/{contract} (the `GetContract` operationId).
+func (c *Client) GetContract(ctx context.Context, tenant TenantParameter, contract string, params *GetContractParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetContractRequest(c.Server, tenant, contract, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // AppendEventsWithBody Record CloudEvents 1.0 from a caller that cannot sign
 //
 // Structured, batched, or binary: with ce- headers, any Content-Type, and
@@ -2487,6 +2670,11 @@ func (c *Client) ListSpans(ctx context.Context, tenant TenantParameter, params *
 // number: results stream back in order, one line each, while the request
 // is still being sent, so a caller with many lines reads while it writes.
 //
+// Contracts in force decide. A span that one refuses is answered 422
+// (refused_by_contract) with the members contract, rule and decision, the
+// span id of the node's entry that keeps the attempt; one that waits for
+// votes 202. A contract is activated by a logline.contract span.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/tenants/{tenant}/spans (the `AppendSpans` operationId).
@@ -2508,6 +2696,11 @@ func (c *Client) AppendSpansWithBody(ctx context.Context, tenant TenantParameter
 // application/json. application/x-ndjson is one span a line, of any
 // number: results stream back in order, one line each, while the request
 // is still being sent, so a caller with many lines reads while it writes.
+//
+// Contracts in force decide. A span that one refuses is answered 422
+// (refused_by_contract) with the members contract, rule and decision, the
+// span id of the node's entry that keeps the attempt; one that waits for
+// votes 202. A contract is activated by a logline.contract span.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3758,6 +3951,108 @@ func NewCosignCheckpointRequestWithBody(server string, tenant TenantParameter, c
 	return req, nil
 }
 
+// NewListContractsRequest constructs an http.Request for the ListContracts method
+func NewListContractsRequest(server string, tenant TenantParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/contracts", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetContractRequest constructs an http.Request for the GetContract method
+func NewGetContractRequest(server string, tenant TenantParameter, contract string, params *GetContractParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "contract", contract, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/contracts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewAppendEventsRequestWithApplicationCloudeventsPlusJSONBody calls the generic AppendEvents builder with application/cloudevents+json body
 func NewAppendEventsRequestWithApplicationCloudeventsPlusJSONBody(server string, tenant TenantParameter, body AppendEventsApplicationCloudeventsPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4445,6 +4740,18 @@ func NewAppendSpansRequestWithBody(server string, tenant TenantParameter, params
 		if params.Wait != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5261,6 +5568,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/checkpoint (the `CosignCheckpoint` operationId).
 	CosignCheckpointWithTextBodyWithResponse(ctx context.Context, tenant TenantParameter, body CosignCheckpointTextRequestBody, reqEditors ...RequestEditorFn) (*CosignCheckpointResponse, error)
 
+	// ListContractsWithResponse The contracts that are in force here, and those that were
+	//
+	// All versions that were ever activated, by name and position. For who may read what is organisation-visible.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/contracts (the `ListContracts` operationId).
+	ListContractsWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListContractsResponse, error)
+
+	// GetContractWithResponse The versions of one contract, and the source of one
+	//
+	// For who may read what is organisation-visible.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/contracts/{contract} (the `GetContract` operationId).
+	GetContractWithResponse(ctx context.Context, tenant TenantParameter, contract string, params *GetContractParams, reqEditors ...RequestEditorFn) (*GetContractResponse, error)
+
 	// AppendEventsWithBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
 	//
 	// Structured, batched, or binary: with ce- headers, any Content-Type, and
@@ -5372,6 +5697,11 @@ type ClientWithResponsesInterface interface {
 	// number: results stream back in order, one line each, while the request
 	// is still being sent, so a caller with many lines reads while it writes.
 	//
+	// Contracts in force decide. A span that one refuses is answered 422
+	// (refused_by_contract) with the members contract, rule and decision, the
+	// span id of the node's entry that keeps the attempt; one that waits for
+	// votes 202. A contract is activated by a logline.contract span.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/spans (the `AppendSpans` operationId).
@@ -5383,6 +5713,11 @@ type ClientWithResponsesInterface interface {
 	// application/json. application/x-ndjson is one span a line, of any
 	// number: results stream back in order, one line each, while the request
 	// is still being sent, so a caller with many lines reads while it writes.
+	//
+	// Contracts in force decide. A span that one refuses is answered 422
+	// (refused_by_contract) with the members contract, rule and decision, the
+	// span id of the node's entry that keeps the attempt; one that waits for
+	// votes 202. A contract is activated by a logline.contract span.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6626,6 +6961,102 @@ func (r CosignCheckpointResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CosignCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListContractsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ContractPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListContractsResponse) GetJSON200() *ContractPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListContractsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListContractsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListContractsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListContractsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListContractsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetContractResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ContractVersions
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetContractResponse) GetJSON200() *ContractVersions {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetContractResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetContractResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetContractResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetContractResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetContractResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7937,6 +8368,36 @@ func (c *ClientWithResponses) CosignCheckpointWithTextBodyWithResponse(ctx conte
 	return ParseCosignCheckpointResponse(rsp)
 }
 
+// ListContractsWithResponse The contracts that are in force here, and those that were
+//
+// All versions that were ever activated, by name and position. For who may read what is organisation-visible.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/contracts (the `ListContracts` operationId).
+func (c *ClientWithResponses) ListContractsWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListContractsResponse, error) {
+	rsp, err := c.ListContracts(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListContractsResponse(rsp)
+}
+
+// GetContractWithResponse The versions of one contract, and the source of one
+//
+// For who may read what is organisation-visible.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/contracts/{contract} (the `GetContract` operationId).
+func (c *ClientWithResponses) GetContractWithResponse(ctx context.Context, tenant TenantParameter, contract string, params *GetContractParams, reqEditors ...RequestEditorFn) (*GetContractResponse, error) {
+	rsp, err := c.GetContract(ctx, tenant, contract, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetContractResponse(rsp)
+}
+
 // AppendEventsWithBodyWithResponse Record CloudEvents 1.0 from a caller that cannot sign
 //
 // Structured, batched, or binary: with ce- headers, any Content-Type, and
@@ -8102,6 +8563,11 @@ func (c *ClientWithResponses) ListSpansWithResponse(ctx context.Context, tenant 
 // number: results stream back in order, one line each, while the request
 // is still being sent, so a caller with many lines reads while it writes.
 //
+// Contracts in force decide. A span that one refuses is answered 422
+// (refused_by_contract) with the members contract, rule and decision, the
+// span id of the node's entry that keeps the attempt; one that waits for
+// votes 202. A contract is activated by a logline.contract span.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tenants/{tenant}/spans (the `AppendSpans` operationId).
@@ -8119,6 +8585,11 @@ func (c *ClientWithResponses) AppendSpansWithBodyWithResponse(ctx context.Contex
 // application/json. application/x-ndjson is one span a line, of any
 // number: results stream back in order, one line each, while the request
 // is still being sent, so a caller with many lines reads while it writes.
+//
+// Contracts in force decide. A span that one refuses is answered 422
+// (refused_by_contract) with the members contract, rule and decision, the
+// span id of the node's entry that keeps the attempt; one that waits for
+// votes 202. A contract is activated by a logline.contract span.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9037,6 +9508,72 @@ func ParseCosignCheckpointResponse(rsp *http.Response) (*CosignCheckpointRespons
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListContractsResponse parses an HTTP response from a ListContractsWithResponse call
+func ParseListContractsResponse(rsp *http.Response) (*ListContractsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListContractsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ContractPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetContractResponse parses an HTTP response from a GetContractWithResponse call
+func ParseGetContractResponse(rsp *http.Response) (*GetContractResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetContractResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ContractVersions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

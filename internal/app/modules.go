@@ -18,7 +18,7 @@ func Modules() []lifecycle.Module {
 			Name: "timeline", About: "append-only timelines, their proofs and bundles", Needs: []string{"id"},
 			Workers: []string{"one sequencer for each busy tenant", "a mirror of NDJSON files, where the setting mirror names a folder", "an index of words in the database, unless the setting search is off"},
 		},
-		{Name: "rules", About: "what is let through, and why: for now, whatever the roles permit"},
+		{Name: "rules", About: "what is let through, and why: contracts, beyond what the roles permit"},
 		{
 			Name: "engine", About: "what the node does by itself", Needs: []string{"id", "timeline", "rules"},
 			Workers: []string{"the node's key events into timelines that lack them"},

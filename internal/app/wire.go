@@ -14,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -29,6 +30,7 @@ var (
 	_ onboarding.TenantMaker = tenantMaker{}
 	_ httpapi.Engine         = (*engine.Engine)(nil)
 	_ httpapi.Log            = (*timeline.Log)(nil)
+	_ httpapi.Contracts      = (*rulebook.Book)(nil)
 	_ httpapi.Directory      = (*id.Directory)(nil)
 	_ httpapi.Custody        = (*id.Custody)(nil)
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
@@ -65,7 +67,7 @@ func (a *App) wire(ctx context.Context) error {
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
+		Engine: eng, Log: log, Contracts: rulebook.New(log), Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),

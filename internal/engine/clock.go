@@ -195,7 +195,8 @@ func (r *round) fireOne(ctx context.Context, t rules.Timer) error {
 	if err != nil {
 		return err
 	}
-	return r.writeOwn(ctx, typ, payload, o, causes...)
+	_, err = r.writeOwn(ctx, typ, payload, o, causes...)
+	return err
 }
 
 // logState is the committed decision state of a timeline.

@@ -191,20 +191,22 @@ func (e *Engine) seal(o *rules.Outcome) (d span.Decision, detail []byte, err err
 	return d, detail, nil
 }
 
-// writeOwn admits an entry of the node's own, as part of what is being decided.
-func (r *round) writeOwn(ctx context.Context, typ string, payload []byte, o *rules.Outcome, causes ...string) error {
+// writeOwn admits an entry of the node's own, as part of what is being decided,
+// and gives its span id.
+func (r *round) writeOwn(ctx context.Context, typ string, payload []byte, o *rules.Outcome, causes ...string) (spanID string, err error) {
 	sp, err := r.engine.sealOwn(r.engine.ownSigner(ctx, r.session.Tx()), r.tenant, typ, payload, OwnOptions{Causes: causes}, r.now)
 	if err != nil {
-		return err
+		return "", err
 	}
 	d := timeline.Draft{Span: sp}
 	if d.Decision, d.Detail, err = r.engine.seal(o); err != nil {
-		return err
+		return "", err
 	}
-	if _, err = r.admit(&d); err == nil {
-		r.contractsMayChange(typ)
+	if _, err = r.admit(&d); err != nil {
+		return "", err
 	}
-	return err
+	r.contractsMayChange(typ)
+	return sp.ID, nil
 }
 
 // reject answers a span that a contract refuses, and keeps the attempt as
@@ -225,14 +227,15 @@ func (r *round) reject(ctx context.Context, it *item, o *rules.Outcome) answer {
 	if err != nil {
 		return refuse(err)
 	}
-	if err := r.writeOwn(ctx, span.TypeDecision, payload, o.Evidence()); err != nil {
+	evidence, err := r.writeOwn(ctx, span.TypeDecision, payload, o.Evidence())
+	if err != nil {
 		return refuse(err)
 	}
 	if !it.evidence {
 		it.evidence = true
 		q.spend(r.tenant, author, r.now)
 	}
-	return answer{Result: Result{Err: refusal.Fault()}, kept: true}
+	return answer{Result: Result{Err: refusal.Fault().With("decision", evidence)}, kept: true}
 }
 
 // settle resolves spans that wait no longer, in the same batch.
@@ -270,7 +273,8 @@ func (r *round) resolve(ctx context.Context, sp *span.Span, res *rules.Resolutio
 	if err != nil {
 		return err
 	}
-	return r.writeOwn(ctx, span.TypeResolution, payload, res.Outcome, sp.ID)
+	_, err = r.writeOwn(ctx, span.TypeResolution, payload, res.Outcome, sp.ID)
+	return err
 }
 
 // spanOf is a span of this timeline, without its payload where that was erased.

@@ -25,6 +25,8 @@ var mayWhat = map[string]string{
 	"getCauses":        "owner admin member agent auditor",
 	"getEffects":       "owner admin member agent auditor",
 	"getWhy":           "owner admin member agent auditor",
+	"listContracts":    "owner admin member agent auditor",
+	"getContract":      "owner admin member agent auditor",
 	"exportBundle":     "owner admin member agent auditor guest",
 	"feed":             "owner admin member agent auditor guest",
 	"createFeedTicket": "owner admin member agent auditor guest",

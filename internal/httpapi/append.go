@@ -21,6 +21,8 @@ var (
 		"the query parameter wait must be durable, witnessed or left out; nothing was appended")
 	errWaitAlone = fault.New(fault.Invalid, "parameter_invalid",
 		"the query parameter wait must be durable or left out: this node has no witnesses to wait for; nothing was appended")
+	errDryMany = fault.New(fault.Invalid, "parameter_invalid",
+		"dry_run is for one span; with many, sign those with status simulated that are to be tried; nothing was appended")
 	errWaitMany = fault.New(fault.Invalid, "parameter_invalid",
 		"wait=witnessed is for one span; leave it out with many, and ask for receipts with cosigned=true later; nothing was appended")
 )
@@ -38,12 +40,16 @@ func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params 
 	case witnessed && !s.deps.Log.Witnessed():
 		return errWaitAlone
 	}
+	dry := given(params.DryRun)
 	switch mediaType(c.Request()) {
 	case typeJSON:
-		return s.appendOne(c, tenant, params.LoglineExpectedSeq, witnessed)
+		return s.appendOne(c, tenant, engine.Options{ExpectedSize: params.LoglineExpectedSeq, DryRun: dry}, witnessed)
 	case typeNDJSON:
 		if witnessed {
 			return errWaitMany
+		}
+		if dry {
+			return errDryMany
 		}
 		if params.LoglineExpectedSeq != nil {
 			return errExpectedMany
@@ -53,20 +59,19 @@ func (s *Server) AppendSpans(c echo.Context, tenant api.TenantParameter, params 
 	return errSpanType
 }
 
-func (s *Server) appendOne(c echo.Context, tenant string, expected *uint64, witnessed bool) error {
+func (s *Server) appendOne(c echo.Context, tenant string, opt engine.Options, witnessed bool) error {
 	raw, err := s.readBody(c, s.limits.Line)
 	if err != nil {
 		return err
 	}
-	r := s.deps.Engine.Submit(c.Request().Context(), tenant, raw, engine.Options{ExpectedSize: expected})
+	r := s.deps.Engine.Submit(c.Request().Context(), tenant, raw, opt)
 	s.hide(tenant, raw, &r)
 	s.countAppend(&r)
 	if r.Err != nil {
 		return r.Err
 	}
 	if r.Outcome == engine.Simulated {
-		body := append(appendSimulation([]byte{'{'}, &r.Decision), '}')
-		return c.Blob(http.StatusOK, typeJSON, body)
+		return c.Blob(http.StatusOK, typeJSON, append(appendSimulation([]byte{'{'}, &r), '}'))
 	}
 	status := appendStatus(&r)
 	if witnessed && !s.awaitWitnesses(c, tenant, &r) {
@@ -151,7 +156,7 @@ func (s *Server) appendResult(ctx context.Context, dst []byte, line int, r *engi
 		dst = s.appendProblem(ctx, dst, problem, requestID)
 	case r.Outcome == engine.Simulated:
 		dst = append(dst, ',')
-		dst = appendSimulation(dst, &r.Decision)
+		dst = appendSimulation(dst, r)
 	default:
 		dst = append(dst, `,"receipt":`...)
 		dst = appendReceipt(dst, r.Receipt)

@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -77,6 +78,14 @@ type Log interface {
 	Entries
 	Proofs
 	feed.Source
+}
+
+// Contracts reads which contracts a timeline has had. *rulebook.Book implements it.
+type Contracts interface {
+	Versions(ctx context.Context, tenant string) ([]rulebook.Version, error)
+	// Named are the versions of one contract, at least one; not_found
+	// contract_unknown.
+	Named(ctx context.Context, tenant, name string) ([]rulebook.Version, error)
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.
@@ -203,11 +212,12 @@ func setDuration(v *time.Duration, def time.Duration) {
 	}
 }
 
-// Deps is everything the server works with. Engine, Log, Directory, Custody,
-// APIKeys, Events, Onboarding and Node are required.
+// Deps is everything the server works with. Engine, Log, Contracts, Directory,
+// Custody, APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
+	Contracts  Contracts
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys

@@ -240,7 +240,7 @@ var routes = map[string]struct {
 		return e.raw(http.MethodPost, base+"/v1/identities", token, "application/json", body)
 	}},
 	"listTenants": {ask: at("/v1/tenants")}, "getTenant": {ask: of("")}, "getStats": {ask: of("/stats")},
-	"listMembers": {ask: of("/members")},
+	"listMembers": {ask: of("/members")}, "listContracts": {ask: of("/contracts")}, "getContract": {ask: of("/contracts/some.contract")},
 	"appendSpans": {ask: repeats},
 	"appendEvents": {ask: func(e *erasure, base, _ string) []byte {
 		return e.raw(http.MethodPost, base+e.at("/events"), e.key, structured, []byte(e.event))

@@ -197,6 +197,7 @@ func (f *failing) story(foreign []byte, foreignTenant string) []step {
 		{name: "causes", ready: f.getting(func() string { return f.at("/spans/" + last() + "/causes") })},
 		{name: "list", ready: f.getting(func() string { return f.at("/spans?limit=3") })},
 		{name: "search", ready: f.getting(func() string { return f.at("/spans?q=happened") })},
+		{name: "contracts", ready: f.getting(func() string { return f.at("/contracts") })},
 		{name: "members", ready: f.getting(func() string { return f.at("/members") })},
 		{name: "stats", ready: f.getting(func() string { return f.at("/stats") })},
 		{name: "tenants", ready: f.getting(func() string { return "/v1/tenants" })},

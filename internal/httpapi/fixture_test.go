@@ -25,6 +25,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
@@ -119,7 +120,7 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 
 	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
-		Engine: w.engine, Log: w.log, Directory: w.dir, Onboarding: service, Node: w.node,
+		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Directory: w.dir, Onboarding: service, Node: w.node,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
 )
 
 const (
@@ -65,6 +66,13 @@ var titleByKind = map[fault.Kind]string{
 	fault.Internal:        "Internal error",
 }
 
+func titleOf(e *fault.Error) string {
+	if e.Code == rules.CodeRefused {
+		return "Refused by a contract"
+	}
+	return titleByKind[e.Kind]
+}
+
 // statusOf is the kind's status, but where HTTP has a finer one for the code.
 func statusOf(e *fault.Error) int {
 	switch {
@@ -72,6 +80,8 @@ func statusOf(e *fault.Error) int {
 		return http.StatusMethodNotAllowed
 	case e.Code == errMediaType.Code:
 		return http.StatusUnsupportedMediaType
+	case e.Code == rules.CodeRefused:
+		return http.StatusUnprocessableEntity
 	case e.Kind == fault.Invalid && strings.HasSuffix(e.Code, "_too_large"):
 		return http.StatusRequestEntityTooLarge
 	}
@@ -166,7 +176,7 @@ func (s *Server) appendProblem(ctx context.Context, dst []byte, e *fault.Error, 
 	doc := make(map[string]any, 6+len(e.Meta))
 	maps.Copy(doc, e.Meta)
 	doc["type"] = problemPrefix + e.Code
-	doc["title"] = titleByKind[e.Kind]
+	doc["title"] = titleOf(e)
 	doc["status"] = statusOf(e)
 	doc["detail"] = e.Detail
 	doc["instance"] = requestID

@@ -75,13 +75,6 @@ func appendReceipt(dst []byte, r *timeline.Receipt) []byte {
 	return append(dst, "}}"...)
 }
 
-// appendSimulation appends the members of a simulated span's answer, without
-// the braces around them.
-func appendSimulation(dst []byte, d *span.Decision) []byte {
-	dst = append(dst, `"simulated":true,"decision":`...)
-	return d.AppendCanonical(dst)
-}
-
 // appendRecord appends an entry with its leaf hash and effective status, without
 // the brace that ends them.
 func appendRecord(dst []byte, r *timeline.Record) []byte {

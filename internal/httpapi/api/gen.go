@@ -17,6 +17,13 @@ const (
 	True AppendedSimulated = true
 )
 
+// Defines values for ContractMode.
+const (
+	Enforce ContractMode = "enforce"
+	Past    ContractMode = "past"
+	Shadow  ContractMode = "shadow"
+)
+
 // Defines values for IdentityStatus.
 const (
 	IdentityStatusActive  IdentityStatus = "active"
@@ -158,24 +165,47 @@ type Act struct {
 
 // AppendResult The answer to one line, as it would be to that span alone
 type AppendResult struct {
+	// Called Of what a decision asks the node to do: types, webhooks, tasks
+	Called   Names    `json:"called,omitempty"`
 	Decision Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail DecisionDetail `json:"detail,omitempty"`
+
+	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
+	Emitted Names `json:"emitted,omitempty"`
 
 	// Line Line of the request, counted from 1
 	Line int `json:"line"`
 
 	// Problem RFC 9457; further members depend on the code
-	Problem   *Problem `json:"problem,omitempty"`
-	Receipt   *Receipt `json:"receipt,omitempty"`
-	Simulated bool     `json:"simulated,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+	Receipt *Receipt `json:"receipt,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Scheduled Of what a decision asks the node to do: types, webhooks, tasks
+	Scheduled Names `json:"scheduled,omitempty"`
+	Simulated bool  `json:"simulated,omitempty"`
 
 	// Status HTTP status
-	Status int `json:"status"`
+	Status int         `json:"status"`
+	Trace  []TraceStep `json:"trace,omitempty"`
 }
 
-// Appended A receipt, or for a simulated span the decision it would get
+// Appended A receipt, or for a simulated span what would have happened
 type Appended struct {
+	// Called Of what a decision asks the node to do: types, webhooks, tasks
+	Called     Names    `json:"called,omitempty"`
 	Checkpoint string   `json:"checkpoint,omitempty"`
 	Decision   Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail DecisionDetail `json:"detail,omitempty"`
+
+	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
+	Emitted Names `json:"emitted,omitempty"`
 
 	// Entry One line of a timeline. In a receipt it is the line itself, canonical,
 	// so its bytes hash to the leaf; elsewhere payload, salt and detail are put
@@ -185,8 +215,15 @@ type Appended struct {
 	Inclusion Inclusion `json:"inclusion,omitempty"`
 
 	// LeafHash SHA-256, base64url without padding
-	LeafHash  Hash              `json:"leaf_hash,omitempty"`
+	LeafHash Hash `json:"leaf_hash,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Scheduled Of what a decision asks the node to do: types, webhooks, tasks
+	Scheduled Names             `json:"scheduled,omitempty"`
 	Simulated AppendedSimulated `json:"simulated,omitempty"`
+	Trace     []TraceStep       `json:"trace,omitempty"`
 }
 
 // AppendedSimulated defines model for Appended.Simulated.
@@ -205,6 +242,56 @@ type ConsistencyProof struct {
 	To     uint64 `json:"to"`
 }
 
+// Contract A version of a contract that was activated on this timeline
+type Contract struct {
+	ActivatedAt Time `json:"activated_at"`
+
+	// Author LogLine ID
+	Author Identifier `json:"author"`
+
+	// Hash Of the source
+	Hash Hash `json:"hash"`
+
+	// Mode enforce and shadow are in force; what is past only ends the work that it began
+	Mode     ContractMode `json:"mode"`
+	Name     string       `json:"name"`
+	Requires []string     `json:"requires"`
+
+	// Seq Of the entry that activated it last
+	Seq   uint64 `json:"seq"`
+	Span  UUID   `json:"span"`
+	Title string `json:"title,omitempty"`
+
+	// Version Semantic version
+	Version string `json:"version"`
+}
+
+// ContractMode enforce and shadow are in force; what is past only ends the work that it began
+type ContractMode string
+
+// ContractPage defines model for ContractPage.
+type ContractPage struct {
+	Items []Contract `json:"items"`
+	Next  *string    `json:"next"`
+}
+
+// ContractSource The text of a version
+type ContractSource struct {
+	// Hash SHA-256, base64url without padding
+	Hash    Hash   `json:"hash"`
+	Text    string `json:"text"`
+	Version string `json:"version"`
+}
+
+// ContractVersions defines model for ContractVersions.
+type ContractVersions struct {
+	Name string `json:"name"`
+
+	// Source The text of a version
+	Source   *ContractSource `json:"source,omitempty"`
+	Versions []Contract      `json:"versions"`
+}
+
 // Count defines model for Count.
 type Count struct {
 	Count uint64 `json:"count"`
@@ -216,6 +303,9 @@ type DIDDocument = json.RawMessage
 
 // Decision defines model for Decision.
 type Decision = json.RawMessage
+
+// DecisionDetail The erasable part of a decision
+type DecisionDetail = json.RawMessage
 
 // Entry One line of a timeline. In a receipt it is the line itself, canonical,
 // so its bytes hash to the leaf; elsewhere payload, salt and detail are put
@@ -395,6 +485,9 @@ type MemberPage struct {
 	Next  *string  `json:"next"`
 }
 
+// Names Of what a decision asks the node to do: types, webhooks, tasks
+type Names = []string
+
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
 	Expires Time `json:"expires,omitempty"`
@@ -502,6 +595,16 @@ type Record struct {
 
 	// Status Effective status
 	Status Status `json:"status"`
+}
+
+// Refusal Who would refuse a simulated span, and why
+type Refusal struct {
+	// Contract name@version#hash, empty where no contract is to blame
+	Contract string `json:"contract"`
+	Reason   string `json:"reason"`
+
+	// Rule contract/rule
+	Rule string `json:"rule"`
 }
 
 // Registration Key events of one's own, or subject and custody
@@ -688,6 +791,17 @@ type TenantPage struct {
 // Time defines model for Time.
 type Time = string
 
+// TraceStep A branch that ran, of a rule (then, else) or of a workflow (the step)
+type TraceStep struct {
+	Branch string `json:"branch"`
+
+	// Rule contract/rule
+	Rule string `json:"rule"`
+
+	// Shadow It decided nothing
+	Shadow bool `json:"shadow,omitempty"`
+}
+
 // UUID defines model for UUID.
 type UUID = string
 
@@ -838,6 +952,12 @@ type GetCheckpointParams struct {
 // CosignCheckpointTextBody defines parameters for CosignCheckpoint.
 type CosignCheckpointTextBody = string
 
+// GetContractParams defines parameters for GetContract.
+type GetContractParams struct {
+	// Version Whose source to give: a version, or a hash; without it that of the one in force, and none where none is
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
+}
+
 // AppendEventsApplicationCloudeventsBatchPlusJSONBody defines parameters for AppendEvents.
 type AppendEventsApplicationCloudeventsBatchPlusJSONBody = []CloudEvent
 
@@ -930,6 +1050,11 @@ type AppendSpansParams struct {
 	// of it as the node's policy asks. Where they have not in time, the answer
 	// is 202 with the durable receipt.
 	Wait *AppendSpansParamsWait `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// DryRun Decide one span and append nothing, as for a span whose status is
+	// simulated: the answer is 200 with all that would have happened, a
+	// refusal by contract too.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
 	// LoglineExpectedSeq Append only if the timeline has exactly this size; for one span.
 	LoglineExpectedSeq *uint64 `json:"Logline-Expected-Seq,omitempty"`
@@ -1217,6 +1342,12 @@ type ServerInterface interface {
 	// CosignCheckpoint Bring witnesses' cosignatures of a checkpoint
 	// (POST /v1/tenants/{tenant}/checkpoint)
 	CosignCheckpoint(ctx echo.Context, tenant TenantParameter) error
+	// ListContracts The contracts that are in force here, and those that were
+	// (GET /v1/tenants/{tenant}/contracts)
+	ListContracts(ctx echo.Context, tenant TenantParameter) error
+	// GetContract The versions of one contract, and the source of one
+	// (GET /v1/tenants/{tenant}/contracts/{contract})
+	GetContract(ctx echo.Context, tenant TenantParameter, contract string, params GetContractParams) error
 	// AppendEvents Record CloudEvents 1.0 from a caller that cannot sign
 	// (POST /v1/tenants/{tenant}/events)
 	AppendEvents(ctx echo.Context, tenant TenantParameter) error
@@ -1704,6 +1835,55 @@ func (w *ServerInterfaceWrapper) CosignCheckpoint(ctx echo.Context) error {
 	return err
 }
 
+// ListContracts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListContracts(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListContracts(ctx, tenant)
+	return err
+}
+
+// GetContract converts echo context to params.
+func (w *ServerInterfaceWrapper) GetContract(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "contract" -------------
+	var contract string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contract", ctx.Param("contract"), &contract, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contract: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetContractParams
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", ctx.QueryParams(), &params.Version, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetContract(ctx, tenant, contract, params)
+	return err
+}
+
 // AppendEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) AppendEvents(ctx echo.Context) error {
 	var err error
@@ -2033,6 +2213,13 @@ func (w *ServerInterfaceWrapper) AppendSpans(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
 	}
 
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", ctx.QueryParams(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dry_run: %s", err))
+	}
+
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Logline-Expected-Seq" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Logline-Expected-Seq")]; found {
@@ -2345,6 +2532,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/causes", wrapper.GetCauses, options.OperationMiddlewares["getCauses"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/effects", wrapper.GetEffects, options.OperationMiddlewares["getEffects"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/why", wrapper.GetWhy, options.OperationMiddlewares["getWhy"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/contracts", wrapper.ListContracts, options.OperationMiddlewares["listContracts"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/contracts/:contract", wrapper.GetContract, options.OperationMiddlewares["getContract"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.CosignCheckpoint, options.OperationMiddlewares["cosignCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)

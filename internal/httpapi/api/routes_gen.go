@@ -37,6 +37,8 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/contracts", Module: "rules"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/contracts/{contract}", Module: "rules"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/events", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/feed", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/feed/tickets", Module: "timeline"},

@@ -1,0 +1,269 @@
+// Package rulebook reads which contracts a timeline has had: those in force,
+// those that were, and their sources. It takes rows and entries from the log and
+// the meaning of both from package rules; it decides nothing and writes nothing.
+package rulebook
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Log is what is asked of the timelines. *timeline.Log implements it.
+type Log interface {
+	Rows(ctx context.Context, tenant string, wanted []timeline.Wanted) (size uint64, rows [][]standing.Row, err error)
+	Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) (records []timeline.Record, next uint64, err error)
+}
+
+// Modes of a version.
+const (
+	Enforced = "enforce"
+	Shadowed = "shadow"
+	Past     = "past" // out of force; it only ends the work that it began
+)
+
+// Version is a version of a contract that was activated on a timeline.
+type Version struct {
+	Name, Version string
+	Hash          string // b64u, of the source
+	Mode          string
+	Seq           uint64 // of the entry that activated it last
+	Span          string // of that entry
+	Author        string // who activated it
+	ActivatedAt   string
+	Title         string
+	Requires      []string
+	Source        string
+}
+
+// Ref is the version as decisions name it.
+func (v *Version) Ref() string { return v.Name + "@" + v.Version + "#" + v.Hash }
+
+// InForce says that it takes part in decisions, or is shown what it would say.
+func (v *Version) InForce() bool { return v.Mode != Past }
+
+// Book reads contracts. It is safe for concurrent use.
+type Book struct {
+	log Log
+
+	mu       sync.Mutex                    // guards compiled
+	compiled map[string]*contract.Contract // by hash of the source; nil for one that does not compile here
+}
+
+// New makes a book over a log.
+func New(log Log) *Book {
+	return &Book{log: log, compiled: make(map[string]*contract.Contract)}
+}
+
+// ErrUnknown is the answer for a contract that was never activated.
+var ErrUnknown = fault.New(fault.NotFound, "contract_unknown",
+	"no contract of that name, or no such version of it, was ever activated on this timeline; GET …/contracts lists them")
+
+// Versions are all that were ever activated, by name and then by position.
+func (b *Book) Versions(ctx context.Context, tenant string) ([]Version, error) {
+	sources, err := b.sources(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Version, 0, len(sources))
+	for _, s := range sources {
+		v, err := b.version(ctx, tenant, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *v)
+	}
+	slices.SortStableFunc(out, func(x, y Version) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), cmp.Compare(x.Seq, y.Seq))
+	})
+	return out, nil
+}
+
+// Named are the versions of one contract, by position; ErrUnknown where there is
+// none.
+func (b *Book) Named(ctx context.Context, tenant, name string) ([]Version, error) {
+	sources, err := b.sources(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	for _, s := range sources {
+		if s.Name != name {
+			continue
+		}
+		v, err := b.version(ctx, tenant, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *v)
+	}
+	if len(out) == 0 {
+		return nil, ErrUnknown
+	}
+	slices.SortFunc(out, func(x, y Version) int { return cmp.Compare(x.Seq, y.Seq) })
+	return out, nil
+}
+
+// Choose is the version that is asked for by number or hash: of several with one
+// number the last. Without a choice it is the one in force, nil where none is.
+func Choose(versions []Version, choice string) (*Version, error) {
+	var found *Version
+	for i := range versions {
+		v := &versions[i]
+		if choice == "" && v.InForce() || choice != "" && (v.Version == choice || v.Hash == choice) {
+			found = v
+		}
+	}
+	if found == nil && choice != "" {
+		return nil, ErrUnknown
+	}
+	return found, nil
+}
+
+// version reads the entry that activated a version.
+func (b *Book) version(ctx context.Context, tenant string, s rules.Source) (*Version, error) {
+	rec, p, err := b.activation(ctx, tenant, s.Seq)
+	if err != nil {
+		return nil, err
+	}
+	h := &rec.Entry.Span
+	v := &Version{
+		Name: p.Name, Version: p.Version, Hash: p.Hash, Mode: modeOf(s.Mode),
+		Seq: s.Seq, Span: h.ID, Author: h.Author, ActivatedAt: rec.Entry.RecordedAt, Source: p.Source,
+	}
+	if c := b.compile(p); c != nil {
+		v.Title = c.Title
+		for _, r := range c.Requires {
+			v.Requires = append(v.Requires, r.String())
+		}
+	}
+	return v, nil
+}
+
+func modeOf(m contract.Mode) string {
+	switch m {
+	case contract.Enforced:
+		return Enforced
+	case contract.Shadowed:
+		return Shadowed
+	}
+	return Past
+}
+
+// everything is a reader from whom nothing is kept: who may ask for contracts is
+// decided before.
+var everything = standing.Reader{Organization: true, Private: true, Public: true}
+
+// activation is the logline.contract entry at a position. Payloads of that type
+// are never erased.
+func (b *Book) activation(ctx context.Context, tenant string, seq uint64) (*timeline.Record, *span.Contract, error) {
+	records, _, err := b.log.Entries(ctx, tenant, seq, seq+1, everything)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(records) != 1 || records[0].Seq != seq {
+		return nil, nil, timeline.ErrHashesMissing(0, seq, seq+1)
+	}
+	p, err := span.ParseContract(records[0].Payload)
+	return &records[0], p, err
+}
+
+const maxCompiled = 256 // contracts
+
+// compile is the contract of an activation; nil for one that this program cannot
+// read, which another version of it activated.
+func (b *Book) compile(p *span.Contract) *contract.Contract {
+	b.mu.Lock()
+	c, known := b.compiled[p.Hash]
+	b.mu.Unlock()
+	if known {
+		return c
+	}
+	c, err := rules.Compile(p.Source)
+	if err != nil {
+		c = nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.compiled) >= maxCompiled {
+		clear(b.compiled)
+	}
+	b.compiled[p.Hash] = c
+	return c
+}
+
+// tries is how often a timeline is read again that grew meanwhile.
+const tries = 5
+
+var errBusy = fault.New(fault.Unavailable, "timeline_busy",
+	"the timeline grew faster than its contracts could be read; ask again").After(time.Second)
+
+// sources are the versions as of one head.
+func (b *Book) sources(ctx context.Context, tenant string) ([]rules.Source, error) {
+	for range tries {
+		s := &state{log: b.log, tenant: tenant}
+		sources, err := rules.Sources(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if !s.moved {
+			return sources, nil
+		}
+	}
+	return nil, errBusy
+}
+
+// state reads decision rows, and notices where it did not read them all at one
+// head.
+type state struct {
+	log    Log
+	tenant string
+	read   bool
+	size   uint64 // of the head that was read first
+	moved  bool
+}
+
+var _ rules.State = (*state)(nil)
+
+func (s *state) rows(ctx context.Context, w timeline.Wanted) ([]standing.Row, error) {
+	size, rows, err := s.log.Rows(ctx, s.tenant, []timeline.Wanted{w})
+	if err != nil {
+		return nil, err
+	}
+	s.moved = s.moved || s.read && size != s.size
+	s.read, s.size = true, size
+	return rows[0], nil
+}
+
+// Get implements rules.State.
+func (s *state) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	rows, err := s.rows(ctx, timeline.Wanted{Key: key})
+	if err != nil || len(rows) == 0 {
+		return nil, false, err
+	}
+	return rows[0].Value, true, nil
+}
+
+// Floor implements rules.State.
+func (s *state) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
+	rows, err := s.rows(ctx, timeline.Wanted{Prefix: prefix, Key: key})
+	if err != nil || len(rows) == 0 {
+		return standing.Row{}, false, err
+	}
+	return rows[0], true, nil
+}
+
+// Range implements rules.State.
+func (s *state) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
+	return s.rows(ctx, timeline.Wanted{Prefix: prefix, Key: after, Limit: limit})
+}
