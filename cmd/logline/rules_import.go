@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/semver"
 
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
@@ -42,6 +43,9 @@ file. "-" reads standard input.`,
 			}
 			if !contractName.MatchString(o.Name) {
 				return usagef("%q cannot be the name of a contract: use a-z, 0-9, _ and dots between words, such as payments.limits", o.Name)
+			}
+			if !semver.IsValid("v"+o.Version) || semver.Canonical("v"+o.Version) != "v"+o.Version {
+				return usagef("%q is no semantic version: write three numbers, such as 1.0.0", o.Version)
 			}
 			text, err := readSource(env, args[0])
 			if err != nil {

@@ -318,3 +318,36 @@ func TestTheSameEachTime(t *testing.T) {
 	first := told(run(t, shopWith(source), "shop", trial.Options{}))
 	require.Equal(t, first, told(run(t, shopWith(source), "shop", trial.Options{})))
 }
+
+// FuzzRun: whatever the tests of a contract say, they run, the same each time,
+// and what fails is told at a place of the source.
+func FuzzRun(f *testing.F) {
+	for _, seed := range []string{
+		"test \"t\" {\n given identity \"ana\" { roles: [\"clerk\"]  status: \"ghost\"  trust: 80.0  handle: \"@a\"  name: \"A\"  subject: agent }\n submit span \"order.placed\" { by: \"ana\"  data: { id: \"o\"  price: params.limit + 1.0  l: [now, 2h, null, { x: \"${params.limit}\" }] } }\n approve by \"bob\"\n advance 2h\n expect { decision: pending  reason_matches: \"a|b\"  tags: [x]  state.order: null  annotations.price: 11.0 }\n}",
+		"test \"t\" {\n standalone: true\n given state order \"o\" \"placed\"\n given span \"order.paid\" { subject: \"logline-id://x\"  tags: [a]  visibility: private }\n advance 40d\n expect { emitted: [\"shop.tidied\"]  notes: []  called: x  scheduled: []  rules: [dear] }\n}",
+		"test \"t\" { submit span }",
+		"test \"t\" { given }",
+		"test { approve by }",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, tests string) {
+		l := shopWith(tests)
+		c := l.Contract("shop")
+		if c == nil {
+			return
+		}
+		first, err := trial.Run(context.Background(), c, nil, trial.Options{})
+		require.NoError(t, err)
+		again, err := trial.Run(context.Background(), c, nil, trial.Options{})
+		require.NoError(t, err)
+		require.Equal(t, told(first), told(again))
+		for _, test := range first.Tests {
+			for _, x := range test.Failures {
+				require.LessOrEqual(t, x.Offset, x.End)
+				require.LessOrEqual(t, x.End, len(c.Source.Text))
+				require.NotEmpty(t, x.What)
+			}
+		}
+	})
+}
