@@ -83,7 +83,10 @@ func (s *sink) ran(rule, branch string) {
 		name += "/" + BranchElse
 	}
 	if s.rules == nil {
-		s.rules, s.trace = make([]string, 0, few), make([]Step, 0, few)
+		s.rules = make([]string, 0, few)
+	}
+	if s.trace == nil { // where Explain is set it began before
+		s.trace = make([]Step, 0, few)
 	}
 	if !slices.Contains(s.rules, name) {
 		s.rules = append(s.rules, name)
