@@ -103,6 +103,8 @@ func (e *explaining) rule(r *contract.Rule, s rules.Step) {
 	case s.Branch == rules.BranchElse:
 		e.say(c, at, "%s: its condition does not hold", name)
 		e.actions(c, r.Else)
+	case s.Branch != rules.BranchThen:
+		// A step of the workflow that its action moved, which is told with the action.
 	case r.When == nil:
 		e.say(c, at, "%s is for every such span", name)
 		e.actions(c, r.Then)

@@ -43,7 +43,13 @@ const shop = `contract shop version "1.0.0" {
 // explained is what is said of a span: "line: text", actions indented.
 func explained(t *testing.T, src string, facts string) []string {
 	t.Helper()
-	l := library.Read([]library.Source{{Name: "shop.lll", Text: shop}})
+	return explainedBy(t, shop, src, facts)
+}
+
+// explainedBy is the same of another contract shop.
+func explainedBy(t *testing.T, text, src, facts string) []string {
+	t.Helper()
+	l := library.Read([]library.Source{{Name: "shop.lll", Text: text}})
 	require.False(t, l.Documents()[0].Failed(), l.Documents()[0].File.RenderAll(l.Documents()[0].Diagnostics))
 	f, err := trial.ParseFacts([]byte(facts))
 	require.NoError(t, err)
@@ -121,4 +127,24 @@ func TestRecordedRules(t *testing.T) {
 	l := library.Read([]library.Source{{Name: "shop.lll", Text: shop}})
 	require.Equal(t, []string{"6: dear: its condition does not hold", "  8: it is tagged cheap", "10: every is for every such span", "  10: a note is made"},
 		lines(because.Rules(l.Contract, []string{"shop/dear/else", "shop/every", "shop/gone", "elsewhere/rule"})))
+}
+
+func TestARuleThatMovesAWorkflowIsToldOnce(t *testing.T) {
+	t.Parallel()
+	const moving = `contract shop version "1.0.0" {
+  rule late {
+    on: "order.delayed"
+    when: data.days > 3.0
+    then { transition order to cancelled }
+  }
+  workflow order {
+    key: data.id
+    initial: new
+    state new
+    state cancelled
+  }
+}
+`
+	require.Equal(t, []string{"4: late: its condition holds", "  5: the order goes to cancelled"},
+		explainedBy(t, moving, `{"type": "order.delayed", "data": {"id": "o1", "days": 5}}`, "{}"))
 }
