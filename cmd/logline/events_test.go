@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/importer"
 	"github.com/danvoulez/logline/internal/importer/jsonl"
+	"github.com/danvoulez/logline/internal/rules/backtest"
 )
 
 // truthOf reads what is known of a sample apart from the importer.
@@ -146,4 +147,40 @@ func TestRealTravelPermits(t *testing.T) {
 	got.Rejected, got.Unapproved = len(rejected), len(unapproved)
 	require.Equal(t, truth, got)
 	require.NotEmpty(t, paid)
+
+	require.Equal(t, truth, backtestPermits(t, s))
+}
+
+// backtestPermits has the travel contract in examples decide the timeline again,
+// and counts what is known of it in the report.
+func backtestPermits(t *testing.T, s *session) permitCounts {
+	t.Helper()
+	contracts, err := readCandidate(s.env, filepath.Join("..", "..", "examples", "travel", "travel.lll"))
+	require.NoError(t, err)
+	b, err := backtest.New(contracts, backtest.Options{Clock: backtest.Span, Keep: 2000})
+	require.NoError(t, err)
+	require.NoError(t, s.backtest(t.Context(), b))
+	r := b.Report()
+	out := permitCounts{Events: int64(r.Decided)}
+	for _, w := range r.Workflows {
+		switch w.Name {
+		case "travel.permits/permit":
+			out.Permits = w.Instances
+		case "travel.permits/request":
+			out.Requests = w.Instances
+		case "travel.permits/declaration":
+			out.Declarations = w.Instances
+			for _, state := range w.States {
+				if state.Name == "rejected" {
+					out.Rejected = state.Entered
+				}
+			}
+		}
+	}
+	for _, d := range r.Differences {
+		if d.Rule == "travel.permits/paid_only_when_approved" {
+			out.Unapproved++
+		}
+	}
+	return out
 }

@@ -37,6 +37,7 @@ docs/contracts.md explains the language.`,
 		newRulesExplainCmd(env),
 		newRulesImportCmd(env),
 		newRulesDiffCmd(env),
+		newRulesBacktestCmd(env),
 	)
 	return cmd
 }

@@ -45,7 +45,8 @@ var table = map[string]rule{
 	"internal/id":             {never: []string{"internal/timeline", "internal/httpapi", "internal/engine", "internal/standing"}},
 	"internal/cloudevents": {never: []string{
 		"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net/http", "clock"}},
-	"internal/standing": {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
+	"internal/sortedmap": {never: []string{"ours", "I/O", "clock"}},
+	"internal/standing":  {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
 
 	"internal/timeline": {never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},

@@ -307,3 +307,11 @@ func (f *folder) sums(values map[string]float64, author, subject string) error {
 	}
 	return nil
 }
+
+// Timed says of what Fold gave that it sets or takes away timers: what NextDue
+// says may be another now, and a span of the entry may be asked for again.
+func Timed(changes []standing.Row) bool {
+	return slices.ContainsFunc(changes, func(r standing.Row) bool {
+		return strings.HasPrefix(r.Key, timerPrefix) || strings.HasPrefix(r.Key, approvalPrefix)
+	})
+}

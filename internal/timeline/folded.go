@@ -6,8 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 )
 
 // folded is decision rows in memory: what a Refold has made of the entries so

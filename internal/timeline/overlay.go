@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 )
 
 // rowBase is what an overlay lies on: the decision rows at one position, by the

@@ -1,9 +1,9 @@
 package timeline
 
 import (
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 )
 
 // rowCache is what a process knows of the decision rows at one head of a

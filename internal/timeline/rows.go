@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 )
 
 // A timeline's state rows are of two kinds. Those of standing, few, are held by

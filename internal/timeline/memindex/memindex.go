@@ -14,9 +14,9 @@ import (
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/danvoulez/logline/internal/timeline/sortedmap"
+	"github.com/danvoulez/logline/internal/sortedmap"
 )
 
 // A sorted map is a map whose keys are sorted.

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules/backtest"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline/bundle"
+	"github.com/danvoulez/logline/internal/ui"
+)
+
+// backtestFlags say what is decided again, and how.
+type backtestFlags struct {
+	clientFlags
+	bundle, clock string
+	show          int
+}
+
+func newRulesBacktestCmd(env *environment) *cobra.Command {
+	var flags backtestFlags
+	cmd := &cobra.Command{
+		Use:   "backtest FILE [--tenant T | --bundle BUNDLE]",
+		Short: "Let a contract decide a past timeline again, and say what would have been otherwise",
+		Long: `Let the contract in FILE, with those that it requires, decide every entry of a
+timeline from the first on, and say what it would have decided otherwise. Nothing
+is recorded anywhere, and no contract that is in force has a say.
+
+The timeline is that of the profile's tenant (or --tenant) at its node, or a bundle
+that logline export wrote; a bundle is read without any server, and not verified
+here: that is logline verify. Whoever reads must be allowed to see every entry.
+
+--clock says what time it is at an entry: when it was recorded, or, for imported
+history, when the span says that it occurred. The order is always that of the
+timeline, and the clock never goes back.
+
+What the contract refuses leaves no trace, as if it had not been recorded, and
+what waits for votes gets those that are on the record. Entries whose payload is
+erased are named and not decided. The exit code is 0 whatever was found.`,
+		Example: `  logline rules backtest payments_approval.lll --tenant acme
+  logline rules backtest payments_approval.lll --bundle acme.ndjson --show 100
+  logline rules backtest travel.lll --bundle travel.ndjson --clock span --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, elapsed, err := flags.run(cmd, env, args[0])
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(env.Stdout, report)
+			}
+			return printBacktest(env, report, elapsed)
+		},
+	}
+	flags.registerTenant(cmd)
+	cmd.Flags().StringVar(&flags.bundle, "bundle", "", "decide the timeline in this `FILE`, without a server")
+	cmd.Flags().StringVar(&flags.clock, "clock", string(backtest.Recorded), "what time it is: recorded, or span (when it occurred)")
+	cmd.Flags().IntVar(&flags.show, "show", 10, "how many differences to list, the first ones")
+	return cmd
+}
+
+func (f *backtestFlags) run(cmd *cobra.Command, env *environment, path string) (*backtest.Report, time.Duration, error) {
+	if f.show < 0 {
+		return nil, 0, usagef("--show must be 0 or more")
+	}
+	if c := backtest.Clock(f.clock); c != backtest.Recorded && c != backtest.Span {
+		return nil, 0, usagef("--clock is recorded or span, not %q", f.clock)
+	}
+	if name := changed(cmd, "tenant", "url", "profile"); f.bundle != "" && name != "" {
+		return nil, 0, usagef("--%s is for a timeline at a node; leave it out, or --bundle", name)
+	}
+	contracts, err := readCandidate(env, path)
+	if err != nil {
+		return nil, 0, err
+	}
+	b, err := backtest.New(contracts, backtest.Options{Clock: backtest.Clock(f.clock), Keep: f.show, NextCron: nextCron})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer giveHeapRoom()()
+	began := env.Now()
+	if f.bundle != "" {
+		err = f.fromFile(cmd.Context(), env, b)
+	} else {
+		err = f.fromNode(cmd.Context(), env, b)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return b.Report(), env.Now().Sub(began), nil
+}
+
+// readCandidate is the contract in a file and those that it requires.
+func readCandidate(env *environment, path string) ([]*contract.Contract, error) {
+	l, given, err := readLibrary(env, []string{path})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range l.Documents() {
+		if d.Failed() {
+			printDiagnostics(env.Stderr, d)
+		}
+	}
+	if errs, warnings := counts(l.Documents()); errs > 0 {
+		return nil, fault.Newf(fault.Invalid, "contract_invalid", "nothing was decided: %s", countWords(errs, warnings))
+	}
+	if given != 1 {
+		return nil, usagef("%s holds several files; name the one contract to try", ui.Clean(path))
+	}
+	c := l.Documents()[0].Contract
+	if c == nil {
+		return nil, fault.Newf(fault.NotFound, "contract_missing", "%s holds no contract; name a file that does", path)
+	}
+	return l.With(c), nil
+}
+
+func (f *backtestFlags) fromFile(ctx context.Context, env *environment, b *backtest.Backtest) error {
+	if f.bundle == standardInput {
+		return decideAgain(ctx, env, b, env.Stdin)
+	}
+	in, err := os.Open(f.bundle)
+	if err != nil {
+		return fileError("read", f.bundle, err)
+	}
+	defer in.Close() //nolint:errcheck // nothing was written
+	return decideAgain(ctx, env, b, in)
+}
+
+func (f *backtestFlags) fromNode(ctx context.Context, env *environment, b *backtest.Backtest) error {
+	s, err := f.openTenant(env)
+	if err != nil {
+		return err
+	}
+	return s.backtest(ctx, b)
+}
+
+// backtest decides the session's timeline while it is read.
+func (s *session) backtest(ctx context.Context, b *backtest.Backtest) error {
+	r, w := io.Pipe()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := s.client.Bundle(ctx, s.profile.Tenant, w, 0, 0)
+		w.CloseWithError(err) //nolint:errcheck // it never fails
+		if errors.Is(err, io.ErrClosedPipe) {
+			return nil // whoever reads has said why
+		}
+		return err
+	})
+	group.Go(func() error {
+		err := decideAgain(ctx, s.env, b, r)
+		r.CloseWithError(io.ErrClosedPipe) //nolint:errcheck // it never fails
+		return err
+	})
+	return group.Wait()
+}
+
+// backtestBatch is how many entries the reader hands over at once.
+const backtestBatch = 256
+
+// decideAgain reads a bundle on one goroutine and decides on another.
+func decideAgain(ctx context.Context, env *environment, b *backtest.Backtest, in io.Reader) error {
+	r, err := bundle.NewReader(in, bundle.Options{})
+	if err != nil {
+		return err
+	}
+	info := r.Info()
+	if info.From != 0 {
+		return fault.Newf(fault.Invalid, "entries_missing", "the bundle begins with entry %d; export the timeline from its first entry on", info.From)
+	}
+	bar := ui.NewBar(env.Stderr, "Deciding", env.ErrIsTerm, terminalWidth(env.Stderr), env.Now)
+	defer bar.Finish()
+	began := env.Now()
+	batches := make(chan []*span.Opened, 16)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(batches)
+		return readBatches(ctx, r, batches)
+	})
+	group.Go(func() error {
+		done := int64(0)
+		for batch := range batches {
+			for _, e := range batch {
+				if err := b.Add(ctx, e); err != nil {
+					return err
+				}
+			}
+			done += int64(len(batch))
+			bar.Update(done, int64(info.To), env.Now().Sub(began))
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if n := b.Report().Entries; uint64(n) != info.To {
+		return fault.Newf(fault.Invalid, "entries_missing", "the bundle is cut off: it has %d of %d entries", n, info.To)
+	}
+	return nil
+}
+
+func readBatches(ctx context.Context, r *bundle.Reader, out chan<- []*span.Opened) error {
+	var batch []*span.Opened
+	send := func() error {
+		select {
+		case out <- batch:
+			batch = nil
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for e, err := range r.Entries() {
+		if err != nil {
+			return fault.Newf(fault.Invalid, "bundle_unreadable", "%s: logline verify says whether it is damaged; where it withholds whole entries, who may read them (an auditor) exports it",
+				fault.From(err).Detail).Because(err)
+		}
+		if batch = append(batch, e); len(batch) == backtestBatch {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	return send()
+}
+
+func printBacktest(env *environment, r *backtest.Report, elapsed time.Duration) error {
+	out := env.Stdout
+	rate := int64(0)
+	if s := elapsed.Seconds(); s > 0 {
+		rate = int64(float64(r.Entries) / s)
+	}
+	fmt.Fprintf(out, "%s decided again by %s in %s (%s/s)\n",
+		ui.Plural(int64(r.Entries), "entry", "entries"), ui.Clean(strings.Join(r.Contracts, ", ")), ui.Duration(elapsed), ui.Count(rate))
+	number := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return ui.Count(int64(n))
+	}
+	pairs := []string{"  clock", string(r.Clock)}
+	for _, name := range []string{"allow", "pending", "simulate", "reject"} {
+		pairs = append(pairs, "  "+name, number(r.Outcomes[name]))
+	}
+	pairs = append(pairs, "  not decided", undecidedWords(r), "  still waiting", number(r.Waiting), "  out of order", number(r.Backwards),
+		"  decided otherwise", ui.Count(int64(r.DifferenceCount)))
+	facts(out, pairs...)
+	for _, print := range []func(*environment, *backtest.Report) error{printBacktestRules, printBacktestCounts, printBacktestWorkflows, printDifferences} {
+		if err := print(env, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func undecidedWords(r *backtest.Report) string {
+	var words []string
+	note := func(n int, what string) {
+		if n > 0 {
+			words = append(words, ui.Count(int64(n))+" "+what)
+		}
+	}
+	note(r.Own, "of the node's own")
+	note(r.Attempts, "refused then")
+	note(r.Unasked, "votes that nothing asks for")
+	note(r.UndecidedCount, "erased or withheld")
+	return strings.Join(words, ", ")
+}
+
+func printBacktestRules(env *environment, r *backtest.Report) error {
+	if len(r.Rules) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Stdout)
+	t := ui.NewTable("RULE", "SPANS", "REFUSED")
+	for _, c := range r.Rules {
+		t.Row(c.Name, ui.Count(int64(c.Spans)), ui.Count(int64(c.Refused)))
+	}
+	return writeTable(env, t)
+}
+
+func printBacktestCounts(env *environment, r *backtest.Report) error {
+	if len(r.Tags)+len(r.Actions) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Stdout)
+	t := ui.NewTable("TAG OR ACTION", "SPANS")
+	for _, c := range append(r.Tags, r.Actions...) {
+		t.Row(c.Name, ui.Count(int64(c.Spans)))
+	}
+	return writeTable(env, t)
+}
+
+func printBacktestWorkflows(env *environment, r *backtest.Report) error {
+	if len(r.Workflows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Stdout)
+	t := ui.NewTable("WORKFLOW", "STATE", "EVER", "AT THE END")
+	for _, w := range r.Workflows {
+		n := ui.Count(int64(w.Instances))
+		t.Row(w.Name, "(all)", n, n)
+		for _, s := range w.States {
+			t.Row("", s.Name, ui.Count(int64(s.Entered)), ui.Count(int64(s.Now)))
+		}
+	}
+	return writeTable(env, t)
+}
+
+// printDifferences lists the first entries that would be decided otherwise, and
+// those that could not be decided.
+func printDifferences(env *environment, r *backtest.Report) error {
+	if len(r.Differences) > 0 {
+		fmt.Fprintln(env.Stdout)
+		t := ui.NewTable("SEQ", "AT", "TYPE", "SUBJECT", "WAS", "NOW", "RULE", "REASON")
+		for _, d := range r.Differences {
+			t.Row(strconv.FormatUint(d.Seq, 10), d.At, d.Type, d.Subject, d.Was, d.Now, d.Rule, d.Reason)
+		}
+		if err := writeTable(env, t); err != nil {
+			return err
+		}
+		if more := r.DifferenceCount - len(r.Differences); more > 0 {
+			fmt.Fprintf(env.Stdout, "and %s more; --show lists them\n", ui.Count(int64(more)))
+		}
+	}
+	if len(r.Undecided) > 0 {
+		fmt.Fprintln(env.Stdout)
+		t := ui.NewTable("SEQ", "TYPE", "SPAN", "NOT DECIDED")
+		for _, u := range r.Undecided {
+			t.Row(strconv.FormatUint(u.Seq, 10), u.Type, u.Span, "its payload is withheld: "+u.Why)
+		}
+		return writeTable(env, t)
+	}
+	return nil
+}

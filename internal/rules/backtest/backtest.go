@@ -1,0 +1,338 @@
+package backtest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+)
+
+// Clock says which time an entry is decided at.
+type Clock string
+
+const (
+	// Recorded is when the node recorded the entry.
+	Recorded Clock = "recorded"
+	// Span is when the span says that it occurred, for imported history. It never
+	// goes back: an entry that occurred before the one that stands before it is
+	// decided at that one's time. One that does not say when it occurred leaves
+	// the clock where it is.
+	Span Clock = "span"
+)
+
+// Options say how history is decided again.
+type Options struct {
+	Clock Clock // "": Recorded
+	Keep  int   // differences, and entries not decided, that the report lists; the first ones
+	// NextCron is that of rules.World.
+	NextCron func(line, timezone string, after time.Time) (time.Time, error)
+}
+
+// Backtest is a timeline that contracts decide again. It is not safe for
+// concurrent use.
+type Backtest struct {
+	opt       Options
+	contracts *contract.Set
+	standing  *standing.State
+	tx        *standing.Tx
+	rows      rows
+	world     rules.World
+	seq       uint64 // of the next entry in a history of its own
+	next      uint64 // seq that is expected of the next entry added
+	now       string // the clock
+	due       string // when the first timer is, "" for never
+	// Spans that a timer or a vote asks for again.
+	spans   map[string]*span.Span
+	waiting map[string]bool // for votes
+	// Pending spans on the record, of which roles may depend.
+	pending map[string]standing.Ref
+	seen    tally
+	report  Report
+}
+
+// New begins with an empty timeline. The contracts decide together: the one that
+// is tried and those that it requires.
+func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
+	switch o.Clock {
+	case "":
+		o.Clock = Recorded
+	case Recorded, Span:
+	default:
+		return nil, fault.Newf(fault.Invalid, "clock_unknown", "the clock %q is unknown; choose recorded or span", string(o.Clock))
+	}
+	b := &Backtest{opt: o, standing: standing.New(id.DefaultVerifier()), spans: map[string]*span.Span{}, waiting: map[string]bool{}, pending: map[string]standing.Ref{}}
+	b.tx = b.standing.Begin()
+	inForce := make([]contract.InForce, len(contracts))
+	for i, c := range contracts {
+		inForce[i].Contract = c
+	}
+	b.contracts = contract.NewSet(inForce)
+	b.world = rules.World{Standing: b.tx, State: &b.rows, Contracts: b.contracts, NextCron: o.NextCron}
+	b.report.Clock = o.Clock
+	for _, c := range b.contracts.Contracts() {
+		b.report.Contracts = append(b.report.Contracts, c.Ref())
+		b.seen.contract(c.Contract)
+	}
+	return b, nil
+}
+
+// Add decides the next entry. Entries come from the first of the timeline on,
+// without a gap.
+func (b *Backtest) Add(ctx context.Context, e *span.Opened) error {
+	if e.Seq != b.next {
+		return fault.Newf(fault.Invalid, "entries_missing", "entry %d is expected, and %d came: a backtest begins with the first entry and leaves none out", b.next, e.Seq)
+	}
+	b.next++
+	b.report.Entries++
+	if err := b.stand(e); err != nil {
+		return err
+	}
+	b.advance(e)
+	if err := b.time(ctx); err != nil {
+		return err
+	}
+	switch {
+	case e.Span.Type == span.TypeDecision:
+		b.report.Attempts++
+		return nil
+	case e.Span.Type == span.TypeContract, e.Span.Author == b.tx.Node():
+		b.report.Own++
+		return nil
+	}
+	return b.decide(ctx, e)
+}
+
+// Report is what was found. Nothing is added afterwards.
+func (b *Backtest) Report() *Report {
+	b.seen.into(&b.report)
+	b.report.Waiting = len(b.waiting)
+	return &b.report
+}
+
+// stand follows who holds which keys and roles. Ordinary entries change nothing
+// about that, and are not judged again here.
+func (b *Backtest) stand(e *span.Opened) error {
+	switch e.Span.Type {
+	case span.TypeRevert, span.TypeRedaction, span.TypeDecision, span.TypeApproval, span.TypeContract, span.TypeEvidence:
+		return nil
+	case span.TypeResolution:
+		if p, err := span.ParseResolution(e.Payload); err != nil || b.pending[p.Span].ID == "" {
+			return nil // of a span that gives nobody a role
+		}
+	default:
+		if !strings.HasPrefix(e.Span.Type, "logline.") {
+			return nil
+		}
+	}
+	if e.Payload == nil {
+		return fault.Newf(fault.Forbidden, "entries_withheld", "entry %d (%s) is withheld from its reader; who may read private entries, such as an auditor, can backtest this timeline", e.Seq, e.Span.Type)
+	}
+	look := func(spanID string) (standing.Ref, bool) { r, ok := b.pending[spanID]; return r, ok }
+	change, err := b.tx.Apply(&e.Entry, e.Payload, look)
+	if err != nil {
+		return fault.Newf(fault.Invalid, "entries_unsound", "entry %d does not follow from those before it; logline verify says what is wrong", e.Seq).Because(err)
+	}
+	b.tx.Commit()
+	for _, s := range change.Statuses {
+		delete(b.pending, s.SpanID)
+	}
+	if standing.InitialStatus(&e.Entry) == standing.StatusPending {
+		b.pending[e.Span.ID] = standing.Ref{
+			ID: e.Span.ID, Seq: e.Seq, Author: e.Span.Author, OnBehalfOf: e.Span.OnBehalfOf, Type: e.Span.Type,
+			Visibility: e.Span.Visibility, Status: standing.StatusPending, HeaderHash: e.Span.Hash(),
+		}
+	}
+	if g := b.tx.Genesis(); e.Seq == 0 && g != nil {
+		b.world.Tenant = expr.Tenant{ID: g.Tenant, Slug: g.Slug, Name: g.Name}
+	}
+	return nil
+}
+
+// advance puts the clock on.
+func (b *Backtest) advance(e *span.Opened) {
+	at := e.RecordedAt
+	if b.opt.Clock == Span {
+		at = e.Span.OccurredAt
+	}
+	switch {
+	case at == "":
+	case at < b.now:
+		b.report.Backwards++
+	default:
+		b.now = at
+	}
+}
+
+// at is the position at which the next entry is decided.
+func (b *Backtest) at(e *span.Opened) standing.Position {
+	if b.now == "" { // nothing has occurred yet
+		return standing.Position{Seq: b.seq, RecordedAt: e.RecordedAt}
+	}
+	return standing.Position{Seq: b.seq, RecordedAt: b.now}
+}
+
+// decide has the contracts decide an entry, and compares.
+func (b *Backtest) decide(ctx context.Context, e *span.Opened) error {
+	if e.Payload == nil && !b.contracts.Match(e.Span.Type).Empty() {
+		b.undecided(e)
+		return nil
+	}
+	sp, at := &span.Span{Header: e.Span, Payload: e.Payload}, b.at(e)
+	o, err := rules.Decide(ctx, &b.world, sp, at)
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.Forbidden, fault.Conflict: // a vote that these contracts did not ask for
+		b.report.Unasked++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.compare(e, o, at.RecordedAt)
+	if o.Verdict > rules.Pending {
+		return nil
+	}
+	if o.Verdict == rules.Pending {
+		b.wait(e.Span.ID)
+	}
+	if err := b.fold(ctx, sp, o, at.RecordedAt); err != nil {
+		return err
+	}
+	for _, s := range o.Settle {
+		if err := b.resolve(ctx, s.Span, at.RecordedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold puts an entry's outcome into the state.
+func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at string) error {
+	e := &span.Entry{Seq: b.seq, RecordedAt: at, Span: sp.Header, Decision: o.Decision}
+	b.seq++
+	changes, err := rules.Fold(ctx, &b.rows, e, sp.Payload)
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	b.rows.apply(changes)
+	b.seen.transitions(o.Decision.Transitions)
+	if !rules.Timed(changes) {
+		return nil
+	}
+	if sp.ID != "" {
+		b.spans[sp.ID] = sp
+	}
+	due, ok, err := rules.NextDue(ctx, &b.rows)
+	if b.due = ""; ok {
+		b.due = span.FormatTime(due)
+	}
+	return err
+}
+
+// time does what is due by now: timeouts of states and of votes, tasks and the
+// ends of retention.
+func (b *Backtest) time(ctx context.Context) error {
+	for b.due != "" && b.due <= b.now {
+		until, err := span.ParseTime(b.now)
+		if err != nil {
+			return err
+		}
+		due, err := rules.Due(ctx, &b.rows, until, 1)
+		if err != nil {
+			return err
+		}
+		if len(due) == 0 {
+			return fault.New(fault.Internal, "timer_lost", "a timer that was set is not in the state")
+		}
+		if err := b.fire(ctx, due[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backtest) fire(ctx context.Context, t rules.Timer) error {
+	at := span.FormatTime(t.Due)
+	if t.Kind == rules.TimerApproval {
+		return b.resolve(ctx, t.Span, at)
+	}
+	o, err := rules.Fire(ctx, &b.world, t, b.spans[t.Span], standing.Position{Seq: b.seq, RecordedAt: at})
+	if err != nil {
+		return err
+	}
+	b.report.Fired++
+	b.seen.actions(o)
+	return b.fold(ctx, b.own("logline.backtest"), o, at)
+}
+
+// resolve settles a span that waits no longer.
+func (b *Backtest) resolve(ctx context.Context, spanID, at string) error {
+	r, err := rules.Resolve(ctx, &b.world, b.spans[spanID], standing.Position{Seq: b.seq, RecordedAt: at})
+	if err != nil {
+		return err
+	}
+	payload, err := span.Canonical(r.Payload)
+	if err != nil {
+		return err
+	}
+	sp := b.own(span.TypeResolution)
+	sp.Payload = payload
+	b.settled(spanID, r.Payload.Outcome)
+	b.seen.actions(r.Outcome)
+	return b.fold(ctx, sp, r.Outcome, at)
+}
+
+// own is a span as the node would make it, so far as folding looks at it.
+func (b *Backtest) own(typ string) *span.Span {
+	return &span.Span{Header: span.Header{Type: typ, Author: b.tx.Node(), Tenant: b.tx.Tenant(), Status: span.StatusExecuted, Visibility: span.VisibilityOrganization}}
+}
+
+func (b *Backtest) wait(spanID string) { b.waiting[spanID] = true }
+
+func (b *Backtest) settled(spanID, outcome string) {
+	delete(b.waiting, spanID)
+	if b.report.Settled == nil {
+		b.report.Settled = map[string]int{}
+	}
+	b.report.Settled[outcome]++
+}
+
+// undecided notes an entry whose content is gone or withheld.
+func (b *Backtest) undecided(e *span.Opened) {
+	b.report.UndecidedCount++
+	if len(b.report.Undecided) < b.opt.Keep {
+		b.report.Undecided = append(b.report.Undecided, Undecided{Seq: e.Seq, Span: e.Span.ID, Type: e.Span.Type, Why: e.Withheld})
+	}
+}
+
+// compare notes what the contracts decide, and whether it is what was decided.
+func (b *Backtest) compare(e *span.Opened, o *rules.Outcome, at string) {
+	now := o.Verdict.String()
+	b.report.Decided++
+	b.seen.outcome(o)
+	if e.Decision.Outcome == now {
+		return
+	}
+	b.report.DifferenceCount++
+	b.seen.change(e.Decision.Outcome, now)
+	if len(b.report.Differences) == b.opt.Keep {
+		return
+	}
+	d := Difference{Seq: e.Seq, Span: e.Span.ID, Type: e.Span.Type, Subject: e.Span.Subject, At: at, Was: e.Decision.Outcome, Now: now}
+	if o.Refusal != nil {
+		d.Rule, d.Reason = o.Refusal.Rule, o.Refusal.Reason
+	} else {
+		d.Rule = strings.Join(o.Decision.Rules, ", ")
+		if o.Detail != nil {
+			d.Reason = strings.Join(slices.Compact(slices.Clone(o.Detail.Reasons)), "; ")
+		}
+	}
+	b.report.Differences = append(b.report.Differences, d)
+}
