@@ -24,6 +24,15 @@ type judge struct {
 	// supplier answers the expressions of one contract at a time.
 	supplier *facts
 	flows    map[string]*flow
+	shadows  []*shadow
+}
+
+// shadow is what a contract's shadows would decide. What they move is moved
+// for them alone.
+type shadow struct {
+	ref   string
+	sink  sink
+	flows map[string]*flow
 }
 
 // Decide says what becomes of sp at a position: a span that form, keys and
@@ -90,8 +99,19 @@ func newJudge(ctx context.Context, w *World, sp *span.Span, at standing.Position
 	return j, nil
 }
 
-// all asks everything that concerns the span.
+// all asks everything that concerns the span, and notes what shadows said.
 func (j *judge) all(s *sink) error {
+	err := j.ofContracts(s)
+	for _, sh := range j.shadows {
+		s.trace = append(s.trace, sh.sink.trace...)
+		if len(sh.sink.rules)+len(sh.sink.errors) > 0 {
+			s.shadows = append(s.shadows, shadowEffect{sh.ref, sh.sink.verdict.String(), sh.sink.rules})
+		}
+	}
+	return err
+}
+
+func (j *judge) ofContracts(s *sink) error {
 	if j.permits(s); s.rejected() {
 		return nil
 	}
@@ -102,6 +122,18 @@ func (j *judge) all(s *sink) error {
 		return err
 	}
 	return j.itself(s)
+}
+
+// shadow is the shadow of a contract.
+func (j *judge) shadow(c contract.InForce) *shadow {
+	for _, sh := range j.shadows {
+		if sh.ref == c.Ref() {
+			return sh
+		}
+	}
+	sh := &shadow{ref: c.Ref(), sink: sink{shadow: true}}
+	j.shadows = append(j.shadows, sh)
+	return sh
 }
 
 // permits refuses types that a contract gives to roles which the author has
@@ -121,7 +153,9 @@ func (j *judge) permits(s *sink) {
 		allowed := j.hasRole(roles)
 		if p.In.Mode == contract.Shadowed {
 			if !allowed {
-				s.shadows = append(s.shadows, shadowEffect{p.In.Ref(), Reject.String(), []string{p.In.Name + "/permit"}})
+				sh := &j.shadow(p.In).sink
+				sh.rules = []string{p.In.Name + "/permit"}
+				sh.raise(Reject)
 			}
 			continue
 		}
@@ -133,30 +167,11 @@ func (j *judge) permits(s *sink) {
 	}
 }
 
-// rules asks the rules in order. Shadows collect apart.
+// rules asks the rules in order.
 func (j *judge) rules(s *sink) error {
-	var shadows []*sink
-	var refs []string
-	shadowOf := func(ref string) *sink {
-		for i := range refs {
-			if refs[i] == ref {
-				return shadows[i]
-			}
-		}
-		refs, shadows = append(refs, ref), append(shadows, &sink{shadow: true})
-		return shadows[len(shadows)-1]
-	}
 	for _, r := range j.match.Rules {
 		if r.Shadow || r.In.Mode == contract.Shadowed {
-			shadow := shadowOf(r.In.Ref())
-			if shadow.rejected() {
-				continue
-			}
-			before := j.flows
-			j.flows = nil // what a shadow moves did not move
-			err := j.rule(r.Rule, shadow)
-			j.flows = before
-			if err != nil {
+			if err := j.asShadow(r, j.shadow(r.In)); err != nil {
 				return err
 			}
 			continue
@@ -169,13 +184,18 @@ func (j *judge) rules(s *sink) error {
 			break
 		}
 	}
-	for i, shadow := range shadows {
-		s.trace = append(s.trace, shadow.trace...)
-		if len(shadow.rules)+len(shadow.errors) > 0 {
-			s.shadows = append(s.shadows, shadowEffect{refs[i], shadow.verdict.String(), shadow.rules})
-		}
-	}
 	return nil
+}
+
+// asShadow asks a rule of a shadow.
+func (j *judge) asShadow(r contract.BoundRule, sh *shadow) error {
+	if sh.sink.rejected() {
+		return nil
+	}
+	j.flows, sh.flows = sh.flows, j.flows
+	err := j.rule(r.Rule, &sh.sink)
+	j.flows, sh.flows = sh.flows, j.flows
+	return err
 }
 
 // rule asks one rule and does what it says.

@@ -154,6 +154,19 @@ func TestPermits(t *testing.T) {
 	}
 }
 
+// A shadow decides like a contract: in the order of its rules, each seeing what
+// those before it moved, and nothing of it moves.
+func TestAShadowSeesWhatItMoved(t *testing.T) {
+	t.Parallel()
+	l := with(t, `policy first { on: "f.go"  shadow: true  when true { transition w to mid } }`,
+		`policy second { on: "f.go"  shadow: true  when true { transition w to done } }`,
+		`rule third { on: "f.go"  when: state("w", data.id) == ""  then { transition w to new } }`,
+		"workflow w { key: data.id  initial: new\n state new\n state mid\n state done\n transition new -> mid on \"w.x\"\n transition mid -> done on \"w.y\"\n forbid new -> done \"not yet\" }")
+	o := l.submit(l.span(l.member("member"), "f.go", object{"id": "k"}))
+	assert.Equal(t, []span.Transition{{Workflow: "c/w", Key: "k", From: "new", To: "new"}}, o.Decision.Transitions)
+	assert.Contains(t, string(o.Decision.Effects), `"outcome":"allow","rules":["c/first","c/second"]`)
+}
+
 func TestShadowsDecideNothing(t *testing.T) {
 	t.Parallel()
 	l := with(t,
@@ -165,13 +178,15 @@ func TestShadowsDecideNothing(t *testing.T) {
 		`rule eats { on: "a.b"  priority: 1  then { consume quota "q" { limit: 1  per: 1d  key: actor.id }  tag "eaten" } }`,
 		"workflow a { key: data.id  initial: open  state open\n state shut\n transition open -> shut on \"a.shut\" }",
 		`trust { add "a.b" 3.0 }`))
-	o := l.submit(l.span(l.member("member"), "a.b", object{"x": 9, "id": "k"}))
-	require.Equal(t, rules.Allow, o.Verdict)
-	assert.Equal(t, []string{"t"}, o.Decision.Tags)
-	assert.Equal(t, []string{"c/tags"}, o.Decision.Rules)
-	assert.Len(t, o.Decision.Contracts, 1)
-	assert.Equal(t, fmt.Sprintf(`{"shadow":[{"contract":"%[1]s","outcome":"reject","rules":["s/permit"]},{"contract":"%[1]s","outcome":"reject","rules":["s/eats","s/strict"]},{"contract":"%[2]s","outcome":"reject","rules":["c/noted"]}]}`,
-		l.set.Contracts()[1].Ref(), l.set.Contracts()[0].Ref()), string(o.Decision.Effects))
+	for role, shadow := range map[string]string{"member": `["s/permit"]`, "admin": `["s/eats","s/strict"]`} {
+		o := l.submit(l.span(l.member(role), "a.b", object{"x": 9, "id": "k"}))
+		require.Equal(t, rules.Allow, o.Verdict)
+		assert.Equal(t, []string{"t"}, o.Decision.Tags)
+		assert.Equal(t, []string{"c/tags"}, o.Decision.Rules)
+		assert.Len(t, o.Decision.Contracts, 1)
+		assert.Equal(t, fmt.Sprintf(`{"shadow":[{"contract":"%s","outcome":"reject","rules":%s},{"contract":"%s","outcome":"reject","rules":["c/noted"]}]}`,
+			l.set.Contracts()[1].Ref(), shadow, l.set.Contracts()[0].Ref()), string(o.Decision.Effects))
+	}
 	for key := range l.state {
 		assert.True(t, strings.HasPrefix(key, "contract/") || strings.HasPrefix(key, "version/"), key)
 	}
