@@ -176,12 +176,12 @@ func (j *judge) rules(s *sink) error {
 			}
 			continue
 		}
+		if s.rejected() {
+			continue // shadows are asked all the same
+		}
 		s.asked(r.In.Contract)
 		if err := j.rule(r.Rule, s); err != nil {
 			return err
-		}
-		if s.rejected() {
-			break
 		}
 	}
 	return nil

@@ -392,8 +392,8 @@ func (d *decision) rules(list []Contract) {
 			}
 			continue
 		}
-		if d.rule(b.c, b.r); d.r.Verdict == "reject" {
-			return
+		if d.r.Verdict != "reject" { // shadows are asked all the same
+			d.rule(b.c, b.r)
 		}
 	}
 }
