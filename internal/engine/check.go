@@ -14,16 +14,22 @@ var errSignature = fault.New(fault.Invalid, "signature_invalid",
 	`the signature does not verify: sign "logline.span.v1\n" followed by the canonical header without signature with the key you name`).
 	At("/signature/value", "does not verify")
 
-// check does everything about a span that needs no lock: form, limits, payload
-// hash, tenant, signature. At most Config.Workers run at once; ctx ends the
-// wait for a turn.
-func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, error) {
+// begin waits for one of the Config.Workers places to check spans in; the caller
+// gives it back by end.
+func (e *Engine) begin(ctx context.Context) error {
 	select {
 	case e.checks <- struct{}{}:
-		defer func() { <-e.checks }()
+		return nil
 	case <-ctx.Done():
-		return nil, errCancelled.Because(context.Cause(ctx))
+		return errCancelled.Because(context.Cause(ctx))
 	}
+}
+
+func (e *Engine) end() { <-e.checks }
+
+// check does everything about a span that needs no lock: form, limits, payload
+// hash, tenant, signature. The caller has begun.
+func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, error) {
 	sp, err := span.Parse(raw, e.cfg.Limits)
 	if err != nil {
 		return nil, err

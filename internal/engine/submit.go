@@ -47,7 +47,11 @@ func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Opti
 	if err != nil {
 		return Result{Err: fault.From(err)}
 	}
+	if err := e.begin(ctx); err != nil {
+		return Result{Err: err}
+	}
 	it, err := e.check(ctx, tenant, raw)
+	e.end()
 	if err != nil {
 		return Result{Err: fault.From(err)}
 	}
@@ -118,22 +122,40 @@ func (e *Engine) partEnd(lines [][]byte, from int) int {
 	return to
 }
 
+// atOnce is how many lines are checked in one turn: taking turns for each would
+// put a goroutine to sleep and wake it for each.
+const atOnce = 16
+
 // checkPart checks lines in parallel, as far as the engine has room for.
 func (e *Engine) checkPart(ctx context.Context, tenant string, lines [][]byte, results []Result) *part {
 	items := make([]*item, len(lines))
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < len(lines); i = int(next.Add(1)) - 1 {
-			it, err := e.check(ctx, tenant, lines[i])
+	some := func(from int) {
+		lines := lines[from:min(from+atOnce, len(lines))]
+		err := e.begin(ctx)
+		if err == nil {
+			defer e.end()
+		}
+		for i := range lines {
 			if err != nil {
-				results[i].Err = fault.From(err)
+				results[from+i].Err = err
 				continue
 			}
-			items[i] = it
+			it, err := e.check(ctx, tenant, lines[i])
+			if err != nil {
+				results[from+i].Err = fault.From(err)
+				continue
+			}
+			items[from+i] = it
 		}
 	}
-	for range min(e.cfg.Workers, len(lines)) - 1 {
+	work := func() {
+		for from := int(next.Add(atOnce)) - atOnce; from < len(lines); from = int(next.Add(atOnce)) - atOnce {
+			some(from)
+		}
+	}
+	for range min(e.cfg.Workers, (len(lines)+atOnce-1)/atOnce) - 1 {
 		workers.Go(work)
 	}
 	work()
