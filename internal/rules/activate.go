@@ -65,7 +65,34 @@ func judgeActivation(ctx context.Context, w *World, author string, payload []byt
 	if old, ok := w.contracts().ByName(c.Name); ok && old.Tenant == contract.NodeWide && c.Tenant != contract.NodeWide {
 		return nil, fault.Newf(fault.Forbidden, "contract_of_node", "the contract %s is the node's; a tenant's takes another name", c.Name)
 	}
+	if p.Action == span.ActionShadow {
+		return p, judgeShadow(w, c)
+	}
 	return p, judgeRequirements(w, c)
+}
+
+// judgeShadow keeps a version in force that others require from becoming its
+// own shadow.
+func judgeShadow(w *World, c *contract.Contract) error {
+	if now, ok := w.contracts().ByName(c.Name); ok && now.Mode == contract.Enforced && now.Ref() == c.Ref() {
+		return judgeNeed(w, c.Name)
+	}
+	return nil
+}
+
+// judgeNeed says so where another contract requires this one.
+func judgeNeed(w *World, name string) error {
+	for _, other := range w.contracts().Contracts() {
+		if other.Mode == contract.Pinned || other.Name == name {
+			continue
+		}
+		for _, q := range other.Requires {
+			if q.Name == name {
+				return fault.Newf(fault.Conflict, "contract_required", "%s requires %s; retire that one first", other.Name, name)
+			}
+		}
+	}
+	return nil
 }
 
 // judgeTenant keeps node-wide contracts for the node, and each contract in the
@@ -128,30 +155,31 @@ func circle(set *contract.Set, name string, from *contract.Contract, path []stri
 	return nil
 }
 
-// judgeRetirement keeps what others require.
+// judgeRetirement keeps what others require. A shadow nobody does.
 func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author string) error {
-	var r contractRow
-	ok, err := load(ctx, w.State, contractKey(p.Name), &r)
+	is := func(key string) (bool, error) {
+		var r contractRow
+		ok, err := load(ctx, w.State, key, &r)
+		return ok && r.Version == p.Version && r.Hash == p.Hash, err
+	}
+	inForce, err := is(contractKey(p.Name))
 	if err != nil {
 		return err
 	}
-	if !ok || r.Version != p.Version || r.Hash != p.Hash {
+	shadow, err := is(shadowKey(p.Name))
+	switch {
+	case err != nil:
+		return err
+	case !inForce && !shadow:
 		return fault.Newf(fault.Conflict, "contract_not_active", "%s %s with this hash is not in force, so it cannot be retired", p.Name, p.Version)
 	}
-	for _, other := range w.contracts().Contracts() {
-		if other.Mode == contract.Pinned {
-			continue
-		}
-		if other.Name == p.Name && other.Tenant == contract.NodeWide && author != w.Standing.Node() {
-			return fault.New(fault.Forbidden, "contract_of_node", "the node's contracts are retired by the node")
-		}
-		for _, q := range other.Requires {
-			if q.Name == p.Name && other.Name != p.Name {
-				return fault.Newf(fault.Conflict, "contract_required", "%s requires %s; retire that one first", other.Name, p.Name)
-			}
-		}
+	if c, ok := w.contracts().ByName(p.Name); ok && c.Tenant == contract.NodeWide && author != w.Standing.Node() {
+		return fault.New(fault.Forbidden, "contract_of_node", "the node's contracts are retired by the node")
 	}
-	return nil
+	if !inForce {
+		return nil
+	}
+	return judgeNeed(w, p.Name)
 }
 
 // CheckActivation says whether a logline.contract span of the node may do what

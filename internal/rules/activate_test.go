@@ -166,3 +166,43 @@ func TestTasksAndSchedules(t *testing.T) {
 		require.NoError(t, o.Decision.CheckSize())
 	}
 }
+
+// A version on trial changes nothing about the one in force.
+func TestAShadowStandsBesideWhatIsInForce(t *testing.T) {
+	t.Parallel()
+	old := inContract("c", `rule r { on: "a.b"  when: data.x > 5  then { reject "no" } }`)
+	next := strings.NewReplacer("1.0.0", "1.1.0", "> 5", "> 1").Replace(old)
+	l := newTimeline(t)
+	by := l.member("admin")
+	verdicts := func(x int) (rules.Verdict, bool) {
+		o, err := l.decide(l.span(by, "a.b", object{"x": x}))
+		require.NoError(t, err)
+		return o.Verdict, strings.Contains(string(o.Decision.Effects), `"shadow":[{"contract":"c@1.1.0#`)
+	}
+	expect := func(x int, want rules.Verdict, noted bool) {
+		t.Helper()
+		got, shadow := verdicts(x)
+		assert.Equal(t, want, got)
+		assert.Equal(t, noted, shadow)
+	}
+	l.activate(old)
+	l.shadow(next)
+	expect(3, rules.Allow, true)
+	expect(9, rules.Reject, true)
+	retire := func(source string) {
+		sp := l.contractSpan(by, source, span.ActionRetire)
+		o, err := l.decide(sp)
+		require.NoError(t, err)
+		l.record(sp, o)
+	}
+	retire(next)
+	expect(3, rules.Allow, false)
+	l.shadow(next)
+	l.activate(next)
+	expect(3, rules.Reject, false)
+	assert.Empty(t, l.row("shadow/c"), "it is no shadow any more")
+	l.shadow(next)
+	expect(3, rules.Allow, true)
+	assert.Empty(t, l.row("contract/c"), "the same version decides no more")
+	assert.Equal(t, l.state, l.refolded())
+}

@@ -105,12 +105,16 @@ func (f *folder) executed(eff *effects, values map[string]float64, payload []byt
 		}
 		author, subject = r.Author, r.Subject
 		if r.Activates != nil && executes(payload) {
-			f.activate(*r.Activates)
+			if err := f.activate(*r.Activates); err != nil {
+				return err
+			}
 		}
 	}
 	if f.e.Span.Type == span.TypeContract {
 		if p, err := span.ParseContract(payload); err == nil {
-			f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq})
+			if err := f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq}); err != nil {
+				return err
+			}
 		}
 	}
 	if eff.Fired != "" {
@@ -146,13 +150,32 @@ func executes(payload []byte) bool {
 	return err == nil && p.Outcome == span.ResolutionExecuted
 }
 
-func (f *folder) activate(a activation) {
-	if a.Action == span.ActionRetire {
-		f.delete(contractKey(a.Name))
-		return
+// activate puts a version into force or beside it, or takes it away. A shadow
+// leaves the version in force where it is, unless it is the same one.
+func (f *folder) activate(a activation) error {
+	key, other := contractKey(a.Name), shadowKey(a.Name)
+	if a.Action == span.ActionShadow {
+		key, other = other, key
 	}
-	f.put(row(contractKey(a.Name), contractRow{a.Version, a.Hash, a.Action, a.Seq}))
+	if err := f.withdraw(other, a); err != nil {
+		return err
+	}
+	if a.Action == span.ActionRetire {
+		return f.withdraw(key, a)
+	}
+	f.put(row(key, contractRow{a.Version, a.Hash, a.Seq}))
 	f.put(row(versionKey(a.Name+"@"+a.Version+"#"+a.Hash), versionRow{a.Seq}))
+	return nil
+}
+
+// withdraw takes a row away if it is of this version.
+func (f *folder) withdraw(key string, a activation) error {
+	var r contractRow
+	ok, err := load(f.ctx, &f.overlay, key, &r)
+	if ok && r.Version == a.Version && r.Hash == a.Hash {
+		f.delete(key)
+	}
+	return err
 }
 
 // wait keeps a span that is pending.

@@ -14,12 +14,11 @@ import (
 
 // The values of rows.
 type (
-	// contractRow is the version of a contract in force.
+	// contractRow is the version of a contract in force, or of its shadow.
 	contractRow struct {
 		Version string `json:"version"`
 		Hash    string `json:"hash"`
-		Mode    string `json:"mode"` // span.ActionActivate or span.ActionShadow
-		Seq     uint64 `json:"seq"`  // of the entry whose payload has the source
+		Seq     uint64 `json:"seq"` // of the entry whose payload has the source
 	}
 	// versionRow says where the source of a version stands.
 	versionRow struct {
@@ -93,6 +92,7 @@ const (
 )
 
 func contractKey(name string) string    { return contractPrefix + name }
+func shadowKey(name string) string      { return shadowPrefix + name }
 func versionKey(ref string) string      { return versionPrefix + ref }
 func workflowKey(id, key string) string { return workflowPrefix + id + "/" + key }
 func quotaKey(contract, name, key string) string {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/danvoulez/logline/internal/rules/contract"
-	"github.com/danvoulez/logline/internal/span"
 )
 
 // Source is a version of a contract that the timeline knows: where its text
@@ -25,18 +24,20 @@ const pageOfRows = 256
 // those in force, and the others as Pinned, for work in flight. The Set of a
 // World is made of them.
 func Sources(ctx context.Context, s State) ([]Source, error) {
-	inForce := map[string]contractRow{}
-	err := each(ctx, s, contractPrefix, func(key string, value []byte) error {
-		var r contractRow
-		err := decodeRow(key, value, &r)
-		inForce[strings.TrimPrefix(key, contractPrefix)] = r
-		return err
-	})
-	if err != nil {
-		return nil, err
+	modes := map[string]contract.Mode{}
+	for prefix, mode := range map[string]contract.Mode{contractPrefix: contract.Enforced, shadowPrefix: contract.Shadowed} {
+		err := each(ctx, s, prefix, func(key string, value []byte) error {
+			var r contractRow
+			err := decodeRow(key, value, &r)
+			modes[strings.TrimPrefix(key, prefix)+"@"+r.Version+"#"+r.Hash] = mode
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	var out []Source
-	err = each(ctx, s, versionPrefix, func(key string, value []byte) error {
+	err := each(ctx, s, versionPrefix, func(key string, value []byte) error {
 		var r versionRow
 		if err := decodeRow(key, value, &r); err != nil {
 			return err
@@ -44,11 +45,8 @@ func Sources(ctx context.Context, s State) ([]Source, error) {
 		ref := strings.TrimPrefix(key, versionPrefix)
 		name, _, _ := strings.Cut(ref, "@")
 		v := Source{Ref: ref, Name: name, Seq: r.Seq, Mode: contract.Pinned}
-		if now, ok := inForce[name]; ok && ref == name+"@"+now.Version+"#"+now.Hash {
-			v.Mode = contract.Enforced
-			if now.Mode == span.ActionShadow {
-				v.Mode = contract.Shadowed
-			}
+		if mode, ok := modes[ref]; ok {
+			v.Mode = mode
 		}
 		out = append(out, v)
 		return nil

@@ -44,6 +44,8 @@ const MaxKey = 2048
 const (
 	// contractPrefix + name: the version in force. Deleted when retired.
 	contractPrefix = "contract/"
+	// shadowPrefix + name: the version beside it that is only evaluated.
+	shadowPrefix = "shadow/"
 	// versionPrefix + name@version#hash: where its source stands, for work in
 	// flight that is pinned to it. Never deleted.
 	versionPrefix = "version/"
@@ -68,6 +70,6 @@ const (
 // RowPrefixes are the prefixes of all rows that Fold makes. Rows with other
 // keys belong to internal/standing.
 func RowPrefixes() []string {
-	return []string{contractPrefix, versionPrefix, workflowPrefix, quotaPrefix, trustPrefix,
+	return []string{contractPrefix, shadowPrefix, versionPrefix, workflowPrefix, quotaPrefix, trustPrefix,
 		sumPrefix, approvalPrefix, timerPrefix, schedulePrefix}
 }

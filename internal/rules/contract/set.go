@@ -34,7 +34,7 @@ type Set struct {
 }
 
 // NewSet indexes contracts, in any order. Of one name at most one is Enforced
-// or Shadowed.
+// and one Shadowed.
 func NewSet(contracts []InForce) *Set {
 	s := &Set{contracts: slices.Clone(contracts), byRef: map[string]int{}, exact: map[string]*Match{}}
 	slices.SortStableFunc(s.contracts, func(a, b InForce) int {
@@ -79,7 +79,7 @@ func (s *Set) ByRef(ref string) *Contract {
 	return nil
 }
 
-// ByName is the contract of this name that is in force, as a shadow too.
+// ByName is the contract of this name that is in force, or else its shadow.
 func (s *Set) ByName(name string) (InForce, bool) {
 	for _, c := range s.contracts {
 		if c.Name == name && c.Mode != Pinned {
