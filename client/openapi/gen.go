@@ -160,7 +160,7 @@ type Act struct {
 	// Outcome Vote of an approval, outcome of a resolution
 	Outcome string `json:"outcome,omitempty"`
 
-	// Reason Of a revert or redaction
+	// Reason Of a revert, redaction or vote; of a resolution, why
 	Reason     string `json:"reason,omitempty"`
 	RecordedAt Time   `json:"recorded_at"`
 	Seq        uint64 `json:"seq"`
@@ -232,6 +232,29 @@ type Appended struct {
 
 // AppendedSimulated defines model for Appended.Simulated.
 type AppendedSimulated bool
+
+// Approval defines model for Approval.
+type Approval struct {
+	// Contract name@version#hash
+	Contract string `json:"contract"`
+
+	// Count Weights that are needed
+	Count    float64 `json:"count"`
+	Deadline Time    `json:"deadline,omitempty"`
+
+	// Distinct Each identity counts once
+	Distinct bool `json:"distinct,omitempty"`
+
+	// From Roles and identities
+	From []string `json:"from"`
+
+	// Has Of count, while it waits
+	Has float64 `json:"has,omitempty"`
+
+	// Rule contract/rule
+	Rule  string `json:"rule"`
+	Waits bool   `json:"waits"`
+}
 
 // BundleHeader The first line of a bundle
 type BundleHeader = json.RawMessage
@@ -570,6 +593,22 @@ type ProblemField struct {
 	Pointer string `json:"pointer"`
 }
 
+// Reason One thing that decided, and the line that says so
+type Reason struct {
+	// Action It was done because of the reason before it
+	Action bool `json:"action,omitempty"`
+
+	// Contract name@version#hash
+	Contract string `json:"contract"`
+
+	// Line Of its source, counted from 1
+	Line int `json:"line"`
+
+	// Source That line
+	Source string `json:"source"`
+	Text   string `json:"text"`
+}
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	// Checkpoint Signed note
@@ -860,8 +899,14 @@ type Why struct {
 	// Acts What was done to it since, in order
 	Acts []Act `json:"acts"`
 
+	// Approvals What the span waits for, or waited for
+	Approvals []Approval `json:"approvals,omitempty"`
+
 	// Causes Direct ones
 	Causes []GraphNode `json:"causes"`
+
+	// Contracts Those that the decision names; they, reasons and approvals only for who may read what is organisation-visible
+	Contracts []Contract `json:"contracts,omitempty"`
 
 	// Effects Direct ones
 	Effects []GraphNode `json:"effects"`
@@ -873,8 +918,14 @@ type Why struct {
 	Entry Entry `json:"entry"`
 
 	// LeafHash SHA-256, base64url without padding
-	LeafHash Hash    `json:"leaf_hash"`
-	Receipt  Receipt `json:"receipt"`
+	LeafHash Hash `json:"leaf_hash"`
+
+	// MayVote Whose votes would count now
+	MayVote []Member `json:"may_vote,omitempty"`
+
+	// Reasons The decision in words, with the contracts' lines
+	Reasons []Reason `json:"reasons,omitempty"`
+	Receipt Receipt  `json:"receipt"`
 
 	// Signer Who signed, with which key, and the roles held when it was recorded
 	Signer Signer `json:"signer"`
@@ -1801,6 +1852,8 @@ type ClientInterface interface {
 	GetReceipt(ctx context.Context, tenant TenantParameter, span SpanParameter, params *GetReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWhy Who signed, with which key and right, what was decided, why, and what followed
+	//
+	// Of a span that a contract refused the answer is about the node's entry that keeps the attempt.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
 	GetWhy(ctx context.Context, tenant TenantParameter, span SpanParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2782,6 +2835,8 @@ func (c *Client) GetReceipt(ctx context.Context, tenant TenantParameter, span Sp
 }
 
 // GetWhy Who signed, with which key and right, what was decided, why, and what followed
+//
+// Of a span that a contract refused the answer is about the node's entry that keeps the attempt.
 //
 // Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
 func (c *Client) GetWhy(ctx context.Context, tenant TenantParameter, span SpanParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5758,6 +5813,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetWhyWithResponse Who signed, with which key and right, what was decided, why, and what followed
 	//
+	// Of a span that a contract refused the answer is about the node's entry that keeps the attempt.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
@@ -8659,6 +8716,8 @@ func (c *ClientWithResponses) GetReceiptWithResponse(ctx context.Context, tenant
 }
 
 // GetWhyWithResponse Who signed, with which key and right, what was decided, why, and what followed
+//
+// Of a span that a contract refused the answer is about the node's entry that keeps the attempt.
 //
 // Returns a wrapper object for the known response body format(s).
 //

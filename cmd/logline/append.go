@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -270,13 +271,18 @@ func (s *session) earlier(ctx context.Context, sealed *span.Span, conflict error
 func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *client.Appended, asJSON bool) error {
 	if answer.Receipt == nil {
 		if asJSON {
-			return printJSON(s.env.Stdout, map[string]any{"simulated": true, "decision": answer.Decision})
+			return printJSON(s.env.Stdout, struct {
+				Simulated bool            `json:"simulated"`
+				Decision  json.RawMessage `json:"decision"`
+				client.Foresight
+			}{true, answer.Decision, answer.Foresight})
 		}
 		d, err := parseDecision(answer.Decision)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(s.env.Stdout, "Simulated, nothing was appended. It would be %s.\n", decisionWords(d))
+		printForesight(s.env.Stdout, &d, &answer.Foresight)
 		return nil
 	}
 	logKey, err := s.logKey(cmd.Context())

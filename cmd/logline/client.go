@@ -31,6 +31,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newTailCmd(env),
 		newShowCmd(env),
 		newWhyCmd(env),
+		newApproveCmd(env),
 		newRevertCmd(env),
 		newRedactCmd(env),
 		newProofCmd(env),

@@ -32,7 +32,10 @@ type decisionView struct {
 	Evaluator string   `json:"evaluator"`
 	Contracts []string `json:"contracts"`
 	Rules     []string `json:"rules"`
-	Detail    struct {
+	Tags      []string `json:"tags"`
+
+	Transitions []span.Transition `json:"transitions"`
+	Detail      struct {
 		Notes   []string `json:"notes"`
 		Reasons []string `json:"reasons"`
 	} `json:"detail"`
@@ -106,6 +109,15 @@ func (e *entryView) what() string {
 		var p span.Epoch
 		if json.Unmarshal(e.Span.Payload, &p) == nil && p.PrevOrigin != "" {
 			return fmt.Sprintf("goes on from %d entries under a new origin; what came after them is not here", p.PrevSize)
+		}
+	case span.TypeDecision:
+		if p := refusalIn(e); p != nil && p.Type != "" {
+			return p.Type + " refused by " + p.Rule
+		}
+	case span.TypeContract:
+		var p span.Contract
+		if json.Unmarshal(e.Span.Payload, &p) == nil && p.Action != "" {
+			return p.Action + " " + p.Name + " " + p.Version
 		}
 	case span.TypeMember:
 		var p span.Member

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -21,16 +22,7 @@ func (s *session) appendReserved(cmd *cobra.Command, typ string, payload any, as
 	if err != nil {
 		return err
 	}
-	canonical, err := span.Canonicalize(raw)
-	if err != nil {
-		return err
-	}
-	f := appendFlags{typ: typ, visibility: span.VisibilityOrganization}
-	sealed, err := f.seal(cmd, s, canonical)
-	if err != nil {
-		return err
-	}
-	answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical())
+	sealed, answer, err := s.sendReserved(cmd, typ, raw)
 	if err != nil {
 		return err
 	}
@@ -38,6 +30,21 @@ func (s *session) appendReserved(cmd *cobra.Command, typ string, payload any, as
 		fmt.Fprintln(s.env.Stdout, done)
 	}
 	return s.printAppended(cmd, sealed, answer, asJSON)
+}
+
+// sendReserved signs a span of one of the protocol's own types and appends it.
+func (s *session) sendReserved(cmd *cobra.Command, typ string, payload []byte) (*span.Span, *client.Appended, error) {
+	canonical, err := span.Canonicalize(payload)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := appendFlags{typ: typ, visibility: span.VisibilityOrganization}
+	sealed, err := f.seal(cmd, s, canonical)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer, err := s.client.Append(cmd.Context(), sealed.Tenant, sealed.Canonical())
+	return sealed, answer, err
 }
 
 // refer names an entry as a payload must: by span id and header hash. The hash

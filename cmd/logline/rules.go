@@ -20,10 +20,11 @@ import (
 func newRulesCmd(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Write contracts: check, format and test them before they decide",
-		Long: `Contracts are rules that decide about spans. They are written in .lll files, and
-these commands need those files alone: no server, no keys, no network.
-docs/contracts.md explains the language.`,
+		Short: "Write contracts: check, format and test them, and bring them into force",
+		Long: `Contracts are rules that decide about spans. They are written in .lll files. activate,
+retire and list talk to a node, as does diff of one file; the other commands need
+the files alone: no server, no keys, no network. docs/contracts.md explains the
+language.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
@@ -38,7 +39,11 @@ docs/contracts.md explains the language.`,
 		newRulesImportCmd(env),
 		newRulesDiffCmd(env),
 		newRulesBacktestCmd(env),
+		newRulesActivateCmd(env),
+		newRulesRetireCmd(env),
+		newRulesListCmd(env),
 	)
+	translateErrors(cmd)
 	return cmd
 }
 

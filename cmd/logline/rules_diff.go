@@ -13,17 +13,19 @@ import (
 )
 
 func newRulesDiffCmd(env *environment) *cobra.Command {
-	var asJSON bool
+	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:   "diff OLD NEW",
+		Use:   "diff [OLD] NEW",
 		Short: "Say what changed from one version of a contract to another, item by item",
 		Long: `Compare two versions of a contract: which rules, workflows, roles, parameters and
 other items are new, gone, or say something else. The order of items and the layout
 make no difference, nor do comments between items. Other programs compare lines;
-what two versions would decide otherwise about real spans is told by a backtest.`,
-		Example: "  logline rules diff payments_approval_1.2.lll payments_approval.lll",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+what two versions would decide otherwise about real spans is told by a backtest.
+
+One file alone is compared with the version that is in force in the tenant.`,
+		Example: "  logline rules diff payments_approval_1.2.lll payments_approval.lll\n  logline rules diff payments_approval.lll",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			d := [2]*library.Document{}
 			for i, path := range args {
 				text, err := readSource(env, path)
@@ -35,16 +37,39 @@ what two versions would decide otherwise about real spans is told by a backtest.
 					return fault.Newf(fault.Invalid, "contract_missing", "%s holds no contract; name two versions of one", path)
 				}
 			}
+			if len(args) == 1 {
+				var err error
+				d[1] = d[0]
+				if d[0], err = documentInForce(cmd, env, &flags, d[1].Name()); err != nil {
+					return err
+				}
+			}
 			changes := library.Diff(d[0], d[1])
-			if asJSON {
+			if flags.json {
 				return printJSON(env.Stdout, diffJSON(d, changes))
 			}
 			printDiff(env.Stdout, d, changes)
 			return nil
 		},
 	}
-	registerJSON(cmd, &asJSON)
+	flags.registerTenant(cmd)
 	return cmd
+}
+
+// documentInForce is the version of a contract that is in force in the tenant.
+func documentInForce(cmd *cobra.Command, env *environment, flags *clientFlags, name string) (*library.Document, error) {
+	s, err := flags.openTenant(env)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.client.Contract(cmd.Context(), s.profile.Tenant, name, "")
+	if err != nil {
+		return nil, err
+	}
+	if found.Source == nil {
+		return nil, fault.Newf(fault.NotFound, "contract_not_active", "no version of %s is in force; name two files", ui.Clean(name))
+	}
+	return library.Read([]library.Source{{Name: "in force", Text: found.Source.Text}}).Documents()[0], nil
 }
 
 // versionOfDocument is the name of the document's contract with its version.

@@ -41,7 +41,11 @@ func newWhyCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checked, err := checkReceipt(why.Receipt, spanID, e.Span.Header.Hash(), logKey)
+			of, err := explained(&e, spanID)
+			if err != nil {
+				return err
+			}
+			checked, err := checkReceipt(why.Receipt, of, e.Span.Header.Hash(), logKey)
 			if err != nil {
 				return err
 			}
@@ -55,6 +59,7 @@ func newWhyCmd(env *environment) *cobra.Command {
 			for _, act := range why.Acts {
 				people = append(people, act.Author)
 			}
+			people = append(people, decidedBy(why, &e)...)
 			explain(env.Stdout, why, &e, s.names(cmd.Context(), people...))
 			fmt.Fprintf(env.Stdout, "\nHow you can tell\n  the receipt was checked here: %s\n", checked.proofWords())
 			return nil
@@ -103,10 +108,15 @@ func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string
 	fmt.Fprintf(w, "  %s\n\n", rightWords(why.Signer, h.Type))
 
 	fmt.Fprintln(w, "What was decided")
-	fmt.Fprintf(w, "  %s\n", decisionWords(e.Decision))
+	if refused := refusalIn(e); refused != nil {
+		fmt.Fprintf(w, "  the %s of %s was refused by %s\n", ui.Clean(refused.Type), who(refused.Author), ui.Clean(refused.Rule))
+	} else {
+		fmt.Fprintf(w, "  %s\n", decisionWords(e.Decision))
+	}
 	for _, reason := range slices.Concat(e.Decision.Detail.Reasons, e.Decision.Detail.Notes) {
 		fmt.Fprintf(w, "  - %s\n", ui.Clean(reason))
 	}
+	explainDecision(w, why, e, who)
 	fmt.Fprintln(w)
 
 	fmt.Fprintln(w, "What caused it")
@@ -175,6 +185,10 @@ func decisionWords(d decisionView) string {
 		words = "allowed"
 	case "pending":
 		words = "pending: it waits for approval"
+	case "reject":
+		words = "refused"
+	case "simulate":
+		words = "decided and not recorded"
 	default:
 		words = d.Outcome
 	}

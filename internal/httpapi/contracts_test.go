@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -199,4 +200,59 @@ func TestContractsAreListed(t *testing.T) {
 	require.Nil(t, source("").Source, "none is in force")
 	require.EqualValues(t, "past", source("").Versions[1].Mode)
 	w.get(w.at("/contracts"), w.token(w.member("guest"))).problem(t, http.StatusForbidden, "role_forbidden")
+}
+
+func TestWhySaysWhatDecided(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	payer, ana, rui := w.member("member"), w.member("finance", "member"), w.member("finance", "member")
+	w.member("finance", "auditor") // who may not append may not vote
+	source := payments(t)
+	w.append(w.contract(source, span.ActionActivate)).want(t, http.StatusCreated)
+	why := func(raw []byte, reader *id.Keys) (out client.Why) {
+		w.get(w.at("/spans/"+spanID(t, raw)+"/why"), w.token(reader)).want(t, http.StatusOK).decode(t, &out)
+		return out
+	}
+	raw := w.payment(payer, "p1", 1500)
+	w.append(raw).want(t, http.StatusAccepted)
+	w.clock.advance(time.Second)
+	pending := why(raw, w.owner)
+	require.Len(t, pending.Contracts, 1)
+	require.Equal(t, "payments.approval", pending.Contracts[0].Name)
+	texts := map[string]int{}
+	for _, r := range pending.Reasons {
+		texts[r.Text] = r.Line
+		require.Contains(t, strings.Split(source, "\n")[r.Line-1], r.Source)
+	}
+	require.Contains(t, texts, "two_approvals: its condition holds")
+	require.Contains(t, texts, "it waits for 2 votes of finance or admin")
+	require.Len(t, pending.Approvals, 1)
+	require.True(t, pending.Approvals[0].Waits)
+	require.Zero(t, pending.Approvals[0].Has)
+	may := []string{}
+	for _, m := range pending.MayVote {
+		may = append(may, m.Identity)
+	}
+	require.ElementsMatch(t, []string{ana.ID(), rui.ID()}, may)
+
+	w.append(w.vote(ana, raw)).want(t, http.StatusCreated)
+	pending = why(raw, w.owner)
+	require.EqualValues(t, 1, pending.Approvals[0].Has)
+	require.Len(t, pending.MayVote, 1)
+	require.Equal(t, rui.ID(), pending.MayVote[0].Identity)
+	w.append(w.vote(rui, raw)).want(t, http.StatusCreated)
+	settled := why(raw, w.owner)
+	require.False(t, settled.Approvals[0].Waits)
+	require.Empty(t, settled.MayVote)
+	require.Equal(t, "executed", settled.Acts[len(settled.Acts)-1].Outcome)
+
+	refused := w.payment(payer, "p2", 60_000)
+	w.append(refused).want(t, http.StatusUnprocessableEntity)
+	kept := why(refused, w.owner)
+	require.Contains(t, string(kept.Entry), `"type":"logline.decision"`)
+	require.Equal(t, "sane_amount: its condition holds", kept.Reasons[0].Text)
+
+	shown := w.payment(payer, "p3", 1, visible(span.VisibilityPublic))
+	w.append(shown).want(t, http.StatusCreated)
+	w.get(w.at("/spans/"+spanID(t, shown)+"/why"), w.token(w.member("guest"))).want(t, http.StatusNotFound)
 }

@@ -86,6 +86,9 @@ type Contracts interface {
 	// Named are the versions of one contract, at least one; not_found
 	// contract_unknown.
 	Named(ctx context.Context, tenant, name string) ([]rulebook.Version, error)
+	// Because explains a recorded decision, as of now, a time in the form of
+	// recorded_at.
+	Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*rulebook.Because, error)
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.

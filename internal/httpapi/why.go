@@ -48,14 +48,19 @@ func (s *Server) GetWhy(c echo.Context, tenant api.TenantParameter, spanID api.S
 	if err != nil {
 		return asSpan(err)
 	}
+	decided, err := s.because(c, seen, &w.Record)
+	if err != nil {
+		return err
+	}
 	rest, err := json.Marshal(struct {
 		Signer     api.Signer      `json:"signer"`
 		Causes     []api.GraphNode `json:"causes"`
 		Effects    []api.GraphNode `json:"effects"`
 		Unresolved []string        `json:"unresolved"`
 		Acts       []api.Act       `json:"acts"`
+		because
 	}{
-		signerOf(&w.Signer), nodesOf(w.Causes), nodesOf(w.Effects), append([]string{}, w.Unresolved...), actsOf(w.Acts),
+		signerOf(&w.Signer), nodesOf(w.Causes), nodesOf(w.Effects), append([]string{}, w.Unresolved...), actsOf(w.Acts), decided,
 	})
 	if err != nil {
 		return err
@@ -68,6 +73,43 @@ func (s *Server) GetWhy(c echo.Context, tenant api.TenantParameter, spanID api.S
 	body = append(body, rest[1:len(rest)-1]...)
 	body = append(body, `,"receipt":`...)
 	return c.Blob(http.StatusOK, typeJSON, append(appendReceipt(body, &w.Receipt), '}'))
+}
+
+// because is the part of an explanation that contracts give.
+type because struct {
+	Contracts []api.Contract `json:"contracts,omitempty"`
+	Reasons   []api.Reason   `json:"reasons,omitempty"`
+	Approvals []api.Approval `json:"approvals,omitempty"`
+	MayVote   []api.Member   `json:"may_vote,omitempty"`
+}
+
+// because explains a decision to whom contracts are shown.
+func (s *Server) because(c echo.Context, seen sight, rec *timeline.Record) (because, error) {
+	var out because
+	if !seen.reader.Organization || len(rec.Entry.Decision.Contracts) == 0 {
+		return out, nil
+	}
+	b, err := s.deps.Contracts.Because(c.Request().Context(), seen.ID, rec, seen.view, span.FormatTime(s.now()))
+	if err != nil {
+		return out, err
+	}
+	out.Contracts = contractsOf(b.Contracts)
+	for _, r := range b.Reasons {
+		out.Reasons = append(out.Reasons, api.Reason{Contract: r.Contract, Line: r.Line, Source: r.Source, Text: r.Text, Action: r.Action})
+	}
+	for _, a := range b.Approvals {
+		out.Approvals = append(out.Approvals, api.Approval{
+			Contract: a.Contract, Rule: a.Rule, From: a.From, Count: a.Count, Distinct: a.Distinct, Deadline: a.Deadline, Waits: a.Waits, Has: a.Has,
+		})
+	}
+	for _, m := range b.May {
+		item := api.Member{Identity: m.Identity, Roles: m.Roles}
+		if chain, ok := seen.view.Identity(m.Identity); ok {
+			item.Subject, item.Status = chain.Subject(), chain.Status()
+		}
+		out.MayVote = append(out.MayVote, item)
+	}
+	return out, nil
 }
 
 func signerOf(s *timeline.Signer) api.Signer {

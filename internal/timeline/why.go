@@ -2,6 +2,8 @@ package timeline
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
@@ -41,20 +43,25 @@ type Signer struct {
 type Act struct {
 	Node
 	RecordedAt string
-	Reason     string // of a revert or redaction
+	Reason     string // of a revert, redaction or vote; of a resolution the reasons, while they are not erased
 	Outcome    string // vote of an approval, outcome of a resolution
 }
 
-// Why explains a span; one the reader may not see is ErrSpanUnknown.
+// Why explains a span; one the reader may not see is ErrSpanUnknown. Of a span
+// that was refused it explains the entry that keeps the attempt.
 func (l *Log) Why(ctx context.Context, tenant, spanID string, r standing.Reader) (Why, error) {
 	id, err := l.id(ctx, tenant)
 	if err != nil {
 		return Why{}, err
 	}
 	rec, err := l.visible(ctx, id, spanID, r)
+	if errors.Is(err, ErrSpanUnknown) {
+		rec, err = l.refusalOf(ctx, id, spanID, r)
+	}
 	if err != nil {
 		return Why{}, err
 	}
+	spanID = rec.Entry.Span.ID
 	w := Why{Record: rec, OnBehalfOf: rec.Entry.Span.OnBehalfOf}
 	if w.Signer, err = l.signedBy(ctx, id, &rec); err != nil {
 		return Why{}, err
@@ -67,6 +74,19 @@ func (l *Log) Why(ctx context.Context, tenant, spanID string, r standing.Reader)
 	}
 	w.Receipt, err = l.Receipt(ctx, id, rec.Seq)
 	return w, err
+}
+
+// refusalOf is the entry that keeps a refused attempt to append a span.
+func (l *Log) refusalOf(ctx context.Context, id, spanID string, r standing.Reader) (Record, error) {
+	found, err := l.find(ctx, id, []string{spanID}, true)
+	if err != nil {
+		return Record{}, err
+	}
+	f, ok := found[spanID]
+	if !ok || f.SpentBy != SpentByDecision || !f.Record.VisibleTo(r) {
+		return Record{}, ErrSpanUnknown
+	}
+	return f.Record, nil
 }
 
 // signedBy finds the author's key and roles at a record's position.
@@ -151,6 +171,9 @@ func act(rec *Record) Act {
 	case span.TypeResolution:
 		if p, err := span.ParseResolution(rec.Payload); err == nil {
 			a.Outcome = p.Outcome
+		}
+		if d, _, err := span.ParseDetail(rec.Detail); err == nil {
+			a.Reason = strings.Join(d.Reasons, "; ")
 		}
 	}
 	return a

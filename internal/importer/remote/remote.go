@@ -134,11 +134,28 @@ func problemFault(p *client.Problem) *fault.Error {
 	for _, field := range p.Fields {
 		f.Fields = append(f.Fields, fault.Field{Pointer: printable(field.Pointer), Detail: printable(field.Detail)})
 	}
+	if p.Code == client.CodeRefused {
+		f.Fields = append(f.Fields, fault.Field{Detail: printable(refusedBy(p))})
+	}
 	f.Meta, f.RetryAfter = p.Meta, p.RetryAfter
 	if p.Instance != "" && f.Kind == fault.Internal {
 		f.Detail += fmt.Sprintf(" (request %s)", printable(p.Instance))
 	}
 	return f
+}
+
+// refusedBy says which contract refused, and where the attempt is kept.
+func refusedBy(p *client.Problem) string {
+	rule, _ := p.Meta["rule"].(string)
+	contract, _ := p.Meta["contract"].(string)
+	said := "refused by " + rule
+	if name, _, _ := strings.Cut(contract, "#"); name != "" {
+		said += " of " + name
+	}
+	if entry, ok := p.Meta["decision"].(string); ok {
+		said += "; logline why " + entry
+	}
+	return said
 }
 
 func printable(s string) string {

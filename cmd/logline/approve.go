@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/danvoulez/logline/internal/span"
+)
+
+func newApproveCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	var reason string
+	var reject bool
+	cmd := &cobra.Command{
+		Use:   "approve SPAN",
+		Short: "Vote for a span that waits for approval, or with --reject against it",
+		Long: `Sign a vote on a span that a contract has wait for votes. With the last vote that it
+needs the span is executed; one vote against refuses it. It takes a role that the
+contract asks for, and never the span's own author; logline why SPAN says who may.`,
+		Example: "  logline approve 019…\n  logline approve 019… --reject --reason over-budget",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkReason(reason); err != nil {
+				return err
+			}
+			s, err := flags.openTenant(env)
+			if err != nil {
+				return err
+			}
+			ref, err := s.refer(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			p := span.Approval{Span: ref.Span, HeaderHash: ref.HeaderHash, Vote: span.VoteApprove, Reason: reason}
+			words := "for"
+			if reject {
+				p.Vote, words = span.VoteReject, "against"
+			}
+			return s.appendReserved(cmd, span.TypeApproval, p, flags.json, fmt.Sprintf("Voted %s %s.", words, ref.Span))
+		},
+	}
+	flags.registerTenant(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, at most 64 bytes, no personal data: it is never erased")
+	cmd.Flags().BoolVar(&reject, "reject", false, "vote against it")
+	return cmd
+}

@@ -1,0 +1,128 @@
+package rulebook
+
+import (
+	"context"
+	"slices"
+
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/rules/because"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Reason is one thing that decided, and the line of the contract that says so.
+type Reason struct {
+	Contract string // name@version#hash
+	Line     int    // in its source
+	Source   string // that line
+	Text     string // what was so
+	Action   bool   // it was done because of the reason before it
+}
+
+// Because is why an entry was decided as it was.
+type Because struct {
+	Contracts []Version // that the decision names, as the timeline has them
+	Reasons   []Reason
+	Approvals []Approval // that the span waits for, or waited for
+	// May are the members whose votes would count now; nobody where it waits for
+	// none.
+	May []standing.Member
+}
+
+// Approval is one approval and how far it has come.
+type Approval struct {
+	rules.Approval
+	Waits bool
+	Has   float64 // of Count, while it waits
+}
+
+// Because explains a recorded decision by the sources of the contracts that it
+// names. now is of the form of recorded_at.
+func (b *Book) Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*Because, error) {
+	s := &state{log: b.log, tenant: tenant}
+	d := &rec.Entry.Decision
+	out := &Because{}
+	sources, err := b.sourcesOf(ctx, s, d)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*contract.Contract{}
+	for _, src := range sources {
+		v, err := b.version(ctx, tenant, src)
+		if err != nil {
+			return nil, err
+		}
+		out.Contracts = append(out.Contracts, *v)
+		if c := b.compile(&span.Contract{Hash: v.Hash, Source: v.Source}); c != nil && byName[v.Name] == nil {
+			byName[v.Name] = c
+		}
+	}
+	for _, said := range sentences(rec, func(name string) *contract.Contract { return byName[name] }) {
+		out.Reasons = append(out.Reasons, Reason{said.Contract.Ref(), said.Line(), said.Source(), said.Text, said.Action})
+	}
+	return out, b.votes(ctx, s, rec, view, now, out)
+}
+
+// sourcesOf are the versions that a decision names, those that are known here.
+func (b *Book) sourcesOf(ctx context.Context, s *state, d *span.Decision) ([]rules.Source, error) {
+	if len(d.Contracts) == 0 {
+		return nil, nil
+	}
+	all, err := b.sources(ctx, s.tenant)
+	if err != nil {
+		return nil, err
+	}
+	var out []rules.Source
+	for _, ref := range d.Contracts {
+		if i := slices.IndexFunc(all, func(src rules.Source) bool { return src.Ref == ref }); i >= 0 {
+			out = append(out, all[i])
+		}
+	}
+	return out, nil
+}
+
+// sentences explains a decision; of a refused attempt also what refused it where
+// that is no rule.
+func sentences(rec *timeline.Record, find func(string) *contract.Contract) []because.Sentence {
+	d := &rec.Entry.Decision
+	if rec.Entry.Span.Type != span.TypeDecision || len(d.Contracts) == 0 || len(d.Rules) == 0 {
+		return because.Rules(find, d.Rules)
+	}
+	refusal := &rules.Refusal{Contract: d.Contracts[0], Rule: d.Rules[0]}
+	if detail, _, err := span.ParseDetail(rec.Detail); err == nil && len(detail.Reasons) > 0 {
+		refusal.Reason = detail.Reasons[0]
+	}
+	return because.Outcome(find, &rules.Outcome{
+		Verdict: rules.Reject, Refusal: refusal, Trace: []rules.Step{{Rule: refusal.Rule, Branch: rules.BranchThen}},
+	})
+}
+
+func (b *Book) votes(ctx context.Context, s *state, rec *timeline.Record, view standing.View, now string, out *Because) error {
+	asked, err := rules.Asked(&rec.Entry.Decision)
+	if err != nil || len(asked) == 0 {
+		return err
+	}
+	waiting, waits, err := rules.WaitingFor(ctx, s, rec.Entry.Span.ID)
+	if err != nil {
+		return err
+	}
+	has := waiting.Has()
+	for i, q := range asked {
+		a := Approval{Approval: q, Waits: waits}
+		if i < len(has) {
+			a.Has = has[i]
+		}
+		out.Approvals = append(out.Approvals, a)
+	}
+	if !waits {
+		return nil
+	}
+	for _, m := range view.Members() {
+		if view.Can(m.Identity, standing.RightAppend) && waiting.May(m.Identity, m.Roles, now) {
+			out.May = append(out.May, m)
+		}
+	}
+	return nil
+}

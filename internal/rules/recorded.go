@@ -1,0 +1,70 @@
+package rules
+
+import (
+	"context"
+	"slices"
+
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// Approval is one approval that a span waits for.
+type Approval struct {
+	Contract string // name@version#hash
+	Rule     string
+	From     []string // roles and identities
+	Count    float64  // weights that are needed
+	Distinct bool     // each identity counts once
+	Weights  map[string]float64
+	Deadline string // "" for none
+}
+
+// Asked are the approvals that a recorded decision asks for.
+func Asked(d *span.Decision) ([]Approval, error) {
+	eff, err := decodeEffects(d.Effects)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Approval, len(eff.Asks))
+	for i, q := range eff.Asks {
+		out[i] = Approval{q.Contract, q.Rule, q.From, q.Count, q.Distinct, q.Weights, q.Deadline}
+	}
+	return out, nil
+}
+
+// Waiting is a span that waits for votes now.
+type Waiting struct{ row approvalRow }
+
+// WaitingFor says whether a span waits for votes, and for which.
+func WaitingFor(ctx context.Context, s State, spanID string) (*Waiting, bool, error) {
+	w := &Waiting{}
+	ok, err := load(ctx, s, approvalKey(spanID), &w.row)
+	return w, ok, err
+}
+
+// Has is what each approval that was asked for has by now, in their order.
+func (w *Waiting) Has() []float64 {
+	out := make([]float64, len(w.row.Asks))
+	for i := range out {
+		sum := decimalOf(0)
+		for _, v := range w.row.Votes {
+			if v.Vote == span.VoteApprove && i < len(v.Weights) {
+				sum = sum.plus(decimalOf(v.Weights[i]))
+			}
+		}
+		out[i] = sum.float()
+	}
+	return out
+}
+
+// May says whether the vote of an identity with these roles would count, at a
+// time of the form of recorded_at.
+func (w *Waiting) May(identity string, roles []string, now string) bool {
+	if identity == w.row.Author {
+		return false
+	}
+	voted := slices.ContainsFunc(w.row.Votes, func(v vote) bool { return v.By == identity })
+	return slices.ContainsFunc(w.row.Asks, func(q ask) bool {
+		_, may := q.weight(identity, roles)
+		return may && (q.Deadline == "" || now < q.Deadline) && !(q.Distinct && voted)
+	})
+}
