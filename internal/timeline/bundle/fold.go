@@ -39,6 +39,8 @@ type folder struct {
 	redacted map[uint64]bool // seqs withheld as redacted: whether a redaction names them
 	embedded *embedded
 	authors  map[string]int
+
+	contracts *contracts // nil where what was activated before is not known
 }
 
 // add takes the next line; following, where not nil, is the one after it.

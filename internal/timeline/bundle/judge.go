@@ -41,6 +41,10 @@ func (f *folder) judge(l *checkedLine, at uint64, good bool) verdict {
 	if err != nil {
 		return f.refused(l, at, good, err)
 	}
+	if reason := f.decided(entry, l.opened.Payload); reason != "" && good {
+		f.problem(l, at, codeContract, reason)
+		return fails
+	}
 	if !good && !span.Redactable(h.Type) {
 		f.tainted = firstOf(f.tainted, l.number)
 	}
@@ -57,6 +61,20 @@ func (f *folder) judge(l *checkedLine, at uint64, good bool) verdict {
 		f.tx, f.sinceTx = f.standing.Begin(), 0
 	}
 	return holds
+}
+
+// decided holds a decision against the contracts that were active before it,
+// and says what is wrong with it. An entry hidden from this reader may have
+// activated some.
+func (f *folder) decided(e *span.Entry, payload []byte) (wrong string) {
+	if f.contracts == nil {
+		return ""
+	}
+	if !f.hidden && f.tainted == 0 {
+		wrong = f.contracts.judge(e, f.tx.Node())
+	}
+	f.contracts.apply(e, payload)
+	return wrong
 }
 
 // restsOnRoles are the refusals that an entry hidden from this reader, or one

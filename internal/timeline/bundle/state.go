@@ -38,6 +38,8 @@ type State struct {
 	pending []standing.Ref
 	hidden  bool // entries were withheld whole: roles rest on what was not seen
 
+	contracts *contracts // nil where the state was read from a file: its decisions go unchecked
+
 	spans    *spanSet        // nil where the state was read from a file
 	redacted map[uint64]bool // likewise
 }
@@ -179,7 +181,7 @@ func (f *folder) stateAfter(tenant string) *State {
 	s := &State{
 		Tenant: tenant, Size: f.next, RecordedAt: f.recordedAt,
 		edge: f.whole.Clone(), rows: f.standing.Rows(), events: maps.Clone(f.embedded.events),
-		hidden: f.hidden, spans: f.spans, redacted: f.redacted, pending: f.spans.pending(),
+		hidden: f.hidden, contracts: f.contracts, spans: f.spans, redacted: f.redacted, pending: f.spans.pending(),
 	}
 	slices.SortFunc(s.pending, func(a, b standing.Ref) int { return int(a.Seq) - int(b.Seq) })
 	return s

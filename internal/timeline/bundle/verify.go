@@ -94,7 +94,8 @@ func (o Options) withDefaults() Options {
 // Verify reads a bundle and checks it (PROTOCOL §6), in one pass: each line's
 // form and limits; dense seq, recorded_at not decreasing; leaves; payload and
 // detail hashes; signatures; keys at their position; the tenant's derivation
-// from genesis; authors of reserved types and roles; then the checkpoint: log
+// from genesis; authors of reserved types and roles; that contracts which decided
+// were active; then the checkpoint: log
 // key and origin, root, signature, cosignatures; then the pins. It goes on after a bad entry;
 // what does not hold is in the report, with the line. An error means that the
 // bundle could not be read or the options are unusable, and that there is no
@@ -255,7 +256,7 @@ func newFolder(v *verification) (*folder, error) {
 		if f.standing, err = standing.Load(v.opt.Verifier, s.rows); err != nil {
 			return nil, err
 		}
-		f.recordedAt, f.hidden = s.RecordedAt, s.hidden
+		f.recordedAt, f.hidden, f.contracts = s.RecordedAt, s.hidden, s.contracts
 		if s.spans != nil {
 			f.spans, f.redacted = s.spans, s.redacted
 		} else {
@@ -269,7 +270,7 @@ func newFolder(v *verification) (*folder, error) {
 			}
 		}
 	case v.h.From == 0:
-		f.standing = standing.New(v.opt.Verifier)
+		f.standing, f.contracts = standing.New(v.opt.Verifier), newContracts()
 	}
 	if f.standing != nil {
 		f.tx = f.standing.Begin()
