@@ -22,8 +22,8 @@ func newRulesCmd(env *environment) *cobra.Command {
 		Use:   "rules",
 		Short: "Write contracts: check, format and test them, and bring them into force",
 		Long: `Contracts are rules that decide about spans. They are written in .lll files. activate,
-retire and list talk to a node, as does diff of one file; the other commands need
-the files alone: no server, no keys, no network. docs/contracts.md explains the
+retire and list talk to a node, as do diff of one file and backtest of a tenant; the
+other commands need files alone: no server, no keys, no network. docs/contracts.md explains the
 language.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

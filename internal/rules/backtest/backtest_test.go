@@ -152,6 +152,28 @@ func TestClocks(t *testing.T) {
 	require.Equal(t, span.FormatTime(began.AddDate(-1, 0, 0).Add(2*time.Hour)), r.Differences[0].At)
 }
 
+// What is simulated is not recorded, and moves nothing.
+func TestSimulatedSpansLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	h.add("order.made", ana, map[string]any{"id": "a"})
+	h.add("order.paid", ana, map[string]any{"id": "a"})
+	r := h.again(`contract dry version "1.0.0" {
+  rule dry { on: "order.made"  then { simulate } }
+  workflow order {
+    key: data.id
+    initial: open
+    state open
+    state made
+    state paid
+    transition open -> made on "order.made"
+    transition made -> paid on "order.paid"
+  }
+}`, Options{Keep: 10})
+	require.Equal(t, map[string]int{"simulate": 1, "reject": 1}, r.Outcomes)
+	require.Zero(t, r.Workflows[0].Instances)
+}
+
 const approvals = `contract big version "1.0.0" {
   role boss
   rule ask { on: "order.made"  then { require approval { from: [boss]  count: 1  within: 1h  on_timeout { reject "nobody said yes" } } } }

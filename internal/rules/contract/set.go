@@ -109,7 +109,6 @@ func (s *Set) Workflow(name string) *Workflow {
 // it is.
 type entry struct {
 	in        InForce
-	order     int // among rules
 	patterns  []string
 	rule      *Rule
 	permit    *Permit
