@@ -194,7 +194,7 @@ func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args [
 		first = s.text
 	}
 	return &cost.CallEstimate{
-		CostEstimate: cost.CostEstimate{Min: 1, Max: 1 + (length+first)/charsPerUnit},
+		CostEstimate: cost.Estimate{Min: 1, Max: 1 + (length+first)/charsPerUnit},
 		ResultSize:   &cost.SizeEstimate{Min: 0, Max: first},
 	}
 }
