@@ -183,7 +183,7 @@ func TestContractsAreListed(t *testing.T) {
 		Name: "notes", Version: "1.1.0", Hash: span.Sum([]byte(two)).String(), Mode: "shadow", Seq: w.size() - 1,
 		Span: spanID(t, activation), Author: w.owner.ID(), ActivatedAt: span.FormatTime(w.clock.now()), Requires: []string{"base ^1.0"},
 	}, last)
-	require.EqualValues(t, "past", page.Items[1].Mode)
+	require.EqualValues(t, "enforce", page.Items[1].Mode, "a shadow stands beside what is in force")
 
 	source := func(query string) *client.ContractVersions {
 		var out client.ContractVersions
@@ -197,6 +197,7 @@ func TestContractsAreListed(t *testing.T) {
 	w.get(w.at("/contracts/notes?version=9"), token).problem(t, http.StatusNotFound, "contract_unknown")
 
 	w.append(w.contract(two, span.ActionRetire)).want(t, http.StatusCreated)
+	w.append(w.contract(one, span.ActionRetire)).want(t, http.StatusCreated)
 	require.Nil(t, source("").Source, "none is in force")
 	require.EqualValues(t, "past", source("").Versions[1].Mode)
 	w.get(w.at("/contracts"), w.token(w.member("guest"))).problem(t, http.StatusForbidden, "role_forbidden")
