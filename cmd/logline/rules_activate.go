@@ -28,8 +28,8 @@ the next span on the contract decides; another version of it is replaced, and en
 only the work that it began. It takes an owner or an admin.
 
 With --shadow the contract is asked and what it would have decided is recorded, and
-decides nothing. Contracts for every tenant (tenant: "*") come from the node's
-setting contracts, not from here.`,
+decides nothing. Contracts for every tenant (tenant: "*") are the node's own, and
+not activated from here.`,
 		Example: "  logline rules activate payments_approval.lll\n  logline rules activate payments_approval.lll --shadow",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +38,7 @@ setting contracts, not from here.`,
 				return err
 			}
 			if c.Tenant == contract.NodeWide {
-				return usagef(`%s is for every tenant (tenant: "*"): put it into the folder that the node's setting contracts names`, c.Name)
+				return usagef(`%s is for every tenant (tenant: "*"), and such contracts are the node's own; name this tenant, or leave tenant out`, c.Name)
 			}
 			p := span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Source: c.Source.Text, Action: span.ActionActivate}
 			if shadow {
