@@ -54,6 +54,9 @@ func TestDecisionsRestOnActiveContracts(t *testing.T) {
 		"activated before": {act: func(b *builder) { b.contract(span.ActionActivate, span.OutcomeAllow); b.pay(contractRef, "") }},
 		"shadowed before":  {act: func(b *builder) { b.contract(span.ActionShadow, span.OutcomeAllow); b.pay(contractRef, "") }},
 		"never activated":  {act: func(b *builder) { b.pay(contractRef, "") }, lies: true},
+		"named by the node": {act: func(b *builder) {
+			b.decided(b.node.Signer(), b.node.ID(), "receipt.issued", []byte(`{}`), span.Decision{Outcome: span.OutcomeAllow, Contracts: []string{contractRef}})
+		}, lies: true},
 		"another source": {act: func(b *builder) {
 			b.contract(span.ActionActivate, span.OutcomeAllow)
 			b.pay("pay@1.0.0#"+span.Sum(nil).String(), "")
