@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules/backtest"
 	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 	"github.com/danvoulez/logline/internal/ui"
@@ -84,7 +85,7 @@ func (f *backtestFlags) run(cmd *cobra.Command, env *environment, path string) (
 	if err != nil {
 		return nil, 0, err
 	}
-	b, err := backtest.New(contracts, backtest.Options{Clock: backtest.Clock(f.clock), Keep: f.show, NextCron: nextCron})
+	b, err := backtest.New(contracts, backtest.Options{Clock: backtest.Clock(f.clock), Keep: f.show, NextCron: cron.NextIn})
 	if err != nil {
 		return nil, 0, err
 	}

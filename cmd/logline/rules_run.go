@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/because"
 	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/rules/library"
 	"github.com/danvoulez/logline/internal/rules/trial"
 	"github.com/danvoulez/logline/internal/ui"
@@ -47,7 +48,6 @@ Whoever is named and not introduced is a validated member. In data,
 those that they require.`
 
 func newRulesRunCmd(env *environment) *cobra.Command {
-	var flags dryRunFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE|DIR... --span JSON|-",
 		Short: "Say what contracts would decide about a span, without recording anything",
@@ -55,24 +55,29 @@ func newRulesRunCmd(env *environment) *cobra.Command {
 		Example: `  logline rules run payments_approval.lll --span '{"type": "payment.requested", "data": {"payment_id": "p1", "amount": 1500}}'
   logline rules run contracts --span - --facts facts.json < span.json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := flags.run(cmd.Context(), env, args)
-			if err != nil {
-				return err
-			}
-			if flags.json {
-				return printJSON(env.Stdout, r.json())
-			}
-			r.print(env)
-			return nil
-		},
+	}
+	return newDryRunCmd(env, cmd, (*dryRun).json, (*dryRun).print)
+}
+
+// newDryRunCmd completes a command that decides a span in memory and shows it.
+func newDryRunCmd(env *environment, cmd *cobra.Command, machine func(*dryRun) any, people func(*dryRun, *environment)) *cobra.Command {
+	var flags dryRunFlags
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r, err := flags.run(cmd.Context(), env, args)
+		switch {
+		case err != nil:
+			return err
+		case flags.json:
+			return printJSON(env.Stdout, machine(r))
+		}
+		people(r, env)
+		return nil
 	}
 	flags.register(cmd)
 	return cmd
 }
 
 func newRulesExplainCmd(env *environment) *cobra.Command {
-	var flags dryRunFlags
 	cmd := &cobra.Command{
 		Use:   "explain FILE|DIR... --span JSON|-",
 		Short: "Say in words, with the contract's lines, why a span would be decided as it is",
@@ -81,20 +86,8 @@ which conditions held, what was done, and the line that says so.
 ` + dryRunHelp,
 		Example: `  logline rules explain payments_approval.lll --span '{"type": "payment.requested", "data": {"payment_id": "p1", "amount": 1500}}'`,
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := flags.run(cmd.Context(), env, args)
-			if err != nil {
-				return err
-			}
-			if flags.json {
-				return printJSON(env.Stdout, r.explanation())
-			}
-			r.explain(env)
-			return nil
-		},
 	}
-	flags.register(cmd)
-	return cmd
+	return newDryRunCmd(env, cmd, (*dryRun).explanation, (*dryRun).explain)
 }
 
 // dryRun is a span that was decided in memory.
@@ -128,7 +121,7 @@ func (f *dryRunFlags) run(ctx context.Context, env *environment, args []string) 
 			return nil, err
 		}
 	}
-	stage, err := trial.NewStageOf(ctx, contracts, facts, trial.Options{Cron: nextCron})
+	stage, err := trial.NewStageOf(ctx, contracts, facts, trial.Options{Cron: cron.NextIn})
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
-	_ "time/tzdata" // contracts name time zones, and not every machine has the tables
 
 	"github.com/spf13/cobra"
 
@@ -71,23 +69,6 @@ timeouts and forbidden steps, and schedules. --coverage names those that were no
 	return cmd
 }
 
-// nextCron is when a cron line runs next in a time zone of this machine's.
-func nextCron(line, zone string, after time.Time) (time.Time, error) {
-	at, err := time.LoadLocation(zone) // "" is UTC
-	if err != nil {
-		return time.Time{}, fault.Newf(fault.Invalid, "timezone_unknown", "this machine does not know the time zone %s", zone).Because(err)
-	}
-	l, err := cron.Parse(line)
-	if err != nil {
-		return time.Time{}, err
-	}
-	next, ok := l.Next(after.In(at))
-	if !ok {
-		return next, fault.Newf(fault.Invalid, "cron_never", "the cron line %q names no time to come", line)
-	}
-	return next.UTC(), nil
-}
-
 // testResults are the reports of contracts that have tests.
 type testResults struct {
 	documents      []*library.Document
@@ -101,7 +82,7 @@ func runTests(ctx context.Context, l *library.Library, documents []*library.Docu
 		if d.Contract == nil {
 			continue
 		}
-		report, err := trial.Run(ctx, d.Contract, l.Contract, trial.Options{Cron: nextCron})
+		report, err := trial.Run(ctx, d.Contract, l.Contract, trial.Options{Cron: cron.NextIn})
 		if err != nil {
 			return nil, err
 		}

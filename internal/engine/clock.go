@@ -6,18 +6,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/standing"
-	"github.com/danvoulez/logline/internal/timeline"
 )
 
 const (
 	// maxFired bounds the timers that one batch answers.
 	maxFired = 100
-	// clockLag is how late after its time a timer may fire where another process
-	// made it, and how long a failed one waits.
+	// clockLag is how long timers that could not be answered wait.
 	clockLag = 5 * time.Second
+	// clockAge is how late after its time a timer may fire whose process has
+	// ended: all tenants are asked for theirs that often.
+	clockAge = time.Minute
 )
 
 // clock knows when the next timer of each tenant is due: the end of the time for
@@ -68,7 +69,7 @@ func (c *clock) due(now time.Time) (tenants []string, wait time.Duration) {
 // keepTime answers timers as they become due, until ctx ends.
 func (e *Engine) keepTime(ctx context.Context) {
 	e.readTimers(ctx)
-	for again := e.cfg.Now().Add(clockLag); ; {
+	for again := e.cfg.Now().Add(clockAge); ; {
 		tenants, wait := e.clock.due(e.cfg.Now())
 		for _, tenant := range tenants {
 			reply := newReply(1)
@@ -92,7 +93,7 @@ func (e *Engine) keepTime(ctx context.Context) {
 		timer.Stop()
 		if e.cfg.Now().After(again) {
 			e.readTimers(ctx)
-			again = e.cfg.Now().Add(clockLag)
+			again = e.cfg.Now().Add(clockAge)
 		}
 	}
 }
@@ -107,7 +108,7 @@ func (e *Engine) readTimers(ctx context.Context) {
 			return
 		}
 		for _, t := range tenants {
-			at, ok, err := rules.NextDue(ctx, logState{e.log, t.ID})
+			at, ok, err := rules.NextDue(ctx, e.log.Committed(t.ID))
 			if err == nil && ok {
 				e.clock.set(t.ID, at)
 			}
@@ -124,6 +125,9 @@ func (r *round) noteTimers(ctx context.Context) error {
 		return nil // no contract has been asked
 	}
 	at, _, err := rules.NextDue(ctx, r.session.Decisions())
+	if later := r.now.Add(clockLag); r.stuck && at.Before(later) {
+		at = later
+	}
 	r.nextDue, r.timed = at, true
 	return err
 }
@@ -141,13 +145,17 @@ func (r *round) fire(ctx context.Context) error {
 	}
 	for _, t := range due {
 		if t.Kind == rules.TimerApproval {
-			if err := r.settle(ctx, []rules.Settlement{{Span: t.Span}}); err != nil {
-				return err
-			}
-			continue
+			err = r.settle(ctx, []rules.Settlement{{Span: t.Span}})
+		} else {
+			err = r.fireOne(ctx, t)
 		}
-		if err := r.fireOne(ctx, t); err != nil {
+		switch {
+		case err == nil:
+		case r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable:
 			return err
+		default: // one that cannot be answered holds up no other
+			r.stuck = true
+			r.engine.cfg.Logger.ErrorContext(ctx, "timer not answered", slog.String("tenant", r.tenant), slog.String("timer", t.Key), slog.Any("error", err))
 		}
 	}
 	return nil
@@ -197,40 +205,4 @@ func (r *round) fireOne(ctx context.Context, t rules.Timer) error {
 	}
 	_, err = r.writeOwn(ctx, typ, payload, o, causes...)
 	return err
-}
-
-// logState is the committed decision state of a timeline.
-type logState struct {
-	log    *timeline.Log
-	tenant string
-}
-
-var _ rules.State = logState{}
-
-func (s logState) one(ctx context.Context, w timeline.Wanted) ([]standing.Row, error) {
-	_, rows, err := s.log.Rows(ctx, s.tenant, []timeline.Wanted{w})
-	if err != nil {
-		return nil, err
-	}
-	return rows[0], nil
-}
-
-func (s logState) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	rows, err := s.one(ctx, timeline.Wanted{Key: key})
-	if err != nil || len(rows) == 0 {
-		return nil, false, err
-	}
-	return rows[0].Value, true, nil
-}
-
-func (s logState) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
-	rows, err := s.one(ctx, timeline.Wanted{Prefix: prefix, Key: key})
-	if err != nil || len(rows) == 0 {
-		return standing.Row{}, false, err
-	}
-	return rows[0], true, nil
-}
-
-func (s logState) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
-	return s.one(ctx, timeline.Wanted{Prefix: prefix, Key: after, Limit: limit})
 }

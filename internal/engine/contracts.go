@@ -7,26 +7,23 @@ import (
 	"sync"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
-const (
-	maxCompiled = 1024 // contracts
-	maxSets     = 4096 // tenants
-)
+const maxSets = 4096 // tenants
 
-// library keeps contracts compiled, by what they are made of, and for each
-// tenant the set that was in force last. It only saves work: what it has
-// forgotten is compiled again.
+// library keeps, for each tenant, the set of contracts that was in force last.
+// It only saves work: what it has forgotten is made again.
 type library struct {
-	mu       sync.Mutex                    // guards everything below
-	compiled map[string]*contract.Contract // by hash of the source
-	sets     map[string]knownSet           // by tenant id
+	book *rulebook.Book
+	mu   sync.Mutex          // guards sets
+	sets map[string]knownSet // by tenant id
 }
 
 type knownSet struct {
@@ -34,34 +31,8 @@ type knownSet struct {
 	set *contract.Set
 }
 
-// compile is rules.Compile, once for each source.
-func (l *library) compile(source string) (*contract.Contract, error) {
-	hash := span.Sum([]byte(source)).String()
-	if c := l.known(hash); c != nil {
-		return c, nil
-	}
-	c, err := rules.Compile(source)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.compiled == nil || len(l.compiled) >= maxCompiled {
-		l.compiled = make(map[string]*contract.Contract)
-	}
-	l.compiled[hash] = c
-	return c, nil
-}
-
-func (l *library) known(hash string) *contract.Contract {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.compiled[hash]
-}
-
-// set is the contracts of these sources; read gives the text of one that is not
-// compiled yet.
-func (l *library) set(tenant string, sources []rules.Source, read func(rules.Source) (string, error)) (*contract.Set, error) {
+// set is the contracts of these sources.
+func (l *library) set(ctx context.Context, tenant string, sources []rules.Source) (*contract.Set, error) {
 	if len(sources) == 0 {
 		return noContracts, nil
 	}
@@ -72,23 +43,10 @@ func (l *library) set(tenant string, sources []rules.Source, read func(rules.Sou
 	if last.of == of {
 		return last.set, nil
 	}
-	all := make([]contract.InForce, len(sources))
-	for i, s := range sources {
-		_, hash, _ := strings.Cut(s.Ref, "#")
-		c := l.known(hash)
-		if c == nil {
-			text, err := read(s)
-			if err != nil {
-				return nil, err
-			}
-			if c, err = l.compile(text); err != nil {
-				return nil, fault.Newf(fault.Internal, "contract_unreadable",
-					"the contract %s was activated and does not compile any more; the node that activated it has another version", s.Ref).Because(err)
-			}
-		}
-		all[i] = contract.InForce{Contract: c, Mode: s.Mode}
+	set, err := l.book.Set(ctx, tenant, sources)
+	if err != nil {
+		return nil, err
 	}
-	set := contract.NewSet(all)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sets == nil || len(l.sets) >= maxSets {
@@ -116,14 +74,14 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 		return r.asked, nil
 	}
 	w := &rules.World{
-		Standing: r.session.Tx(), State: r.session.Decisions(), Compile: r.engine.library.compile,
-		Directory: r.nameOf(ctx),
+		Standing: r.session.Tx(), State: r.session.Decisions(), Compile: r.engine.library.book.Compile,
+		Directory: r.nameOf(ctx), NextCron: cron.NextIn,
 	}
 	sources, err := rules.Sources(ctx, w.State)
 	if err != nil {
 		return nil, err
 	}
-	w.Contracts, err = r.engine.library.set(r.tenant, sources, func(s rules.Source) (string, error) { return r.engine.sourceOf(ctx, r.tenant, s.Seq) })
+	w.Contracts, err = r.engine.library.set(ctx, r.tenant, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -140,26 +98,6 @@ func (r *round) contractsMayChange(typ string) {
 	if typ == span.TypeContract || typ == span.TypeResolution {
 		r.asked = nil
 	}
-}
-
-// everything is a reader from whom nothing is kept.
-var everything = standing.Reader{Organization: true, Private: true, Public: true}
-
-// sourceOf is the text of a contract that was activated at a position. Payloads
-// of that type are never erased.
-func (e *Engine) sourceOf(ctx context.Context, tenant string, seq uint64) (string, error) {
-	records, _, err := e.log.Entries(ctx, tenant, seq, seq+1, everything)
-	if err != nil {
-		return "", err
-	}
-	if len(records) != 1 || records[0].Seq != seq {
-		return "", timeline.ErrHashesMissing(0, seq, seq+1)
-	}
-	p, err := span.ParseContract(records[0].Payload)
-	if err != nil {
-		return "", err
-	}
-	return p.Source, nil
 }
 
 // nameOf looks handles and names up, once a round each. They are shown in texts
@@ -254,7 +192,11 @@ func (r *round) settle(ctx context.Context, spans []rules.Settlement) error {
 		if err != nil {
 			return err
 		}
-		if err = r.resolve(ctx, sp, res); err == nil || fault.KindOf(err) == fault.Unavailable || r.session.Err() != nil {
+		err = r.resolve(ctx, sp, res)
+		switch {
+		case err == nil:
+			continue
+		case fault.KindOf(err) == fault.Unavailable || r.session.Err() != nil:
 			return err
 		}
 		// What it asks for cannot be done any more, by keys or roles.

@@ -1,10 +1,13 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -174,6 +178,89 @@ func TestApprovalEndsByItself(t *testing.T) {
 		require.Equal(t, fault.Conflict, fault.KindOf(w.submit(w.vote(ana, large, span.VoteApprove)).Err))
 		w.verify()
 	})
+}
+
+// A payload goes when its time is over; one that somebody has erased before holds
+// up nothing.
+func TestRetentionEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	require.NoError(t, w.activate(`contract notes version "1.0.0" { retain "test.**" 1h }`).Err)
+	first, second := w.note(w.owner, 1), w.note(w.owner, 2)
+	require.NoError(t, w.submit(first).Err)
+	require.NoError(t, w.submit(second).Err)
+	sp := spanOf(t, first)
+	payload, err := span.Canonical(span.Redaction{Spans: []span.SpanRef{{Span: sp.ID, HeaderHash: sp.Hash().String()}}, Reason: "asked"})
+	require.NoError(t, err)
+	require.NoError(t, w.submit(w.seal(w.owner, payload, typed(span.TypeRedaction))).Err)
+	w.clock.advance(2 * time.Hour)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	require.Eventually(t, func() bool {
+		rec, err := w.log.Get(ctx, w.tenant.ID, spanOf(t, second).ID)
+		return err == nil && rec.Redacted
+	}, 20*time.Second, 20*time.Millisecond)
+	_, waits, err := rules.NextDue(ctx, w.log.Committed(w.tenant.ID))
+	require.NoError(t, err)
+	require.False(t, waits, "every timer is answered")
+	w.verify()
+}
+
+// strays makes a timer of each span of type test.stray that nobody can answer.
+type strays struct{ engine.Folder }
+
+func (f strays) Fold(ctx context.Context, e *span.Entry, payload []byte, state timeline.DecisionState) ([]standing.Row, error) {
+	if e.Span.Type == "test.stray" {
+		return []standing.Row{{Key: "timer/2020-01-01T00:00:00.000Z/task/" + e.Span.ID, Value: []byte(`{"contract":"gone@1.0.0#x","task":"t"}`)}}, nil
+	}
+	return f.Folder.Fold(ctx, e, payload, state)
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) { f(b); return len(b), nil }
+
+// A timer that cannot be answered is tried again now and then, and holds up no
+// other.
+func TestTimerThatFails(t *testing.T) {
+	t.Parallel()
+	var failed atomic.Int32
+	said := slog.New(slog.NewTextHandler(writerFunc(func(line []byte) {
+		if bytes.Contains(line, []byte("timer not answered")) {
+			failed.Add(1)
+		}
+	}), nil))
+	w, payer, _, _ := payments(t, setup{folder: strays{}, cfg: engine.Config{Logger: said}})
+	require.NoError(t, w.submit(w.seal(w.owner, []byte(`{}`), typed("test.stray"))).Err)
+	large := w.payment(payer, "p1", 1500)
+	require.NoError(t, w.submit(large).Err)
+	w.clock.advance(49 * time.Hour)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	require.Eventually(t, func() bool { return w.status(large) == timeline.StatusRejected }, 20*time.Second, 20*time.Millisecond)
+	stop()
+	require.NoError(t, <-ended)
+	require.Positive(t, failed.Load())
+	require.LessOrEqual(t, failed.Load(), int32(3), "tried over and over")
+}
+
+// Lines of cron name times in zones, here as in trials of contracts.
+func TestTaskByCron(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	require.NoError(t, w.activate(`contract daily version "1.0.0" {
+  rule r { on: "test.happened" then { schedule task "close" { cron: "0 9 * * *" then { tag "closed" } } } }
+}`).Err)
+	r := w.submit(w.note(w.owner, 1))
+	require.NoError(t, r.Err)
+	require.NotContains(t, string(r.Decision.Effects), "errors")
+	at, ok, err := rules.NextDue(t.Context(), w.log.Committed(w.tenant.ID))
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, 9, at.UTC().Hour())
 }
 
 func TestDryRunSaysWhatWouldHappen(t *testing.T) {

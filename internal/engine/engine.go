@@ -21,6 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -158,7 +159,7 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 		random: &lockedReader{r: cfg.Rand},
 		checks: make(chan struct{}, cfg.Workers), imports: make(chan struct{}, 1),
 		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota), refusals: newQuotas(cfg.RefusalQuota),
-		clock:  newClock(),
+		clock: newClock(), library: library{book: rulebook.New(log)},
 		queues: make(map[string]*queue),
 	}
 }

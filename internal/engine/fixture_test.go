@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -110,7 +109,9 @@ func (w *world) newLog() *timeline.Log {
 func (w *world) newEngine(s setup, log *timeline.Log) *engine.Engine {
 	cfg := s.cfg
 	cfg.Now = w.clock.now
-	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	if s.decider == nil {
 		s.decider = rules.Decide
 	}

@@ -35,6 +35,7 @@ type round struct {
 	waiting    map[string]*span.Span // of those, what is pending: a vote may follow in the same batch
 	asked      *rules.World          // of the position that is decided; nil: to be made
 	timed      bool                  // contracts were asked or timers answered
+	stuck      bool                  // a timer could not be answered
 	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
 	found      map[string]timeline.Found
 }

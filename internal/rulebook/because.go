@@ -41,10 +41,9 @@ type Approval struct {
 // Because explains a recorded decision by the sources of the contracts that it
 // names. now is of the form of recorded_at.
 func (b *Book) Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*Because, error) {
-	s := &state{log: b.log, tenant: tenant}
 	d := &rec.Entry.Decision
 	out := &Because{}
-	sources, err := b.sourcesOf(ctx, s, d)
+	sources, err := b.sourcesOf(ctx, tenant, d)
 	if err != nil {
 		return nil, err
 	}
@@ -55,22 +54,22 @@ func (b *Book) Because(ctx context.Context, tenant string, rec *timeline.Record,
 			return nil, err
 		}
 		out.Contracts = append(out.Contracts, *v)
-		if c := b.compile(&span.Contract{Hash: v.Hash, Source: v.Source}); c != nil && byName[v.Name] == nil {
+		if c, err := b.Compile(v.Source); err == nil && byName[v.Name] == nil {
 			byName[v.Name] = c
 		}
 	}
 	for _, said := range sentences(rec, func(name string) *contract.Contract { return byName[name] }) {
 		out.Reasons = append(out.Reasons, Reason{said.Contract.Ref(), said.Line(), said.Source(), said.Text, said.Action})
 	}
-	return out, b.votes(ctx, s, rec, view, now, out)
+	return out, b.votes(ctx, tenant, rec, view, now, out)
 }
 
 // sourcesOf are the versions that a decision names, those that are known here.
-func (b *Book) sourcesOf(ctx context.Context, s *state, d *span.Decision) ([]rules.Source, error) {
+func (b *Book) sourcesOf(ctx context.Context, tenant string, d *span.Decision) ([]rules.Source, error) {
 	if len(d.Contracts) == 0 {
 		return nil, nil
 	}
-	all, err := b.sources(ctx, s.tenant)
+	all, err := b.sources(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +98,12 @@ func sentences(rec *timeline.Record, find func(string) *contract.Contract) []bec
 	})
 }
 
-func (b *Book) votes(ctx context.Context, s *state, rec *timeline.Record, view standing.View, now string, out *Because) error {
+func (b *Book) votes(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string, out *Because) error {
 	asked, err := rules.Asked(&rec.Entry.Decision)
 	if err != nil || len(asked) == 0 {
 		return err
 	}
-	waiting, waits, err := rules.WaitingFor(ctx, s, rec.Entry.Span.ID)
+	waiting, waits, err := rules.WaitingFor(ctx, b.log.Committed(tenant), rec.Entry.Span.ID)
 	if err != nil {
 		return err
 	}

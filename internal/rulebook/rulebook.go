@@ -1,5 +1,5 @@
 // Package rulebook reads which contracts a timeline has had: those in force,
-// those that were, and their sources. It takes rows and entries from the log and
+// those that were, and their sources, compiled once. It takes rows and entries from the log and
 // the meaning of both from package rules; it decides nothing and writes nothing.
 package rulebook
 
@@ -21,7 +21,7 @@ import (
 
 // Log is what is asked of the timelines. *timeline.Log implements it.
 type Log interface {
-	Rows(ctx context.Context, tenant string, wanted []timeline.Wanted) (size uint64, rows [][]standing.Row, err error)
+	Committed(tenant string) *timeline.Committed
 	Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) (records []timeline.Record, next uint64, err error)
 }
 
@@ -57,7 +57,7 @@ type Book struct {
 	log Log
 
 	mu       sync.Mutex                    // guards compiled
-	compiled map[string]*contract.Contract // by hash of the source; nil for one that does not compile here
+	compiled map[string]*contract.Contract // by hash of the source
 }
 
 // New makes a book over a log.
@@ -141,7 +141,7 @@ func (b *Book) version(ctx context.Context, tenant string, s rules.Source) (*Ver
 		Name: p.Name, Version: p.Version, Hash: p.Hash, Mode: modeOf(s.Mode),
 		Seq: s.Seq, Span: h.ID, Author: h.Author, ActivatedAt: rec.Entry.RecordedAt, Source: p.Source,
 	}
-	if c := b.compile(p); c != nil {
+	if c, err := b.Compile(p.Source); err == nil { // else another version of this program activated it
 		v.Title = c.Title
 		for _, r := range c.Requires {
 			v.Requires = append(v.Requires, r.String())
@@ -178,28 +178,52 @@ func (b *Book) activation(ctx context.Context, tenant string, seq uint64) (*time
 	return &records[0], p, err
 }
 
-const maxCompiled = 256 // contracts
+const maxCompiled = 1024 // contracts
 
-// compile is the contract of an activation; nil for one that this program cannot
-// read, which another version of it activated.
-func (b *Book) compile(p *span.Contract) *contract.Contract {
-	b.mu.Lock()
-	c, known := b.compiled[p.Hash]
-	b.mu.Unlock()
-	if known {
-		return c
+// Compile is rules.Compile, once for each source that is met often.
+func (b *Book) Compile(source string) (*contract.Contract, error) {
+	hash := span.Sum([]byte(source)).String()
+	if c := b.known(hash); c != nil {
+		return c, nil
 	}
-	c, err := rules.Compile(p.Source)
+	c, err := rules.Compile(source)
 	if err != nil {
-		c = nil
+		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.compiled) >= maxCompiled {
 		clear(b.compiled)
 	}
-	b.compiled[p.Hash] = c
-	return c
+	b.compiled[hash] = c
+	return c, nil
+}
+
+func (b *Book) known(hash string) *contract.Contract {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.compiled[hash]
+}
+
+// Set is the contracts of these sources, which stand on a tenant's timeline.
+func (b *Book) Set(ctx context.Context, tenant string, sources []rules.Source) (*contract.Set, error) {
+	all := make([]contract.InForce, len(sources))
+	for i, s := range sources {
+		_, hash, _ := strings.Cut(s.Ref, "#")
+		c := b.known(hash)
+		if c == nil {
+			_, p, err := b.activation(ctx, tenant, s.Seq)
+			if err != nil {
+				return nil, err
+			}
+			if c, err = b.Compile(p.Source); err != nil {
+				return nil, fault.Newf(fault.Internal, "contract_unreadable",
+					"the contract %s was activated and does not compile here; another version of this program activated it", s.Ref).Because(err)
+			}
+		}
+		all[i] = contract.InForce{Contract: c, Mode: s.Mode}
+	}
+	return contract.NewSet(all), nil
 }
 
 // tries is how often a timeline is read again that grew meanwhile.
@@ -211,59 +235,14 @@ var errBusy = fault.New(fault.Unavailable, "timeline_busy",
 // sources are the versions as of one head.
 func (b *Book) sources(ctx context.Context, tenant string) ([]rules.Source, error) {
 	for range tries {
-		s := &state{log: b.log, tenant: tenant}
+		s := b.log.Committed(tenant)
 		sources, err := rules.Sources(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		if !s.moved {
+		if !s.Moved() {
 			return sources, nil
 		}
 	}
 	return nil, errBusy
-}
-
-// state reads decision rows, and notices where it did not read them all at one
-// head.
-type state struct {
-	log    Log
-	tenant string
-	read   bool
-	size   uint64 // of the head that was read first
-	moved  bool
-}
-
-var _ rules.State = (*state)(nil)
-
-func (s *state) rows(ctx context.Context, w timeline.Wanted) ([]standing.Row, error) {
-	size, rows, err := s.log.Rows(ctx, s.tenant, []timeline.Wanted{w})
-	if err != nil {
-		return nil, err
-	}
-	s.moved = s.moved || s.read && size != s.size
-	s.read, s.size = true, size
-	return rows[0], nil
-}
-
-// Get implements rules.State.
-func (s *state) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	rows, err := s.rows(ctx, timeline.Wanted{Key: key})
-	if err != nil || len(rows) == 0 {
-		return nil, false, err
-	}
-	return rows[0].Value, true, nil
-}
-
-// Floor implements rules.State.
-func (s *state) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
-	rows, err := s.rows(ctx, timeline.Wanted{Prefix: prefix, Key: key})
-	if err != nil || len(rows) == 0 {
-		return standing.Row{}, false, err
-	}
-	return rows[0], true, nil
-}
-
-// Range implements rules.State.
-func (s *state) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
-	return s.rows(ctx, timeline.Wanted{Prefix: prefix, Key: after, Limit: limit})
 }

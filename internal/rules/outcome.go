@@ -48,6 +48,18 @@ type Outcome struct {
 	Annotations                expr.Value
 }
 
+// does names an action that the decision asks for.
+func (o *Outcome) does(a actionEffect) {
+	switch a.Kind {
+	case ActionEmit:
+		o.Emitted = append(o.Emitted, a.Name)
+	case ActionCall:
+		o.Called = append(o.Called, a.Name)
+	case ActionSchedule:
+		o.Scheduled = append(o.Scheduled, a.Name)
+	}
+}
+
 // Refusal is why a span was refused.
 type Refusal struct {
 	Contract string // name@version#hash

@@ -109,14 +109,7 @@ func (p *pending) settled(outcome string, h *held) (*Resolution, error) {
 			return nil, err
 		}
 		for _, a := range h.Actions {
-			switch a.Kind {
-			case ActionEmit:
-				o.Emitted = append(o.Emitted, a.Name)
-			case ActionCall:
-				o.Called = append(o.Called, a.Name)
-			case ActionSchedule:
-				o.Scheduled = append(o.Scheduled, a.Name)
-			}
+			o.does(a)
 		}
 	}
 	o.Decision.Outcome = span.OutcomeAllow // of the node's entry, which stands

@@ -182,14 +182,7 @@ func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 			continue
 		}
 		e.Actions = append(e.Actions, a.actionEffect)
-		switch a.Kind {
-		case ActionEmit:
-			o.Emitted = append(o.Emitted, a.Name)
-		case ActionCall:
-			o.Called = append(o.Called, a.Name)
-		case ActionSchedule:
-			o.Scheduled = append(o.Scheduled, a.Name)
-		}
+		o.does(a.actionEffect)
 	}
 	if s.verdict == Pending {
 		e.Asks, e.Retain = s.asks, h.Retain

@@ -87,7 +87,7 @@ func Rules(count int) (func() error, error) {
 		return nil, err
 	}
 	w := &rules.World{
-		Standing: &alone{author: author.ID(), chain: author.Chain()}, State: nothing{},
+		Standing: &alone{author: author.ID(), chain: author.Chain()}, State: &rules.Memory{},
 		Contracts: contract.NewSet([]contract.InForce{{Contract: c}}),
 		Tenant:    expr.Tenant{ID: tenant, Slug: "bench", Name: "Bench"},
 	}
@@ -110,14 +110,3 @@ type alone struct {
 
 func (a *alone) Identity(identity string) (*id.Chain, bool) { return a.chain, identity == a.author }
 func (a *alone) Roles(string) []string                      { return []string{span.RoleMember} }
-
-// nothing is the state of a timeline that has none.
-type nothing struct{}
-
-var _ rules.State = nothing{}
-
-func (nothing) Get(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
-func (nothing) Floor(context.Context, string, string) (standing.Row, bool, error) {
-	return standing.Row{}, false, nil
-}
-func (nothing) Range(context.Context, string, string, int) ([]standing.Row, error) { return nil, nil }

@@ -43,7 +43,7 @@ type Backtest struct {
 	contracts *contract.Set
 	standing  *standing.State
 	tx        *standing.Tx
-	rows      rows
+	rows      rules.Memory
 	world     rules.World
 	seq       uint64 // of the next entry in a history of its own
 	next      uint64 // seq that is expected of the next entry added
@@ -221,7 +221,7 @@ func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	b.rows.apply(changes)
+	b.rows.Apply(changes)
 	b.seen.transitions(o.Decision.Transitions)
 	if !rules.Timed(changes) {
 		return nil

@@ -16,7 +16,6 @@ import (
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/standing"
 )
 
 var began = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
@@ -203,49 +202,6 @@ func TestEntriesMustBeWhole(t *testing.T) {
 	require.Equal(t, "entries_missing", fault.From(b.Add(t.Context(), e)).Code)
 	_, err = New(nil, Options{Clock: "sun"})
 	require.Equal(t, "clock_unknown", fault.From(err).Code)
-}
-
-// The state in memory answers as a plain map does.
-func TestRowsAgreeWithAMap(t *testing.T) {
-	t.Parallel()
-	rnd := rand.New(rand.NewPCG(1, 2))
-	var r rows
-	plain := map[string]string{}
-	key := func() string { return fmt.Sprintf("%c/%03d", 'a'+rnd.IntN(3), rnd.IntN(200)) }
-	for range 5000 {
-		k := key()
-		if rnd.IntN(3) == 0 {
-			delete(plain, k)
-			r.apply([]standing.Row{{Key: k}})
-		} else {
-			v := fmt.Sprint(rnd.Int())
-			plain[k] = v
-			r.apply([]standing.Row{{Key: k, Value: []byte(v)}})
-		}
-		prefix, at := string('a'+rune(rnd.IntN(3)))+"/", key()
-		var below string
-		var after []string
-		for p := range plain {
-			if strings.HasPrefix(p, prefix) && p <= at {
-				below = max(below, p)
-			}
-			if strings.HasPrefix(p, prefix) && p > at {
-				after = append(after, p)
-			}
-		}
-		slices.Sort(after)
-		got, ok, err := r.Floor(t.Context(), prefix, at)
-		require.NoError(t, err)
-		require.Equal(t, below != "", ok)
-		require.Equal(t, below, got.Key)
-		require.Equal(t, plain[below], string(got.Value))
-		list, err := r.Range(t.Context(), prefix, at, 5)
-		require.NoError(t, err)
-		require.Len(t, list, min(5, len(after)))
-		for i, row := range list {
-			require.Equal(t, after[i], row.Key)
-		}
-	}
 }
 
 // The report is the same JSON each time.

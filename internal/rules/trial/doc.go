@@ -1,6 +1,6 @@
 // Package trial runs contracts in memory: their own test blocks, and single
 // spans that somebody wants to see decided. It drives the same Decide, Fire,
-// Resolve and Fold as a node, over rows in a map and on a clock of its own, so
+// Resolve and Fold as a node, over rows in memory and on a clock of its own, so
 // that a test of 49 hours takes milliseconds and gives the same each time.
 //
 // What it leaves out is what contracts have no say in: signatures, rights of

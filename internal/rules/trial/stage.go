@@ -36,7 +36,7 @@ type Stage struct {
 	options Options
 	set     *contract.Set
 	cast    *cast
-	rows    rows
+	rows    rules.Memory
 	now     time.Time
 	seq     uint64
 	rand    *rand.ChaCha8
@@ -157,7 +157,7 @@ func (s *Stage) record(ctx context.Context, sp *span.Span, o *rules.Outcome) err
 	if err != nil {
 		return err
 	}
-	s.rows.apply(changes)
+	s.rows.Apply(changes)
 	s.spans[sp.ID] = sp
 	s.seq++
 	return nil
