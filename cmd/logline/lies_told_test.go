@@ -112,7 +112,11 @@ func liveLies() []liveLie {
 		}),
 		lie("a checkpoint to compare with that nobody signed", "compare_unsigned", func(v *victim) []string {
 			theirs := bytes.Clone(v.l.Checkpoint(v.l.Size()))
-			theirs[len(theirs)-20] ^= 1
+			if c := &theirs[len(theirs)-20]; *c != 'A' { // still base64
+				*c = 'A'
+			} else {
+				*c = 'B'
+			}
 			return []string{"verify", "--compare", v.file("theirs", theirs)}
 		}),
 		onTheWire("a consistency proof of something else", "history_forked", func(*victim) *liar.Lie { return rewrites("/proofs/consistency", flip) }),

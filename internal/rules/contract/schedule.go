@@ -1,10 +1,9 @@
 package contract
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/rules/lll"
 )
@@ -71,56 +70,8 @@ func zoneName(name string) bool {
 // cron is the text of a cron line of five fields.
 func (b *builder) cron(v *lll.Value) string {
 	text, ok := v.Plain()
-	if !ok || !validCron(text) {
+	if _, err := cron.Parse(text); !ok || err != nil {
 		b.errorf(v.Range, "write minute, hour, day, month and weekday, such as \"0 3 * * *\"", "%s is no cron line", v.Source)
 	}
 	return text
-}
-
-func validCron(line string) bool {
-	fields := strings.Fields(line)
-	if len(fields) != 5 {
-		return false
-	}
-	for i, limits := range [5][2]int{{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 6}} {
-		for _, part := range strings.Split(fields[i], ",") {
-			if !validCronPart(part, limits[0], limits[1], cronNames[i]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// cronNames are the words that may stand for numbers.
-var cronNames = [5][]string{
-	3: {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"},
-	4: {"sun", "mon", "tue", "wed", "thu", "fri", "sat"},
-}
-
-func validCronPart(part string, least, most int, names []string) bool {
-	part, step, stepped := strings.Cut(part, "/")
-	if stepped {
-		if n, err := strconv.Atoi(step); err != nil || n < 1 {
-			return false
-		}
-	}
-	if part == "*" {
-		return true
-	}
-	from, to, ranged := strings.Cut(part, "-")
-	a, ok := cronNumber(from, least, most, names)
-	if !ok || !ranged {
-		return ok
-	}
-	z, ok := cronNumber(to, least, most, names)
-	return ok && a <= z
-}
-
-func cronNumber(s string, least, most int, names []string) (int, bool) {
-	if i := slices.Index(names, strings.ToLower(s)); i >= 0 {
-		return i + least, true
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= least && n <= most
 }

@@ -1,107 +1,41 @@
-// Package cron reads cron lines of five fields: minute, hour, day of the month,
-// month and day of the week, each a `*`, a number, a range, or several of them
-// with commas, and each of these with a /step. Months and days have names too.
-// As everywhere, a day will do where either kind of day matches, once both are
-// restricted; `7` and the words @daily and the like are not read.
-//
-// It reads no clock and knows no time zone but that of the time it is given.
+// Package cron says when cron lines of five fields run: minute, hour, day of the
+// month, month and day of the week, as github.com/robfig/cron reads them. As
+// everywhere, a day will do where either kind of day matches, once both are
+// restricted. What differs from that library is where clocks are changed: Next.
 package cron
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/robfig/cron/v3"
 
 	"github.com/danvoulez/logline/internal/fault"
 )
 
-// field is a set of numbers below 64.
-type field uint64
-
-func (f field) has(n int) bool { return f&(1<<n) != 0 }
-
-// limits are those of the five fields, with the words that stand for numbers.
-var limits = [5]struct {
-	least, most int
-	words       []string
-}{
-	{0, 59, nil}, {0, 23, nil}, {1, 31, nil},
-	{1, 12, []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
-	{0, 6, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
-}
-
 // Line is a cron line. It is immutable.
-type Line struct {
-	minute, hour, day, month, weekday field
-	anyDay, anyWeekday                bool
-}
+type Line struct{ at *cron.SpecSchedule }
 
-// Parse reads a line; it fails with cron_invalid.
+var fields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+// Parse reads a line; it fails with cron_invalid. Words such as @daily are not
+// read, nor a time zone before the fields.
 func Parse(line string) (*Line, error) {
-	parts := strings.Fields(line)
-	if len(parts) != 5 {
-		return nil, invalid(line)
-	}
-	var fields [5]field
-	for i, part := range parts {
-		for _, one := range strings.Split(part, ",") {
-			f, ok := parse(one, i)
-			if !ok {
-				return nil, invalid(line)
+	if !strings.Contains(line, "=") {
+		if parsed, err := fields.Parse(line); err == nil {
+			if at, ok := parsed.(*cron.SpecSchedule); ok {
+				return &Line{at}, nil
 			}
-			fields[i] |= f
 		}
 	}
-	return &Line{fields[0], fields[1], fields[2], fields[3], fields[4],
-		strings.HasPrefix(parts[2], "*"), strings.HasPrefix(parts[4], "*")}, nil
+	return nil, fault.Newf(fault.Invalid, "cron_invalid", "%q is no cron line; write minute, hour, day, month and weekday, such as \"0 3 * * *\"", line)
 }
 
-func invalid(line string) error {
-	return fault.Newf(fault.Invalid, "cron_invalid", "%q is no cron line; write minute, hour, day, month and weekday, such as \"0 3 * * *\"", line)
-}
+// has says that a field names a number.
+func has(field uint64, n int) bool { return field&(1<<n) != 0 }
 
-// parse reads `*`, `a`, `a-z`, each with `/step` behind it.
-func parse(part string, i int) (field, bool) {
-	part, by, stepped := strings.Cut(part, "/")
-	step := 1
-	if stepped {
-		var err error
-		if step, err = strconv.Atoi(by); err != nil || step < 1 {
-			return 0, false
-		}
-	}
-	from, to := limits[i].least, limits[i].most
-	if part != "*" {
-		a, z, ranged := strings.Cut(part, "-")
-		var ok, ok2 bool
-		from, ok = number(a, i)
-		switch {
-		case ranged:
-			to, ok2 = number(z, i)
-		case stepped:
-			ok2 = true // to the end
-		default:
-			to, ok2 = from, true
-		}
-		if !ok || !ok2 || from > to {
-			return 0, false
-		}
-	}
-	var f field
-	for n := from; n <= to && n >= from; n += step {
-		f |= 1 << n
-	}
-	return f, true
-}
-
-func number(s string, i int) (int, bool) {
-	if n := slices.Index(limits[i].words, strings.ToLower(s)); n >= 0 {
-		return n + limits[i].least, true
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= limits[i].least && n <= limits[i].most
-}
+// unrestricted says that a field is a star.
+func unrestricted(field uint64) bool { return has(field, 63) }
 
 // horizon is how many days are searched: 29 February comes at least every
 // eight years.
@@ -118,11 +52,11 @@ func (l *Line) Next(after time.Time) (time.Time, bool) {
 			continue
 		}
 		for hour := range 24 {
-			if !l.hour.has(hour) {
+			if !has(l.at.Hour, hour) {
 				continue
 			}
 			for minute := range 60 {
-				if !l.minute.has(minute) {
+				if !has(l.at.Minute, minute) {
 					continue
 				}
 				y, m, d := at.Date()
@@ -138,11 +72,11 @@ func (l *Line) Next(after time.Time) (time.Time, bool) {
 
 // names says that the line runs on a day.
 func (l *Line) names(day time.Time) bool {
-	if !l.month.has(int(day.Month())) {
+	if !has(l.at.Month, int(day.Month())) {
 		return false
 	}
-	inMonth, inWeek := l.day.has(day.Day()), l.weekday.has(int(day.Weekday()))
-	if l.anyDay || l.anyWeekday {
+	inMonth, inWeek := has(l.at.Dom, day.Day()), has(l.at.Dow, int(day.Weekday()))
+	if unrestricted(l.at.Dom) || unrestricted(l.at.Dow) {
 		return inMonth && inWeek
 	}
 	return inMonth || inWeek

@@ -59,7 +59,7 @@ func TestClocksThatAreChanged(t *testing.T) {
 func TestLinesThatAreNone(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "a * * * *",
-		"5-1 * * * *", "*/0 * * * *", "1- * * * *", "@daily", "* * * * * *", "1,,2 * * * *"} {
+		"5-1 * * * *", "*/0 * * * *", "1- * * * *", "@daily", "* * * * * *", "TZ=UTC 0 3 * * *", "CRON_TZ="} {
 		_, err := cron.Parse(line)
 		require.Equal(t, "cron_invalid", fault.CodeOf(err), line)
 	}

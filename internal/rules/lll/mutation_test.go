@@ -67,13 +67,17 @@ func TestOneBracketOrQuoteLess(t *testing.T) {
 			file, diags := Parse(name, mutant)
 			at := file.Pos(i).Line
 			near, named, same := false, false, false
+			partner, hasPartner := pairs[i]
+			if partner > i {
+				partner-- // it moved up
+			}
 			for _, d := range diags {
 				line := file.Pos(d.Offset).Line
 				near = near || d.Severity == Error && line >= at-2 && line <= at+2
 				same = same || d.Severity == Error && line == at
-				named = named || d.Offset == pairs[i]
+				named = named || hasPartner && d.Offset == partner
 				for _, n := range d.Notes {
-					named = named || n.Offset == pairs[i]
+					named = named || hasPartner && n.Offset == partner
 				}
 			}
 			require.True(t, near || named, "without the %c of line %d:\n%s\n%s", text[i], at, file.Line(at), file.RenderAll(diags))
@@ -83,7 +87,7 @@ func TestOneBracketOrQuoteLess(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d mutants, %d errors, %d at the very line or bracket", name, tried, shown, exact)
-		require.Greater(t, tried, 150)
+		require.Greater(t, tried, 100)
 		require.LessOrEqual(t, 2*shown, 3*tried, "errors that only follow from another are not worth reading")
 	}
 }
@@ -109,6 +113,6 @@ func TestOneColonLess(t *testing.T) {
 			require.True(t, found, "without the colon of line %d:\n%s\n%s", at, file.Line(at), file.RenderAll(diags))
 			require.LessOrEqual(t, len(diags), 2, file.RenderAll(diags))
 		}
-		require.Greater(t, tried, 40)
+		require.Greater(t, tried, 20)
 	}
 }
