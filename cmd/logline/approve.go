@@ -21,14 +21,7 @@ contract asks for, and never the span's own author; logline why SPAN says who ma
 		Example: "  logline approve 019…\n  logline approve 019… --reject --reason over-budget",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkReason(reason); err != nil {
-				return err
-			}
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			ref, err := s.refer(cmd.Context(), args[0])
+			s, ref, err := flags.openSpan(cmd.Context(), env, args[0], reason)
 			if err != nil {
 				return err
 			}

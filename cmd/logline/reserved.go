@@ -122,6 +122,20 @@ archives of the database's log.`,
 	return cmd
 }
 
+// openSpan opens the tenant and refers to one of its spans, for an act on it with
+// a reason.
+func (f *clientFlags) openSpan(ctx context.Context, env *environment, arg, reason string) (*session, span.SpanRef, error) {
+	if err := checkReason(reason); err != nil {
+		return nil, span.SpanRef{}, err
+	}
+	s, err := f.openTenant(env)
+	if err != nil {
+		return nil, span.SpanRef{}, err
+	}
+	ref, err := s.refer(ctx, arg)
+	return s, ref, err
+}
+
 func newRevertCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	var reason string
@@ -134,14 +148,7 @@ what it led to outside is up to those who did it.`,
 		Example: `  logline revert 019… --reason duplicate`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkReason(reason); err != nil {
-				return err
-			}
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			ref, err := s.refer(cmd.Context(), args[0])
+			s, ref, err := flags.openSpan(cmd.Context(), env, args[0], reason)
 			if err != nil {
 				return err
 			}

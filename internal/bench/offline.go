@@ -67,7 +67,7 @@ func makeBundle(ctx context.Context, dir, path string, entries uint64) (err erro
 		return err
 	}
 	w := bufio.NewWriterSize(out, 1<<20)
-	err = t.Log.Export(ctx, w, t.Tenant.ID, 0, 0, standing.Reader{Organization: true, Private: true, Public: true})
+	err = t.Log.Export(ctx, w, t.Tenant.ID, 0, 0, standing.Everything())
 	return errors.Join(err, w.Flush(), out.Close())
 }
 

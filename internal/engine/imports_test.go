@@ -23,7 +23,7 @@ func TestImportedTimeline(t *testing.T) {
 		w, there := newWorld(t, setup{}), newWorld(t, s)
 		requireNoErr(t, w.submit(w.note(w.owner, 1)))
 		var bundle bytes.Buffer
-		require.NoError(t, w.log.Export(ctx, &bundle, w.tenant.ID, 0, 0, standing.Reader{Organization: true, Private: true, Public: true}))
+		require.NoError(t, w.log.Export(ctx, &bundle, w.tenant.ID, 0, 0, standing.Everything()))
 		sub := there.bus.Subscribe(w.tenant.ID)
 		defer sub.Close()
 		opt := timeline.ImportOptions{Slug: "acme-west", Dir: t.TempDir()}

@@ -29,7 +29,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
 
-var everything = standing.Reader{Organization: true, Private: true, Public: true}
+var everything = standing.Everything()
 
 // TestLinearizable has clients append, repeat, redact, read and follow at once
 // through one process, or three, on each store, while acknowledgements of commits

@@ -38,7 +38,7 @@ func (w *world) process() *world {
 func (w *world) verify() *bundle.Report {
 	w.t.Helper()
 	var out bytes.Buffer
-	all := standing.Reader{Organization: true, Private: true, Public: true}
+	all := standing.Everything()
 	require.NoError(w.t, w.log.Export(context.Background(), &out, w.tenant.ID, 0, 0, all))
 	report, err := bundle.Verify(context.Background(), &out, bundle.Options{Node: w.node.ID()})
 	require.NoError(w.t, err)

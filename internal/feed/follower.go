@@ -16,7 +16,7 @@ import (
 
 // everything is a reader who sees all; what each subscriber sees is decided
 // when a message is about to be sent.
-var everything = standing.Reader{Organization: true, Private: true, Public: true}
+var everything = standing.Everything()
 
 // follower reads one timeline as it grows.
 type follower struct {

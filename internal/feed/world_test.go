@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // all is a reader who sees everything.
-var all = standing.Reader{Organization: true, Private: true, Public: true}
+var all = standing.Everything()
 
 // world is a node, an owner and one timeline in memory.
 type world struct {

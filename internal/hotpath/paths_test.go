@@ -29,7 +29,7 @@ type hotPath struct {
 	make  func(w *world, runs int) func()
 }
 
-var everything = standing.Reader{Organization: true, Private: true, Public: true}
+var everything = standing.Everything()
 
 var paths = []hotPath{
 	{"parse, canonical form and hash", 1, 3, func(w *world, _ int) func() {

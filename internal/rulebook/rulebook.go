@@ -162,7 +162,7 @@ func modeOf(m contract.Mode) string {
 
 // everything is a reader from whom nothing is kept: who may ask for contracts is
 // decided before.
-var everything = standing.Reader{Organization: true, Private: true, Public: true}
+var everything = standing.Everything()
 
 // activation is the logline.contract entry at a position. Payloads of that type
 // are never erased.

@@ -81,6 +81,9 @@ type Reader struct {
 	Public       bool
 }
 
+// Everything is a reader from whom nothing is kept.
+func Everything() Reader { return Reader{Organization: true, Private: true, Public: true} }
+
 // ReaderFor is what identity may see at v; "" is the anonymous reader, for
 // whom publicReading decides. Whether the tenant itself is visible is the
 // caller's question.

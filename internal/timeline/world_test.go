@@ -21,7 +21,7 @@ import (
 )
 
 // all is a reader who sees everything.
-var all = standing.Reader{Organization: true, Private: true, Public: true}
+var all = standing.Everything()
 
 // world is a node, an owner and one tenant, the same ones for the same seed.
 type world struct {
