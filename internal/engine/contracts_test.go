@@ -161,6 +161,40 @@ func TestContractHoldsAtOnce(t *testing.T) {
 	})
 }
 
+// asks counts the questions for decision rows.
+type asks struct {
+	timeline.Store
+	rows *atomic.Int32
+}
+
+func (s asks) Rows(ctx context.Context, tenant string, questions []timeline.Ask) (timeline.Asked, error) {
+	s.rows.Add(1)
+	return s.Store.Rows(ctx, tenant, questions)
+}
+
+// A timeline without contracts costs a process at most one question for them,
+// and none where it was the last to append.
+func TestNoContractsAreCheap(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, s setup) {
+		var rows atomic.Int32
+		s.wrap = func(s timeline.Store) timeline.Store { return asks{s, &rows} }
+		w := newWorld(t, s)
+		b := w.process()
+		asked := func() int32 {
+			before := rows.Load()
+			require.NoError(t, w.submit(w.note(w.owner, 1)).Err)
+			return rows.Load() - before
+		}
+		asked()
+		require.Zero(t, asked())
+		for range 3 {
+			require.NoError(t, b.submit(b.note(b.owner, 2)).Err)
+			require.LessOrEqual(t, asked(), int32(2), "one for a head that was guessed, one at the head")
+		}
+	})
+}
+
 // Silence rejects once the time for votes is over, and the clock sees to it.
 func TestApprovalEndsByItself(t *testing.T) {
 	t.Parallel()

@@ -160,14 +160,10 @@ func modeOf(m contract.Mode) string {
 	return Past
 }
 
-// everything is a reader from whom nothing is kept: who may ask for contracts is
-// decided before.
-var everything = standing.Everything()
-
 // activation is the logline.contract entry at a position. Payloads of that type
 // are never erased.
 func (b *Book) activation(ctx context.Context, tenant string, seq uint64) (*timeline.Record, *span.Contract, error) {
-	records, _, err := b.log.Entries(ctx, tenant, seq, seq+1, everything)
+	records, _, err := b.log.Entries(ctx, tenant, seq, seq+1, standing.Everything()) // who may ask for contracts is decided before
 	if err != nil {
 		return nil, nil, err
 	}

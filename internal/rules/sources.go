@@ -24,18 +24,6 @@ const pageOfRows = 256
 // those in force, and the others as Pinned, for work in flight. The Set of a
 // World is made of them.
 func Sources(ctx context.Context, s State) ([]Source, error) {
-	modes := map[string]contract.Mode{}
-	for prefix, mode := range map[string]contract.Mode{contractPrefix: contract.Enforced, shadowPrefix: contract.Shadowed} {
-		err := each(ctx, s, prefix, func(key string, value []byte) error {
-			var r contractRow
-			err := decodeRow(key, value, &r)
-			modes[strings.TrimPrefix(key, prefix)+"@"+r.Version+"#"+r.Hash] = mode
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
 	var out []Source
 	err := each(ctx, s, versionPrefix, func(key string, value []byte) error {
 		var r versionRow
@@ -44,15 +32,28 @@ func Sources(ctx context.Context, s State) ([]Source, error) {
 		}
 		ref := strings.TrimPrefix(key, versionPrefix)
 		name, _, _ := strings.Cut(ref, "@")
-		v := Source{Ref: ref, Name: name, Seq: r.Seq, Mode: contract.Pinned}
-		if mode, ok := modes[ref]; ok {
-			v.Mode = mode
-		}
-		out = append(out, v)
+		out = append(out, Source{Ref: ref, Name: name, Seq: r.Seq, Mode: contract.Pinned})
 		return nil
 	})
+	if err != nil || len(out) == 0 { // most timelines have none: one question
+		return nil, err
+	}
+	for prefix, mode := range map[string]contract.Mode{contractPrefix: contract.Enforced, shadowPrefix: contract.Shadowed} {
+		err := each(ctx, s, prefix, func(key string, value []byte) error {
+			var r contractRow
+			err := decodeRow(key, value, &r)
+			ref := strings.TrimPrefix(key, prefix) + "@" + r.Version + "#" + r.Hash
+			if i := slices.IndexFunc(out, func(v Source) bool { return v.Ref == ref }); i >= 0 {
+				out[i].Mode = mode
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	slices.SortFunc(out, func(a, b Source) int { return strings.Compare(a.Ref, b.Ref) })
-	return out, err
+	return out, nil
 }
 
 // each reads the rows of a prefix, page by page.
