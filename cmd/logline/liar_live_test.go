@@ -45,7 +45,7 @@ func TestNoLieAboutTheHistoryIsBelieved(t *testing.T) {
 		"a shorter note":                {path: "/checkpoint", from: `(\n)\d+\n`, to: "${1}1\n", want: "checkpoint_signature_invalid"},
 		"a longer note":                 {path: "/checkpoint", from: `(\n\d+)\n`, to: "${1}0\n", want: "checkpoint_signature_invalid"},
 		"no note":                       {path: "/checkpoint", from: `^.*`, to: "hello", want: "checkpoint_invalid"},
-		"another tenant's note":         {path: "/checkpoint", from: `(logline/v1/).`, to: "${1}0", want: "origin_mismatch"},
+		"another tenant's note":         {path: "/checkpoint", from: `(logline/v1/)(.)(.{7})`, to: "${1}${3}${2}", want: "origin_mismatch"},
 		"another proof":                 {path: "/proofs/consistency", from: `("hashes":\[")....`, to: flipped, want: "history_forked"},
 		"no proof":                      {path: "/proofs/consistency", from: `"hashes":\[.*\]`, to: `"hashes":[]`, want: "proof_withheld"},
 		"something that is not a proof": {path: "/proofs/consistency", from: `("hashes":\[")....`, to: "${1}!", want: "answer_unreadable"},

@@ -61,6 +61,11 @@ func ceilings(t testing.TB) map[string]count {
 	return all
 }
 
+// attempts is how often a path is counted that takes more than its ceiling: now
+// and then the runtime makes itself room within a run, which takes some ten
+// thousand instructions. What the path does itself it does each time.
+const attempts = 3
+
 // instructions is what is counted step by step.
 const instructions = "instructions"
 
@@ -121,20 +126,26 @@ func TestInstructionCeilings(t *testing.T) {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
-			steps, err := countSteps(t, p.name)
-			if errors.Is(err, errors.ErrUnsupported) {
-				t.Skipf("instructions cannot be counted here: %v", err)
+			was, is := known[p.name].instructions, math.Inf(1)
+			for range attempts {
+				steps, err := countSteps(t, p.name)
+				if errors.Is(err, errors.ErrUnsupported) {
+					t.Skipf("instructions cannot be counted here: %v", err)
+				}
+				require.NoError(t, err)
+				is = min(is, float64(steps)/float64(p.steps*p.spans))
+				t.Logf("%.0f instructions", is)
+				if raised(p.name, instructions, was, is) == nil {
+					break
+				}
 			}
-			require.NoError(t, err)
-			is := float64(steps) / float64(p.steps*p.spans)
-			t.Logf("%.0f instructions", is)
 			if *update {
 				c := known[p.name]
 				c.instructions = math.Round(is)
 				known[p.name] = c
 				return
 			}
-			require.NoError(t, raised(p.name, instructions, known[p.name].instructions, is))
+			require.NoError(t, raised(p.name, instructions, was, is))
 		})
 	}
 	if *update {
