@@ -19,11 +19,11 @@ func (d *DB) Direct(ctx context.Context, fn func(*DirectTx) error) error {
 		return Classify(fmt.Errorf("begin: %w", err))
 	}
 	err = conn.Raw(func(raw any) error {
-		c, ok := raw.(driver.ConnPrepareContext)
+		c, ok := raw.(*directConn)
 		if !ok {
-			return errors.New("the driver prepares no statements")
+			return fmt.Errorf("%T is no connection to SQLite", raw)
 		}
-		return d.direct.on(c).run(fn)
+		return c.tx.run(fn)
 	})
 	// Given back before anything else: there is one connection. What comes of that
 	// changes nothing about the transaction.
@@ -40,20 +40,52 @@ func (d *DB) Direct(ctx context.Context, fn func(*DirectTx) error) error {
 	return nil
 }
 
-// DirectTx is a transaction of Direct and what is prepared on the writing
-// connection, whoever uses it. Not safe for concurrent use.
+// directConnector opens connections to SQLite that Direct can use.
+type directConnector struct{ driver.Connector }
+
+func (c directConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, ok := conn.(sqliteConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("%T is no connection as database/sql uses them", conn), conn.Close())
+	}
+	return &directConn{sqliteConn: known, tx: DirectTx{conn: known, prepared: make(map[string]driver.Stmt)}}, nil
+}
+
+// sqliteConn is what database/sql asks of a connection of this driver.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// directConn is a connection that gives back what Direct prepared on it before
+// it is closed: by [DB.Close], after a panic, or by database/sql because a
+// statement was interrupted. SQLite keeps its files open for a statement that is
+// left, and the driver cannot give one back later.
+type directConn struct {
+	sqliteConn
+	tx DirectTx
+}
+
+func (c *directConn) Close() error {
+	return errors.Join(c.tx.close(), c.sqliteConn.Close())
+}
+
+// DirectTx is a transaction of Direct and what is prepared on its connection.
+// Not safe for concurrent use.
 type DirectTx struct {
 	conn     driver.ConnPrepareContext
 	prepared map[string]driver.Stmt
 	args     []driver.NamedValue // used over and over
-}
-
-// on is d itself, or made anew where the writing connection is another one.
-func (t *DirectTx) on(c driver.ConnPrepareContext) *DirectTx {
-	if t.conn != c {
-		t.conn, t.prepared = c, make(map[string]driver.Stmt)
-	}
-	return t
 }
 
 // run runs fn between BEGIN and COMMIT.
@@ -61,18 +93,13 @@ func (t *DirectTx) run(fn func(*DirectTx) error) (err error) {
 	if _, err := t.Exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	done, returned := false, false
+	done := false
 	defer func() {
-		if !done { // the outcome of a rollback changes nothing
+		if !done { // an error or a panic of fn; the outcome of a rollback changes nothing
 			_, _ = t.Exec("ROLLBACK")
 		}
-		if !returned { // a panic, after which database/sql closes the connection
-			_ = t.close()
-		}
 	}()
-	err = fn(t)
-	returned = true
-	if err != nil {
+	if err := fn(t); err != nil {
 		return err
 	}
 	if _, err := t.Exec("COMMIT"); err != nil {
@@ -157,25 +184,11 @@ func directValue(a any) (driver.Value, error) {
 	return driver.DefaultParameterConverter.ConvertValue(a)
 }
 
-// close gives back what is prepared: a connection is only closed without it.
 func (t *DirectTx) close() error {
 	var errs []error
 	for _, st := range t.prepared {
 		errs = append(errs, st.Close())
 	}
-	t.conn, t.prepared = nil, nil
+	t.prepared = nil
 	return errors.Join(errs...)
-}
-
-// closeDirect is close while the writing connection is the caller's.
-func (d *DB) closeDirect() error {
-	if d.Dialect != SQLite {
-		return nil
-	}
-	conn, err := d.Write.Conn(context.Background())
-	if err != nil {
-		return nil // it is gone, and what was prepared with it
-	}
-	err = conn.Raw(func(any) error { return d.direct.close() })
-	return errors.Join(err, conn.Close())
 }

@@ -1,12 +1,15 @@
 package storage
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -98,6 +101,53 @@ func TestDirectSurvivesPanics(t *testing.T) {
 	_, err := os.Stat(path + "-wal")
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Error(t, db.Direct(t.Context(), func(*DirectTx) error { return nil }), "it is closed")
+}
+
+// A connection that database/sql gives up, as it does with one whose statement
+// was interrupted late, is closed whole: what follows works on a new one, and the
+// last connection to close still folds the write-ahead log away.
+func TestDirectSurvivesBadConnections(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	db, rows := openDirect(t, "sqlite:"+path)
+	insert := func(n int) error {
+		return db.Direct(t.Context(), func(tx *DirectTx) error {
+			_, err := tx.Exec(insertDirect, n, nil, nil)
+			return err
+		})
+	}
+	spoil := func() {
+		conn, err := db.Write.Conn(t.Context())
+		require.NoError(t, err)
+		require.ErrorIs(t, conn.Raw(func(any) error { return driver.ErrBadConn }), driver.ErrBadConn)
+		require.ErrorIs(t, conn.Close(), sql.ErrConnDone)
+	}
+	require.NoError(t, insert(1))
+	spoil()
+	require.NoError(t, insert(2))
+	require.Equal(t, 2, rows())
+	spoil()
+	require.NoError(t, db.Close())
+	_, err := os.Stat(path + "-wal")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Whoever closes waits for a transaction that is being taken back.
+func TestCloseWaitsForTheWriter(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "a.db")
+		db, _ := openDirect(t, "sqlite:"+path)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		require.Error(t, db.InTx(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) INSERT INTO t SELECT count(*), NULL, NULL FROM c`)
+			return err
+		}))
+		cancel()
+		require.NoError(t, db.Close())
+		_, err := os.Stat(path + "-wal")
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
 }
 
 func TestDirectReadsNumbers(t *testing.T) {

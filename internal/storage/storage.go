@@ -21,6 +21,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"modernc.org/sqlite"
+
 	"github.com/danvoulez/logline/internal/fault"
 )
 
@@ -37,7 +39,6 @@ type DB struct {
 	// Dialect is SQLite or Postgres.
 	Dialect string
 
-	direct DirectTx  // whoever has the one writing connection may use it
 	pg     *postgres // nil on SQLite
 	memory bool
 	anchor *sql.Conn   // keeps a memory: database alive while no pool holds a connection
@@ -65,9 +66,11 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{Dialect: SQLite, memory: target.Memory}
-	if db.Write, err = sql.Open("sqlite", write); err != nil {
+	connector, err := sqlite.NewConnector(write)
+	if err != nil {
 		return nil, openError(target, err)
 	}
+	db.Write = sql.OpenDB(directConnector{connector})
 	db.Write.SetMaxOpenConns(1)
 	db.Write.SetMaxIdleConns(1)
 	// The writer opens first: it creates the file and switches it to WAL,
@@ -147,9 +150,15 @@ func (d *DB) Close() error {
 		if d.Read != nil {
 			d.closeErr = errors.Join(d.closeErr, d.Read.Close())
 		}
-		// The writer closes last: the last connection folds the WAL away.
+		// The writer closes last: the last connection folds the WAL away. Who has
+		// it, be it for a rollback, is waited for, which sql.DB does not do.
 		if d.Write != nil {
-			d.closeErr = errors.Join(d.closeErr, d.closeDirect(), d.Write.Close())
+			if d.Dialect == SQLite {
+				if conn, err := d.Write.Conn(context.Background()); err == nil {
+					d.closeErr = errors.Join(d.closeErr, conn.Close())
+				}
+			}
+			d.closeErr = errors.Join(d.closeErr, d.Write.Close())
 		}
 		if d.pg != nil && d.pg.pool != nil {
 			d.pg.close()

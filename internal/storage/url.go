@@ -8,9 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	// The one SQLite driver of the program; it registers itself as "sqlite".
-	_ "modernc.org/sqlite"
-
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/fault"
 )
