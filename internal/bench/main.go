@@ -46,7 +46,7 @@ func main() {
 type group struct {
 	name    string
 	measure func(context.Context, *bench) ([]figure, error)
-	apart   bool // measured only where it is named: it takes long
+	apart   bool // measured only where it is asked for: it takes long
 }
 
 // groups is everything there is to measure, in the order of the table.
@@ -66,6 +66,7 @@ func groups() []group {
 // flags are what the command line says.
 type flags struct {
 	quick    bool
+	all      bool
 	json     string
 	only     string
 	stores   string
@@ -83,6 +84,7 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.BoolVar(&f.quick, "quick", false, "a fraction of the work: shows that everything runs, not how fast")
+	set.BoolVar(&f.all, "all", false, "every group, those that take long too")
 	set.StringVar(&f.json, "json", "", "also write the figures to `FILE`")
 	set.StringVar(&f.only, "only", "", "measure these `GROUPS` alone, of "+strings.Join(names, ","))
 	set.StringVar(&f.stores, "stores", strings.Join(allStores, ","), "measure on these `STORES`")
@@ -94,6 +96,14 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 		return f, err
 	}
 	return f, errors.Join(known("--only", f.only, names), known("--stores", f.stores, allStores))
+}
+
+// wants says whether g is to be measured.
+func (f *flags) wants(g group) bool {
+	if f.only != "" {
+		return slices.Contains(split(f.only), g.name)
+	}
+	return f.all || !g.apart
 }
 
 // known says which of the names in a list there are not.
@@ -173,7 +183,7 @@ func measure(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	r := report{Go: runtime.Version(), Machine: processor(), CPUs: runtime.GOMAXPROCS(0), Quick: f.quick, Fsync: fsync.Seconds()}
 	var failed error
 	for _, g := range groups() {
-		if f.only == "" && g.apart || f.only != "" && !slices.Contains(split(f.only), g.name) {
+		if !f.wants(g) {
 			continue
 		}
 		figures, err := g.measure(ctx, b)
