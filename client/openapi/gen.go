@@ -280,9 +280,12 @@ type Contract struct {
 	Hash Hash `json:"hash"`
 
 	// Mode enforce and shadow are in force; what is past only ends the work that it began
-	Mode     ContractMode `json:"mode"`
-	Name     string       `json:"name"`
-	Requires []string     `json:"requires"`
+	Mode ContractMode `json:"mode"`
+	Name string       `json:"name"`
+
+	// NodeWide For every tenant of the node (tenant: "*"): activated in the node's first tenant by an owner, and here by the node
+	NodeWide bool     `json:"node_wide,omitempty"`
+	Requires []string `json:"requires"`
 
 	// Seq Of the entry that activated it last
 	Seq   uint64 `json:"seq"`

@@ -28,17 +28,17 @@ the next span on the contract decides; another version of it is replaced, and en
 only the work that it began. It takes an owner or an admin.
 
 With --shadow the contract is asked and what it would have decided is recorded, and
-decides nothing. Contracts for every tenant (tenant: "*") are the node's own, and
-not activated from here.`,
-		Example: "  logline rules activate payments_approval.lll\n  logline rules activate payments_approval.lll --shadow",
+decides nothing.
+
+A contract for every tenant (tenant: "*") is activated in the node's first tenant, by
+an owner of it. The node puts it into every other tenant, where it decides before
+their own; in those made later, too.`,
+		Example: "  logline rules activate payments_approval.lll\n  logline rules activate payments_approval.lll --shadow\n  logline rules activate identity_lifecycle.lll --tenant first",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := readContract(env, args[0])
 			if err != nil {
 				return err
-			}
-			if c.Tenant == contract.NodeWide {
-				return usagef(`%s is for every tenant (tenant: "*"), and such contracts are the node's own; name this tenant, or leave tenant out`, c.Name)
 			}
 			p := span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Source: c.Source.Text, Action: span.ActionActivate}
 			if shadow {
@@ -48,7 +48,7 @@ not activated from here.`,
 			if err != nil {
 				return err
 			}
-			return s.appendContract(cmd, &p, flags.json)
+			return s.appendContract(cmd, &p, forWhom(c.Tenant == contract.NodeWide), flags.json)
 		},
 	}
 	flags.registerTenant(cmd)
@@ -87,7 +87,10 @@ func newRulesRetireCmd(env *environment) *cobra.Command {
 		Short: "Take a contract out of force; it ends only the work that it began",
 		Long: `Sign and append a logline.contract span that takes the version in force out of it.
 Workflows, votes and tasks that it began stay with it. A contract that others
-require cannot be retired before them. It takes an owner or an admin.`,
+require cannot be retired before them. It takes an owner or an admin.
+
+One for every tenant (tenant: "*") is retired in the node's first tenant, by an owner
+of it, and with that in all of them.`,
 		Example: "  logline rules retire payments.approval",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,7 +105,7 @@ require cannot be retired before them. It takes an owner or an admin.`,
 			if now == nil {
 				return fault.Newf(fault.Conflict, "contract_not_active", "no version of %s is in force; `logline rules list --all` shows when they were", ui.Clean(args[0]))
 			}
-			return s.appendContract(cmd, &span.Contract{Name: now.Name, Version: now.Version, Hash: now.Hash, Action: span.ActionRetire}, flags.json)
+			return s.appendContract(cmd, &span.Contract{Name: now.Name, Version: now.Version, Hash: now.Hash, Action: span.ActionRetire}, forWhom(now.NodeWide), flags.json)
 		},
 	}
 	flags.registerTenant(cmd)
@@ -128,9 +131,17 @@ const (
 	modeShadow = "shadow"
 )
 
+// forWhom says where a contract decides, behind its name.
+func forWhom(nodeWide bool) string {
+	if nodeWide {
+		return " for every tenant of the node"
+	}
+	return ""
+}
+
 // appendContract signs and appends a logline.contract span, and says what is in
-// force then.
-func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, asJSON bool) error {
+// force then, and for whom.
+func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, whom string, asJSON bool) error {
 	raw, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -142,7 +153,7 @@ func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, asJSON bo
 	if asJSON {
 		return s.printAppended(cmd, sealed, answer, true)
 	}
-	what := p.Name + " " + p.Version
+	what := p.Name + " " + p.Version + whom
 	switch {
 	case answer.Status == http.StatusAccepted:
 		fmt.Fprintf(s.env.Stdout, "To %s %s waits for approval: a contract in force asks for votes on it (logline why %s).\n", p.Action, what, sealed.ID)
@@ -204,9 +215,13 @@ func newRulesListCmd(env *environment) *cobra.Command {
 				fmt.Fprintln(env.Stdout, "No contract is in force: roles alone decide. `logline rules activate FILE` brings one into force.")
 				return nil
 			}
-			table := ui.NewTable("NAME", "VERSION", "MODE", "ENTRY", "SINCE", "HASH")
+			table := ui.NewTable("NAME", "VERSION", "FOR", "MODE", "ENTRY", "SINCE", "HASH")
 			for _, c := range shown {
-				table.Row(c.Name, c.Version, string(c.Mode), seqOf(c.Seq), shortTime(c.ActivatedAt), c.Hash)
+				whom := "this tenant"
+				if c.NodeWide {
+					whom = "every tenant"
+				}
+				table.Row(c.Name, c.Version, whom, string(c.Mode), seqOf(c.Seq), shortTime(c.ActivatedAt), c.Hash)
 			}
 			return writeTable(env, table)
 		},

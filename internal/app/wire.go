@@ -226,6 +226,7 @@ func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Ve
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
 		DrainTimeout: a.cfg.DrainTimeout / 3,
+		Home:         func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
 	})
 }
 

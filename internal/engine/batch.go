@@ -79,6 +79,9 @@ func (b *batchRun) finish(batch []*item, r *round) {
 	if r.timed {
 		b.engine.clock.set(b.tenant, r.nextDue)
 	}
+	if r.changed {
+		b.engine.contractsChanged(context.Background(), b.tenant)
+	}
 	if r.size > 0 {
 		b.engine.bus.Publish(bus.Appended{Tenant: b.tenant, Size: r.size})
 	}

@@ -42,6 +42,11 @@ func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, e
 	if err := e.checkSignature(&sp.Header); err != nil {
 		return nil, err
 	}
+	if sp.Type == span.TypeContract {
+		if err := e.mayChangeWide(ctx, tenant, sp); err != nil {
+			return nil, err
+		}
+	}
 	it := &item{span: sp, hash: sp.Hash(), bytes: len(raw)}
 	return it, e.noteChain(ctx, it)
 }

@@ -69,6 +69,7 @@ func (c *clock) due(now time.Time) (tenants []string, wait time.Duration) {
 // keepTime answers timers as they become due, until ctx ends.
 func (e *Engine) keepTime(ctx context.Context) {
 	e.readTimers(ctx)
+	e.spreadContracts(ctx) // a process may have ended before it had
 	for again := e.cfg.Now().Add(clockAge); ; {
 		tenants, wait := e.clock.due(e.cfg.Now())
 		for _, tenant := range tenants {
@@ -81,6 +82,7 @@ func (e *Engine) keepTime(ctx context.Context) {
 			if err := reply.answers[0].Err; err != nil && ctx.Err() == nil {
 				e.cfg.Logger.WarnContext(ctx, "timers not answered yet", slog.String("tenant", tenant), slog.Any("error", err))
 			}
+			e.carryOn(ctx, tenant, []*item{it})
 		}
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
@@ -93,6 +95,7 @@ func (e *Engine) keepTime(ctx context.Context) {
 		timer.Stop()
 		if e.cfg.Now().After(again) {
 			e.readTimers(ctx)
+			e.spreadContracts(ctx)
 			again = e.cfg.Now().Add(clockAge)
 		}
 	}

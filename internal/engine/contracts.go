@@ -73,7 +73,12 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 	if r.asked != nil {
 		return r.asked, nil
 	}
+	home, err := r.engine.homeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	w := &rules.World{
+		Home:     home == r.tenant,
 		Standing: r.session.Tx(), State: r.session.Decisions(), Compile: r.engine.library.book.Compile,
 		Directory: r.nameOf(ctx), NextCron: cron.NextIn,
 	}
@@ -96,7 +101,7 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 // be in force now.
 func (r *round) contractsMayChange(typ string) {
 	if typ == span.TypeContract || typ == span.TypeResolution {
-		r.asked = nil
+		r.asked, r.changed = nil, true
 	}
 }
 

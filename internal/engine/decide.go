@@ -117,6 +117,12 @@ func (r *round) decide(ctx context.Context, it *item) (*rules.Outcome, error) {
 	if own && sp.Type != span.TypeContract {
 		return allowed, nil
 	}
+	if !own && !r.caughtUp {
+		if err := r.catchUpContracts(ctx); err != nil {
+			return nil, err
+		}
+		r.caughtUp = true
+	}
 	w, err := r.world(ctx)
 	if err != nil {
 		return nil, err

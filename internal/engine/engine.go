@@ -82,6 +82,10 @@ type Config struct {
 	CommitTimeout time.Duration // one batch, all retries included: 30 s
 	DrainTimeout  time.Duration // queued work at shutdown: 10 s
 
+	// Home is the node's own tenant, whose owners activate the contracts for every
+	// tenant; "" while there is none. nil: this node has no such contracts.
+	Home func(context.Context) (tenant string, err error)
+
 	Limits span.Limits
 	Logger *slog.Logger // slog.Default()
 }
@@ -140,6 +144,7 @@ type Engine struct {
 	events   *quotas // of key events
 	refusals *quotas // by contracts
 	library  library
+	wide     nodeWide
 	clock    *clock
 	known    tenantCache
 	chains   chainLengths

@@ -50,6 +50,7 @@ type world struct {
 	tenant timeline.Tenant
 	owner  *id.Keys
 	folder timeline.Folder
+	home   func(context.Context) (string, error)
 }
 
 type setup struct {
@@ -77,7 +78,7 @@ func databases(t *testing.T, run func(t *testing.T, s setup)) {
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder}
+	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder, home: s.cfg.Home}
 	if w.folder == nil {
 		w.folder = engine.Folder{}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -30,7 +31,7 @@ func (w *world) process() *world {
 	p.bus = bus.New()
 	p.dir = id.NewDirectory(p.db, id.FastVerifier(), p.clock.now)
 	p.log = p.newLog()
-	p.Engine = p.newEngine(setup{}, p.log)
+	p.Engine = p.newEngine(setup{cfg: engine.Config{Home: w.home}}, p.log)
 	return &p
 }
 

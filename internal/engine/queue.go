@@ -24,6 +24,7 @@ type item struct {
 	known    int        // how many events the directory held of the author; 0 for none
 	embed    []string   // identities to bring up to date
 	fire     bool       // answer the timers that are due
+	wide     bool       // bring the contracts for every tenant up to date
 	dryRun   bool       // decide, record nothing
 	bytes    int        // counted against the queue's limit
 

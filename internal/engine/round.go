@@ -34,6 +34,8 @@ type round struct {
 	byID       map[string]placed     // admitted in this round
 	waiting    map[string]*span.Span // of those, what is pending: a vote may follow in the same batch
 	asked      *rules.World          // of the position that is decided; nil: to be made
+	caughtUp   bool                  // with the contracts for every tenant
+	changed    bool                  // contracts are others after this round
 	timed      bool                  // contracts were asked or timers answered
 	stuck      bool                  // a timer could not be answered
 	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
@@ -164,6 +166,8 @@ func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
 	switch {
 	case it.fire:
 		r.answers[i] = refuse(r.fire(ctx))
+	case it.wide:
+		r.answers[i] = refuse(r.catchUpContracts(ctx))
 	case it.span == nil:
 		r.answers[i] = refuse(r.embedItem(ctx, it))
 	default:

@@ -71,6 +71,7 @@ func (e *Engine) submitItem(ctx context.Context, tenant string, it *item) Result
 		e.lead(tenant, idle)
 	}
 	e.await(ctx, tenant, items, it.reply)
+	e.carryOn(ctx, tenant, items)
 	return e.complete(ctx, tenant, it.reply.answers[0])
 }
 
@@ -212,6 +213,7 @@ func (p *part) finish(ctx context.Context, e *Engine, tenant string) {
 		return
 	}
 	e.await(ctx, tenant, p.items, p.reply)
+	e.carryOn(ctx, tenant, p.items)
 	for i, a := range p.reply.answers {
 		p.results[p.lineOf[i]] = e.complete(ctx, tenant, a)
 	}

@@ -47,6 +47,7 @@ func (e *Engine) CreateTenant(ctx context.Context, slug, name, owner string, pub
 		return timeline.Tenant{}, err
 	}
 	e.bus.Publish(bus.Appended{Tenant: genesis.Tenant, Size: uint64(len(receipts))})
+	e.greet(context.WithoutCancel(ctx), genesis.Tenant)
 	return e.log.Tenant(ctx, genesis.Tenant)
 }
 

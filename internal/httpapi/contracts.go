@@ -52,7 +52,7 @@ func contractsOf(versions []rulebook.Version) []api.Contract {
 		out[i] = api.Contract{
 			Name: v.Name, Version: v.Version, Hash: v.Hash, Mode: api.ContractMode(v.Mode),
 			Seq: v.Seq, Span: v.Span, Author: v.Author, ActivatedAt: v.ActivatedAt,
-			Title: v.Title, Requires: append([]string{}, v.Requires...),
+			Title: v.Title, NodeWide: v.NodeWide, Requires: append([]string{}, v.Requires...),
 		}
 	}
 	return out

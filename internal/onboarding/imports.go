@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // MayImport says whether a timeline may be brought in: by who has the bootstrap
@@ -31,14 +32,14 @@ func (s *Service) MayImport(ctx context.Context, token, caller string) error {
 	case first == "":
 		return ErrImportClosed
 	}
-	mark, err := s.mark(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrImportClosed
-	}
+	home, err := First(ctx, s.db)
 	if err != nil {
 		return err
 	}
-	view, err := s.tenants.Standing(ctx, mark.Tenant)
+	if home == "" {
+		return ErrImportClosed
+	}
+	view, err := s.tenants.Standing(ctx, home)
 	if err != nil {
 		return err
 	}
@@ -46,4 +47,14 @@ func (s *Service) MayImport(ctx context.Context, token, caller string) error {
 		return ErrImportClosed
 	}
 	return nil
+}
+
+// First is the node's own tenant, the one that the bootstrap token made: its
+// owners speak for the node. "" while there is none.
+func First(ctx context.Context, db *storage.DB) (tenant string, err error) {
+	m, err := markOf(ctx, db)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return m.Tenant, err
 }

@@ -219,9 +219,11 @@ func (s *Service) spend(ctx context.Context, tenant string) error {
 	return removeToken(s.cfg.DataDir)
 }
 
-func (s *Service) mark(ctx context.Context) (spent, error) {
+func (s *Service) mark(ctx context.Context) (spent, error) { return markOf(ctx, s.db) }
+
+func markOf(ctx context.Context, db *storage.DB) (spent, error) {
 	var value []byte
-	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = $1", markKey).Scan(&value)
+	err := db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE key = $1", markKey).Scan(&value)
 	if err != nil {
 		return spent{}, storage.Classify(err)
 	}

@@ -69,7 +69,7 @@ func (b *Book) sourcesOf(ctx context.Context, tenant string, d *span.Decision) (
 	if len(d.Contracts) == 0 {
 		return nil, nil
 	}
-	all, err := b.sources(ctx, tenant)
+	all, err := b.Sources(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ type Version struct {
 	Author        string // who activated it
 	ActivatedAt   string
 	Title         string
+	NodeWide      bool // for every tenant
 	Requires      []string
 	Source        string
 }
@@ -71,7 +72,7 @@ var ErrUnknown = fault.New(fault.NotFound, "contract_unknown",
 
 // Versions are all that were ever activated, by name and then by position.
 func (b *Book) Versions(ctx context.Context, tenant string) ([]Version, error) {
-	sources, err := b.sources(ctx, tenant)
+	sources, err := b.Sources(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (b *Book) Versions(ctx context.Context, tenant string) ([]Version, error) {
 // Named are the versions of one contract, by position; ErrUnknown where there is
 // none.
 func (b *Book) Named(ctx context.Context, tenant, name string) ([]Version, error) {
-	sources, err := b.sources(ctx, tenant)
+	sources, err := b.Sources(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (b *Book) version(ctx context.Context, tenant string, s rules.Source) (*Ver
 		Seq: s.Seq, Span: h.ID, Author: h.Author, ActivatedAt: rec.Entry.RecordedAt, Source: p.Source,
 	}
 	if c, err := b.Compile(p.Source); err == nil { // else another version of this program activated it
-		v.Title = c.Title
+		v.Title, v.NodeWide = c.Title, c.Tenant == contract.NodeWide
 		for _, r := range c.Requires {
 			v.Requires = append(v.Requires, r.String())
 		}
@@ -228,8 +229,8 @@ const tries = 5
 var errBusy = fault.New(fault.Unavailable, "timeline_busy",
 	"the timeline grew faster than its contracts could be read; ask again").After(time.Second)
 
-// sources are the versions as of one head.
-func (b *Book) sources(ctx context.Context, tenant string) ([]rules.Source, error) {
+// Sources are the versions that were ever activated, as of one head.
+func (b *Book) Sources(ctx context.Context, tenant string) ([]rules.Source, error) {
 	for range tries {
 		s := b.log.Committed(tenant)
 		sources, err := rules.Sources(ctx, s)

@@ -8,6 +8,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/lll"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 )
 
 // Compile is the contract of a source, by itself: what it requires is not
@@ -62,27 +63,43 @@ func judgeActivation(ctx context.Context, w *World, author string, payload []byt
 	if err := judgeTenant(w, c, author); err != nil {
 		return nil, err
 	}
-	if old, ok := w.contracts().ByName(c.Name); ok && old.Tenant == contract.NodeWide && c.Tenant != contract.NodeWide {
-		return nil, fault.Newf(fault.Forbidden, "contract_of_node", "the contract %s is the node's; a tenant's takes another name", c.Name)
+	if err := judgeName(w.contracts(), c); err != nil {
+		return nil, err
 	}
 	if p.Action == span.ActionShadow {
 		return p, judgeShadow(w, c)
 	}
-	return p, judgeRequirements(w, c)
+	return p, judgeRequirements(w.contracts(), c)
+}
+
+// judgeName keeps the names of contracts for every tenant and those of a tenant's
+// own apart.
+func judgeName(set *contract.Set, c *contract.Contract) error {
+	wide := c.Tenant == contract.NodeWide
+	for _, old := range set.Contracts() {
+		switch {
+		case old.Mode == contract.Pinned || old.Name != c.Name || wide == (old.Tenant == contract.NodeWide):
+		case wide:
+			return fault.Newf(fault.Conflict, "contract_name_taken", "%s is the name of a tenant's own contract; retire that one first, or take another name", c.Name)
+		default:
+			return fault.Newf(fault.Forbidden, "contract_of_node", "the contract %s is the node's; a tenant's takes another name", c.Name)
+		}
+	}
+	return nil
 }
 
 // judgeShadow keeps a version in force that others require from becoming its
 // own shadow.
 func judgeShadow(w *World, c *contract.Contract) error {
 	if now, ok := w.contracts().ByName(c.Name); ok && now.Mode == contract.Enforced && now.Ref() == c.Ref() {
-		return judgeNeed(w, c.Name)
+		return judgeNeed(w.contracts(), c.Name)
 	}
 	return nil
 }
 
 // judgeNeed says so where another contract requires this one.
-func judgeNeed(w *World, name string) error {
-	for _, other := range w.contracts().Contracts() {
+func judgeNeed(set *contract.Set, name string) error {
+	for _, other := range set.Contracts() {
 		if other.Mode == contract.Pinned || other.Name == name {
 			continue
 		}
@@ -95,25 +112,35 @@ func judgeNeed(w *World, name string) error {
 	return nil
 }
 
+// speaksForNode says whether an author's word on contracts for every tenant
+// counts: the node's, and in the node's own tenant that of an owner.
+func speaksForNode(w *World, author string) bool {
+	return author == w.Standing.Node() || w.Home && w.Standing.Can(author, standing.RightOwn)
+}
+
 // judgeTenant keeps node-wide contracts for the node, and each contract in the
 // tenant that it names.
 func judgeTenant(w *World, c *contract.Contract, author string) error {
-	node := author == w.Standing.Node()
 	switch {
-	case c.Tenant == contract.NodeWide && !node:
-		return fault.New(fault.Forbidden, "contract_tenant", `a contract with tenant "*" comes from the node; name this tenant, or leave tenant out`).
-			At("/payload/source", "is for every tenant")
-	case c.Tenant == contract.NodeWide, c.Tenant == "", c.Tenant == w.Tenant.Slug, c.Tenant == w.Tenant.ID, c.Tenant == w.Standing.Tenant():
+	case c.Tenant == contract.NodeWide && speaksForNode(w, author), c.Tenant == "",
+		c.Tenant == w.Tenant.Slug, c.Tenant == w.Tenant.ID, c.Tenant == w.Standing.Tenant():
 		return nil
+	case c.Tenant == contract.NodeWide && w.Home:
+		return fault.New(fault.Forbidden, "contract_tenant", `a contract with tenant "*" decides in every tenant of the node: here it takes an owner, and other roles do not do`).
+			At("/payload/source", "is for every tenant")
+	case c.Tenant == contract.NodeWide:
+		return fault.New(fault.Forbidden, "contract_tenant",
+			`a contract with tenant "*" decides in every tenant of the node: an owner of the node's first tenant activates it there; for this tenant alone name it, or leave tenant out`).
+			At("/payload/source", "is for every tenant")
 	}
 	return fault.Newf(fault.Invalid, "contract_tenant", "the contract is for the tenant %s; this is %s", c.Tenant, w.Tenant.Slug).
 		At("/payload/source", "names another tenant")
 }
 
 // judgeRequirements resolves what the contract requires among those in force,
-// and what in force requires of it.
-func judgeRequirements(w *World, c *contract.Contract) error {
-	set := w.contracts()
+// and what in force requires of it. What holds in every tenant rests on nothing
+// that one of them has alone.
+func judgeRequirements(set *contract.Set, c *contract.Contract) error {
 	for _, r := range c.Requires {
 		found, ok := set.ByName(r.Name)
 		switch {
@@ -121,11 +148,18 @@ func judgeRequirements(w *World, c *contract.Contract) error {
 			return fault.Newf(fault.Conflict, "requirement_missing", "the contract requires %s, which is not in force; activate it first", r)
 		case !r.Accepts(found.Version):
 			return fault.Newf(fault.Conflict, "requirement_version", "the contract requires %s, and in force is %s", r, found.Version)
+		case c.Tenant == contract.NodeWide && found.Tenant != contract.NodeWide:
+			return fault.Newf(fault.Conflict, "requirement_missing", "the contract is for every tenant and requires %s, which is in force for this one alone; activate that for every tenant first", r)
 		}
 		if path := circle(set, c.Name, found.Contract, []string{c.Name, found.Name}); path != nil {
 			return fault.Newf(fault.Conflict, "requirement_circle", "contracts would require each other in a circle: %s", strings.Join(path, " -> "))
 		}
 	}
+	return judgeOthers(set, c)
+}
+
+// judgeOthers holds a version to what others in force require of it.
+func judgeOthers(set *contract.Set, c *contract.Contract) error {
 	for _, other := range set.Contracts() {
 		if other.Mode == contract.Pinned {
 			continue
@@ -173,13 +207,13 @@ func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author str
 	case !inForce && !shadow:
 		return fault.Newf(fault.Conflict, "contract_not_active", "%s %s with this hash is not in force, so it cannot be retired", p.Name, p.Version)
 	}
-	if c, ok := w.contracts().ByName(p.Name); ok && c.Tenant == contract.NodeWide && author != w.Standing.Node() {
-		return fault.New(fault.Forbidden, "contract_of_node", "the node's contracts are retired by the node")
+	if c, ok := w.contracts().ByName(p.Name); ok && c.Tenant == contract.NodeWide && !speaksForNode(w, author) {
+		return fault.Newf(fault.Forbidden, "contract_of_node", "the contract %s is for every tenant; an owner of the node's first tenant retires it there", p.Name)
 	}
 	if !inForce {
 		return nil
 	}
-	return judgeNeed(w, p.Name)
+	return judgeNeed(w.contracts(), p.Name)
 }
 
 // CheckActivation says whether a logline.contract span of the node may do what
@@ -187,4 +221,20 @@ func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author str
 func CheckActivation(ctx context.Context, w *World, sp *span.Span) error {
 	_, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
 	return err
+}
+
+// Objection is what a tenant's contracts say against a change of one for every
+// tenant that was asked for elsewhere: that they require what would go, or bear
+// its name. c is nil where the change retires p.
+func Objection(set *contract.Set, p *span.Contract, c *contract.Contract) error {
+	if c == nil {
+		return judgeNeed(set, p.Name)
+	}
+	if err := judgeName(set, c); err != nil {
+		return err
+	}
+	if p.Action == span.ActionShadow {
+		return nil
+	}
+	return judgeOthers(set, c)
 }

@@ -21,6 +21,9 @@ type World struct {
 	// work in flight (InForce lists both). nil: none.
 	Contracts *contract.Set
 	Tenant    expr.Tenant
+	// Home says that owners of this timeline speak for the node: the contracts
+	// for every tenant (tenant: "*") are activated and retired by them here.
+	Home bool
 	// Directory gives handle and name of an identity, for texts; nil: nobody has
 	// one.
 	Directory func(identity string) (handle, name string)

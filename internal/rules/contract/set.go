@@ -71,6 +71,21 @@ func rank(c InForce) int {
 // does not change them.
 func (s *Set) Contracts() []InForce { return s.contracts }
 
+// NodeWide are those for every tenant that are in force or in the shadow, in the
+// order of their names.
+func (s *Set) NodeWide() []InForce {
+	var out []InForce
+	for _, c := range s.contracts {
+		if rank(c) > 0 {
+			break
+		}
+		if c.Mode != Pinned {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // ByRef is the contract with this name@version#hash, nil when it is not there.
 func (s *Set) ByRef(ref string) *Contract {
 	if i, ok := s.byRef[ref]; ok {

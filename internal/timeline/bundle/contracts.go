@@ -16,7 +16,7 @@ const codeContract = "contract_not_active"
 // contracts are those that a timeline has activated so far, by its
 // logline.contract entries, whose payloads are never redacted.
 type contracts struct {
-	active map[string]string         // name to version#hash
+	active map[string]string         // name to version#hash; the shadow's name has a slash before it
 	known  map[string]bool           // name@version#hash of all that ever were
 	began  map[string]bool           // those that workflow instances were pinned to
 	asked  map[string]*span.Contract // by id of a span that waits for votes
@@ -42,7 +42,7 @@ func (c *contracts) judge(e *span.Entry, node string) string {
 		switch {
 		case !c.known[ref]:
 			return fmt.Sprintf("the decision names the contract %s, and no entry before has activated that version with that source", ref)
-		case c.active[name] == version, c.began[ref]:
+		case c.active[name] == version, c.active[shadowOf(name)] == version, c.began[ref]:
 		case e.Span.Type == span.TypeApproval, e.Span.Author == node && e.Span.Type != span.TypeDecision:
 		default:
 			return fmt.Sprintf("the decision names the contract %s, which was out of force and had begun nothing that is still to end", ref)
@@ -83,11 +83,25 @@ func (c *contracts) apply(e *span.Entry, payload []byte) {
 	}
 }
 
+// activate puts a version into force, or into the shadow beside another, or takes
+// it out of both.
 func (c *contracts) activate(p *span.Contract) {
-	if p.Action == span.ActionRetire {
-		delete(c.active, p.Name)
+	version := p.Version + "#" + p.Hash
+	for _, name := range []string{p.Name, shadowOf(p.Name)} {
+		if c.active[name] == version {
+			delete(c.active, name)
+		}
+	}
+	switch p.Action {
+	case span.ActionActivate:
+		c.active[p.Name] = version
+	case span.ActionShadow:
+		c.active[shadowOf(p.Name)] = version
+	default:
 		return
 	}
-	version := p.Version + "#" + p.Hash
-	c.active[p.Name], c.known[p.Name+"@"+version] = version, true
+	c.known[p.Name+"@"+version] = true
 }
+
+// shadowOf is where a contract's shadow stands: no name has a slash.
+func shadowOf(name string) string { return "/" + name }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,13 +16,23 @@ var contractRef = "pay@1.0.0#" + span.Sum([]byte(contractSource)).String()
 
 // contract is a logline.contract span of the owner's.
 func (b *builder) contract(action, outcome string) *span.Span {
-	p := span.Contract{Name: "pay", Version: "1.0.0", Hash: span.Sum([]byte(contractSource)).String(), Source: contractSource, Action: action}
+	return b.decided(b.owner.Signer(), b.owner.ID(), span.TypeContract, b.contractPayload("1.0.0", action), span.Decision{Outcome: outcome})
+}
+
+// version does something to another version of the same contract.
+func (b *builder) version(version, action string) {
+	b.decided(b.owner.Signer(), b.owner.ID(), span.TypeContract, b.contractPayload(version, action), span.Decision{Outcome: span.OutcomeAllow})
+}
+
+func (b *builder) contractPayload(version, action string) []byte {
+	source := strings.Replace(contractSource, "1.0.0", version, 1)
+	p := span.Contract{Name: "pay", Version: version, Hash: span.Sum([]byte(source)).String(), Source: source, Action: action}
 	if action == span.ActionRetire {
 		p.Source = ""
 	}
 	payload, err := span.Canonical(p)
 	require.NoError(b.t, err)
-	return b.decided(b.owner.Signer(), b.owner.ID(), span.TypeContract, payload, span.Decision{Outcome: outcome})
+	return payload
 }
 
 // decided adds an entry with a decision of its own.
@@ -53,7 +64,22 @@ func TestDecisionsRestOnActiveContracts(t *testing.T) {
 	}{
 		"activated before": {act: func(b *builder) { b.contract(span.ActionActivate, span.OutcomeAllow); b.pay(contractRef, "") }},
 		"shadowed before":  {act: func(b *builder) { b.contract(span.ActionShadow, span.OutcomeAllow); b.pay(contractRef, "") }},
-		"never activated":  {act: func(b *builder) { b.pay(contractRef, "") }, lies: true},
+		"another version in the shadow": {act: func(b *builder) {
+			b.contract(span.ActionActivate, span.OutcomeAllow)
+			b.version("1.1.0", span.ActionShadow)
+			b.pay(contractRef, "")
+		}},
+		"its shadow retired": {act: func(b *builder) {
+			b.contract(span.ActionActivate, span.OutcomeAllow)
+			b.version("1.1.0", span.ActionShadow)
+			b.version("1.1.0", span.ActionRetire)
+			b.pay(contractRef, "")
+		}},
+		"activated by the node": {act: func(b *builder) {
+			b.decided(b.node.Signer(), b.node.ID(), span.TypeContract, b.contractPayload("1.0.0", span.ActionActivate), span.Decision{Outcome: span.OutcomeAllow})
+			b.pay(contractRef, "")
+		}},
+		"never activated": {act: func(b *builder) { b.pay(contractRef, "") }, lies: true},
 		"named by the node": {act: func(b *builder) {
 			b.decided(b.node.Signer(), b.node.ID(), "receipt.issued", []byte(`{}`), span.Decision{Outcome: span.OutcomeAllow, Contracts: []string{contractRef}})
 		}, lies: true},
