@@ -300,7 +300,7 @@ func (s *session) printAppended(cmd *cobra.Command, sealed *span.Span, answer *c
 	case answer.Repeat():
 		fmt.Fprintln(s.env.Stdout, "It was there already; this is its first receipt.")
 	case answer.Status == http.StatusAccepted:
-		fmt.Fprintln(s.env.Stdout, "Appended; it waits for approval.")
+		fmt.Fprintf(s.env.Stdout, "Appended; it waits for approval: `logline why %s` says by whom.\n", sealed.ID)
 	default:
 		fmt.Fprintln(s.env.Stdout, "Appended.")
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/ui"
 )
 
 func newApproveCmd(env *environment) *cobra.Command {
@@ -30,11 +33,31 @@ contract asks for, and never the span's own author; logline why SPAN says who ma
 			if reject {
 				p.Vote, words = span.VoteReject, "against"
 			}
-			return s.appendReserved(cmd, span.TypeApproval, p, flags.json, fmt.Sprintf("Voted %s %s.", words, ref.Span))
+			if err := s.appendReserved(cmd, span.TypeApproval, p, flags.json, fmt.Sprintf("Voted %s %s.", words, ref.Span)); err != nil || flags.json {
+				return err
+			}
+			return s.tellVotes(cmd.Context(), ref.Span)
 		},
 	}
 	flags.registerTenant(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, at most 64 bytes, no personal data: it is never erased")
 	cmd.Flags().BoolVar(&reject, "reject", false, "vote against it")
 	return cmd
+}
+
+// tellVotes says what has become of a span that was voted on.
+func (s *session) tellVotes(ctx context.Context, spanID string) error {
+	e, err := s.client.Entry(ctx, s.profile.Tenant, spanID)
+	if err != nil {
+		return err
+	}
+	switch string(e.Status) {
+	case standing.StatusExecuted:
+		fmt.Fprintln(s.env.Stdout, "\nThe span has its votes and is executed.")
+	case standing.StatusPending:
+		fmt.Fprintf(s.env.Stdout, "\nThe span still waits: `logline why %s` says for whom.\n", spanID)
+	default:
+		fmt.Fprintf(s.env.Stdout, "\nThe span is %s.\n", ui.Clean(string(e.Status)))
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -31,14 +32,8 @@ type lie struct {
 func TestNoLieIsBelieved(t *testing.T) {
 	t.Parallel()
 	s := startSession(t)
-	var telling atomic.Pointer[lie]
-	liar := httptest.NewServer(liarFor(t, s.profile.URL, &telling))
-	t.Cleanup(liar.Close)
-	command := func(args ...string) (code int, out, complaint string) {
-		var stdout, stderr bytes.Buffer
-		code = run(t.Context(), append(args, "--profile", demoName, "--url", liar.URL), stdio{strings.NewReader(""), &stdout, &stderr}, s.env.Getenv)
-		return code, stdout.String(), stderr.String()
-	}
+	m := newMouthpiece(t, s)
+	command := m.command
 	const spanID = "01890a5d-ac96-774b-bcce-b302099a8057"
 	note := []string{"append", "--type", "note.written", "--payload", `{"text":"hello"}`, "--title", "A note"}
 	code, _, complaint := command(append(note, "--id", spanID)...)
@@ -47,7 +42,7 @@ func TestNoLieIsBelieved(t *testing.T) {
 	show, why, receipt := []string{"show", spanID}, []string{"why", spanID}, []string{"show", spanID, "--receipt"}
 	proof := []string{"show", spanID, "--proof", filepath.Join(t.TempDir(), "p")}
 	const flipped = `${1}AAAA`
-	for name, l := range map[string]lie{
+	m.refuses(map[string]lie{
 		"another time in the receipt":   {"/spans", `("recorded_at":")2`, `${1}3`, note, "not the leaf"},
 		"another title in the receipt":  {"/spans", `A note`, `A vote`, note, "another header"},
 		"another leaf":                  {"/spans", `("leaf_hash":")....`, flipped, note, "not the leaf"},
@@ -63,28 +58,95 @@ func TestNoLieIsBelieved(t *testing.T) {
 		"another payload explained":     {"/why", `hello`, `hullo`, why, "not the one that was signed"},
 		"another title explained":       {"/why", `^([^!]*?)A note`, `${1}A vote`, why, "another header"},
 		"another entry than asked for":  {spanID, spanID, strings.Replace(spanID, "8057", "8058", 1), show, "the one asked for"},
+		"another decision explained":    {"/why", `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, why, "not those that the receipt proves"},
+		"another time explained":        {"/why", `^([^!]*?"recorded_at":")2`, `${1}3`, why, "not those that the receipt proves"},
 		"another root explained":        {"/why", `(\\n\d+\\n)....`, flipped, why, "not signed by the tenant's log key"},
 		"another identity's key events": {"/identities/" + strings.TrimPrefix(s.keys.ID(), "logline-id://"), `"subject":"person"`, `"subject":"agent"`, []string{"identity", "show"}, ""},
+	})
+	for _, honest := range [][]string{show, why, receipt, proof, {"list"}, {"identity", "show"}} {
+		code, _, complaint := command(honest...)
+		require.Zero(t, code, "%v: %s", honest, complaint)
+	}
+}
+
+// A node may also lie about what was decided, and about the contract that did.
+func TestNoLieAboutADecisionIsBelieved(t *testing.T) {
+	t.Parallel()
+	s := startSession(t)
+	m := newMouthpiece(t, s)
+	file := filepath.Join(t.TempDir(), "limits.lll")
+	require.NoError(t, os.WriteFile(file, []byte(`contract limits version "1.0.0" {
+  rule large { on: "note.written"  when: data.n > 1  then { tag "large"  note "because it is large" } }
+  rule tiny { on: "note.written"  when: data.n < 1  then { tag "tiny" } }
+}
+`), 0o600))
+	const spanID = "01890a5d-ac96-774b-bcce-b302099a8057"
+	for _, args := range [][]string{
+		{"rules", "activate", file},
+		{"append", "--type", "note.written", "--payload", `{"n":5}`, "--id", spanID},
 	} {
+		code, _, complaint := m.command(args...)
+		require.Zero(t, code, complaint)
+	}
+	why := []string{"why", spanID}
+	m.refuses(map[string]lie{
+		"another rule":      {"/why", `^([^!]*?)"limits/large"`, `${1}"limits/tiny"`, why, "not those that the receipt proves"},
+		"another tag":       {"/why", `^([^!]*?)"tags":\["large"`, `${1}"tags":["tiny"`, why, "not those that the receipt proves"},
+		"another note":      {"/why", `because it is large`, `because it is tiny`, why, "reasons beside its decision are not those"},
+		"no note":           {"/why", `"detail":\{[^}]*\},`, ``, why, "reasons beside its decision are missing"},
+		"another contract":  {"/why", `"version":"1.0.0"`, `"version":"1.0.1"`, why, "the decision names no contract limits@1.0.1"},
+		"another source":    {"/contracts/limits", `data.n > 1`, `data.n > 9`, why, "has not the hash that the decision names"},
+		"another condition": {"/contracts/limits", `because it is large`, `because`, why, "has not the hash that the decision names"},
+	})
+	code, out, complaint := m.command(why...)
+	require.Zero(t, code, complaint)
+	require.Contains(t, out, "large: its condition holds\n    limits@1.0.0, line 2: rule large")
+	// What the node says of the reasons is not even looked at.
+	m.telling.Store(&lie{path: "/why", from: `its condition holds`, to: `it is a Tuesday`})
+	_, again, _ := m.command(why...)
+	require.Equal(t, out, again)
+}
+
+// mouthpiece is between the command line and an honest node, and lies.
+type mouthpiece struct {
+	t       *testing.T
+	s       *session
+	url     string
+	telling atomic.Pointer[lie]
+}
+
+func newMouthpiece(t *testing.T, s *session) *mouthpiece {
+	m := &mouthpiece{t: t, s: s}
+	liar := httptest.NewServer(liarFor(t, s.profile.URL, &m.telling))
+	t.Cleanup(liar.Close)
+	m.url = liar.URL
+	return m
+}
+
+func (m *mouthpiece) command(args ...string) (code int, out, complaint string) {
+	var stdout, stderr bytes.Buffer
+	code = run(m.t.Context(), append(args, "--profile", demoName, "--url", m.url), stdio{strings.NewReader(""), &stdout, &stderr}, m.s.env.Getenv)
+	return code, stdout.String(), stderr.String()
+}
+
+// refuses asks that every lie is noticed, and nothing of it printed.
+func (m *mouthpiece) refuses(lies map[string]lie) {
+	for name, l := range lies {
 		for _, asJSON := range []bool{false, true} {
 			if asJSON && (l.command[0] == "list" || l.command[0] == "identity") {
 				continue // what the node said, as it said it
 			}
-			args := l.command
+			args := append([]string{}, l.command...)
 			if asJSON {
-				args = append(append([]string{}, args...), "--json")
+				args = append(args, "--json")
 			}
-			telling.Store(&l)
-			code, out, complaint := command(args...)
-			telling.Store(nil)
-			require.Equal(t, exitFailed, code, "%s: %s%s", name, out, complaint)
-			require.Empty(t, out, name)
-			require.Contains(t, complaint, l.want, name)
+			m.telling.Store(&l)
+			code, out, complaint := m.command(args...)
+			m.telling.Store(nil)
+			require.Equal(m.t, exitFailed, code, "%s: %s%s", name, out, complaint)
+			require.Empty(m.t, out, name)
+			require.Contains(m.t, complaint, l.want, name)
 		}
-	}
-	for _, honest := range [][]string{show, why, receipt, proof, {"list"}, {"identity", "show"}} {
-		code, _, complaint := command(honest...)
-		require.Zero(t, code, "%v: %s", honest, complaint)
 	}
 }
 

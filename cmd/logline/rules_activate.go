@@ -25,7 +25,8 @@ func newRulesActivateCmd(env *environment) *cobra.Command {
 		Short: "Bring a contract into force in the tenant, by a signed span with its source",
 		Long: `Check a contract, sign a logline.contract span with its source, and append it. From
 the next span on the contract decides; another version of it is replaced, and ends
-only the work that it began. It takes an owner or an admin.
+only the work that it began. It takes an owner or an admin. A version has one source:
+what changed takes the next number, and the way back is to activate the old file.
 
 With --shadow the contract is asked and what it would have decided is recorded, and
 decides nothing.
@@ -48,7 +49,11 @@ their own; in those made later, too.`,
 			if err != nil {
 				return err
 			}
-			return s.appendContract(cmd, &p, forWhom(c.Tenant == contract.NodeWide), flags.json)
+			before, err := s.versionNow(cmd.Context(), p.Name, modeEnforce)
+			if err != nil {
+				return err
+			}
+			return s.appendContract(cmd, &p, before, forWhom(c.Tenant == contract.NodeWide), flags.json)
 		},
 	}
 	flags.registerTenant(cmd)
@@ -77,11 +82,13 @@ func readContract(env *environment, path string) (*contract.Contract, error) {
 	if d.Contract == nil {
 		return nil, fault.Newf(fault.Invalid, "contract_missing", "%s holds no contract", ui.Clean(path))
 	}
+	printDiagnostics(env.Stderr, d) // warnings
 	return d.Contract, nil
 }
 
 func newRulesRetireCmd(env *environment) *cobra.Command {
 	var flags clientFlags
+	var shadow bool
 	cmd := &cobra.Command{
 		Use:   "retire NAME",
 		Short: "Take a contract out of force; it ends only the work that it began",
@@ -90,36 +97,47 @@ Workflows, votes and tasks that it began stay with it. A contract that others
 require cannot be retired before them. It takes an owner or an admin.
 
 One for every tenant (tenant: "*") is retired in the node's first tenant, by an owner
-of it, and with that in all of them.`,
-		Example: "  logline rules retire payments.approval",
+of it, and with that in all of them.
+
+--shadow takes away the version in the shadow instead, which decides nothing.`,
+		Example: "  logline rules retire payments.approval\n  logline rules retire payments.approval --shadow",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := flags.openTenant(env)
 			if err != nil {
 				return err
 			}
-			now, err := s.inForce(cmd.Context(), args[0])
+			mode, where := modeEnforce, "in force"
+			if shadow {
+				mode, where = modeShadow, "in the shadow"
+			}
+			now, err := s.versionNow(cmd.Context(), args[0], mode)
 			if err != nil {
 				return err
 			}
 			if now == nil {
-				return fault.Newf(fault.Conflict, "contract_not_active", "no version of %s is in force; `logline rules list --all` shows when they were", ui.Clean(args[0]))
+				return fault.Newf(fault.Conflict, "contract_not_active", "no version of %s is %s; `logline rules list --all` shows which versions there are", ui.Clean(args[0]), where)
 			}
-			return s.appendContract(cmd, &span.Contract{Name: now.Name, Version: now.Version, Hash: now.Hash, Action: span.ActionRetire}, forWhom(now.NodeWide), flags.json)
+			return s.appendContract(cmd, &span.Contract{Name: now.Name, Version: now.Version, Hash: now.Hash, Action: span.ActionRetire}, nil, forWhom(now.NodeWide), flags.json)
 		},
 	}
 	flags.registerTenant(cmd)
+	cmd.Flags().BoolVar(&shadow, "shadow", false, "the version in the shadow, not the one in force")
 	return cmd
 }
 
-// inForce is the version of a contract in force, nil where none is.
-func (s *session) inForce(ctx context.Context, name string) (*client.Contract, error) {
+// versionNow is the version of a contract that is in force, or the one in the
+// shadow; nil where there is none.
+func (s *session) versionNow(ctx context.Context, name, mode string) (*client.Contract, error) {
 	found, err := s.client.Contract(ctx, s.profile.Tenant, name, "")
-	if err != nil || found.Source == nil {
+	if client.CodeOf(err) == "contract_unknown" {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	for i := range found.Versions {
-		if v := &found.Versions[i]; v.Hash == found.Source.Hash && v.Mode != modePast {
+		if v := &found.Versions[i]; string(v.Mode) == mode {
 			return v, nil
 		}
 	}
@@ -127,8 +145,9 @@ func (s *session) inForce(ctx context.Context, name string) (*client.Contract, e
 }
 
 const (
-	modePast   = "past"
-	modeShadow = "shadow"
+	modeEnforce = "enforce"
+	modePast    = "past"
+	modeShadow  = "shadow"
 )
 
 // forWhom says where a contract decides, behind its name.
@@ -140,8 +159,8 @@ func forWhom(nodeWide bool) string {
 }
 
 // appendContract signs and appends a logline.contract span, and says what is in
-// force then, and for whom.
-func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, whom string, asJSON bool) error {
+// force then, and for whom. before is the version that was in force, nil for none.
+func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, before *client.Contract, whom string, asJSON bool) error {
 	raw, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -161,29 +180,31 @@ func (s *session) appendContract(cmd *cobra.Command, p *span.Contract, whom stri
 		fmt.Fprintf(s.env.Stdout, "Retired %s.\n", what)
 	case p.Action == span.ActionShadow:
 		fmt.Fprintf(s.env.Stdout, "Activated %s in the shadow.\n", what)
+	case before != nil && before.Version != p.Version:
+		fmt.Fprintf(s.env.Stdout, "Activated %s in place of %s.\n", what, ui.Clean(before.Version))
 	default:
 		fmt.Fprintf(s.env.Stdout, "Activated %s.\n", what)
 	}
 	if err := s.printAppended(cmd, sealed, answer, false); err != nil {
 		return err
 	}
-	now, err := s.inForce(cmd.Context(), p.Name)
-	switch {
-	case client.CodeOf(err) == "contract_unknown" || err == nil && now == nil:
-		fmt.Fprintf(s.env.Stdout, "No version of %s is in force.\n", p.Name)
-	case err != nil:
+	now, err := s.versionNow(cmd.Context(), p.Name, modeEnforce)
+	if err != nil {
 		return err
-	default:
-		fmt.Fprintf(s.env.Stdout, "In force: %s %s since entry %d, %s (source hash %s).\n", ui.Clean(now.Name), ui.Clean(now.Version), now.Seq, modeWords(string(now.Mode)), now.Hash)
+	}
+	beside, err := s.versionNow(cmd.Context(), p.Name, modeShadow)
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		fmt.Fprintf(s.env.Stdout, "No version of %s is in force.\n", ui.Clean(p.Name))
+	} else {
+		fmt.Fprintf(s.env.Stdout, "In force: %s %s since entry %d (source hash %s).\n", ui.Clean(now.Name), ui.Clean(now.Version), now.Seq, now.Hash)
+	}
+	if beside != nil {
+		fmt.Fprintf(s.env.Stdout, "In the shadow: %s %s since entry %d; it decides nothing.\n", ui.Clean(beside.Name), ui.Clean(beside.Version), beside.Seq)
 	}
 	return nil
-}
-
-func modeWords(mode string) string {
-	if mode == modeShadow {
-		return "in the shadow: it decides nothing"
-	}
-	return "and it decides"
 }
 
 func newRulesListCmd(env *environment) *cobra.Command {

@@ -11,19 +11,45 @@ import (
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
+// whyFlags say whom to ask.
+type whyFlags struct {
+	clientFlags
+	pins
+	bundle string
+}
+
 func newWhyCmd(env *environment) *cobra.Command {
-	var flags clientFlags
+	var flags whyFlags
 	cmd := &cobra.Command{
 		Use:   "why SPAN",
 		Short: "Say in words who did it, with which right, what was decided and what followed",
-		Args:  cobra.ExactArgs(1),
+		Long: `Explain a span: who signed it and with what right, what was decided, by which
+lines of which contracts, what caused it and what came of it. A span that a contract
+refused is explained by the entry that keeps the attempt.
+
+The node is not trusted with it: the entry and its decision are held against the
+signed tree, and the contracts' lines are read from sources that have the hashes
+which the decision names.
+
+--bundle answers from a file that logline export wrote, without any server or network:
+the file is verified as a whole first, and what does not hold is not explained.
+--node, --checkpoint and --policy then say whom to believe, as for logline verify.`,
+		Example: "  logline why 019…\n  logline why 019… --bundle acme.ndjson --node logline-id://…",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spanID, err := spanArg(args[0])
 			if err != nil {
 				return err
+			}
+			if flags.bundle != "" {
+				return flags.explainFrom(cmd, env, spanID)
+			}
+			if name := changed(cmd, "node", "checkpoint", "policy"); name != "" {
+				return usagef("--%s is for a file: name it with --bundle", name)
 			}
 			s, err := flags.openTenant(env)
 			if err != nil {
@@ -52,6 +78,13 @@ func newWhyCmd(env *environment) *cobra.Command {
 			if err := e.check(); err != nil {
 				return err
 			}
+			opened, err := checked.proves(why.Entry, &e)
+			if err != nil {
+				return err
+			}
+			if err := s.reason(cmd.Context(), why, opened, &e); err != nil {
+				return err
+			}
 			if flags.json {
 				return printJSON(env.Stdout, why)
 			}
@@ -61,11 +94,13 @@ func newWhyCmd(env *environment) *cobra.Command {
 			}
 			people = append(people, decidedBy(why, &e)...)
 			explain(env.Stdout, why, &e, s.names(cmd.Context(), people...))
-			fmt.Fprintf(env.Stdout, "\nHow you can tell\n  the receipt was checked here: %s\n", checked.proofWords())
+			explainProof(env.Stdout, checked)
 			return nil
 		},
 	}
 	flags.registerTenant(cmd)
+	flags.pins.register(cmd)
+	cmd.Flags().StringVar(&flags.bundle, "bundle", "", "answer from this `FILE`, without a server; - is standard input")
 	return cmd
 }
 
@@ -111,7 +146,11 @@ func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string
 	if refused := refusalIn(e); refused != nil {
 		fmt.Fprintf(w, "  the %s of %s was refused by %s\n", ui.Clean(refused.Type), who(refused.Author), ui.Clean(refused.Rule))
 	} else {
-		fmt.Fprintf(w, "  %s\n", decisionWords(e.Decision))
+		words := decisionWords(e.Decision)
+		if e.Decision.Outcome == span.OutcomePending && why.Status != standing.StatusPending {
+			words = strings.Replace(words, "pending: it waits", "it waited", 1)
+		}
+		fmt.Fprintf(w, "  %s\n", words)
 	}
 	for _, reason := range slices.Concat(e.Decision.Detail.Reasons, e.Decision.Detail.Notes) {
 		fmt.Fprintf(w, "  - %s\n", ui.Clean(reason))

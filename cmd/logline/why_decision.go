@@ -84,7 +84,11 @@ func contractWords(mode string) string {
 
 func explainVotes(w io.Writer, why *client.Why, who func(string) string) {
 	for _, a := range why.Approvals {
-		fmt.Fprintf(w, "  %s asks for %s of %s", ui.Clean(a.Rule), votesWords(a.Count), ui.Clean(strings.Join(a.From, ", ")))
+		asks := "asked"
+		if a.Waits {
+			asks = "asks"
+		}
+		fmt.Fprintf(w, "  %s %s for %s of %s", ui.Clean(a.Rule), asks, votesWords(a.Count), ui.Clean(strings.Join(a.From, ", ")))
 		if a.Waits {
 			fmt.Fprintf(w, " and has %s", number(a.Has))
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,7 @@ type world struct {
 	owner  *id.Keys
 	folder timeline.Folder
 	home   func(context.Context) (string, error)
+	random io.Reader
 }
 
 type setup struct {
@@ -59,8 +61,9 @@ type setup struct {
 	folder  timeline.Folder
 	wrap    func(timeline.Store) timeline.Store
 	dir     func(*id.Directory) engine.Directory
-	nodeDir string // of the node's keys; a temporary one when empty
-	url     string // of the database; in memory when empty
+	nodeDir string    // of the node's keys; a temporary one when empty
+	random  io.Reader // keys, ids and salts; real randomness when nil
+	url     string    // of the database; in memory when empty
 }
 
 // stores runs a test over every store.
@@ -78,7 +81,10 @@ func databases(t *testing.T, run func(t *testing.T, s setup)) {
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder, home: s.cfg.Home}
+	w := &world{t: t, clock: newClock(), bus: bus.New(), folder: s.folder, home: s.cfg.Home, random: s.random}
+	if w.random == nil {
+		w.random = rand.Reader
+	}
 	if w.folder == nil {
 		w.folder = engine.Folder{}
 	}
@@ -92,7 +98,7 @@ func newWorld(t testing.TB, s setup) *world {
 		s.nodeDir = t.TempDir()
 	}
 	var err error
-	w.node, _, err = id.OpenNode(s.nodeDir, w.clock.now(), rand.Reader)
+	w.node, _, err = id.OpenNode(s.nodeDir, w.clock.now(), w.random)
 	require.NoError(t, err)
 	w.dir = id.NewDirectory(w.db, id.FastVerifier(), w.clock.now)
 	w.log = w.newLog()
@@ -126,7 +132,7 @@ func (w *world) newEngine(s setup, log *timeline.Log) *engine.Engine {
 // identity registers a new person.
 func (w *world) identity() *id.Keys {
 	w.t.Helper()
-	keys, err := id.NewKeys(id.SubjectPerson, w.clock.now(), rand.Reader)
+	keys, err := id.NewKeys(id.SubjectPerson, w.clock.now(), w.random)
 	require.NoError(w.t, err)
 	_, _, err = w.dir.Register(context.Background(), keys.Events(), "", "")
 	require.NoError(w.t, err)
@@ -166,7 +172,7 @@ func (w *world) sealBy(s id.Signer, author string, payload []byte, change ...fun
 
 func (w *world) sealIn(tenant string, s id.Signer, author string, payload []byte, change ...func(*span.Header)) []byte {
 	w.t.Helper()
-	spanID, err := span.RandomID(w.clock.now(), rand.Reader)
+	spanID, err := span.RandomID(w.clock.now(), w.random)
 	require.NoError(w.t, err)
 	h := span.Header{
 		ID: spanID, Tenant: tenant, Author: author, Type: "test.happened",
@@ -176,7 +182,8 @@ func (w *world) sealIn(tenant string, s id.Signer, author string, payload []byte
 		c(&h)
 	}
 	salt := make([]byte, 16)
-	_, _ = rand.Read(salt)
+	_, err = io.ReadFull(w.random, salt)
+	require.NoError(w.t, err)
 	sp, err := id.SealSpan(s, h, payload, salt)
 	require.NoError(w.t, err)
 	return sp.Canonical()

@@ -58,7 +58,8 @@ func (b *Book) Because(ctx context.Context, tenant string, rec *timeline.Record,
 			byName[v.Name] = c
 		}
 	}
-	for _, said := range sentences(rec, func(name string) *contract.Contract { return byName[name] }) {
+	find := func(name string) *contract.Contract { return byName[name] }
+	for _, said := range because.Recorded(find, rec.Entry.Span.Type, d, reasonsOf(rec)) {
 		out.Reasons = append(out.Reasons, Reason{said.Contract.Ref(), said.Line(), said.Source(), said.Text, said.Action})
 	}
 	return out, b.votes(ctx, tenant, rec, view, now, out)
@@ -82,20 +83,13 @@ func (b *Book) sourcesOf(ctx context.Context, tenant string, d *span.Decision) (
 	return out, nil
 }
 
-// sentences explains a decision; of a refused attempt also what refused it where
-// that is no rule.
-func sentences(rec *timeline.Record, find func(string) *contract.Contract) []because.Sentence {
-	d := &rec.Entry.Decision
-	if rec.Entry.Span.Type != span.TypeDecision || len(d.Contracts) == 0 || len(d.Rules) == 0 {
-		return because.Rules(find, d.Rules)
+// reasonsOf are the reasons beside a decision, while they are not erased.
+func reasonsOf(rec *timeline.Record) []string {
+	detail, _, err := span.ParseDetail(rec.Detail)
+	if err != nil {
+		return nil
 	}
-	refusal := &rules.Refusal{Contract: d.Contracts[0], Rule: d.Rules[0]}
-	if detail, _, err := span.ParseDetail(rec.Detail); err == nil && len(detail.Reasons) > 0 {
-		refusal.Reason = detail.Reasons[0]
-	}
-	return because.Outcome(find, &rules.Outcome{
-		Verdict: rules.Reject, Refusal: refusal, Trace: []rules.Step{{Rule: refusal.Rule, Branch: rules.BranchThen}},
-	})
+	return detail.Reasons
 }
 
 func (b *Book) votes(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string, out *Because) error {

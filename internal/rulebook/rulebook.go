@@ -116,12 +116,16 @@ func (b *Book) Named(ctx context.Context, tenant, name string) ([]Version, error
 }
 
 // Choose is the version that is asked for by number or hash: of several with one
-// number the last. Without a choice it is the one in force, nil where none is.
+// number the last. Without a choice it is the one in force, else its shadow, nil
+// where there is neither.
 func Choose(versions []Version, choice string) (*Version, error) {
 	var found *Version
 	for i := range versions {
 		v := &versions[i]
-		if choice == "" && v.InForce() || choice != "" && (v.Version == choice || v.Hash == choice) {
+		switch {
+		case choice == "" && v.Mode == Enforced:
+			return v, nil
+		case choice == "" && v.InForce(), choice != "" && (v.Version == choice || v.Hash == choice):
 			found = v
 		}
 	}

@@ -66,6 +66,9 @@ func judgeActivation(ctx context.Context, w *World, author string, payload []byt
 	if err := judgeName(w.contracts(), c); err != nil {
 		return nil, err
 	}
+	if err := judgeVersion(ctx, w, c); err != nil {
+		return nil, err
+	}
 	if p.Action == span.ActionShadow {
 		return p, judgeShadow(w, c)
 	}
@@ -88,6 +91,30 @@ func judgeName(set *contract.Set, c *contract.Contract) error {
 	return nil
 }
 
+// judgeVersion keeps a version one source on a timeline, so that people who read
+// its name and number know what decided. Going back to an earlier version, with
+// its own source, is no other source.
+func judgeVersion(ctx context.Context, w *World, c *contract.Contract) error {
+	prefix := versionKey(c.Name + "@" + c.Version + "#")
+	rows, err := w.State.Range(ctx, prefix, "", pageOfRows)
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, r := range rows {
+		hash := strings.TrimPrefix(r.Key, prefix)
+		old := w.contracts().ByRef(c.Name + "@" + c.Version + "#" + hash)
+		if old != nil && (old.Tenant == contract.NodeWide) != (c.Tenant == contract.NodeWide) {
+			continue // nobody keeps the node's contracts out by taking their versions
+		}
+		if hash != c.Hash.String() {
+			return fault.Newf(fault.Conflict, "contract_version_taken",
+				"%s %s was activated with another source (hash %s); give what changed the next version", c.Name, c.Version, hash).
+				At("/payload/version", "stands for another source")
+		}
+	}
+	return nil
+}
+
 // judgeShadow keeps a version in force that others require from becoming its
 // own shadow.
 func judgeShadow(w *World, c *contract.Contract) error {
@@ -100,8 +127,8 @@ func judgeShadow(w *World, c *contract.Contract) error {
 // judgeNeed says so where another contract requires this one.
 func judgeNeed(set *contract.Set, name string) error {
 	for _, other := range set.Contracts() {
-		if other.Mode == contract.Pinned || other.Name == name {
-			continue
+		if other.Mode != contract.Enforced || other.Name == name {
+			continue // a shadow decides nothing that could miss it
 		}
 		for _, q := range other.Requires {
 			if q.Name == name {
@@ -146,6 +173,8 @@ func judgeRequirements(set *contract.Set, c *contract.Contract) error {
 		switch {
 		case !ok:
 			return fault.Newf(fault.Conflict, "requirement_missing", "the contract requires %s, which is not in force; activate it first", r)
+		case found.Mode != contract.Enforced:
+			return fault.Newf(fault.Conflict, "requirement_missing", "the contract requires %s, which stands in the shadow alone and decides nothing; activate it first", r)
 		case !r.Accepts(found.Version):
 			return fault.Newf(fault.Conflict, "requirement_version", "the contract requires %s, and in force is %s", r, found.Version)
 		case c.Tenant == contract.NodeWide && found.Tenant != contract.NodeWide:
@@ -161,7 +190,7 @@ func judgeRequirements(set *contract.Set, c *contract.Contract) error {
 // judgeOthers holds a version to what others in force require of it.
 func judgeOthers(set *contract.Set, c *contract.Contract) error {
 	for _, other := range set.Contracts() {
-		if other.Mode == contract.Pinned {
+		if other.Mode != contract.Enforced {
 			continue
 		}
 		for _, r := range other.Requires {

@@ -42,7 +42,7 @@ func TestActivationsAreJudged(t *testing.T) {
 	require.NoError(t, post(needs, "activate"))
 	refused("contract_required", post(base, "retire"))
 	refused("requirement_version", post(strings.Replace(base, "1.0.0", "2.0.0", 1), "activate"))
-	refused("requirement_circle", post(strings.Replace(base, "{\n", "{\n  requires: [\"needs\"]\n", 1), "activate"))
+	refused("requirement_circle", post(strings.NewReplacer("1.0.0", "1.0.1", "{\n", "{\n  requires: [\"needs\"]\n").Replace(base), "activate"))
 	require.NoError(t, post(strings.Replace(base, "1.0.0", "1.1.0", 1), "activate"))
 	refused("contract_not_active", post(base, "retire"))
 	refused("contract_tenant", post(inContract("x", `tenant: "*"`), "activate"))
@@ -61,6 +61,42 @@ func TestActivationsAreJudged(t *testing.T) {
 	refused("contract_of_node", post(inContract("everywhere"), "activate"))
 	refused("contract_of_node", post(inContract("everywhere", `tenant: "*"`), "retire"))
 	assert.Equal(t, l.state, l.refolded())
+}
+
+// A version is one source for ever; the way back to an earlier one stays open.
+func TestAVersionIsOneSource(t *testing.T) {
+	t.Parallel()
+	old := inContract("c", `rule r { on: "a.b"  then { tag "old" } }`)
+	changed := strings.Replace(old, "old", "new", 1)
+	l := newTimeline(t)
+	admin := l.member("admin")
+	l.activate(old)
+	for _, action := range []string{span.ActionActivate, span.ActionShadow} {
+		_, err := l.decide(l.contractSpan(admin, changed, action))
+		assert.Equal(t, "contract_version_taken", fault.CodeOf(err), action)
+	}
+	l.activate(strings.Replace(changed, "1.0.0", "1.0.1", 1))
+	assert.Equal(t, []string{"new"}, l.submit(l.span(admin, "a.b", object{})).Decision.Tags)
+	l.activate(old)
+	assert.Equal(t, []string{"old"}, l.submit(l.span(admin, "a.b", object{})).Decision.Tags)
+}
+
+// What stands in the shadow alone is not in force: nothing can rest on it, and it
+// holds nothing back.
+func TestShadowsAreNotRequired(t *testing.T) {
+	t.Parallel()
+	base, needs := inContract("base", `role surveyor`), inContract("needs", `requires: ["base ^1.0"]`)
+	l := newTimeline(t)
+	admin := l.member("admin")
+	l.shadow(base)
+	_, err := l.decide(l.contractSpan(admin, needs, span.ActionActivate))
+	assert.Equal(t, "requirement_missing", fault.CodeOf(err))
+	l.activate(base)
+	l.shadow(needs)
+	_, err = l.decide(l.contractSpan(admin, strings.Replace(base, "1.0.0", "2.0.0", 1), span.ActionActivate))
+	require.NoError(t, err)
+	_, err = l.decide(l.contractSpan(admin, base, span.ActionRetire))
+	require.NoError(t, err)
 }
 
 // A contract may itself wait for votes, and comes into force with them.

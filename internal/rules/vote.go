@@ -23,7 +23,8 @@ func judgeVote(ctx context.Context, w *World, sp *span.Span, at standing.Positio
 	case err != nil:
 		return err
 	case !ok:
-		return fault.New(fault.Conflict, "approval_not_asked", "no contract asks for votes on this span").At("/payload/span", "waits for none")
+		return fault.New(fault.Conflict, "approval_not_asked",
+			"the span waits for no votes: no contract asks for them, or it was settled already (logline why says which)").At("/payload/span", "waits for none")
 	case r.Author == sp.Author:
 		return fault.New(fault.Forbidden, "approval_own", "the author of a span does not vote on it").At("/author", "authored the span")
 	}

@@ -43,6 +43,8 @@ func (f *figures) tally(w *ward) {
 	f.Refused += len(l.refused)
 	f.Roles += w.changes.roles
 	f.Checkpoints += len(w.seen.roots)
+	f.count("deals paid", len(w.deals.paid))
+	f.count("deals voted through", len(w.deals.settled))
 	for by := range w.changes.redacted {
 		if l.acks[by] != nil {
 			f.Redactions++

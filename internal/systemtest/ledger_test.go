@@ -129,7 +129,7 @@ func (y *tenancy) settle(l *ledger) {
 	results, err := y.api.AppendMany(background(), y.tenant.Id, lines)
 	require.NoError(y.t, err)
 	for i, r := range results {
-		if r.Problem != nil && l.doubted[spanID(lines[i])] && unentitled(r.Problem) {
+		if r.Problem != nil && l.doubted[spanID(lines[i])] && (unentitled(r.Problem) || refusedByContract(r.Problem)) {
 			l.refuse(lines[i], r.Problem.Code)
 			continue
 		}

@@ -56,6 +56,7 @@ type ward struct {
 	*tenancy
 	ledger  *ledger
 	changes *changes
+	deals   *deals // under a contract
 	seen    *sightings
 	socket  onlooker // over the client's own feed
 	stream  onlooker // over server-sent events
@@ -107,6 +108,7 @@ func (r *round) open() {
 		w := &ward{tenancy: &y, ledger: newLedger(), seen: newSightings(y.tenant.LogKey), config: filepath.Join(r.dir, "monitor", y.tenant.Id)}
 		w.ledger.onSend = r.wire.touch
 		w.changes = newChanges(w.tenancy, w.ledger, r.fork())
+		w.deals = newDeals(w.tenancy, w.ledger, r.fork())
 		w.grant(r.nomad.keys, span.RoleMember)
 		require.NoError(t, os.MkdirAll(w.config, 0o700))
 		w.profile(w.config)
@@ -176,7 +178,8 @@ func (r *round) load(ctx context.Context, working *sync.WaitGroup) {
 	}
 	for _, w := range r.wards {
 		working.Go(func() { w.load(ctx, w.ledger, w.swift, failed) })
-		owner, waverer, poller := w.swift(), w.swift(), w.swift()
+		owner, waverer, poller, dealer := w.swift(), w.swift(), w.swift(), w.swift()
+		working.Go(func() { failed(w.deals.run(ctx, dealer)) })
 		working.Go(func() { failed(w.changes.run(ctx, owner)) })
 		working.Go(func() { failed(w.changes.waver(ctx, waverer)) })
 		working.Go(func() { failed(w.seen.poll(ctx, poller, w.tenant.Id)) })
@@ -227,6 +230,7 @@ func (r *round) check() {
 		w.stream.requireAll(r.t, all)
 		r.figures.Proofs += r.sightings(w, all)
 		w.changes.requireSeen(all)
+		w.deals.requireHeld()
 		r.monitor(w)
 		r.verify(w, all)
 	}

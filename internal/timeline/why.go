@@ -146,13 +146,14 @@ func (l *Log) acts(ctx context.Context, tenant, spanID string, r standing.Reader
 			return nil, err
 		}
 		if rec.VisibleTo(r) {
-			out = append(out, act(rec))
+			out = append(out, ActOf(rec))
 		}
 	}
 	return out, nil
 }
 
-func act(rec *Record) Act {
+// ActOf says what an entry does to the span that it names; its Entry is parsed.
+func ActOf(rec *Record) Act {
 	h := &rec.Entry.Span
 	a := Act{Node: Node{ID: h.ID, Seq: rec.Seq, Type: h.Type, Author: h.Author, Depth: 1}, RecordedAt: rec.Entry.RecordedAt}
 	switch h.Type {

@@ -15,6 +15,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/rules/lll"
+	"github.com/danvoulez/logline/internal/span"
 )
 
 // Sentence is one thing that was so, and the place in a contract that says it.
@@ -55,6 +56,22 @@ func Rules(find func(name string) *contract.Contract, names []string) []Sentence
 		e.step(rules.Step{Rule: name, Branch: branch})
 	}
 	return e.out
+}
+
+// Recorded explains the decision of an entry of this type: what its rules did, and
+// of a refused attempt (logline.decision) also what refused it where that is no
+// rule. reasons are those beside the decision, none where they were erased.
+func Recorded(find func(name string) *contract.Contract, typ string, d *span.Decision, reasons []string) []Sentence {
+	if typ != span.TypeDecision || len(d.Contracts) == 0 || len(d.Rules) == 0 {
+		return Rules(find, d.Rules)
+	}
+	refusal := &rules.Refusal{Contract: d.Contracts[0], Rule: d.Rules[0]}
+	if len(reasons) > 0 {
+		refusal.Reason = reasons[0]
+	}
+	return Outcome(find, &rules.Outcome{
+		Verdict: rules.Reject, Refusal: refusal, Trace: []rules.Step{{Rule: refusal.Rule, Branch: rules.BranchThen}},
+	})
 }
 
 type explaining struct {

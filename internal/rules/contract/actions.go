@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/rules/lll"
@@ -111,7 +112,15 @@ func (b *builder) argument(n *lll.Node, place expr.Place, vars expr.Vars, needed
 
 // tag evaluates the text of a tag, whose holes may show parameters alone.
 func (b *builder) tag(n *lll.Node) Action {
+	before := len(b.diagnostics)
 	t := b.argument(n, expr.Constant, 0, true)
+	for i := range b.diagnostics[before:] {
+		d := &b.diagnostics[before+i]
+		d.Message = strings.Replace(d.Message, "a parameter's value", "a tag, which is the same for every span", 1)
+		if d.Fix == "" {
+			d.Fix = "show params alone in it; note and annotate take data"
+		}
+	}
 	if t == nil {
 		return nil
 	}

@@ -101,6 +101,10 @@ func (b *builder) checkReachable() {
 			b.warnf(r.Range, "correct the condition, or take else out", "else is never reached in %s: its condition always holds", r.Name)
 		}
 		b.checkShadowed(r, b.c.Rules[:i])
+		if r.Enabled && !r.Shadow && b.rejectsAll(r) && contains(r.On, span.TypeContract) {
+			b.warnf(r.Range, "give it a condition that somebody can meet, or ask for approval instead of rejecting",
+				"once this is in force no contract can be activated or retired any more, this one included")
+		}
 	}
 }
 

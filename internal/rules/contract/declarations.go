@@ -2,6 +2,7 @@ package contract
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/danvoulez/logline/internal/rules/expr"
@@ -133,6 +134,9 @@ func (b *builder) webhook(n *lll.Node) {
 	if w.Endpoint == "" {
 		w.Endpoint = name
 	}
+	if a := n.Attr("endpoint"); a != nil && (!validName(w.Endpoint) || strings.Contains(w.Endpoint, ":")) {
+		b.errorf(valueRange(a), "write the name of a setting of the tenant, such as endpoint: \"finance-inbox\"", "no address stands in a contract")
+	}
 	if a := n.Attr("retries"); a != nil {
 		w.Retry.Max = b.whole(a, 0, 100)
 	}
@@ -211,6 +215,11 @@ func (b *builder) pattern(v *lll.Value) string {
 		b.errorf(v.Range, "write a type such as \"payment.requested\"", "%s is no pattern of types", v.Source)
 	case !ValidPattern(text):
 		b.errorf(v.Range, "types are lower-case words with dots; * is one of them, ** all that follow", "%q is no pattern of types", text)
+	case !span.IsReserved(strings.ReplaceAll(text, "*", "x")):
+	case strings.Contains(text, "*"):
+		b.warnf(v.Range, "write the type out, such as \"logline.contract\"", "%q matches nothing: types of the protocol are matched by their whole name alone", text)
+	case span.NodeOnly(text):
+		b.warnf(v.Range, "take it out", "%q matches nothing: such spans are the node's own, and contracts do not decide them", text)
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"strings"
+	"unicode"
 
 	"golang.org/x/mod/semver"
 )
@@ -79,5 +80,7 @@ func validVersion(v string) bool {
 // validName says that a contract may have this name: what stands in
 // name@version#hash and in keys of rows.
 func validName(name string) bool {
-	return name != "" && len(name) <= 128 && !strings.ContainsAny(name, "@#/ \t\r\n\x00")
+	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.M, unicode.N) && !strings.ContainsRune("._-:", r)
+	})
 }

@@ -203,10 +203,34 @@ func names(path []*Document, back string) []string {
 // check compiles a document that was read without an error; warnings of the
 // reading are kept.
 func (l *Library) check(d *Document) (*contract.Contract, []lll.Diagnostic) {
-	c, found := contract.Compile(d.File, contract.Options{Required: l.Contract, Absent: l.absent})
+	absent := func(name string) (why, fix string) {
+		if path := l.wayBack(name, d.Name(), nil); path != nil {
+			return "which requires it in turn: " + strings.Join(append([]string{d.Name()}, path...), " -> "), "take one of the requirements out"
+		}
+		return l.absent(name)
+	}
+	c, found := contract.Compile(d.File, contract.Options{Required: l.Contract, Absent: absent})
 	all := append(slices.Clone(d.Diagnostics), found...)
 	slices.SortStableFunc(all, func(a, b lll.Diagnostic) int { return a.Offset - b.Offset })
 	return c, all
+}
+
+// wayBack are the requirements that lead from one contract to another, nil where
+// none do.
+func (l *Library) wayBack(from, to string, seen []string) []string {
+	d := l.byName[from]
+	if d == nil || slices.Contains(seen, from) {
+		return nil
+	}
+	for _, next := range d.requires {
+		if next == to {
+			return []string{from, to}
+		}
+		if path := l.wayBack(next, to, append(seen, from)); path != nil {
+			return append([]string{from}, path...)
+		}
+	}
+	return nil
 }
 
 // absent says why a contract that is required is not at hand.

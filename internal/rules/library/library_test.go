@@ -64,8 +64,8 @@ func TestWhatRequirementsCanLack(t *testing.T) {
 		"circle of three": {
 			[]library.Source{source("a", `requires: ["b"]`), source("b", `requires: ["c"]`), source("c", `requires: ["a"]`)},
 			[]string{
-				"a.lll:2:12: the contract requires b, whose file b.lll has errors; correct them first",
-				"b.lll:2:12: the contract requires c, whose file c.lll has errors; correct them first",
+				"a.lll:2:12: the contract requires b, which requires it in turn: a -> b -> c -> a; take one of the requirements out",
+				"b.lll:2:12: the contract requires c, which requires it in turn: b -> c -> a -> b; take one of the requirements out",
 				"c.lll:2:11: contracts require each other in a circle: a -> b -> c -> a; take one of the requirements out",
 			},
 			nil,

@@ -46,6 +46,7 @@ func TestMistakes(t *testing.T) {
 		{inRule(`on?: "x"`), "a.lll:4:1: `?` marks what is optional in data; in a rule it means nothing; write `on: …`"},
 		{inRule(`else { annotate { a 1 } }`), "a.lll:4:19: `a` needs a colon before its value; write `a: …`"},
 		{inRule(`else { reject “ }`), "a.lll:4:15: \"“\" has no meaning here; write \""},
+		{"a: 1\rb: 2", "a.lll:1:5: U+000D has no meaning here; end lines as \\n or \\r\\n"},
 		{inRule(`else { reject "a\d" }`), "a.lll:4:17: \\d means nothing in a text; write \\\\ for a plain backslash"},
 		{inRule(`else { reject "${}" }`), "a.lll:4:16: this ${} is empty; write an expression in it, or \\${} for the plain text"},
 		{inRule(`else { reject "$data.x}" }`), "a.lll:4:16: a } follows this $ without its {; write ${data.x}, or \\$ for a plain dollar"},

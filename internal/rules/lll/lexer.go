@@ -153,6 +153,8 @@ func (l *lexer) wordOrSign(rest string) {
 			fix = `write "`
 		case '‘', '’':
 			fix = "write '"
+		case '\r':
+			fix = "end lines as \\n or \\r\\n"
 		}
 		l.errorf(l.at, l.at+size, fix, "%s has no meaning here", describe(r))
 		l.at += size

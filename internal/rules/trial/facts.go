@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/span"
 )
 
 // Facts are what a dry run takes for granted, as JSON has them.
@@ -72,6 +73,9 @@ func ParseSpan(src []byte) (*FactSpan, error) {
 }
 
 func strictly(src []byte, into any, what, form string) error {
+	if _, err := span.Canonicalize(src); err != nil { // a member twice, a number that no span may hold
+		return fault.Newf(fault.Invalid, "facts_invalid", "%s not in the form that is read here; %s", what, form).Because(err)
+	}
 	d := json.NewDecoder(bytes.NewReader(src))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
@@ -166,6 +170,13 @@ func moment(text string, standard time.Time) (time.Time, error) {
 func (s *Stage) Draft(f *FactSpan) (Draft, error) {
 	d := Draft{By: f.By, Type: f.Type, Title: f.Title, Subject: s.cast.real(f.Subject), OnBehalfOf: f.OnBehalfOf, Tags: f.Tags,
 		Visibility: f.Visibility, OccurredAt: f.OccurredAt, Data: expr.MapValue(nil)}
+	if f.OccurredAt != "" {
+		at, err := moment(f.OccurredAt, time.Time{})
+		if err != nil {
+			return d, err
+		}
+		d.OccurredAt = span.FormatTime(at)
+	}
 	if len(f.Data) == 0 {
 		return d, nil
 	}

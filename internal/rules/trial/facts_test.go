@@ -68,6 +68,10 @@ func TestFactsThatAreNone(t *testing.T) {
 	for name, test := range map[string]struct{ span, facts, code string }{
 		"no JSON":          {placed, `{`, "facts_invalid"},
 		"two":              {placed, `{} {}`, "facts_invalid"},
+		"a member twice":   {`{"type": "a.b", "data": {"x": 1}, "data": {"x": 2}}`, `{}`, "facts_invalid"},
+		"twice in data":    {`{"type": "a.b", "data": {"x": 1, "x": 2}}`, `{}`, "facts_invalid"},
+		"no span":          {`null`, `{}`, "facts_invalid"},
+		"when it occurred": {`{"type": "a.b", "occurred_at": "yesterday"}`, `{}`, "facts_invalid"},
 		"unknown member":   {placed, `{"identites": {}}`, "facts_invalid"},
 		"unknown of span":  {`{"type": "a.b", "payload": {}}`, `{}`, "facts_invalid"},
 		"time":             {placed, `{"now": "yesterday"}`, "facts_invalid"},

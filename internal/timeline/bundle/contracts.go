@@ -42,7 +42,7 @@ func (c *contracts) judge(e *span.Entry, node string) string {
 		switch {
 		case !c.known[ref]:
 			return fmt.Sprintf("the decision names the contract %s, and no entry before has activated that version with that source", ref)
-		case c.active[name] == version, c.active[shadowOf(name)] == version, c.began[ref]:
+		case c.active[name] == version, c.began[ref]: // a shadow decides nothing
 		case e.Span.Type == span.TypeApproval, e.Span.Author == node && e.Span.Type != span.TypeDecision:
 		default:
 			return fmt.Sprintf("the decision names the contract %s, which was out of force and had begun nothing that is still to end", ref)

@@ -63,7 +63,7 @@ func TestDecisionsRestOnActiveContracts(t *testing.T) {
 		lies bool // in the last entry
 	}{
 		"activated before": {act: func(b *builder) { b.contract(span.ActionActivate, span.OutcomeAllow); b.pay(contractRef, "") }},
-		"shadowed before":  {act: func(b *builder) { b.contract(span.ActionShadow, span.OutcomeAllow); b.pay(contractRef, "") }},
+		"in the shadow":    {act: func(b *builder) { b.contract(span.ActionShadow, span.OutcomeAllow); b.pay(contractRef, "") }, lies: true},
 		"another version in the shadow": {act: func(b *builder) {
 			b.contract(span.ActionActivate, span.OutcomeAllow)
 			b.version("1.1.0", span.ActionShadow)

@@ -41,6 +41,20 @@ type folder struct {
 	authors  map[string]int
 
 	contracts *contracts // nil where what was activated before is not known
+
+	seen func(o *span.Opened, before standing.View, find standing.Lookup) // nil: nobody looks
+}
+
+// tell shows an entry to who looks.
+func (f *folder) tell(l *checkedLine) {
+	if f.seen == nil {
+		return
+	}
+	var before standing.View
+	if f.tx != nil {
+		before = f.tx
+	}
+	f.seen(l.opened, before, f.spans.lookup)
 }
 
 // add takes the next line; following, where not nil, is the one after it.
@@ -74,6 +88,7 @@ func (f *folder) add(l, following *checkedLine) {
 	}
 	good := f.time(l, at) && l.code == "" && at == l.seq
 	good = f.spend(l, at, good) && good
+	f.tell(l)
 	checked := f.judge(l, at, good)
 	f.count(l, at, good, checked)
 }

@@ -48,6 +48,12 @@ type Options struct {
 	MaxProblems   int         // kept in the report; 0: 100
 	Workers       int         // that check lines in parallel; 0: GOMAXPROCS
 
+	// Seen is told of every entry that could be read, in order, from one goroutine,
+	// before it is judged: with the standing that judges it, nil where keys and roles
+	// cannot be checked, and with the entries up to it by span id. What it is told may
+	// not hold; the report says so.
+	Seen func(o *span.Opened, before standing.View, find standing.Lookup)
+
 	// Progress is told now and then, from one goroutine, how many entries of the
 	// bundle have been gone through, and once more at their end.
 	Progress func(done, total uint64)
@@ -249,6 +255,7 @@ func newFolder(v *verification) (*folder, error) {
 		spans: newSpanSet(), embedded: newEmbedded(), authors: make(map[string]int), redacted: make(map[uint64]bool),
 		packages: packageCheck{from: v.h.From, to: v.h.To, limit: v.opt.MaxProblems},
 		blind:    v.h.From > 0 && (v.opt.State == nil || v.opt.State.spans == nil),
+		seen:     v.opt.Seen,
 	}
 	switch s := v.opt.State; {
 	case s != nil:
