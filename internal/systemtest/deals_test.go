@@ -105,7 +105,10 @@ func (d *deals) next(ctx context.Context, api *client.Client) error {
 		return d.agree(ctx, api, it)
 	default:
 		it.open = d.span("deal.opened", it.id, 5)
-		return errors.Join(d.send(ctx, api, it.open), d.pay(ctx, api, it))
+		if err := d.send(ctx, api, it.open); err != nil {
+			return err // whether it was opened is not known
+		}
+		return d.pay(ctx, api, it)
 	}
 }
 

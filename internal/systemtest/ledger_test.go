@@ -171,6 +171,10 @@ func (y *tenancy) recorded() *recorded {
 		delete(header, "payload")
 		delete(header, "salt")
 		delete(header, "withheld")
+		if d, ok := e["decision"].(map[string]any); ok {
+			delete(d, "detail")
+			delete(d, "withheld")
+		}
 		line, err := span.Canonical(e)
 		require.NoError(t, err)
 		if _, twice := r.indexOf[spanID]; twice {
