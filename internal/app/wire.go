@@ -60,6 +60,7 @@ func (a *App) wire(ctx context.Context) error {
 	wakeups := bus.New()
 	copies, indexer := a.newMirror(store, wakeups), a.newIndexer(store, wakeups)
 	eng := a.newEngine(log, directory, verify, wakeups)
+	work := a.newLabour(eng, log, wakeups)
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -107,6 +108,11 @@ func (a *App) wire(ctx context.Context) error {
 			}
 		case "engine":
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				stop, err := work.start(ctx)
+				if err != nil {
+					return err
+				}
+				defer stop()
 				return a.bringNode(ctx, eng, ready)
 			}
 		case "onboarding":

@@ -95,6 +95,8 @@ var table = map[string]rule{
 	"internal/bench/decide": {never: []string{"internal/app", "internal/httpapi", "internal/onboarding", "internal/engine", "internal/timeline", "internal/storage", "drivers", "I/O"}}, // the evaluator beside bare cel-go
 	"internal/systemtest":   {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
+	"internal/engine/tasks/taskstore": {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "stores", "net/http", "clock"}},
+
 	"internal/systemtest/liar": {testing: true, never: []string{"internal/storage", "stores", "drivers", "internal/app",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
 
@@ -107,7 +109,7 @@ var table = map[string]rule{
 var confined = map[string][]string{
 	"github.com/labstack/echo/v4":         {"internal/httpapi"},
 	"modernc.org/sqlite":                  {"internal/storage", "internal/timeline/sqlitestore"},
-	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore", "internal/bench"},
+	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore", "internal/engine/tasks/taskstore", "internal/bench"},
 	"github.com/redis/go-redis/v9":        {"internal/relay"},
 	"cel.dev/cel-go":                      {"internal/rules/expr", "internal/bench/decide"},
 	"internal/app":                        {"cmd/logline"},

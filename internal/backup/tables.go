@@ -61,8 +61,23 @@ func ofTimelines(c column) bool {
 	return c.name == "tenant" && (c.kind == "integer" || c.kind == "bigint")
 }
 
+// open shows the transaction the tasks of every tenant, which on PostgreSQL are
+// the rows beside the timelines' own that row-level security keeps apart.
+func (t SQLTables) open(ctx context.Context) error {
+	if t.Dialect != storage.Postgres {
+		return nil
+	}
+	if _, err := t.Tx.ExecContext(ctx, storage.SetTasks, "*"); err != nil {
+		return storage.Classify(fmt.Errorf("open tasks: %w", err))
+	}
+	return nil
+}
+
 // Names implements Tables.
 func (t SQLTables) Names(ctx context.Context) ([]string, error) {
+	if err := t.open(ctx); err != nil {
+		return nil, err
+	}
 	tables, err := t.columns(ctx)
 	if err != nil {
 		return nil, err
@@ -163,6 +178,9 @@ func (t SQLTables) each(ctx context.Context, text string, fn func(*sql.Rows) err
 // Insert begins to fill a table, which must have these columns, and is empty
 // before. It gives what inserts one row.
 func (t SQLTables) Insert(ctx context.Context, table string, columns []string) (func([]any) error, error) {
+	if err := t.open(ctx); err != nil {
+		return nil, err
+	}
 	tables, err := t.columns(ctx)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 
 // OwnOptions are the optional header members of a span by the node.
 type OwnOptions struct {
+	ID         string // one that follows from what the span is for; when empty: a random one
+	Title      string
 	Subject    string
 	Tags       []string
 	Causes     []string
@@ -33,6 +35,9 @@ func (e *Engine) SubmitOwn(ctx context.Context, tenant, typ string, payload []by
 		sp, err := e.sealOwn(signer, tenant, typ, payload, opt, e.cfg.Now())
 		if err != nil {
 			return Result{Err: err}
+		}
+		if _, err := span.Parse(sp.Canonical(), e.cfg.Limits); err != nil {
+			return Result{Err: err} // what a contract says may be of no form that a span has
 		}
 		it := &item{span: sp, hash: sp.Hash(), bytes: len(payload), known: len(e.node.Events())}
 		r := e.submitItem(ctx, tenant, it)
@@ -83,9 +88,11 @@ func (e *Engine) sealOwn(signer id.Signer, tenant, typ string, payload []byte, o
 	if signer == nil {
 		return nil, fault.New(fault.Internal, "node_key_missing", "the node's key file lacks a key that the node once had; restore the file from a backup")
 	}
-	spanID, err := span.RandomID(at, e.random)
-	if err != nil {
-		return nil, noRandom(err)
+	spanID, err := opt.ID, error(nil)
+	if spanID == "" {
+		if spanID, err = span.RandomID(at, e.random); err != nil {
+			return nil, noRandom(err)
+		}
 	}
 	salt := make([]byte, 16)
 	if _, err := io.ReadFull(e.random, salt); err != nil {
@@ -98,7 +105,7 @@ func (e *Engine) sealOwn(signer id.Signer, tenant, typ string, payload []byte, o
 		}
 	}
 	return id.SealSpan(signer, span.Header{
-		ID: spanID, Tenant: tenant, Author: e.node.ID(), Type: typ,
+		ID: spanID, Tenant: tenant, Author: e.node.ID(), Type: typ, Title: opt.Title,
 		Subject: opt.Subject, Tags: opt.Tags, Causes: opt.Causes,
 		Time: span.FormatTime(at), Status: span.StatusExecuted, Visibility: opt.Visibility,
 	}, payload, salt)

@@ -68,3 +68,29 @@ func (w *Waiting) May(identity string, roles []string, now string) bool {
 		return may && (q.Deadline == "" || now < q.Deadline) && !(q.Distinct && voted)
 	})
 }
+
+// Action is something that a recorded decision asks the engine to do.
+type Action struct {
+	Kind  string // ActionEmit, ActionCall or ActionSchedule
+	Name  string // a type, a webhook, a task
+	Rule  string // contract/rule
+	Index int    // where the detail has the body
+	Of    string // the span whose detail it is; "" for the entry's own
+}
+
+// Actions are what a recorded decision asks to be done now; what waits for
+// votes is asked for by the resolution.
+func Actions(d *span.Decision) ([]Action, error) {
+	if d.Effects == nil {
+		return nil, nil
+	}
+	eff, err := decodeEffects(d.Effects)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Action, len(eff.Actions))
+	for i, a := range eff.Actions {
+		out[i] = Action{a.Kind, a.Name, a.Rule, a.Index, a.Of}
+	}
+	return out, nil
+}

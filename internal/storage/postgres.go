@@ -263,3 +263,7 @@ const (
 	SetTenant      = `SELECT set_config('logline.tenant', $1, true)`
 	DirectoryScope = "0"
 )
+
+// SetTasks is the statement that opens the tasks of a tenant, named by id, to
+// the rest of the transaction, and with "*" those of all tenants (migration 0012).
+const SetTasks = `SELECT set_config('logline.tasks', $1, true)`

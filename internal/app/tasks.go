@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+var (
+	_ tasks.Author    = (*engine.Engine)(nil)
+	_ tasks.Spans     = (*timeline.Log)(nil)
+	_ tasks.Timelines = (*timeline.Log)(nil)
+)
+
+// labour is what the engine does by itself: it makes tasks of what decisions
+// ask for, runs them, tells of them, and forgets them.
+type labour struct {
+	store    tasks.Store
+	kinds    tasks.Kinds
+	follower *tasks.Follower
+	worker   *tasks.Worker
+	teller   *tasks.Teller
+	sweeper  *tasks.Sweeper
+}
+
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, wakes *bus.Bus) *labour {
+	scribe := tasks.NewScribe(eng, log, a.node.ID())
+	l := &labour{
+		store: taskstore.New(a.db),
+		kinds: tasks.NewKinds(tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run}),
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // it is for people alone
+	}
+	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Now: a.opt.Now, Log: a.log})
+	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
+		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
+	})
+	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{Now: a.opt.Now, Log: a.log, Made: l.worker.Wake})
+	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})
+	return l
+}
+
+// start begins all of it and returns what ends it: first what makes work, then
+// what runs, at last what tells of it.
+func (l *labour) start(ctx context.Context) (stop func(), err error) {
+	for _, k := range l.kinds {
+		if err := l.store.Limit(ctx, k.Queue, k.Most); err != nil {
+			return nil, err
+		}
+	}
+	ctx = context.WithoutCancel(ctx)
+	var stops []func()
+	for _, run := range []func(context.Context){l.teller.Run, l.worker.Run, l.follower.Run, l.sweeper.Run} {
+		own, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { run(own) })
+		stops = append(stops, func() { cancel(); running.Wait() })
+	}
+	return func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}, nil
+}

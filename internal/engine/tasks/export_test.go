@@ -1,0 +1,4 @@
+package tasks
+
+// DerivedID is derivedID.
+var DerivedID = derivedID

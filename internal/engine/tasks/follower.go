@@ -1,0 +1,258 @@
+package tasks
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/rules"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Timelines is what the follower reads. *timeline.Log implements it.
+type Timelines interface {
+	Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error)
+	Tenant(ctx context.Context, idOrSlug string) (timeline.Tenant, error)
+	Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) ([]timeline.Record, uint64, error)
+	Tail(tenant string) *timeline.Tail
+}
+
+// FollowerConfig of a Follower. Zero values mean the defaults named beside them.
+type FollowerConfig struct {
+	Poll time.Duration    // between looks that no wake-up asked for: 5 s
+	Now  func() time.Time // time.Now
+	Log  *slog.Logger     // slog.Default()
+	Made func()           // called after tasks were made, by whatever process; may be nil
+}
+
+// Follower reads every timeline that this node writes, in order and by cursor,
+// and makes a task of each action that a decision names. Any number of processes
+// may follow: the cursor moves once. Make one with NewFollower.
+type Follower struct {
+	log   Timelines
+	store Inbox
+	kinds Kinds
+	bus   *bus.Bus
+	cfg   FollowerConfig
+
+	places map[string]*place // by tenant; of Run's goroutine
+	behind atomic.Int64
+}
+
+// place is where the follower is in one timeline.
+type place struct {
+	stored uint64 // the cursor
+	next   uint64 // the first entry that was not read here
+	size   uint64 // as far as is known
+	ours   bool   // this node writes it
+	tail   *timeline.Tail
+}
+
+// unstored is how many entries that ask for nothing are read before the cursor
+// is moved for them alone: reading them again costs less than a commit for each.
+const unstored = 4096
+
+// NewFollower follows log and fills store with tasks of the kinds there are.
+func NewFollower(log Timelines, store Inbox, kinds Kinds, wakes *bus.Bus, cfg FollowerConfig) *Follower {
+	cfg.Poll = cmp.Or(cfg.Poll, 5*time.Second)
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Made == nil {
+		cfg.Made = func() {}
+	}
+	return &Follower{log: log, store: store, kinds: kinds, bus: wakes, cfg: cfg, places: map[string]*place{}}
+}
+
+// Lag is how many entries are known that were not read yet.
+func (f *Follower) Lag() int64 { return f.behind.Load() }
+
+// Run follows until ctx ends. What goes wrong with one timeline is logged, tried
+// again, and keeps no other waiting.
+func (f *Follower) Run(ctx context.Context) {
+	wakes := f.bus.Subscribe()
+	defer wakes.Close()
+	defer func() {
+		for _, p := range f.places {
+			p.tail.Close()
+		}
+	}()
+	poll := time.NewTimer(0) // at once
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wakes.C:
+			for _, w := range wakes.Take() {
+				f.look(ctx, w.Tenant, w.Size)
+			}
+		case <-poll.C:
+			f.lookAtAll(ctx)
+			poll.Reset(f.cfg.Poll)
+		}
+	}
+}
+
+const tenantsAtOnce = 256
+
+func (f *Follower) lookAtAll(ctx context.Context) {
+	for after := ""; ctx.Err() == nil; {
+		page, err := f.log.Tenants(ctx, after, tenantsAtOnce)
+		if err != nil {
+			f.cfg.Log.WarnContext(ctx, "timelines not listed to follow them; the next look tries again", slog.Any("error", err))
+			return
+		}
+		for i := range page {
+			if p := f.places[page[i].ID]; p != nil {
+				p.ours = !page[i].ReadOnly // it may have been handed over
+			}
+			f.look(ctx, page[i].ID, page[i].Size)
+		}
+		if len(page) < tenantsAtOnce {
+			return
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// look follows one timeline to the size that is known.
+func (f *Follower) look(ctx context.Context, tenant string, size uint64) {
+	before := int64(0)
+	p := f.places[tenant]
+	if p != nil {
+		before = p.lag()
+	}
+	p, err := f.placeIn(ctx, tenant)
+	if err == nil {
+		p.size = max(p.size, size)
+		f.behind.Add(p.lag() - before)
+		before = p.lag()
+		err = f.follow(ctx, tenant, p)
+		f.behind.Add(p.lag() - before)
+	}
+	if err != nil && ctx.Err() == nil {
+		f.cfg.Log.WarnContext(ctx, "a timeline is not followed yet; the next look tries again", slog.String("tenant", tenant), slog.Any("error", err))
+	}
+}
+
+func (p *place) lag() int64 {
+	if !p.ours || p.next >= p.size {
+		return 0
+	}
+	return int64(p.size - p.next)
+}
+
+// placeIn is the place in a timeline, from the store where it is new.
+func (f *Follower) placeIn(ctx context.Context, tenant string) (*place, error) {
+	if p := f.places[tenant]; p != nil {
+		return p, nil
+	}
+	t, err := f.log.Tenant(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	p := &place{size: t.Size, ours: !t.ReadOnly}
+	if p.stored, err = f.store.Cursor(ctx, tenant); err != nil {
+		return nil, err
+	}
+	p.next = p.stored
+	p.tail = f.log.Tail(tenant)
+	f.places[tenant] = p
+	return p, nil
+}
+
+// follow reads on and makes tasks.
+func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
+	for p.ours && p.next < p.size {
+		records, next, err := f.read(ctx, tenant, p)
+		if err != nil || next == p.next {
+			return err
+		}
+		drafts, err := f.drafts(records)
+		if err != nil {
+			return err
+		}
+		p.next = next
+		if len(drafts) == 0 && p.next-p.stored < unstored {
+			continue
+		}
+		made, err := f.store.Advance(ctx, f.cfg.Now(), tenant, p.stored, p.next, drafts)
+		if errors.Is(err, ErrMoved) {
+			f.cfg.Made() // by the one who moved it
+			p.stored, err = f.store.Cursor(ctx, tenant)
+			p.next = p.stored
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			p.next = p.stored // it is not known what was done
+			return err
+		}
+		p.stored = p.next
+		if made > 0 {
+			f.cfg.Made()
+		}
+	}
+	return nil
+}
+
+// read gives the next entries: those that this process has just committed, if
+// they are the next ones, else the store's.
+func (f *Follower) read(ctx context.Context, tenant string, p *place) (records []timeline.Record, next uint64, err error) {
+	records, _ = p.tail.Take()
+	for len(records) > 0 && records[0].Seq < p.next {
+		records = records[1:]
+	}
+	if len(records) > 0 && records[0].Seq == p.next {
+		return records, p.next + uint64(len(records)), nil
+	}
+	return f.log.Entries(ctx, tenant, p.next, p.size, standing.Everything())
+}
+
+// named stands in the effects of a decision that names actions, and nowhere else
+// in JCS before their list.
+var named = []byte(`"actions":[`)
+
+// drafts are the tasks that these entries ask for. Actions that the clock does
+// (schedule) are timers, and no tasks.
+func (f *Follower) drafts(records []timeline.Record) (out []Draft, err error) {
+	for i := range records {
+		e := records[i].Entry
+		if !bytes.Contains(e.Decision.Effects, named) {
+			continue
+		}
+		actions, err := rules.Actions(&e.Decision)
+		if err != nil {
+			return nil, err
+		}
+		due, err := span.ParseTime(e.RecordedAt)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range actions {
+			if a.Kind == rules.ActionSchedule {
+				continue
+			}
+			k, known := f.kinds[a.Kind]
+			if !known { // it waits for a process that has its handler
+				k = NewKinds(Kind{Name: a.Kind})[a.Kind]
+			}
+			d := k.Draft(cmp.Or(a.Of, e.Span.ID), a.Index, a.Name, due)
+			seq := e.Seq
+			d.Seq = &seq
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}

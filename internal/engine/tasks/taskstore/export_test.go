@@ -1,0 +1,8 @@
+package taskstore
+
+// The statements whose plans are looked at.
+const (
+	LevelText  = levelText
+	LapsedText = lapsedText
+	NextText   = nextText
+)

@@ -1,0 +1,572 @@
+package taskstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
+)
+
+// sqlite keeps tasks in SQLite, whose write transactions come one after the
+// other: what one has read stays true until its commit.
+type sqlite struct{ db *storage.DB }
+
+// write runs fn in a transaction; its errors come back classified.
+func (s *sqlite) write(ctx context.Context, operation string, fn func(w *writing) error) error {
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		w := &writing{ctx: ctx, tx: tx, prepared: map[string]*sql.Stmt{}}
+		if err := fn(w); err != nil {
+			return fmt.Errorf("tasks: %s: %w", operation, err)
+		}
+		return nil
+	})
+}
+
+// writing is a transaction and the statements that it has prepared.
+type writing struct {
+	ctx      context.Context
+	tx       *sql.Tx
+	prepared map[string]*sql.Stmt
+}
+
+func (w *writing) statement(text string) (*sql.Stmt, error) {
+	if st := w.prepared[text]; st != nil {
+		return st, nil
+	}
+	st, err := w.tx.PrepareContext(w.ctx, text) // closed with the transaction
+	w.prepared[text] = st
+	return st, err
+}
+
+// exec says how many rows a statement changed.
+func (w *writing) exec(text string, args ...any) (int64, error) {
+	st, err := w.statement(text)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(w.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query runs scan on each row. Nothing else is asked meanwhile: there is one
+// connection.
+func (w *writing) query(scan func(scanner) error, text string, args ...any) error {
+	st, err := w.statement(text)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(w.ctx, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, scan)
+}
+
+// row reads one row; sql.ErrNoRows where there is none.
+func (w *writing) row(into []any, text string, args ...any) error {
+	found := false
+	err := w.query(func(row scanner) error { found = true; return row.Scan(into...) }, text, args...)
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
+	return err
+}
+
+func each(rows *sql.Rows, scan func(scanner) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// read runs scan on each row of a question outside of any transaction.
+func (s *sqlite) read(ctx context.Context, operation string, scan func(scanner) error, text string, args ...any) error {
+	rows, err := s.db.Read.QueryContext(ctx, text, args...)
+	if err == nil {
+		err = each(rows, scan)
+	}
+	if err != nil {
+		return storage.Classify(fmt.Errorf("tasks: %s: %w", operation, err))
+	}
+	return nil
+}
+
+func (s *sqlite) tasks(ctx context.Context, operation, text string, args ...any) (out []tasks.Task, err error) {
+	err = s.read(ctx, operation, func(row scanner) error {
+		t, err := scanTask(row)
+		out = append(out, t)
+		return err
+	}, text, args...)
+	return out, err
+}
+
+// Cursor implements tasks.Inbox.
+func (s *sqlite) Cursor(ctx context.Context, tenant string) (next uint64, err error) {
+	err = s.read(ctx, "read cursor", func(row scanner) error { return row.Scan(&next) }, `SELECT next FROM task_cursors WHERE tenant = $1`, tenant)
+	return next, err
+}
+
+// Advance implements tasks.Inbox.
+func (s *sqlite) Advance(ctx context.Context, now time.Time, tenant string, from, to uint64, list []tasks.Draft) (made int, err error) {
+	err = s.write(ctx, "take in", func(w *writing) error {
+		var stands int64
+		if err := w.row([]any{&stands}, `SELECT next FROM task_cursors WHERE tenant = $1`, tenant); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if uint64(stands) != from {
+			return tasks.ErrMoved
+		}
+		if _, err := w.exec(`INSERT INTO task_cursors (tenant, next) VALUES ($1, $2) ON CONFLICT DO UPDATE SET next = excluded.next`, tenant, int64(to)); err != nil {
+			return err
+		}
+		made, err = w.insert(now, tenant, list)
+		return err
+	})
+	return made, err
+}
+
+// Add implements tasks.Inbox.
+func (s *sqlite) Add(ctx context.Context, now time.Time, tenant string, t tasks.Draft) error {
+	return s.write(ctx, "add", func(w *writing) error {
+		_, err := w.insert(now, tenant, []tasks.Draft{t})
+		return err
+	})
+}
+
+// insert makes those tasks that are not there, and says how many.
+func (w *writing) insert(now time.Time, tenant string, list []tasks.Draft) (made int, err error) {
+	for i := range list {
+		t := &list[i]
+		var seq any
+		if t.Seq != nil {
+			seq = int64(*t.Seq)
+		}
+		n, err := w.exec(`INSERT INTO tasks (tenant, origin, action, queue, kind, name, priority, state, step, attempt, attempts, run_at, cancelling, worker,
+				seq, asked_by, made_at, changed_at, code, error, input)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8, $9, 0, '', $10, $11, $12, $12, '', '', $13) ON CONFLICT DO NOTHING`,
+			tenant, t.Origin, t.Action, t.Queue, t.Kind, t.Name, t.Priority, t.Attempts, t.RunAt.UnixMilli(), seq, t.AskedBy, now.UnixMilli(), t.Input)
+		if err != nil {
+			return made, err
+		}
+		if n == 0 {
+			continue
+		}
+		made++
+		if _, err := w.exec(`INSERT INTO task_queues (tenant, queue, most, queued, running, completed, failed, cancelled, next_at)
+				VALUES ($1, $2, $3, 1, 0, 0, 0, 0, $4) ON CONFLICT DO UPDATE SET queued = queued + 1, most = excluded.most, next_at = min(coalesce(next_at, excluded.next_at), excluded.next_at)`,
+			tenant, t.Queue, t.Most, t.RunAt.UnixMilli()); err != nil {
+			return made, err
+		}
+		if t.Seq == nil {
+			e := tasks.Event{Key: tasks.Key{Tenant: tenant, Origin: t.Origin, Action: t.Action}, What: tasks.ToldQueued, At: now, RunAt: t.RunAt}
+			if err := w.note(&e); err != nil {
+				return made, err
+			}
+		}
+	}
+	return made, nil
+}
+
+// note keeps an event for the timeline.
+func (w *writing) note(e *tasks.Event) error {
+	var runAt any
+	if !e.RunAt.IsZero() {
+		runAt = e.RunAt.UnixMilli()
+	}
+	_, err := w.exec(`INSERT INTO task_events (`+eventColumns+`, taken_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)`,
+		e.Tenant, e.Origin, e.Action, e.Caused, e.Step, e.What, e.Attempt, e.At.UnixMilli(), runAt, e.Code, e.Error, e.Result)
+	return err
+}
+
+// Limit implements tasks.Inbox.
+func (s *sqlite) Limit(ctx context.Context, queue string, most int) error {
+	return s.write(ctx, "limit a queue", func(w *writing) error {
+		_, err := w.exec(`UPDATE task_queues SET most = $2 WHERE queue = $1 AND most <> $2`, queue, most)
+		return err
+	})
+}
+
+// queueOf is a queue that may give tasks out.
+type queueOf struct {
+	tenant, queue string
+	room          int
+}
+
+// Claim implements tasks.Work.
+func (s *sqlite) Claim(ctx context.Context, c tasks.Claim) (out []tasks.Task, err error) {
+	if due, ok, err := s.due(ctx, c.Queues); err != nil || !ok || due.After(c.Now) {
+		return nil, err // without the write lock
+	}
+	err = s.write(ctx, "claim", func(w *writing) error {
+		out, err = w.claim(&c)
+		return err
+	})
+	return out, err
+}
+
+func (w *writing) claim(c *tasks.Claim) (out []tasks.Task, err error) {
+	turns, queues, err := w.turns(c)
+	if err != nil || len(turns) == 0 {
+		return nil, err
+	}
+	for rest := c.Most; rest > 0; {
+		share, before := max(1, rest/len(turns)), rest
+		for _, tenant := range turns {
+			some, err := w.claimOf(c, queues[tenant], min(share, rest))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, some...)
+			if rest -= len(some); rest == 0 {
+				break
+			}
+		}
+		if rest == before {
+			break
+		}
+	}
+	for _, tenant := range turns {
+		for _, q := range queues[tenant] {
+			if _, err := w.exec(nextText, q.tenant, q.queue); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+const (
+	// levelText finds the first tasks of a queue in one priority.
+	levelText = `SELECT ` + columns + ` FROM tasks WHERE tenant = $1 AND queue = $2 AND state = 0 AND priority = $3 AND run_at <= $4
+		ORDER BY run_at, origin, action LIMIT $5`
+	// nextText sets when the first queued task of a queue is due.
+	nextText = `UPDATE task_queues SET next_at = (SELECT min(run_at) FROM (
+			SELECT (SELECT min(t.run_at) FROM tasks t WHERE t.tenant = $1 AND t.queue = $2 AND t.state = 0 AND t.priority = p.column1) AS run_at
+			FROM (VALUES (0), (1), (2), (3)) p))
+		WHERE tenant = $1 AND queue = $2`
+	turnText = `SELECT tenant, queue, most - running FROM task_queues
+		WHERE next_at IS NOT NULL AND next_at <= $1 AND running < most AND queue IN (SELECT value FROM json_each($2)) AND tenant `
+)
+
+// turns are the tenants in the order of their turns and their queues.
+func (w *writing) turns(c *tasks.Claim) (turns []string, queues map[string][]*queueOf, err error) {
+	queues = map[string][]*queueOf{}
+	for _, side := range []string{`> $3`, `<= $3`} {
+		err := w.query(func(row scanner) error {
+			q := &queueOf{}
+			if err := row.Scan(&q.tenant, &q.queue, &q.room); err != nil {
+				return err
+			}
+			if queues[q.tenant] == nil {
+				if len(turns) == c.Most {
+					return nil
+				}
+				turns = append(turns, q.tenant)
+			}
+			queues[q.tenant] = append(queues[q.tenant], q)
+			return nil
+		}, turnText+side+` ORDER BY tenant, queue LIMIT $4`, c.Now.UnixMilli(), list(c.Queues), c.After, c.Most*len(c.Queues))
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return turns, queues, nil
+}
+
+// claimOf begins runs of at most n tasks of one tenant.
+func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) ([]tasks.Task, error) {
+	var found []tasks.Task
+	for _, q := range queues {
+		for level, left := tasks.Urgent, min(q.room, n); level <= tasks.Idle && left > 0; level++ {
+			if err := w.query(func(row scanner) error {
+				t, err := scanTask(row)
+				found, left = append(found, t), left-1
+				return err
+			}, levelText, q.tenant, q.queue, level, c.Now.UnixMilli(), left); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b tasks.Task) int {
+		return cmp.Or(a.Priority-b.Priority, a.RunAt.Compare(b.RunAt), strings.Compare(a.Origin, b.Origin), a.Action-b.Action)
+	})
+	found = found[:min(n, len(found))]
+	for i := range found {
+		t := &found[i]
+		t.State, t.Step, t.Attempt, t.LeaseUntil, t.Worker = tasks.Running, t.Step+1, t.Attempt+1, c.Until, c.Worker
+		t.Cancelling, t.ChangedAt = false, c.Now
+		if _, err := w.exec(`UPDATE tasks SET state = 1, step = $4, attempt = $5, lease_until = $6, worker = $7, cancelling = 0, changed_at = $8
+				WHERE tenant = $1 AND origin = $2 AND action = $3`,
+			t.Tenant, t.Origin, t.Action, t.Step, t.Attempt, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli()); err != nil {
+			return nil, err
+		}
+		e := tasks.Event{Key: t.Key, Caused: t.Seq != nil, Step: t.Step, What: tasks.ToldStarted, Attempt: t.Attempt, At: c.Now}
+		if err := w.note(&e); err != nil {
+			return nil, err
+		}
+		for _, q := range queues {
+			if q.queue == t.Queue {
+				q.room--
+			}
+		}
+		if _, err := w.exec(`UPDATE task_queues SET queued = queued - 1, running = running + 1 WHERE tenant = $1 AND queue = $2`, t.Tenant, t.Queue); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// Heartbeat implements tasks.Work.
+func (s *sqlite) Heartbeat(ctx context.Context, until time.Time, list []tasks.Lease) (out []tasks.Beat, err error) {
+	err = s.write(ctx, "heartbeat", func(w *writing) error {
+		for _, l := range list {
+			b := tasks.Beat{Lease: l}
+			err := w.row([]any{&b.Cancelling}, `UPDATE tasks SET lease_until = $5 WHERE tenant = $1 AND origin = $2 AND action = $3 AND state = 1 AND attempt = $4
+				RETURNING cancelling`, l.Tenant, l.Origin, l.Action, l.Attempt, until.UnixMilli())
+			if b.Lost = errors.Is(err, sql.ErrNoRows); err != nil && !b.Lost {
+				return err
+			}
+			out = append(out, b)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Settle implements tasks.Work.
+func (s *sqlite) Settle(ctx context.Context, now time.Time, lapsed bool, ends []tasks.Settlement) (out []tasks.Key, err error) {
+	err = s.write(ctx, "settle", func(w *writing) error {
+		for i := range ends {
+			ended, err := w.settle(now, lapsed, &ends[i])
+			if err != nil {
+				return err
+			}
+			if ended {
+				out = append(out, ends[i].Key)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// settle ends one run, if it is the last one.
+func (w *writing) settle(now time.Time, lapsed bool, s *tasks.Settlement) (bool, error) {
+	e := tasks.Event{Key: s.Key, What: told(s.State), Attempt: s.Attempt, At: now, Code: s.Code, Error: s.Error, Result: result(s.Output)}
+	var runAt int64
+	err := w.row([]any{&e.Step, &e.Caused, &runAt}, `UPDATE tasks SET state = $5, step = step + 1, run_at = CASE $5 WHEN 0 THEN $6 ELSE run_at END,
+			attempts = attempts + $7, lease_until = NULL, cancelling = 0, changed_at = $8, code = $9, error = $10, output = coalesce($11, output)
+		WHERE tenant = $1 AND origin = $2 AND action = $3 AND state = 1 AND attempt = $4 AND (NOT $12 OR lease_until < $8)
+		RETURNING step, seq IS NOT NULL, run_at`,
+		s.Tenant, s.Origin, s.Action, s.Attempt, int(s.State), s.RunAt.UnixMilli(), number(s.Free), now.UnixMilli(), s.Code, s.Error, s.Output, lapsed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var next any
+	if s.State == tasks.Queued {
+		e.RunAt, next = moment(runAt), runAt
+	}
+	if err := w.note(&e); err != nil {
+		return false, err
+	}
+	_, err = w.exec(`UPDATE task_queues SET running = running - 1, queued = queued + $3, completed = completed + $4, failed = failed + $5, cancelled = cancelled + $6,
+			next_at = CASE WHEN $7 IS NULL THEN next_at ELSE min(coalesce(next_at, $7), $7) END WHERE tenant = $1 AND queue = $2`,
+		s.Tenant, s.Queue, number(s.State == tasks.Queued), number(s.State == tasks.Completed), number(s.State == tasks.Failed), number(s.State == tasks.Cancelled), next)
+	return true, err
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Lapsed implements tasks.Work.
+func (s *sqlite) Lapsed(ctx context.Context, now time.Time, limit int) ([]tasks.Task, error) {
+	return s.tasks(ctx, "look for ended leases", lapsedText, now.UnixMilli(), limit)
+}
+
+// due is when the first queued task of these queues is due; false where there is
+// none.
+func (s *sqlite) due(ctx context.Context, queues []string) (due time.Time, ok bool, err error) {
+	var next *int64
+	err = s.read(ctx, "look for the next", func(row scanner) error { return row.Scan(&next) },
+		`SELECT min(next_at) FROM task_queues WHERE next_at IS NOT NULL AND running < most AND queue IN (SELECT value FROM json_each($1))`, list(queues))
+	if err != nil || next == nil {
+		return due, false, err
+	}
+	return moment(*next), true, nil
+}
+
+// list is names as a JSON array.
+func list(names []string) string {
+	b, err := json.Marshal(names)
+	if err != nil {
+		return "[]" // unreachable: texts have a form
+	}
+	return string(b)
+}
+
+// Get implements tasks.Desk.
+func (s *sqlite) Get(ctx context.Context, k tasks.Key) (tasks.Task, error) {
+	found, err := s.tasks(ctx, "read", getText, k.Tenant, k.Origin, k.Action)
+	if err == nil && len(found) == 0 {
+		err = tasks.ErrUnknown
+	}
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	return found[0], nil
+}
+
+// List implements tasks.Desk.
+func (s *sqlite) List(ctx context.Context, l tasks.List) ([]tasks.Task, error) {
+	text, args := listText(&l)
+	return s.tasks(ctx, "list", text, args...)
+}
+
+// Counts implements tasks.Desk.
+func (s *sqlite) Counts(ctx context.Context, tenant string) (out []tasks.Counts, err error) {
+	err = s.read(ctx, "count", func(row scanner) error {
+		var c tasks.Counts
+		err := row.Scan(&c.Queue, &c.Most, &c.Queued, &c.Running, &c.Completed, &c.Failed, &c.Cancelled)
+		out = append(out, c)
+		return err
+	}, countsText, tenant)
+	return out, err
+}
+
+// Cancel implements tasks.Desk.
+func (s *sqlite) Cancel(ctx context.Context, now time.Time, k tasks.Key) (tasks.Task, error) {
+	return s.change(ctx, "cancel", k, func(w *writing, t *tasks.Task) error {
+		switch t.State {
+		case tasks.Cancelled:
+			return nil
+		case tasks.Running:
+			_, err := w.exec(`UPDATE tasks SET cancelling = 1, changed_at = $4 WHERE tenant = $1 AND origin = $2 AND action = $3`, k.Tenant, k.Origin, k.Action, now.UnixMilli())
+			return err
+		case tasks.Queued:
+		default:
+			return tasks.ErrEnded
+		}
+		if _, err := w.exec(`UPDATE tasks SET state = 4, step = step + 1, changed_at = $4 WHERE tenant = $1 AND origin = $2 AND action = $3`,
+			k.Tenant, k.Origin, k.Action, now.UnixMilli()); err != nil {
+			return err
+		}
+		if _, err := w.exec(`UPDATE task_queues SET queued = queued - 1, cancelled = cancelled + 1 WHERE tenant = $1 AND queue = $2`, k.Tenant, t.Queue); err != nil {
+			return err
+		}
+		return w.note(&tasks.Event{Key: k, Caused: t.Seq != nil, Step: t.Step + 1, What: tasks.ToldCancelled, Attempt: t.Attempt, At: now})
+	})
+}
+
+// Requeue implements tasks.Desk.
+func (s *sqlite) Requeue(ctx context.Context, now time.Time, k tasks.Key, more int) (tasks.Task, error) {
+	return s.change(ctx, "requeue", k, func(w *writing, t *tasks.Task) error {
+		if t.State != tasks.Failed && t.State != tasks.Cancelled {
+			return tasks.ErrNotEnded
+		}
+		if _, err := w.exec(`UPDATE tasks SET state = 0, step = step + 1, attempts = attempt + $4, run_at = $5, changed_at = $5
+				WHERE tenant = $1 AND origin = $2 AND action = $3`, k.Tenant, k.Origin, k.Action, more, now.UnixMilli()); err != nil {
+			return err
+		}
+		if _, err := w.exec(`UPDATE task_queues SET queued = queued + 1, failed = failed - $3, cancelled = cancelled - $4, next_at = min(coalesce(next_at, $5), $5)
+				WHERE tenant = $1 AND queue = $2`, k.Tenant, t.Queue, number(t.State == tasks.Failed), number(t.State == tasks.Cancelled), now.UnixMilli()); err != nil {
+			return err
+		}
+		return w.note(&tasks.Event{Key: k, Caused: t.Seq != nil, Step: t.Step + 1, What: tasks.ToldQueued, Attempt: t.Attempt, At: now, RunAt: now})
+	})
+}
+
+// change changes one task and reads it.
+func (s *sqlite) change(ctx context.Context, operation string, k tasks.Key, fn func(*writing, *tasks.Task) error) (t tasks.Task, err error) {
+	err = s.write(ctx, operation, func(w *writing) error {
+		read := func() error {
+			return w.query(func(row scanner) (err error) { t, err = scanTask(row); return err }, getText, k.Tenant, k.Origin, k.Action)
+		}
+		if err := read(); err != nil {
+			return err
+		}
+		if t.Origin == "" {
+			return tasks.ErrUnknown
+		}
+		if err := fn(w, &t); err != nil {
+			return err
+		}
+		return read()
+	})
+	return t, err
+}
+
+// Untold implements tasks.Journal.
+func (s *sqlite) Untold(ctx context.Context, now, until time.Time, limit int) (out []tasks.Event, err error) {
+	const text = `SELECT ` + eventColumns + ` FROM task_events WHERE taken_until <= $1 ORDER BY at, tenant, origin, action, step LIMIT $2`
+	read := func(row scanner) error {
+		e, err := scanEvent(row)
+		out = append(out, e)
+		return err
+	}
+	if err := s.read(ctx, "read events", read, text, now.UnixMilli(), limit); err != nil || len(out) == 0 {
+		return nil, err // without the write lock
+	}
+	err = s.write(ctx, "read events", func(w *writing) error {
+		out = nil
+		if err := w.query(read, text, now.UnixMilli(), limit); err != nil {
+			return err
+		}
+		for i := range out {
+			e := &out[i]
+			if _, err := w.exec(`UPDATE task_events SET taken_until = $6 WHERE tenant = $1 AND origin = $2 AND action = $3 AND step = $4 AND at = $5`,
+				e.Tenant, e.Origin, e.Action, e.Step, e.At.UnixMilli(), until.UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return inOrder(out), err
+}
+
+// Told implements tasks.Journal.
+func (s *sqlite) Told(ctx context.Context, events []tasks.Event) error {
+	return s.write(ctx, "forget events", func(w *writing) error {
+		for i := range events {
+			e := &events[i]
+			if _, err := w.exec(`DELETE FROM task_events WHERE tenant = $1 AND origin = $2 AND action = $3 AND step = $4 AND at = $5`,
+				e.Tenant, e.Origin, e.Action, e.Step, e.At.UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Forget implements tasks.Journal.
+func (s *sqlite) Forget(ctx context.Context, tenant string, before time.Time, limit int) (int, error) {
+	var n int64
+	err := s.write(ctx, "forget tasks", func(w *writing) (err error) {
+		n, err = w.exec(`DELETE FROM tasks WHERE (tenant, origin, action) IN (
+			SELECT tenant, origin, action FROM tasks WHERE tenant = $1 AND origin < $2 AND state IN (2, 4) ORDER BY origin, action LIMIT $3)`,
+			tenant, span.NewID(before, [10]byte{}), limit)
+		return err
+	})
+	return int(n), err
+}

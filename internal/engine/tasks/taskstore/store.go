@@ -1,0 +1,116 @@
+// Package taskstore keeps tasks in the node's database, PostgreSQL or SQLite
+// (migrations 0012). It gives out and takes in what package tasks says and
+// decides nothing.
+package taskstore
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/storage"
+)
+
+var (
+	_ tasks.Store = (*postgres)(nil)
+	_ tasks.Store = (*sqlite)(nil)
+)
+
+// New keeps tasks in db, whose migrations have run. There is nothing to close.
+func New(db *storage.DB) tasks.Store {
+	if db.Dialect == storage.Postgres {
+		return &postgres{db: db}
+	}
+	return &sqlite{db: db}
+}
+
+// columns are those of a task, in the order in which they are read.
+const columns = `tenant, origin, action, queue, kind, name, priority, state, step, attempt, attempts, run_at, lease_until, cancelling,
+	worker, seq, asked_by, made_at, changed_at, code, error, input, output`
+
+type scanner interface{ Scan(into ...any) error }
+
+func scanTask(row scanner) (t tasks.Task, err error) {
+	var runAt, madeAt, changedAt int64
+	var lease, seq *int64
+	err = row.Scan(&t.Tenant, &t.Origin, &t.Action, &t.Queue, &t.Kind, &t.Name, &t.Priority, &t.State, &t.Step, &t.Attempt, &t.Attempts,
+		&runAt, &lease, &t.Cancelling, &t.Worker, &seq, &t.AskedBy, &madeAt, &changedAt, &t.Code, &t.Error, &t.Input, &t.Output)
+	t.RunAt, t.MadeAt, t.ChangedAt = moment(runAt), moment(madeAt), moment(changedAt)
+	if lease != nil {
+		t.LeaseUntil = moment(*lease)
+	}
+	if seq != nil {
+		n := uint64(*seq)
+		t.Seq = &n
+	}
+	return t, err
+}
+
+// eventColumns are those of an event.
+const eventColumns = `tenant, origin, action, caused, step, what, attempt, at, run_at, code, error, result`
+
+func scanEvent(row scanner) (e tasks.Event, err error) {
+	var at int64
+	var runAt *int64
+	err = row.Scan(&e.Tenant, &e.Origin, &e.Action, &e.Caused, &e.Step, &e.What, &e.Attempt, &at, &runAt, &e.Code, &e.Error, &e.Result)
+	e.At = moment(at)
+	if runAt != nil {
+		e.RunAt = moment(*runAt)
+	}
+	return e, err
+}
+
+func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// told is what the timeline hears of the end of a run.
+func told(s tasks.State) string {
+	switch s {
+	case tasks.Completed:
+		return tasks.ToldCompleted
+	case tasks.Failed:
+		return tasks.ToldFailed
+	case tasks.Cancelled:
+		return tasks.ToldCancelled
+	default:
+		return tasks.ToldRetrying
+	}
+}
+
+// result is the output as far as an event carries it.
+func result(output []byte) []byte {
+	if len(output) > tasks.MaxResult {
+		return nil
+	}
+	return output
+}
+
+// inOrder sorts events as they happened.
+func inOrder(events []tasks.Event) []tasks.Event {
+	slices.SortFunc(events, func(a, b tasks.Event) int {
+		return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Origin, b.Origin), a.Action-b.Action, a.Step-b.Step)
+	})
+	return events
+}
+
+// listText is the statement of a list.
+func listText(l *tasks.List) (text string, args []any) {
+	arg := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
+	}
+	text = `SELECT ` + columns + ` FROM tasks WHERE tenant = ` + arg(l.Tenant)
+	if l.State != nil {
+		// The number stands in the text, so that it meets the index's condition.
+		text += ` AND state = ` + strconv.Itoa(int(*l.State))
+	}
+	if l.Queue != "" {
+		text += ` AND queue = ` + arg(l.Queue)
+	}
+	if l.Before != nil {
+		text += ` AND (origin, action) < (` + arg(l.Before.Origin) + `, ` + arg(l.Before.Action) + `)`
+	}
+	return text + ` ORDER BY origin DESC, action DESC LIMIT ` + arg(l.Limit), args
+}
