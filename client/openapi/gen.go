@@ -59,6 +59,14 @@ const (
 	RegistrationSubjectService      RegistrationSubject = "service"
 )
 
+// Defines values for ShadowSaidOutcome.
+const (
+	ShadowSaidOutcomeAllow    ShadowSaidOutcome = "allow"
+	ShadowSaidOutcomePending  ShadowSaidOutcome = "pending"
+	ShadowSaidOutcomeReject   ShadowSaidOutcome = "reject"
+	ShadowSaidOutcomeSimulate ShadowSaidOutcome = "simulate"
+)
+
 // Defines values for SpanHeaderStatus.
 const (
 	SpanHeaderStatusExecuted  SpanHeaderStatus = "executed"
@@ -674,6 +682,22 @@ type Revocation struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// ShadowSaid What the shadows of a contract would have decided; they decided nothing
+type ShadowSaid struct {
+	// Contract name@version#hash
+	Contract string `json:"contract"`
+
+	// Errors Those that could not be evaluated, and how
+	Errors  []string          `json:"errors,omitempty"`
+	Outcome ShadowSaidOutcome `json:"outcome"`
+
+	// Rules Those that ran
+	Rules []string `json:"rules,omitempty"`
+}
+
+// ShadowSaidOutcome defines model for ShadowSaid.Outcome.
+type ShadowSaidOutcome string
+
 // Signature defines model for Signature.
 type Signature struct {
 	// Key SHA-256, base64url without padding
@@ -920,6 +944,9 @@ type Why struct {
 	// where they are gone.
 	Entry Entry `json:"entry"`
 
+	// Errors Rules that could not be evaluated, and how: contract/rule missing, mismatch, undefined or too_costly
+	Errors []string `json:"errors,omitempty"`
+
 	// LeafHash SHA-256, base64url without padding
 	LeafHash Hash `json:"leaf_hash"`
 
@@ -929,6 +956,9 @@ type Why struct {
 	// Reasons The decision in words, with the contracts' lines
 	Reasons []Reason `json:"reasons,omitempty"`
 	Receipt Receipt  `json:"receipt"`
+
+	// Shadows What contracts and rules in the shadow would have decided
+	Shadows []ShadowSaid `json:"shadows,omitempty"`
 
 	// Signer Who signed, with which key, and the roles held when it was recorded
 	Signer Signer `json:"signer"`

@@ -194,7 +194,7 @@ func (t *whyOf) finish(ctx context.Context, report *bundle.Report) error {
 	case t.err != nil:
 		return t.err
 	}
-	all, err := rules.Sources(ctx, &t.state)
+	all, err := rules.Versions(ctx, &t.state)
 	if err != nil {
 		return err
 	}
@@ -207,6 +207,9 @@ func (t *whyOf) finish(ctx context.Context, report *bundle.Report) error {
 		t.why.Contracts = append(t.why.Contracts, t.contract(src))
 	}
 	t.why.Reasons = reasonsBy(sources, t.entry)
+	if t.why.Errors, t.why.Shadows, err = notedIn(t.entry); err != nil {
+		return err
+	}
 	if t.why.Approvals, err = approvalsOf(t.entry); err != nil {
 		return err
 	}

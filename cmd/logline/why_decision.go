@@ -66,10 +66,43 @@ func explainDecision(w io.Writer, why *client.Why, e *entryView, who func(string
 		name, _, _ := strings.Cut(r.Contract, "#")
 		fmt.Fprintf(w, "%s%s\n%s  %s, line %d: %s\n", indent, ui.Clean(r.Text), indent, ui.Clean(name), r.Line, ui.Clean(r.Source))
 	}
+	explainErrors(w, "  ", why.Errors)
+	for _, s := range why.Shadows {
+		name, _, _ := strings.Cut(s.Contract, "#")
+		fmt.Fprintf(w, "  in the shadow, which decides nothing, %s said %s", ui.Clean(name), ui.Clean(string(s.Outcome)))
+		if len(s.Rules) > 0 {
+			fmt.Fprintf(w, " by %s", ui.Clean(strings.Join(s.Rules, ", ")))
+		}
+		fmt.Fprintln(w)
+		explainErrors(w, "    ", s.Errors)
+	}
 	for _, c := range why.Contracts {
 		fmt.Fprintf(w, "  %s %s, activated by %s in entry %d, is %s now\n", ui.Clean(c.Name), ui.Clean(c.Version), who(c.Author), c.Seq, contractWords(string(c.Mode)))
 	}
 	explainVotes(w, why, who)
+}
+
+// explainErrors says which rules could not be evaluated, and how.
+func explainErrors(w io.Writer, indent string, errors []string) {
+	for _, e := range errors {
+		rule, how, _ := strings.Cut(e, " ")
+		fmt.Fprintf(w, "%s%s could not be evaluated: %s\n", indent, ui.Clean(rule), ui.Clean(errorWords(how)))
+	}
+}
+
+// errorWords is how an evaluation failed.
+func errorWords(how string) string {
+	switch how {
+	case "missing":
+		return "it asks for a field that the span has not"
+	case "mismatch":
+		return "a field is of another type than it takes"
+	case "undefined":
+		return "what it reckons has no value"
+	case "too_costly":
+		return "it would cost too much"
+	}
+	return how
 }
 
 func contractWords(mode string) string {

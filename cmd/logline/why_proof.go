@@ -63,6 +63,11 @@ func (s *session) reason(ctx context.Context, why *client.Why, o *span.Opened, e
 	if err != nil {
 		return err
 	}
+	if len(why.Errors)+len(why.Shadows) > 0 { // who is shown no contracts is shown none of these
+		if why.Errors, why.Shadows, err = notedIn(o); err != nil {
+			return err
+		}
+	}
 	for i := range asked {
 		if i < len(why.Approvals) { // how far it has come is not in its own line
 			asked[i].Waits, asked[i].Has = why.Approvals[i].Waits, why.Approvals[i].Has
@@ -89,6 +94,15 @@ func reasonsBy(sources map[string]string, o *span.Opened) []openapi.Reason {
 		out = append(out, openapi.Reason{Contract: r.Contract.Ref(), Line: r.Line(), Source: r.Source(), Text: r.Text, Action: r.Action})
 	}
 	return out
+}
+
+// notedIn are the rules that could not be evaluated, and what shadows said.
+func notedIn(o *span.Opened) (errors []string, said []openapi.ShadowSaid, err error) {
+	errors, shadows, err := rules.Noted(&o.Decision)
+	for _, s := range shadows {
+		said = append(said, openapi.ShadowSaid{Contract: s.Contract, Outcome: openapi.ShadowSaidOutcome(s.Outcome), Rules: s.Rules, Errors: s.Errors})
+	}
+	return errors, said, err
 }
 
 // approvalsOf are the votes that a decision asks for.

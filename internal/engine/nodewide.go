@@ -113,38 +113,51 @@ func (r *round) catchUpContracts(ctx context.Context) error {
 	if want, err = e.wanted(ctx, home, true); err != nil {
 		return err
 	}
-	for _, p := range wideChanges(have, want) {
-		payload, err := span.Canonical(p)
+	for _, ch := range wideChanges(have, want) {
+		payload, err := span.Canonical(ch.payload)
 		if err != nil {
 			return err
 		}
-		if _, err := r.writeOwn(ctx, span.TypeContract, payload, allowed); err != nil {
+		o, err := rules.Activation(ch.contract)
+		if err != nil {
+			return err
+		}
+		if _, err := r.writeOwn(ctx, span.TypeContract, payload, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// wideChange is one span that changes the contracts for every tenant.
+type wideChange struct {
+	payload  span.Contract
+	contract *contract.Contract // nil where it retires one
+}
+
 // wideChanges are the spans that lead from one state to another: what goes
 // without another in its place, then what comes. They are not judged again: the
 // home has judged them, and nothing is decided between them.
-func wideChanges(have, want []contract.InForce) []span.Contract {
-	var out []span.Contract
-	add := func(c contract.InForce, action, source string) {
-		out = append(out, span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Source: source, Action: action})
+func wideChanges(have, want []contract.InForce) (out []wideChange) {
+	add := func(c *contract.Contract, action string) {
+		ch := wideChange{payload: span.Contract{Name: c.Name, Version: c.Version, Hash: c.Hash.String(), Action: action}}
+		if action != span.ActionRetire {
+			ch.payload.Source, ch.contract = c.Source.Text, c
+		}
+		out = append(out, ch)
 	}
 	for _, c := range have {
 		if !slices.ContainsFunc(want, func(o contract.InForce) bool { return o.Name == c.Name && o.Mode == c.Mode }) {
-			add(c, span.ActionRetire, "")
+			add(c.Contract, span.ActionRetire)
 		}
 	}
 	for _, c := range want {
 		switch {
 		case slices.ContainsFunc(have, func(o contract.InForce) bool { return o.Ref() == c.Ref() && o.Mode == c.Mode }):
 		case c.Mode == contract.Shadowed:
-			add(c, span.ActionShadow, c.Source.Text)
+			add(c.Contract, span.ActionShadow)
 		default:
-			add(c, span.ActionActivate, c.Source.Text)
+			add(c.Contract, span.ActionActivate)
 		}
 	}
 	return out
@@ -158,7 +171,7 @@ func (e *Engine) mayChangeWide(ctx context.Context, tenant string, sp *span.Span
 	if err != nil || home != tenant {
 		return err
 	}
-	p, c, wide := e.wideChange(ctx, home, sp)
+	p, c, wide := e.askedOfAll(ctx, home, sp)
 	if !wide {
 		return nil
 	}
@@ -185,9 +198,9 @@ func (e *Engine) mayChangeWide(ctx context.Context, tenant string, sp *span.Span
 	return fault.Newf(fault.Conflict, f.Code, "contracts of %d other tenants of this node, which its log names, are against it: %s", objections, f.Detail)
 }
 
-// wideChange is what a span asks for where it changes a contract for every
+// askedOfAll is what a span asks for where it changes a contract for every
 // tenant and its author may: c is nil where it retires.
-func (e *Engine) wideChange(ctx context.Context, home string, sp *span.Span) (p *span.Contract, c *contract.Contract, wide bool) {
+func (e *Engine) askedOfAll(ctx context.Context, home string, sp *span.Span) (p *span.Contract, c *contract.Contract, wide bool) {
 	p, err := span.ParseContract(sp.Payload)
 	if err != nil {
 		return nil, nil, false

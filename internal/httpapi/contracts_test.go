@@ -257,3 +257,21 @@ func TestWhySaysWhatDecided(t *testing.T) {
 	w.append(shown).want(t, http.StatusCreated)
 	w.get(w.at("/spans/"+spanID(t, shown)+"/why"), w.token(w.member("guest"))).want(t, http.StatusNotFound)
 }
+
+// What shadows say, and what could not be evaluated, is told of the spans that no
+// contract in force decided, too.
+func TestWhyTellsOfShadows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	payer, source := w.member("member"), payments(t)
+	w.append(w.contract(source, span.ActionShadow)).want(t, http.StatusCreated)
+	raw := w.seal(payer, []byte(`{"payment_id":"p1"}`), typed("payment.requested"))
+	w.append(raw).want(t, http.StatusCreated)
+	var out client.Why
+	w.get(w.at("/spans/"+spanID(t, raw)+"/why"), w.token(w.owner)).want(t, http.StatusOK).decode(t, &out)
+	require.Empty(t, out.Contracts)
+	require.Len(t, out.Shadows, 1)
+	require.Equal(t, "reject", string(out.Shadows[0].Outcome))
+	require.Equal(t, []string{"payments.approval/sane_amount"}, out.Shadows[0].Rules)
+	require.Equal(t, []string{"payments.approval/sane_amount missing"}, out.Shadows[0].Errors)
+}

@@ -77,16 +77,18 @@ func (s *Server) GetWhy(c echo.Context, tenant api.TenantParameter, spanID api.S
 
 // because is the part of an explanation that contracts give.
 type because struct {
-	Contracts []api.Contract `json:"contracts,omitempty"`
-	Reasons   []api.Reason   `json:"reasons,omitempty"`
-	Approvals []api.Approval `json:"approvals,omitempty"`
-	MayVote   []api.Member   `json:"may_vote,omitempty"`
+	Contracts []api.Contract   `json:"contracts,omitempty"`
+	Reasons   []api.Reason     `json:"reasons,omitempty"`
+	Errors    []string         `json:"errors,omitempty"`
+	Shadows   []api.ShadowSaid `json:"shadows,omitempty"`
+	Approvals []api.Approval   `json:"approvals,omitempty"`
+	MayVote   []api.Member     `json:"may_vote,omitempty"`
 }
 
 // because explains a decision to whom contracts are shown.
 func (s *Server) because(c echo.Context, seen sight, rec *timeline.Record) (because, error) {
 	var out because
-	if !seen.reader.Organization || len(rec.Entry.Decision.Contracts) == 0 {
+	if !seen.reader.Organization || len(rec.Entry.Decision.Contracts) == 0 && rec.Entry.Decision.Effects == nil {
 		return out, nil
 	}
 	b, err := s.deps.Contracts.Because(c.Request().Context(), seen.ID, rec, seen.view, span.FormatTime(s.now()))
@@ -96,6 +98,10 @@ func (s *Server) because(c echo.Context, seen sight, rec *timeline.Record) (beca
 	out.Contracts = contractsOf(b.Contracts)
 	for _, r := range b.Reasons {
 		out.Reasons = append(out.Reasons, api.Reason{Contract: r.Contract, Line: r.Line, Source: r.Source, Text: r.Text, Action: r.Action})
+	}
+	out.Errors = b.Errors
+	for _, s := range b.Shadows {
+		out.Shadows = append(out.Shadows, api.ShadowSaid{Contract: s.Contract, Outcome: api.ShadowSaidOutcome(s.Outcome), Rules: s.Rules, Errors: s.Errors})
 	}
 	for _, a := range b.Approvals {
 		out.Approvals = append(out.Approvals, api.Approval{

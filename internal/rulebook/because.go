@@ -2,7 +2,6 @@ package rulebook
 
 import (
 	"context"
-	"slices"
 
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/because"
@@ -25,6 +24,8 @@ type Reason struct {
 type Because struct {
 	Contracts []Version // that the decision names, as the timeline has them
 	Reasons   []Reason
+	Errors    []string // rules that could not be evaluated, and how: "contract/rule missing"
+	Shadows   []rules.ShadowSaid
 	Approvals []Approval // that the span waits for, or waited for
 	// May are the members whose votes would count now; nobody where it waits for
 	// none.
@@ -43,6 +44,10 @@ type Approval struct {
 func (b *Book) Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*Because, error) {
 	d := &rec.Entry.Decision
 	out := &Because{}
+	var err error
+	if out.Errors, out.Shadows, err = rules.Noted(d); err != nil {
+		return nil, err
+	}
 	sources, err := b.sourcesOf(ctx, tenant, d)
 	if err != nil {
 		return nil, err
@@ -70,17 +75,19 @@ func (b *Book) sourcesOf(ctx context.Context, tenant string, d *span.Decision) (
 	if len(d.Contracts) == 0 {
 		return nil, nil
 	}
-	all, err := b.Sources(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	var out []rules.Source
-	for _, ref := range d.Contracts {
-		if i := slices.IndexFunc(all, func(src rules.Source) bool { return src.Ref == ref }); i >= 0 {
-			out = append(out, all[i])
+	return b.atHead(ctx, tenant, func(ctx context.Context, s rules.State) ([]rules.Source, error) {
+		var out []rules.Source
+		for _, ref := range d.Contracts {
+			v, ok, err := rules.SourceOf(ctx, s, ref)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, v)
+			}
 		}
-	}
-	return out, nil
+		return out, nil
+	})
 }
 
 // reasonsOf are the reasons beside a decision, while they are not erased.

@@ -72,7 +72,7 @@ var ErrUnknown = fault.New(fault.NotFound, "contract_unknown",
 
 // Versions are all that were ever activated, by name and then by position.
 func (b *Book) Versions(ctx context.Context, tenant string) ([]Version, error) {
-	sources, err := b.Sources(ctx, tenant)
+	sources, err := b.versions(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (b *Book) Versions(ctx context.Context, tenant string) ([]Version, error) {
 // Named are the versions of one contract, by position; ErrUnknown where there is
 // none.
 func (b *Book) Named(ctx context.Context, tenant, name string) ([]Version, error) {
-	sources, err := b.Sources(ctx, tenant)
+	sources, err := b.versions(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -210,21 +210,41 @@ func (b *Book) known(hash string) *contract.Contract {
 func (b *Book) Set(ctx context.Context, tenant string, sources []rules.Source) (*contract.Set, error) {
 	all := make([]contract.InForce, len(sources))
 	for i, s := range sources {
-		_, hash, _ := strings.Cut(s.Ref, "#")
-		c := b.known(hash)
-		if c == nil {
-			_, p, err := b.activation(ctx, tenant, s.Seq)
-			if err != nil {
-				return nil, err
-			}
-			if c, err = b.Compile(p.Source); err != nil {
-				return nil, fault.Newf(fault.Internal, "contract_unreadable",
-					"the contract %s was activated and does not compile here; another version of this program activated it", s.Ref).Because(err)
-			}
+		c, err := b.read(ctx, tenant, s)
+		if err != nil {
+			return nil, err
 		}
 		all[i] = contract.InForce{Contract: c, Mode: s.Mode}
 	}
 	return contract.NewSet(all), nil
+}
+
+// Contract is any version that was ever activated, of which state knows; nil for
+// one that never was.
+func (b *Book) Contract(ctx context.Context, tenant string, state rules.State, ref string) (*contract.Contract, error) {
+	s, ok, err := rules.SourceOf(ctx, state, ref)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return b.read(ctx, tenant, s)
+}
+
+// read compiles the source of a version, unless that was done before.
+func (b *Book) read(ctx context.Context, tenant string, s rules.Source) (*contract.Contract, error) {
+	_, hash, _ := strings.Cut(s.Ref, "#")
+	if c := b.known(hash); c != nil {
+		return c, nil
+	}
+	_, p, err := b.activation(ctx, tenant, s.Seq)
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.Compile(p.Source)
+	if err != nil {
+		return nil, fault.Newf(fault.Internal, "contract_unreadable",
+			"the contract %s was activated and does not compile here; another version of this program activated it", s.Ref).Because(err)
+	}
+	return c, nil
 }
 
 // tries is how often a timeline is read again that grew meanwhile.
@@ -233,11 +253,20 @@ const tries = 5
 var errBusy = fault.New(fault.Unavailable, "timeline_busy",
 	"the timeline grew faster than its contracts could be read; ask again").After(time.Second)
 
-// Sources are the versions that were ever activated, as of one head.
+// Sources are the versions that decide, as of one head.
 func (b *Book) Sources(ctx context.Context, tenant string) ([]rules.Source, error) {
+	return b.atHead(ctx, tenant, rules.Sources)
+}
+
+// versions are all that were ever activated, as of one head.
+func (b *Book) versions(ctx context.Context, tenant string) ([]rules.Source, error) {
+	return b.atHead(ctx, tenant, rules.Versions)
+}
+
+func (b *Book) atHead(ctx context.Context, tenant string, read func(context.Context, rules.State) ([]rules.Source, error)) ([]rules.Source, error) {
 	for range tries {
 		s := b.log.Committed(tenant)
-		sources, err := rules.Sources(ctx, s)
+		sources, err := read(ctx, s)
 		if err != nil {
 			return nil, err
 		}

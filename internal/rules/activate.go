@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules/contract"
@@ -43,14 +44,14 @@ func (w *World) compile(source string) (*contract.Contract, error) {
 }
 
 // judgeActivation says whether a logline.contract span may do what it asks at
-// this position.
-func judgeActivation(ctx context.Context, w *World, author string, payload []byte) (*span.Contract, error) {
+// this position. The contract is nil where it retires one.
+func judgeActivation(ctx context.Context, w *World, author string, payload []byte) (*contract.Contract, error) {
 	p, err := span.ParseContract(payload)
 	if err != nil {
 		return nil, err
 	}
 	if p.Action == span.ActionRetire {
-		return p, judgeRetirement(ctx, w, p, author)
+		return nil, judgeRetirement(ctx, w, p, author)
 	}
 	c, err := w.compile(p.Source)
 	if err != nil {
@@ -70,9 +71,9 @@ func judgeActivation(ctx context.Context, w *World, author string, payload []byt
 		return nil, err
 	}
 	if p.Action == span.ActionShadow {
-		return p, judgeShadow(w, c)
+		return c, judgeShadow(w, c)
 	}
-	return p, judgeRequirements(w.contracts(), c)
+	return c, judgeRequirements(w.contracts(), c)
 }
 
 // judgeName keeps the names of contracts for every tenant and those of a tenant's
@@ -245,11 +246,36 @@ func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author str
 	return judgeNeed(w.contracts(), p.Name)
 }
 
-// CheckActivation says whether a logline.contract span of the node may do what
-// it asks; those of others are judged by Decide.
-func CheckActivation(ctx context.Context, w *World, sp *span.Span) error {
-	_, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
-	return err
+// Activate is the decision of a logline.contract entry of the node's; those of
+// others are judged by Decide. It fails where the span may not do what it asks.
+func Activate(ctx context.Context, w *World, sp *span.Span) (*Outcome, error) {
+	c, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return Activation(c)
+}
+
+// Activation is the decision of an entry of the node's that activates a contract
+// which was judged elsewhere, or, nil, retires one.
+func Activation(c *contract.Contract) (*Outcome, error) {
+	return (&sink{windows: windowsOf(c)}).outcome(func(*held, *effects) error { return nil })
+}
+
+// windowsOf are the windows of a contract as its activation tells them, so that
+// folding need not compile it; nil for none.
+func windowsOf(c *contract.Contract) map[string]int64 {
+	if c == nil || len(c.Windows) == 0 {
+		return nil
+	}
+	out := make(map[string]int64, len(c.Windows))
+	for id, longest := range c.Windows {
+		out[id] = (longest + time.Millisecond - 1).Milliseconds()
+		if longest == contract.Unbounded {
+			out[id] = unbounded
+		}
+	}
+	return out
 }
 
 // Objection is what a tenant's contracts say against a change of one for every

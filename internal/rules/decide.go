@@ -51,15 +51,17 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 	s := &sink{}
 	switch sp.Type {
 	case span.TypeContract:
-		if _, err := judgeActivation(ctx, w, sp.Author, sp.Payload); err != nil {
+		c, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
+		if err != nil {
 			return nil, err
 		}
+		s.windows = windowsOf(c)
 	case span.TypeApproval:
 		if err := judgeVote(ctx, w, sp, at, s); err != nil {
 			return nil, err
 		}
 	}
-	if m.Empty() && sp.Type != span.TypeApproval {
+	if m.Empty() && sp.Type != span.TypeApproval && s.windows == nil {
 		return unasked, nil
 	}
 	if m.Empty() {
@@ -105,7 +107,7 @@ func (j *judge) all(s *sink) error {
 	for _, sh := range j.shadows {
 		s.trace = append(s.trace, sh.sink.trace...)
 		if len(sh.sink.rules)+len(sh.sink.errors) > 0 {
-			s.shadows = append(s.shadows, shadowEffect{sh.ref, sh.sink.verdict.String(), sh.sink.rules})
+			s.shadows = append(s.shadows, shadowEffect{sh.ref, sh.sink.verdict.String(), sh.sink.rules, sh.sink.errors})
 		}
 	}
 	return err

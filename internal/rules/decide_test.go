@@ -248,6 +248,30 @@ func TestQuotasSayWhatHappensWhenTheyAreUsedUp(t *testing.T) {
 	assert.Equal(t, l.state, l.refolded())
 }
 
+// What a shadow could not evaluate stands in the line, beside what it would have
+// decided.
+func TestTheErrorsOfShadowsAreNoted(t *testing.T) {
+	t.Parallel()
+	l := with(t, `rule live { on: "a.b"  then { tag "seen" } }`, `policy quiet { on: "a.b"  shadow: true  when data.s > 1.0 { tag "never" } }`)
+	shadow := inContract("s", `rule strict { on: "a.b"  when: data.n > 1.0  then { reject "no" } }`)
+	l.shadow(shadow)
+	o := l.submit(l.span(l.member("member"), "a.b", object{"s": "text"}))
+	require.Equal(t, rules.Allow, o.Verdict)
+	live, ref := o.Decision.Contracts[0], compileOnce(t, shadow).Ref()
+	assert.JSONEq(t, `{"shadow": [
+	  {"contract": "`+live+`", "outcome": "allow", "errors": ["c/quiet mismatch"]},
+	  {"contract": "`+ref+`", "outcome": "reject", "rules": ["s/strict"], "errors": ["s/strict missing"]}
+	]}`, string(o.Decision.Effects))
+	errors, shadows, err := rules.Noted(&o.Decision)
+	require.NoError(t, err)
+	assert.Empty(t, errors)
+	assert.Equal(t, []rules.ShadowSaid{
+		{Contract: live, Outcome: "allow", Errors: []string{"c/quiet mismatch"}},
+		{Contract: ref, Outcome: "reject", Rules: []string{"s/strict"}, Errors: []string{"s/strict missing"}},
+	}, shadows)
+	assert.Equal(t, l.state, l.refolded())
+}
+
 func TestTrustMoves(t *testing.T) {
 	t.Parallel()
 	l := with(t,

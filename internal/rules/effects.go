@@ -42,7 +42,13 @@ type effects struct {
 	Shadow  []shadowEffect `json:"shadow,omitempty"`
 	Trust   []trustEffect  `json:"trust,omitempty"`
 	Vote    *voteEffect    `json:"vote,omitempty"`
+	// Windows, where the entry activates a contract: how far back it looks at the
+	// numbers that it asks for, in milliseconds by their names. 0 is at totals
+	// alone; unbounded, as far as there is anything.
+	Windows map[string]int64 `json:"windows,omitempty"`
 }
+
+const unbounded = -1
 
 // actionEffect is one action by kind and name.
 type actionEffect struct {
@@ -120,6 +126,8 @@ type instanceEffect struct {
 	Contract string `json:"contract,omitempty"`
 	// Timers are the steps that time will take from the state it is in now.
 	Timers []timerEffect `json:"timers,omitempty"`
+	// Over says that the state it is in now is final.
+	Over bool `json:"over,omitzero"`
 }
 
 type timerEffect struct {
@@ -143,6 +151,8 @@ type shadowEffect struct {
 	Contract string   `json:"contract"`
 	Outcome  string   `json:"outcome"`
 	Rules    []string `json:"rules,omitempty"`
+	// Errors are those of its rules that could not be evaluated.
+	Errors []string `json:"errors,omitempty"`
 }
 
 // trustEffect is a score after this entry.

@@ -146,11 +146,11 @@ func aside(ctx context.Context, w *World, causing *span.Span, at standing.Positi
 // elapse takes the step that time takes, unless the instance has moved.
 func (j *judge) elapse(t Timer, s *sink) error {
 	_, name, _ := strings.Cut(t.Workflow, "/")
-	c := j.w.contracts().ByRef(t.Contract)
-	if c == nil || c.Workflow(name) == nil {
-		return fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", t.Contract)
+	w, err := j.workflowOf(t.Contract, name)
+	if err != nil {
+		return err
 	}
-	f, err := j.flow(c.Workflow(name), t.Instance)
+	f, err := j.flow(w, t.Instance)
 	if err != nil {
 		return err
 	}
@@ -158,15 +158,15 @@ func (j *judge) elapse(t Timer, s *sink) error {
 	if !slices.Contains(f.row.Timers, timerEffect{due, t.To}) {
 		return nil
 	}
-	s.asked(c)
-	return j.take(f, t.To, nil, origin{contract: c, rule: f.ID()}, s)
+	s.asked(w.Contract)
+	return j.take(f, t.To, nil, origin{contract: w.Contract, rule: f.ID()}, s)
 }
 
 // perform does a task, or what a schedule does after a span.
 func (j *judge) perform(t Timer, s *sink) error {
-	c := j.w.contracts().ByRef(t.Contract)
-	if c == nil {
-		return fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", t.Contract)
+	c, err := j.w.version(j.ctx, t.Contract)
+	if err != nil {
+		return err
 	}
 	s.asked(c)
 	j.supplier.own = c

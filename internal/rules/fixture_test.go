@@ -166,6 +166,14 @@ func (l *timeline) world() *rules.World {
 			}
 			return rules.Compile(source)
 		},
+		Version: func(ctx context.Context, ref string) (*contract.Contract, error) {
+			_, ok, err := rules.SourceOf(ctx, l.state, ref)
+			_, hash, _ := strings.Cut(ref, "#")
+			if !ok {
+				return nil, err
+			}
+			return l.sources[hash], err
+		},
 		NextCron: func(_, _ string, after time.Time) (time.Time, error) { return after.Add(time.Hour), nil },
 	}
 }
@@ -294,13 +302,16 @@ func (l *timeline) contractSpan(by *id.Keys, source, action string) *span.Span {
 func (l *timeline) activate(source string) {
 	l.t.Helper()
 	sp := l.contractSpan(l.people.node, source, span.ActionActivate)
-	require.NoError(l.t, rules.CheckActivation(context.Background(), l.world(), sp))
-	l.record(sp, &rules.Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}})
+	o, err := rules.Activate(context.Background(), l.world(), sp)
+	require.NoError(l.t, err)
+	l.record(sp, o)
 }
 
 func (l *timeline) shadow(source string) {
 	l.t.Helper()
-	l.record(l.contractSpan(l.people.node, source, span.ActionShadow), &rules.Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}})
+	o, err := rules.Activation(compileOnce(l.t, source))
+	require.NoError(l.t, err)
+	l.record(l.contractSpan(l.people.node, source, span.ActionShadow), o)
 }
 
 // advance lets time pass and answers what is due, in order.

@@ -35,17 +35,34 @@ func (j *judge) flow(w *contract.Workflow, key string) (*flow, error) {
 	}
 	if f.exists {
 		f.state, f.entered = f.row.State, instant(f.row.EnteredAt)
-		pinned := j.w.contracts().ByRef(f.row.Contract)
-		if pinned == nil || pinned.Workflow(w.Name) == nil {
-			return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", f.row.Contract)
+		if f.Workflow, err = j.workflowOf(f.row.Contract, w.Name); err != nil {
+			return nil, err
 		}
-		f.Workflow = pinned.Workflow(w.Name)
 	}
 	if j.flows == nil {
 		j.flows = map[string]*flow{}
 	}
 	j.flows[id] = f
 	return f, nil
+}
+
+// workflowOf is the workflow of the version that an instance is pinned to.
+func (j *judge) workflowOf(ref, name string) (*contract.Workflow, error) {
+	c, err := j.w.version(j.ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	w := c.Workflow(name)
+	if w == nil {
+		return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s has no workflow %s, in which work is in flight", ref, name)
+	}
+	return w, nil
+}
+
+// over says that an instance has come to its end.
+func (f *flow) over() bool {
+	s := f.State(f.state)
+	return s != nil && s.Final
 }
 
 // key evaluates the key of a workflow.
@@ -94,8 +111,8 @@ func (j *judge) concern(w contract.BoundWorkflow, s *sink) (handled bool, err er
 	switch {
 	case err != nil:
 		return true, err
-	case !f.exists && w.In.Mode == contract.Pinned:
-		return false, nil // it begins nothing any more
+	case w.In.Mode == contract.Pinned && (!f.exists || f.over()):
+		return false, nil // it ends what is in flight, and begins nothing any more
 	case f.exists && f.Contract.Ref() != w.In.Ref() && f.Asks(j.sp.Type):
 		o.contract, j.supplier.own = f.Contract, f.Contract
 	}
@@ -274,7 +291,7 @@ func (j *judge) move(a *contract.TransitionAction, o origin, s *sink) error {
 		s.reject(o, why)
 	case forbidden:
 		s.reject(o, f.Name+" never moves from "+f.state+" to "+a.To)
-	case f.State(f.state).Final:
+	case f.over():
 		s.reject(o, f.Name+" is "+f.state+", which is final")
 	default:
 		return j.take(f, a.To, nil, o, s)

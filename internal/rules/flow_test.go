@@ -164,7 +164,8 @@ func TestInstancesArePinned(t *testing.T) {
 
 	// Out of force, it begins nothing and still goes on.
 	retire := l.contractSpan(l.people.node, newer, span.ActionRetire)
-	require.NoError(t, rules.CheckActivation(t.Context(), l.world(), retire))
+	_, err := rules.Activate(t.Context(), l.world(), retire)
+	require.NoError(t, err)
 	l.record(retire, &rules.Outcome{Decision: span.Decision{Outcome: "allow"}})
 	assert.Empty(t, l.state["contract/c"])
 	require.Equal(t, rules.Allow, post("cart.filled", object{"id": "late"}).Verdict)

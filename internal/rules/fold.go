@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -112,7 +111,7 @@ func (f *folder) executed(eff *effects, values map[string]float64, payload []byt
 	}
 	if f.e.Span.Type == span.TypeContract {
 		if p, err := span.ParseContract(payload); err == nil {
-			if err := f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq}); err != nil {
+			if err := f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq, eff.Windows}); err != nil {
 				return err
 			}
 		}
@@ -165,7 +164,7 @@ func (f *folder) activate(a activation) error {
 	}
 	f.put(row(key, contractRow{a.Version, a.Hash, a.Seq}))
 	f.put(row(versionKey(a.Name+"@"+a.Version+"#"+a.Hash), versionRow{a.Seq}))
-	return nil
+	return f.widen(a.Windows)
 }
 
 // withdraw takes a row away if it is of this version.
@@ -187,7 +186,7 @@ func (f *folder) wait(eff *effects, payload []byte) error {
 	}
 	if h.Type == span.TypeContract {
 		if p, err := span.ParseContract(payload); err == nil {
-			r.Activates = &activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq}
+			r.Activates = &activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq, eff.Windows}
 		}
 	}
 	f.put(row(approvalKey(h.ID), r))
@@ -261,7 +260,8 @@ func (f *folder) moves(eff *effects) error {
 		for _, timer := range r.Timers {
 			f.delete(timerKey(timer.Due, timerWorkflow, t.Workflow+"/"+t.Key))
 		}
-		r.State, r.EnteredAt, r.Timers = t.To, f.e.RecordedAt, nil
+		flew := r.pinned()
+		r.State, r.EnteredAt, r.Timers, r.Over = t.To, f.e.RecordedAt, nil, false
 		if eff.Fired == "" {
 			r.Span = by // what time moves is still what that span began
 		}
@@ -269,12 +269,15 @@ func (f *folder) moves(eff *effects) error {
 			if in.Workflow != t.Workflow || in.Key != t.Key {
 				continue
 			}
-			r.Timers = in.Timers
+			r.Timers, r.Over = in.Timers, in.Over
 			if in.Contract != "" {
 				r.Contract = in.Contract
 			}
 		}
 		f.put(row(key, r))
+		if err := f.fly(flew, r.pinned()); err != nil {
+			return err
+		}
 	}
 	for _, in := range eff.Instances {
 		for _, timer := range in.Timers {
@@ -316,17 +319,32 @@ func (f *folder) tasks(eff *effects) {
 	}
 }
 
-// sums adds to the running totals of the author and the subject.
-func (f *folder) sums(values map[string]float64, author, subject string) error {
-	for id, v := range values {
-		byAuthor, bySubject := contract.AggregateDims(id)
-		path := sumPath(id, author, subject, byAuthor, bySubject)
-		t, err := totalAt(f.ctx, f.State, path, above(path))
-		if err != nil {
+// pinned is the version that an instance keeps in flight, "" for none.
+func (r *workflowRow) pinned() string {
+	if r.Over {
+		return ""
+	}
+	return r.Contract
+}
+
+// fly counts an instance that one version kept in flight and another keeps now.
+func (f *folder) fly(was, is string) error {
+	if was == is {
+		return nil
+	}
+	for ref, by := range map[string]int64{was: -1, is: 1} {
+		if ref == "" {
+			continue
+		}
+		var r flightRow
+		if _, err := load(f.ctx, &f.overlay, flightKey(ref), &r); err != nil {
 			return err
 		}
-		r := sumRow{Count: t.count + 1, Sum: t.sum.plus(decimalOf(v)).String()}
-		f.put(row(sumKey(path, f.e.RecordedAt, f.e.Seq), r))
+		if r.Instances += by; r.Instances > 0 {
+			f.put(row(flightKey(ref), r))
+		} else {
+			f.delete(flightKey(ref))
+		}
 	}
 	return nil
 }

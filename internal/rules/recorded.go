@@ -31,6 +31,27 @@ func Asked(d *span.Decision) ([]Approval, error) {
 	return out, nil
 }
 
+// ShadowSaid is what a shadow would have decided.
+type ShadowSaid struct {
+	Contract string // name@version#hash
+	Outcome  string
+	Rules    []string // that would have run
+	Errors   []string // "contract/rule missing": those that could not be evaluated
+}
+
+// Noted are what a recorded decision says beside what it decided: which rules
+// could not be evaluated, and what shadows would have decided.
+func Noted(d *span.Decision) (errors []string, shadows []ShadowSaid, err error) {
+	eff, err := decodeEffects(d.Effects)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range eff.Shadow {
+		shadows = append(shadows, ShadowSaid(s))
+	}
+	return eff.Errors, shadows, nil
+}
+
 // Waiting is a span that waits for votes now.
 type Waiting struct{ row approvalRow }
 

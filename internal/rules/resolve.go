@@ -190,9 +190,12 @@ func (p *pending) movedOn(h *held) (string, error) {
 
 // timeout does what the approval says for when its time is over.
 func (p *pending) timeout(q ask) (*Resolution, error) {
-	c := p.w.contracts().ByRef(q.Contract)
-	if c == nil || q.Index >= len(c.Approvals) {
-		return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not loaded", q.Contract)
+	c, err := p.w.version(p.ctx, q.Contract)
+	if err != nil {
+		return nil, err
+	}
+	if q.Index >= len(c.Approvals) {
+		return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s asks for no approval of that number", q.Contract)
 	}
 	p.supplier.own = c
 	list := c.Approvals[q.Index].OnTimeout

@@ -20,6 +20,16 @@ type (
 		Hash    string `json:"hash"`
 		Seq     uint64 `json:"seq"` // of the entry whose payload has the source
 	}
+	// flightRow counts the workflow instances that a version began and that are
+	// not over.
+	flightRow struct {
+		Instances int64 `json:"instances"`
+	}
+	// windowRow is how far back an aggregate is looked at, in milliseconds, by
+	// any contract there was: what is older is kept in sum.
+	windowRow struct {
+		Longest int64 `json:"longest"` // or unbounded
+	}
 	// versionRow says where the source of a version stands.
 	versionRow struct {
 		Seq uint64 `json:"seq"`
@@ -30,6 +40,7 @@ type (
 		Contract  string        `json:"contract"` // name@version#hash
 		Span      string        `json:"span"`     // that moved it last, whose payload its timers see
 		Timers    []timerEffect `json:"timers,omitempty"`
+		Over      bool          `json:"over,omitzero"` // its state is final
 	}
 	quotaRow struct {
 		Window string `json:"window"`
@@ -70,6 +81,8 @@ type (
 		Hash    string `json:"hash"`
 		Action  string `json:"action"`
 		Seq     uint64 `json:"seq"`
+		// Windows of its aggregates.
+		Windows map[string]int64 `json:"windows,omitempty"`
 	}
 	timerRow struct {
 		To       string `json:"to,omitempty"`       // of a workflow
@@ -94,6 +107,8 @@ const (
 func contractKey(name string) string    { return contractPrefix + name }
 func shadowKey(name string) string      { return shadowPrefix + name }
 func versionKey(ref string) string      { return versionPrefix + ref }
+func flightKey(ref string) string       { return flightPrefix + ref }
+func windowKey(id string) string        { return windowPrefix + id }
 func workflowKey(id, key string) string { return workflowPrefix + id + "/" + key }
 func quotaKey(contract, name, key string) string {
 	return quotaPrefix + contract + "/" + name + "/" + key

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -94,41 +93,35 @@ func (j *judge) instances(h *held, e *effects) error {
 			}
 			ref = r.Contract
 		}
-		in.Timers = j.timers(ref, t)
-		if in.Contract != "" || in.Timers != nil {
+		if err := j.entered(ref, t, &in); err != nil {
+			return err
+		}
+		if in.Contract != "" || in.Timers != nil || in.Over {
 			e.Instances = append(e.Instances, in)
 		}
 	}
 	return nil
 }
 
-// timers are the steps that time will take from the state just entered.
-func (j *judge) timers(ref string, t span.Transition) []timerEffect {
-	state := stateOf(j.w.contracts(), ref, t.Workflow, t.To)
+// entered says of the state just entered which steps time will take from it, and
+// whether it is the end.
+func (j *judge) entered(ref string, t span.Transition, in *instanceEffect) error {
+	_, name, _ := strings.Cut(t.Workflow, "/")
+	w, err := j.workflowOf(ref, name)
+	if err != nil {
+		return err
+	}
+	state := w.State(t.To)
 	if state == nil {
 		return nil
 	}
-	var out []timerEffect
+	in.Over = state.Final
 	for _, a := range state.After {
 		if due := j.now.Add(a.Delay); due.Year() <= 9999 {
-			out = append(out, timerEffect{Due: span.FormatTime(due), To: a.To})
+			in.Timers = append(in.Timers, timerEffect{Due: span.FormatTime(due), To: a.To})
 		}
 	}
-	return out
-}
-
-// stateOf finds a state of a workflow that is named contract/workflow.
-func stateOf(set *contract.Set, ref, workflow, state string) *contract.State {
-	c := set.ByRef(ref)
-	if c == nil {
-		return nil
-	}
-	_, name, _ := strings.Cut(workflow, "/")
-	w := c.Workflow(name)
-	if w == nil {
-		return nil
-	}
-	return w.State(state)
+	return nil
 }
 
 func cut(path string) (name, rest string, more bool) { return strings.Cut(path, ".") }

@@ -33,6 +33,7 @@ type sink struct {
 	values      map[string]float64
 	retain      string
 	vote        *voteEffect
+	windows     map[string]int64
 	settle      []Settlement
 }
 
@@ -164,7 +165,7 @@ func canonicalValue(v expr.Value) ([]byte, error) { return span.Canonicalize(v.A
 // outcome closes the decision. Where the span is allowed, settled turns what it
 // does into effects.
 func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
-	e := effects{Errors: s.errors, Shadow: s.shadows, Vote: s.vote}
+	e := effects{Errors: s.errors, Shadow: s.shadows, Vote: s.vote, Windows: s.windows}
 	o := &Outcome{Verdict: s.verdict, Refusal: s.refusal, Settle: s.settle, Trace: s.trace}
 	if len(s.annotations) > 0 {
 		o.Annotations = expr.MapValue(s.annotations)

@@ -49,6 +49,11 @@ const (
 	// versionPrefix + name@version#hash: where its source stands, for work in
 	// flight that is pinned to it. Never deleted.
 	versionPrefix = "version/"
+	// flightPrefix + name@version#hash: how many workflow instances that it began
+	// are not over. Deleted with the last.
+	flightPrefix = "flight/"
+	// windowPrefix + aggregate: how far back contracts look at it.
+	windowPrefix = "window/"
 	// workflowPrefix + contract/workflow/key: an instance.
 	workflowPrefix = "workflow/"
 	// quotaPrefix + contract/quota/key: use within the latest window.
@@ -56,7 +61,8 @@ const (
 	// trustPrefix + identity: its score.
 	trustPrefix = "trust/"
 	// sumPrefix + aggregate/[author/][subject/]recorded_at/seq: the running
-	// count and sum up to this entry.
+	// count and sum up to this entry. What no window reaches is deleted, see
+	// totals.go.
 	sumPrefix = "sum/"
 	// approvalPrefix + span id: a span that waits.
 	approvalPrefix = "approval/"
@@ -70,6 +76,6 @@ const (
 // RowPrefixes are the prefixes of all rows that Fold makes. Rows with other
 // keys belong to internal/standing.
 func RowPrefixes() []string {
-	return []string{contractPrefix, shadowPrefix, versionPrefix, workflowPrefix, quotaPrefix, trustPrefix,
+	return []string{contractPrefix, shadowPrefix, versionPrefix, flightPrefix, windowPrefix, workflowPrefix, quotaPrefix, trustPrefix,
 		sumPrefix, approvalPrefix, timerPrefix, schedulePrefix}
 }

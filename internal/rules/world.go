@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/expr"
@@ -17,10 +18,13 @@ import (
 type World struct {
 	Standing standing.View
 	State    State
-	// Contracts are those that the rows of State name: in force, and pinned by
-	// work in flight (InForce lists both). nil: none.
+	// Contracts are those of Sources: in force, in the shadow, and those whose
+	// workflow instances are in flight. nil: none.
 	Contracts *contract.Set
-	Tenant    expr.Tenant
+	// Version gives another that work is pinned to, by name@version#hash; nil,
+	// or a nil contract: there is none.
+	Version func(ctx context.Context, ref string) (*contract.Contract, error)
+	Tenant  expr.Tenant
 	// Home says that owners of this timeline speak for the node: the contracts
 	// for every tenant (tenant: "*") are activated and retired by them here.
 	Home bool
@@ -43,6 +47,21 @@ func (w *World) contracts() *contract.Set {
 		return contract.NewSet(nil)
 	}
 	return w.Contracts
+}
+
+// version is the contract that work is pinned to.
+func (w *World) version(ctx context.Context, ref string) (*contract.Contract, error) {
+	c := w.contracts().ByRef(ref)
+	if c == nil && w.Version != nil {
+		var err error
+		if c, err = w.Version(ctx, ref); err != nil {
+			return nil, err
+		}
+	}
+	if c == nil {
+		return nil, fault.Newf(fault.Internal, "contract_missing", "the contract %s, to which work in flight is pinned, is not known here", ref)
+	}
+	return c, nil
 }
 
 // facts answers what expressions ask of the timeline. It lives for one
@@ -78,55 +97,6 @@ func (f *facts) stateOf(w *contract.Workflow, key string) (string, error) {
 	var r workflowRow
 	_, err := load(f.ctx, f.w.State, workflowKey(w.ID(), key), &r)
 	return r.State, err
-}
-
-// Aggregate is a count or a sum of what the lines before this one hold. It
-// counts from the position where a contract in force first asked for it.
-func (f *facts) Aggregate(a *expr.Aggregate, args expr.Args) (float64, error) {
-	path := sumPath(contract.AggregateID(a), args.By, args.Subject, a.ByAuthor, a.BySubject)
-	last, err := f.total(path, above(path))
-	if err != nil {
-		return 0, err
-	}
-	if a.Windowed {
-		before, err := f.total(path, above(path+span.FormatTime(f.now.Add(-args.Within))))
-		if err != nil {
-			return 0, err
-		}
-		last.count -= before.count
-		last.sum = last.sum.minus(before.sum)
-	}
-	if a.Op == expr.Count {
-		return float64(last.count), nil
-	}
-	return last.sum.float(), nil
-}
-
-// total is a running count and sum.
-type total struct {
-	count int64
-	sum   decimal
-}
-
-// total is the running total up to a key.
-func (f *facts) total(path, key string) (total, error) { return totalAt(f.ctx, f.w.State, path, key) }
-
-func totalAt(ctx context.Context, s State, path, key string) (total, error) {
-	t := total{sum: decimalOf(0)}
-	found, ok, err := s.Floor(ctx, path, key)
-	if err != nil {
-		return t, unavailable(err)
-	}
-	if !ok {
-		return t, nil
-	}
-	var r sumRow
-	if err := decodeRow(found.Key, found.Value, &r); err != nil {
-		return t, err
-	}
-	t.count = r.Count
-	t.sum, err = parseDecimal(r.Sum)
-	return t, err
 }
 
 // identity builds an identity, nil if the tenant has none of this id. What

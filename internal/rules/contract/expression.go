@@ -89,15 +89,28 @@ func (b *builder) take(p *expr.Program, at lll.Range) *expr.Program {
 		if len(a.Pattern)+len(a.Field) > 256 { // they stand in keys of rows
 			b.errorf(lll.Range{Offset: a.Offset, End: a.End}, "give the field a shorter name", "the pattern and the field have more than 256 bytes")
 		}
-		known := false
-		for _, k := range b.c.Aggregates {
-			known = known || AggregateID(k) == AggregateID(a)
-		}
-		if !known {
-			b.c.Aggregates = append(b.c.Aggregates, a)
-		}
+		b.aggregate(a)
 	}
 	return p
+}
+
+// aggregate takes in one question.
+func (b *builder) aggregate(a *expr.Aggregate) {
+	id := AggregateID(a)
+	longest, known := b.c.Windows[id]
+	if !known {
+		b.c.Aggregates = append(b.c.Aggregates, a)
+	}
+	switch {
+	case a.Windowed && a.Within <= 0 || longest == Unbounded:
+		longest = Unbounded
+	case a.Windowed:
+		longest = max(longest, a.Within)
+	}
+	if b.c.Windows == nil {
+		b.c.Windows = map[string]time.Duration{}
+	}
+	b.c.Windows[id] = longest
 }
 
 // AggregateID names what an aggregate counts or sums, whatever it filters by

@@ -44,6 +44,10 @@ type Contract struct {
 	// Aggregates are the numbers that expressions of the contract ask of the
 	// timeline, each once.
 	Aggregates []*expr.Aggregate
+	// Windows say how far back the answers to an AggregateID look, the longest of
+	// them: 0 where only totals are asked for, Unbounded where a window is
+	// reckoned when it is asked.
+	Windows map[string]time.Duration
 	// Tasks and Approvals are those of all actions: a task is found again by
 	// its name, an approval by its place.
 	Tasks     []*TaskAction
@@ -53,6 +57,9 @@ type Contract struct {
 	usesTrust, usesStatus bool
 	ref                   string
 }
+
+// Unbounded is a window that may be of any length.
+const Unbounded time.Duration = -1
 
 // Ref is the contract as decisions name it: name@version#hash.
 func (c *Contract) Ref() string { return c.ref }

@@ -48,7 +48,7 @@ type Effects struct {
 // Shadow is what a shadow would have decided.
 type Shadow struct {
 	Contract, Outcome string
-	Rules             []string
+	Rules, Errors     []string
 }
 
 // Use is that of a quota in this window, and the share of the limit that was
@@ -137,7 +137,7 @@ func (t *Timeline) Submit(s Span) Result {
 	d.all()
 	for _, sh := range d.shadows {
 		if len(sh.r.Ran)+len(sh.r.Effects.Errors) > 0 {
-			d.r.Effects.Shadow = append(d.r.Effects.Shadow, Shadow{sh.contract, sh.r.Verdict, sh.r.Ran})
+			d.r.Effects.Shadow = append(d.r.Effects.Shadow, Shadow{sh.contract, sh.r.Verdict, sh.r.Ran, sh.r.Effects.Errors})
 		}
 	}
 	switch d.r.Verdict {
