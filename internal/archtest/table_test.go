@@ -84,6 +84,7 @@ var table = map[string]rule{
 	"internal/importer":         {never: []string{"modules", "internal/storage", "net/http"}, except: []string{"internal/id"}},
 	"internal/backup": {never: []string{"stores", "drivers", "net",
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},
+	"internal/webhook":      {never: []string{"modules", "internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/ui":           {never: []string{"modules", "internal/storage"}},
 	"internal/app":          {},
 	"internal/archtest":     {never: []string{"ours"}},
