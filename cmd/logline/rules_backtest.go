@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
@@ -166,10 +167,7 @@ func (s *session) backtest(ctx context.Context, b *backtest.Backtest) error {
 	return group.Wait()
 }
 
-// backtestBatch is how many entries the reader hands over at once.
-const backtestBatch = 256
-
-// decideAgain reads a bundle on one goroutine and decides on another.
+// decideAgain decides a bundle while it is read.
 func decideAgain(ctx context.Context, env *environment, b *backtest.Backtest, in io.Reader) error {
 	r, err := bundle.NewReader(in, bundle.Options{})
 	if err != nil {
@@ -182,57 +180,30 @@ func decideAgain(ctx context.Context, env *environment, b *backtest.Backtest, in
 	bar := ui.NewBar(env.Stderr, "Deciding", env.ErrIsTerm, terminalWidth(env.Stderr), env.Now)
 	defer bar.Finish()
 	began := env.Now()
-	batches := make(chan []*span.Opened, 16)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer close(batches)
-		return readBatches(ctx, r, batches)
+	done := uint64(0)
+	err = b.Run(ctx, readable(r.Pages(ctx)), func(n uint64) {
+		done = n
+		bar.Update(int64(n), int64(info.To), env.Now().Sub(began))
 	})
-	group.Go(func() error {
-		done := int64(0)
-		for batch := range batches {
-			for _, e := range batch {
-				if err := b.Add(ctx, e); err != nil {
-					return err
-				}
-			}
-			done += int64(len(batch))
-			bar.Update(done, int64(info.To), env.Now().Sub(began))
-		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return err
+	if err == nil && done != info.To {
+		err = fault.Newf(fault.Invalid, "entries_missing", "the bundle is cut off: it has %d of %d entries", done, info.To)
 	}
-	if n := b.Report().Entries; uint64(n) != info.To {
-		return fault.Newf(fault.Invalid, "entries_missing", "the bundle is cut off: it has %d of %d entries", n, info.To)
-	}
-	return nil
+	return err
 }
 
-func readBatches(ctx context.Context, r *bundle.Reader, out chan<- []*span.Opened) error {
-	var batch []*span.Opened
-	send := func() error {
-		select {
-		case out <- batch:
-			batch = nil
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for e, err := range r.Entries() {
-		if err != nil {
-			return fault.Newf(fault.Invalid, "bundle_unreadable", "%s: logline verify says whether it is damaged; where it withholds whole entries, who may read them (an auditor) exports it",
-				fault.From(err).Detail).Because(err)
-		}
-		if batch = append(batch, e); len(batch) == backtestBatch {
-			if err := send(); err != nil {
-				return err
+// readable says of a bundle that cannot be read what to do.
+func readable(pages iter.Seq2[[]*span.Opened, error]) iter.Seq2[[]*span.Opened, error] {
+	return func(yield func([]*span.Opened, error) bool) {
+		for page, err := range pages {
+			if fault.CodeOf(err) == "bundle_invalid" {
+				err = fault.Newf(fault.Invalid, "bundle_unreadable", "%s: logline verify says whether it is damaged; where it withholds whole entries, who may read them (an auditor) exports it",
+					fault.From(err).Detail).Because(err)
+			}
+			if !yield(page, err) {
+				return
 			}
 		}
 	}
-	return send()
 }
 
 func printBacktest(env *environment, r *backtest.Report, elapsed time.Duration) error {

@@ -30,7 +30,7 @@ func measureVerify(ctx context.Context, b *bench) ([]figure, error) {
 	entries := uint64(b.pick(1_000_000, 20_000))
 	b.say("verify: a bundle of %d entries is made", entries)
 	path := filepath.Join(b.dir, "verify.ndjson")
-	if err := makeBundle(ctx, b.dir, path, entries); err != nil {
+	if err := makeBundle(ctx, path, entries, fill.Payment, nil); err != nil {
 		return nil, err
 	}
 	defer os.Remove(path)
@@ -50,15 +50,17 @@ func measureVerify(ctx context.Context, b *bench) ([]figure, error) {
 	return []figure{rate, memory}, nil
 }
 
-// makeBundle writes the bundle of a timeline of so many entries by 16 authors.
-func makeBundle(ctx context.Context, dir, path string, entries uint64) (err error) {
-	home := filepath.Join(dir, "verify")
+// makeBundle writes the bundle of a timeline of so many entries by 16 authors. look,
+// where not nil, is shown the timeline.
+func makeBundle(ctx context.Context, path string, entries uint64, spans fill.Maker, look func(*fill.Timeline) error) (err error) {
+	home := path + ".node"
 	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
 	t, err := fill.New(ctx, "sqlite:"+filepath.Join(home, "logline.db"), home, 16)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	t.Span = spans
 	if err := t.Grow(ctx, entries, nil); err != nil {
 		return err
 	}
@@ -68,7 +70,10 @@ func makeBundle(ctx context.Context, dir, path string, entries uint64) (err erro
 	}
 	w := bufio.NewWriterSize(out, 1<<20)
 	err = t.Log.Export(ctx, w, t.Tenant.ID, 0, 0, standing.Everything())
-	return errors.Join(err, w.Flush(), out.Close())
+	if err = errors.Join(err, w.Flush(), out.Close()); err == nil && look != nil {
+		err = look(t)
+	}
+	return err
 }
 
 // verified is how a run of the command went.

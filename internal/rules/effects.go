@@ -1,8 +1,9 @@
 package rules
 
 import (
-	"encoding/json"
 	"reflect"
+
+	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
@@ -187,7 +188,7 @@ func decodeEffects(src []byte) (*effects, error) {
 	if src == nil {
 		return e, nil
 	}
-	if err := json.Unmarshal(src, e); err != nil {
+	if err := jsonv2.Unmarshal(src, e); err != nil {
 		return nil, errLine.Because(err)
 	}
 	return e, nil
@@ -198,7 +199,7 @@ func decodeValues(src []byte) (map[string]float64, error) {
 		return nil, nil
 	}
 	var v map[string]float64
-	if err := json.Unmarshal(src, &v); err != nil {
+	if err := jsonv2.Unmarshal(src, &v); err != nil {
 		return nil, errLine.Because(err)
 	}
 	return v, nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -168,7 +170,7 @@ func load(ctx context.Context, s State, key string, value any) (bool, error) {
 }
 
 func decodeRow(key string, b []byte, value any) error {
-	if err := json.Unmarshal(b, value); err != nil {
+	if err := jsonv2.Unmarshal(b, value); err != nil {
 		return fault.Newf(fault.Internal, "state_corrupt", "the stored state row %q cannot be read; rebuild the state from the lines", key).Because(err)
 	}
 	return nil

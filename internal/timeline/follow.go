@@ -3,7 +3,6 @@ package timeline
 import (
 	"context"
 
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
 
@@ -76,14 +75,4 @@ func (s *Sieve) Lets(r *Record) (bool, error) {
 // AppendOpened appends the entry as somebody who may read it sees it: payload,
 // salt and detail put back, or the word that they were redacted. Entry must be
 // set.
-func (r *Record) AppendOpened(dst []byte) []byte {
-	o := span.Opened{Entry: *r.Entry, Payload: r.Payload, Salt: r.Salt, Detail: r.Detail}
-	if r.Redacted {
-		o.Payload, o.Salt, o.Detail = nil, "", nil
-		o.Withheld = span.WithheldRedacted
-		if o.Decision.DetailHash != "" {
-			o.DetailWithheld = span.WithheldRedacted
-		}
-	}
-	return o.AppendLine(dst)
-}
+func (r *Record) AppendOpened(dst []byte) []byte { return r.opened().AppendLine(dst) }

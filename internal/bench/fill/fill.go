@@ -34,6 +34,7 @@ type Timeline struct {
 	Tenant  timeline.Tenant
 	Authors []*id.Keys // the first is the owner, the others members
 	Log     *timeline.Log
+	Span    Maker // of what Grow appends; nil is Payment
 
 	url, dir  string
 	db        *storage.DB
@@ -43,6 +44,9 @@ type Timeline struct {
 	stop      context.CancelFunc
 	ended     chan error
 }
+
+// Maker makes the nth span of a timeline, signed by an author.
+type Maker func(author *id.Keys, tenant string, n uint64) ([]byte, error)
 
 // New makes a node in the data directory dir, and a tenant with as many authors
 // in the database at url, which is made ready.
@@ -175,7 +179,7 @@ func (t *Timeline) Grow(ctx context.Context, size uint64, progress func(have uin
 	calls := make(chan uint64) // where each run of spans begins
 	go func() {
 		defer close(calls)
-		for from := have; from < size; from += batch {
+		for from := have; from < size; from += batch - from%batch {
 			select {
 			case calls <- from:
 			case <-ctx.Done():
@@ -188,7 +192,7 @@ func (t *Timeline) Grow(ctx context.Context, size uint64, progress func(have uin
 	for range runtime.GOMAXPROCS(0) + 1 { // one more than run: somebody waits for the commit
 		signers.Go(func() {
 			for from := range calls {
-				n := min(batch, size-from)
+				n := min(batch-from%batch, size-from)
 				if err := t.append(ctx, from, n); err != nil {
 					cancel(err)
 					return
@@ -211,11 +215,14 @@ func (t *Timeline) Grow(ctx context.Context, size uint64, progress func(have uin
 
 // append signs and appends n spans.
 func (t *Timeline) append(ctx context.Context, from, n uint64) error {
-	lines := make([][]byte, n)
+	lines, seal := make([][]byte, n), t.Span
+	if seal == nil {
+		seal = Payment
+	}
 	for i := range lines {
 		author := t.Authors[mathrand.IntN(len(t.Authors))]
 		var err error
-		if lines[i], err = Payment(author, t.Tenant.ID, from+uint64(i)); err != nil {
+		if lines[i], err = seal(author, t.Tenant.ID, from+uint64(i)); err != nil {
 			return err
 		}
 	}

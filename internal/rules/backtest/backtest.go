@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -32,6 +34,9 @@ const (
 type Options struct {
 	Clock Clock // "": Recorded
 	Keep  int   // differences, and entries not decided, that the report lists; the first ones
+	// Workers is how many goroutines decide at once; 0: one for each processor.
+	// The report is the same for any number.
+	Workers int
 	// NextCron is that of rules.World.
 	NextCron func(line, timezone string, after time.Time) (time.Time, error)
 }
@@ -54,6 +59,9 @@ type Backtest struct {
 	waiting map[string]bool // for votes
 	// Pending spans on the record, of which roles may depend.
 	pending map[string]standing.Ref
+	// Keys of rows that the run at hand has changed; nil outside of one.
+	changed *sortedmap.Map[struct{}]
+	guesses []guess // of a run, used again
 	seen    tally
 	report  Report
 }
@@ -67,6 +75,9 @@ func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
 	case Recorded, Span:
 	default:
 		return nil, fault.Newf(fault.Invalid, "clock_unknown", "the clock %q is unknown; choose recorded or span", string(o.Clock))
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	b := &Backtest{opt: o, standing: standing.New(id.DefaultVerifier()), spans: map[string]*span.Span{}, waiting: map[string]bool{}, pending: map[string]standing.Ref{}}
 	b.tx = b.standing.Begin()
@@ -86,7 +97,10 @@ func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
 
 // Add decides the next entry. Entries come from the first of the timeline on,
 // without a gap.
-func (b *Backtest) Add(ctx context.Context, e *span.Opened) error {
+func (b *Backtest) Add(ctx context.Context, e *span.Opened) error { return b.add(ctx, e, nil) }
+
+// add is Add with what was decided about the entry ahead, nil for nothing.
+func (b *Backtest) add(ctx context.Context, e *span.Opened, g *guess) error {
 	if e.Seq != b.next {
 		return fault.Newf(fault.Invalid, "entries_missing", "entry %d is expected, and %d came: a backtest begins with the first entry and leaves none out", b.next, e.Seq)
 	}
@@ -103,11 +117,16 @@ func (b *Backtest) Add(ctx context.Context, e *span.Opened) error {
 	case e.Span.Type == span.TypeDecision:
 		b.report.Attempts++
 		return nil
-	case e.Span.Type == span.TypeContract, e.Span.Author == b.tx.Node():
+	case b.own(e):
 		b.report.Own++
 		return nil
 	}
-	return b.decide(ctx, e)
+	return b.decide(ctx, e, g)
+}
+
+// own says of an entry that no contract decides it.
+func (b *Backtest) own(e *span.Opened) bool {
+	return e.Span.Type == span.TypeContract || e.Span.Author == b.tx.Node()
 }
 
 // Report is what was found. Nothing is added afterwards.
@@ -117,20 +136,23 @@ func (b *Backtest) Report() *Report {
 	return &b.report
 }
 
-// stand follows who holds which keys and roles. Ordinary entries change nothing
-// about that, and are not judged again here.
-func (b *Backtest) stand(e *span.Opened) error {
+// stands says of an entry that it may change who holds which keys and roles.
+// Ordinary ones do not, and are not judged again here.
+func (b *Backtest) stands(e *span.Opened) bool {
 	switch e.Span.Type {
 	case span.TypeRevert, span.TypeRedaction, span.TypeDecision, span.TypeApproval, span.TypeContract, span.TypeEvidence:
-		return nil
+		return false
 	case span.TypeResolution:
-		if p, err := span.ParseResolution(e.Payload); err != nil || b.pending[p.Span].ID == "" {
-			return nil // of a span that gives nobody a role
-		}
-	default:
-		if !strings.HasPrefix(e.Span.Type, "logline.") {
-			return nil
-		}
+		p, err := span.ParseResolution(e.Payload)
+		return err == nil && b.pending[p.Span].ID != "" // else of a span that gives nobody a role
+	}
+	return strings.HasPrefix(e.Span.Type, "logline.")
+}
+
+// stand follows who holds which keys and roles.
+func (b *Backtest) stand(e *span.Opened) error {
+	if !b.stands(e) {
+		return nil
 	}
 	if e.Payload == nil {
 		return fault.Newf(fault.Forbidden, "entries_withheld", "entry %d (%s) is withheld from its reader; who may read private entries, such as an auditor, can backtest this timeline", e.Seq, e.Span.Type)
@@ -158,35 +180,45 @@ func (b *Backtest) stand(e *span.Opened) error {
 
 // advance puts the clock on.
 func (b *Backtest) advance(e *span.Opened) {
+	now, back := b.advanced(b.now, e)
+	if b.now = now; back {
+		b.report.Backwards++
+	}
+}
+
+// advanced is what a clock says at the next entry, and whether the entry would
+// put it back.
+func (b *Backtest) advanced(now string, e *span.Opened) (_ string, back bool) {
 	at := e.RecordedAt
 	if b.opt.Clock == Span {
 		at = e.Span.OccurredAt
 	}
-	switch {
-	case at == "":
-	case at < b.now:
-		b.report.Backwards++
-	default:
-		b.now = at
+	if at == "" || at < now {
+		return now, at != ""
 	}
+	return at, false
 }
 
-// at is the position at which the next entry is decided.
-func (b *Backtest) at(e *span.Opened) standing.Position {
-	if b.now == "" { // nothing has occurred yet
-		return standing.Position{Seq: b.seq, RecordedAt: e.RecordedAt}
+// at is the position at which an entry is decided by a clock.
+func (b *Backtest) at(now string, e *span.Opened) standing.Position {
+	if now == "" { // nothing has occurred yet
+		now = e.RecordedAt
 	}
-	return standing.Position{Seq: b.seq, RecordedAt: b.now}
+	return standing.Position{Seq: b.seq, RecordedAt: now}
 }
 
 // decide has the contracts decide an entry, and compares.
-func (b *Backtest) decide(ctx context.Context, e *span.Opened) error {
-	if e.Payload == nil && !b.contracts.Match(e.Span.Type).Empty() {
+func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
+	if b.erased(e) {
 		b.undecided(e)
 		return nil
 	}
-	sp, at := &span.Span{Header: e.Span, Payload: e.Payload}, b.at(e)
-	o, err := rules.Decide(ctx, &b.world, sp, at)
+	at := b.at(b.now, e)
+	if g == nil || !g.holds(b.changed) {
+		g = &guess{at: at}
+		g.decide(ctx, &b.world, e)
+	}
+	sp, o, err := &g.span, g.outcome, g.err
 	switch fault.KindOf(err) {
 	case fault.Invalid, fault.Forbidden, fault.Conflict: // a vote that these contracts did not ask for
 		b.report.Unasked++
@@ -213,6 +245,11 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened) error {
 	return nil
 }
 
+// erased says of an entry that contracts ask for a payload that is not there.
+func (b *Backtest) erased(e *span.Opened) bool {
+	return e.Payload == nil && !b.contracts.Match(e.Span.Type).Empty()
+}
+
 // fold puts an entry's outcome into the state.
 func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at string) error {
 	e := &span.Entry{Seq: b.seq, RecordedAt: at, Span: sp.Header, Decision: o.Decision}
@@ -222,12 +259,18 @@ func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at
 		return err
 	}
 	b.rows.Apply(changes)
+	if b.changed != nil {
+		for _, c := range changes {
+			b.changed.Set(c.Key, struct{}{})
+		}
+	}
 	b.seen.transitions(o.Decision.Transitions)
 	if !rules.Timed(changes) {
 		return nil
 	}
 	if sp.ID != "" {
-		b.spans[sp.ID] = sp
+		kept := *sp // its room is used again
+		b.spans[sp.ID] = &kept
 	}
 	due, ok, err := rules.NextDue(ctx, &b.rows)
 	if b.due = ""; ok {
@@ -269,7 +312,7 @@ func (b *Backtest) fire(ctx context.Context, t rules.Timer) error {
 	}
 	b.report.Fired++
 	b.seen.actions(o)
-	return b.fold(ctx, b.own("logline.backtest"), o, at)
+	return b.fold(ctx, b.ofNode("logline.backtest"), o, at)
 }
 
 // resolve settles a span that waits no longer.
@@ -282,15 +325,15 @@ func (b *Backtest) resolve(ctx context.Context, spanID, at string) error {
 	if err != nil {
 		return err
 	}
-	sp := b.own(span.TypeResolution)
+	sp := b.ofNode(span.TypeResolution)
 	sp.Payload = payload
 	b.settled(spanID, r.Payload.Outcome)
 	b.seen.actions(r.Outcome)
 	return b.fold(ctx, sp, r.Outcome, at)
 }
 
-// own is a span as the node would make it, so far as folding looks at it.
-func (b *Backtest) own(typ string) *span.Span {
+// ofNode is a span as the node would make it, so far as folding looks at it.
+func (b *Backtest) ofNode(typ string) *span.Span {
 	return &span.Span{Header: span.Header{Type: typ, Author: b.tx.Node(), Tenant: b.tx.Tenant(), Status: span.StatusExecuted, Visibility: span.VisibilityOrganization}}
 }
 

@@ -105,17 +105,19 @@ type tally struct {
 	tags      map[string]int
 	actioned  map[string]int
 	workflows []*contract.Workflow
-	entered   map[visit]bool   // states that instances were in
-	states    map[visit]string // instances (without a state) to their last one
+	instances map[instance]*course
 }
 
-// visit is an instance of a workflow in a state.
-type visit struct{ workflow, key, state string }
+// instance is one of a workflow.
+type instance struct{ workflow, key string }
+
+// course is the states that an instance was in, the last one last.
+type course []string
 
 func (t *tally) contract(c *contract.Contract) {
 	if t.rules == nil {
 		t.rules, t.tags, t.actioned, t.changes = map[string]*RuleCount{}, map[string]int{}, map[string]int{}, map[[2]string]int{}
-		t.entered, t.states = map[visit]bool{}, map[visit]string{}
+		t.instances = map[instance]*course{}
 	}
 	for _, r := range c.Rules {
 		t.rule(r.ID())
@@ -168,10 +170,25 @@ func (t *tally) change(was, now string) { t.changes[[2]string{was, now}]++ }
 
 func (t *tally) transitions(list []span.Transition) {
 	for _, m := range list {
-		t.entered[visit{m.Workflow, m.Key, m.From}] = true
-		t.entered[visit{m.Workflow, m.Key, m.To}] = true
-		t.states[visit{workflow: m.Workflow, key: m.Key}] = m.To
+		c := t.instances[instance{m.Workflow, m.Key}]
+		if c == nil {
+			c = &course{}
+			t.instances[instance{m.Workflow, m.Key}] = c
+		}
+		c.enter(m.From)
+		c.enter(m.To)
 	}
+}
+
+// enter puts a state last.
+func (c *course) enter(state string) {
+	i := slices.Index(*c, state)
+	if i < 0 {
+		*c = append(*c, state)
+		return
+	}
+	copy((*c)[i:], (*c)[i+1:])
+	(*c)[len(*c)-1] = state
 }
 
 // into writes the counts down, in an order that does not depend on chance.
@@ -204,13 +221,16 @@ func (t *tally) workflow(w *contract.Workflow) WorkflowCount {
 		out.States = append(out.States, StateCount{Name: s.Name})
 		at[s.Name] = i
 	}
-	for v := range t.entered {
-		if i, ok := at[v.state]; ok && v.workflow == out.Name {
-			out.States[i].Entered++
+	for in, c := range t.instances {
+		if in.workflow != out.Name {
+			continue
 		}
-	}
-	for v, state := range t.states {
-		if i, ok := at[state]; ok && v.workflow == out.Name {
+		for _, state := range *c {
+			if i, ok := at[state]; ok {
+				out.States[i].Entered++
+			}
+		}
+		if i, ok := at[(*c)[len(*c)-1]]; ok {
 			out.Instances++
 			out.States[i].Now++
 		}

@@ -22,6 +22,7 @@ type checkedLine struct {
 	headerHash span.Hash
 	code       string // of the first thing that does not hold, "" when all does
 	reason     string
+	err        error // why it cannot be read, where no more than that is asked
 }
 
 func (l *checkedLine) readable() bool { return l.opened != nil || l.hidden }
@@ -38,11 +39,16 @@ type lineChecker struct {
 	verifier id.Verifier
 	limits   span.Limits
 	maxLine  int
+	reads    bool // no more than it must to read them
 
 	room []byte // for what is hashed and compared, used again
 }
 
 func (c *lineChecker) check(l *checkedLine) {
+	if c.reads {
+		l.opened, l.err = span.ParseOpened(l.bytes, c.limits)
+		return
+	}
 	if l.tooLong {
 		l.bad("line_too_large", "the line has more than "+strconv.Itoa(c.maxLine)+" bytes")
 		l.bytes = nil

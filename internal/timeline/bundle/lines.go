@@ -53,7 +53,7 @@ func (l *lineReader) appendNext(dst []byte, limit int) (rawLine, []byte, error) 
 				return rawLine{}, dst, io.EOF
 			}
 		case err != nil:
-			return rawLine{}, dst, fmt.Errorf("read bundle, line %d: %w", line.number, err)
+			return line, dst, fmt.Errorf("read bundle, line %d: %w", line.number, err)
 		}
 		l.number++
 		if dst[len(dst)-1] == '\n' {

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"iter"
@@ -42,10 +43,12 @@ func NewReader(r io.Reader, opt Options) (*Reader, error) {
 // Info says what the bundle is of.
 func (r *Reader) Info() Info { return r.info }
 
+func (r *Reader) maxLine() int { return span.MaxLine + r.opt.Limits.Payload + maxDetail + lineSlack }
+
 // Entries are the entries that are left, in order. It ends after an error; a
 // line of an entry withheld whole is one.
 func (r *Reader) Entries() iter.Seq2[*span.Opened, error] {
-	max := span.MaxLine + r.opt.Limits.Payload + maxDetail + lineSlack
+	max := r.maxLine()
 	return func(yield func(*span.Opened, error) bool) {
 		for {
 			line, err := r.lines.next(max)
@@ -64,6 +67,61 @@ func (r *Reader) Entries() iter.Seq2[*span.Opened, error] {
 			}
 		}
 	}
+}
+
+// Pages are the same entries by some dozens. They are read on Options.Workers
+// goroutines ahead of whoever asks for them, and belong to that one. Where ctx
+// ends, its error does, once the stream has given what it was asked for.
+func (r *Reader) Pages(ctx context.Context) iter.Seq2[[]*span.Opened, error] {
+	return func(yield func([]*span.Opened, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		ahead := newChecking(r.opt.Workers)
+		go ahead.run(ctx, r.lines, &lineChecker{limits: r.opt.Limits, maxLine: r.maxLine(), reads: true}, r.opt.Workers)
+		defer func() {
+			cancel()
+			for range ahead.ordered { // it is closed when the workers are done
+			}
+		}()
+		line := 1
+		for c := range ahead.ordered {
+			select {
+			case <-c.done:
+			case <-ctx.Done():
+				yield(nil, ctx.Err())
+				return
+			}
+			page, err := c.page(line)
+			line += len(page)
+			ahead.folded(c)
+			if len(page) > 0 && !yield(page, nil) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// page is the entries of a chunk, which begins behind a line, up to what cannot be
+// read.
+func (c *chunk) page(line int) ([]*span.Opened, error) {
+	page := make([]*span.Opened, 0, len(c.lines))
+	for i := range c.lines {
+		l := &c.lines[i]
+		if l.err != nil {
+			return page, unreadable(l.number).Because(l.err)
+		}
+		page = append(page, l.opened)
+	}
+	if c.err != nil {
+		return page, unreadable(line + len(page) + 1).Because(c.err)
+	}
+	return page, nil
 }
 
 func unreadable(line int) *fault.Error {

@@ -1,0 +1,272 @@
+package backtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// founded is a history of people whose roles the record gives.
+type founded struct {
+	*history
+	node, owner *id.Keys
+	tenant      string
+	people      []*id.Keys // members; the owner is none of them
+}
+
+func newFounded(t testing.TB) *founded {
+	f := &founded{history: newHistory(t)}
+	keys := func(subject string) *id.Keys {
+		k, err := id.NewKeys(subject, began, f.rand)
+		require.NoError(t, err)
+		return k
+	}
+	f.node, f.owner = keys(id.SubjectNode), keys(id.SubjectPerson)
+	_, logKey, err := f.node.Delegate("log", []string{id.TypeLog}, "", began, f.rand)
+	require.NoError(t, err)
+	raw, err := span.ParseB64(logKey.Public(), 32)
+	require.NoError(t, err)
+	genesis := span.Genesis{Slug: "acme", Name: "Acme", Node: f.node.ID(), LogKey: span.B64(append([]byte{1}, raw...)), Owner: f.owner.ID(), Nonce: span.B64(make([]byte, 16))}
+	genesis.Tenant = genesis.TenantID()
+	f.tenant = genesis.Tenant
+	f.seal(f.node, span.TypeGenesis, genesis.Canonical())
+	f.embed(f.node)
+	f.embed(f.owner)
+	f.grant(f.node, f.owner, span.RoleOwner)
+	for range 3 {
+		k := keys(id.SubjectPerson)
+		f.people = append(f.people, k)
+		f.embed(k)
+		f.grant(f.owner, k, span.RoleMember)
+	}
+	return f
+}
+
+// seal records a span that its author has signed.
+func (f *founded) seal(by *id.Keys, typ string, payload []byte) *span.Opened {
+	f.t.Helper()
+	e := f.add(typ, by.ID(), map[string]any{})
+	e.Span.Tenant = f.tenant
+	if span.MustBePublic(typ) {
+		e.Span.Visibility = span.VisibilityPublic
+	}
+	sp, err := id.SealSpan(by.Signer(), e.Span, payload, make([]byte, 16))
+	require.NoError(f.t, err)
+	e.Span, e.Payload = sp.Header, sp.Payload
+	return e
+}
+
+func (f *founded) embed(k *id.Keys) {
+	for _, event := range k.Events() {
+		f.seal(f.node, span.TypeIdentity, fmt.Appendf(nil, `{"event":%s}`, event))
+	}
+}
+
+func (f *founded) grant(by, to *id.Keys, roles ...string) {
+	f.member(by, to, span.ActionGrant, roles...)
+}
+
+func (f *founded) member(by, to *id.Keys, action string, roles ...string) {
+	payload, err := span.Canonical(span.Member{Identity: to.ID(), Roles: roles, Action: action})
+	require.NoError(f.t, err)
+	f.seal(by, span.TypeMember, payload)
+}
+
+// meeting is a contract in which everything that leaves rows meets: what one
+// entry does, the next one sees.
+const meeting = `contract meeting version "1.0.0" {
+  role boss
+  trust { range: [-5.0, 5.0]  add "order.*" 0.1 }
+  permit append "order.closed" to [boss]
+  rule often { on: "order.*"  when: spans("order.*").by(actor.id).within(90s).count() >= 3.0  then { tag "often" } }
+  rule much { on: "order.made"  when: spans("order.made").subject(span.subject).sum("amount") + data.amount > 150.0  then { reject "too much" } }
+  rule odd { on: "order.made"  when: spans("order.made").subject(span.subject).count() in [1.0, 3.0, 5.0, 7.0, 9.0]  then { tag "odd" } }
+  rule eats { on: "order.*"  then { consume quota "q" { limit: 4  per: 1m  key: actor.id  exceeded { tag "over" } } } }
+  rule trusted { on: "order.paid"  when: actor.trust > 0.5  then { tag "trusted" } }
+  rule asks { on: "order.made"  when: data.amount > 20.0  then { require approval { from: [boss]  count: 1  within: 30s  on_timeout { tag "late" } } } }
+  rule later { on: "order.paid"  then { schedule task "thank" { after: 20s  then { trust actor { add: 0.2 } } } } }
+  workflow order {
+    key: data.id
+    initial: open
+    starts_on: "order.**"
+    state open
+    state made { after 2m -> forgotten }
+    state paid
+    state forgotten
+    transition open -> made on "order.made"
+    transition made -> paid on "order.paid" { guard: state("order", data.before) != "forgotten" }
+  }
+}`
+
+// random makes a history in which entries depend on those just before them.
+func random(t *rapid.T, tb testing.TB) *founded {
+	f := newFounded(tb)
+	f.rand = rand.NewChaCha8([32]byte{byte(rapid.IntRange(0, 255).Draw(t, "seed"))})
+	draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") }
+	var made []*span.Opened
+	for range rapid.IntRange(0, 120).Draw(t, "entries") {
+		by := f.people[draw(len(f.people))]
+		f.now = f.now.Add(time.Duration(draw(8)) * time.Second)
+		switch draw(12) {
+		case 0:
+			f.member(f.owner, by, []string{span.ActionGrant, span.ActionWithdraw}[draw(2)], "boss")
+		case 1, 2: // a vote, asked for or not
+			if len(made) == 0 {
+				continue
+			}
+			e := made[max(0, len(made)-1-draw(3))]
+			payload, err := span.Canonical(span.Approval{Span: e.Span.ID, HeaderHash: e.Span.Hash().String(), Vote: []string{span.VoteApprove, span.VoteReject}[draw(2)]})
+			require.NoError(t, err)
+			f.seal(by, span.TypeApproval, payload)
+		case 3:
+			f.seal(by, "order.closed", []byte(`{"id":"a"}`))
+		case 4, 5, 6:
+			f.seal(by, "order.paid", fmt.Appendf(nil, `{"before":"%c","id":"%c"}`, 'a'+draw(3), 'a'+draw(3)))
+		case 7:
+			f.seal(by, "note.taken", []byte(`{}`))
+		default:
+			e := f.seal(by, "order.made", fmt.Appendf(nil, `{"amount":%d,"id":"%c"}`, 1+draw(30), 'a'+draw(3)))
+			made = append(made, e)
+		}
+		last := f.list[len(f.list)-1]
+		last.Span.Subject = fmt.Sprint("s/", draw(3))
+		if span.Redactable(last.Span.Type) && draw(10) == 0 {
+			last.Payload, last.Withheld = nil, span.WithheldRedacted
+		}
+		if draw(3) > 0 {
+			last.Span.OccurredAt = span.FormatTime(f.now.Add(time.Duration(draw(20)-10) * time.Second))
+		}
+	}
+	return f
+}
+
+// The report is the same bytes whether entries are decided one after the other or
+// together, on however many processors, in whatever pages they come.
+func TestTogetherIsAsOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	c := compiled(t, meeting)
+	agreed := map[string]int{}
+	rapid.Check(t, func(r *rapid.T) {
+		f := random(r, t)
+		o := Options{Clock: rapid.SampledFrom([]Clock{Recorded, Span}).Draw(r, "clock"), Keep: 1000}
+		single, err := New([]*contract.Contract{c}, o)
+		require.NoError(r, err)
+		for _, e := range f.list {
+			require.NoError(r, single.Add(context.Background(), e))
+		}
+		want, err := json.Marshal(single.Report())
+		require.NoError(r, err)
+		o.Workers = rapid.IntRange(1, 5).Draw(r, "workers")
+		together, err := New([]*contract.Contract{c}, o)
+		require.NoError(r, err)
+		for rest := f.list; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(r, "page")
+			require.NoError(r, together.AddAll(context.Background(), rest[:n]))
+			rest = rest[n:]
+		}
+		got, err := json.Marshal(together.Report())
+		require.NoError(r, err)
+		require.Equal(r, string(want), string(got))
+		for name, n := range single.Report().Outcomes {
+			agreed[name] += n
+		}
+		agreed["fired"] += single.Report().Fired
+		agreed["unasked"] += single.Report().Unasked
+	})
+	for _, name := range []string{"allow", "pending", "reject", "fired", "unasked"} {
+		require.NotZero(t, agreed[name], "%s: the histories say nothing of it", name)
+	}
+}
+
+// Entries are decided together where nothing keeps them apart.
+func TestDecidesAhead(t *testing.T) {
+	t.Parallel()
+	f := newFounded(t)
+	for i := range 2 * mostAhead {
+		f.seal(f.people[0], "order.made", fmt.Appendf(nil, `{"amount":1,"id":"%d"}`, i))
+	}
+	b, err := New([]*contract.Contract{compiled(t, orders)}, Options{Workers: 2})
+	require.NoError(t, err)
+	entries := f.list[len(f.list)-2*mostAhead:]
+	require.NoError(t, b.AddAll(t.Context(), f.list[:len(f.list)-len(entries)]))
+	require.Equal(t, mostAhead, b.run(entries))
+	require.Equal(t, 1, b.run(f.list[:1]), "genesis by itself")
+	require.Equal(t, 3, b.run(append(append([]*span.Opened{}, entries[:3]...), f.list...)), "up to what gives roles")
+	for i, g := range b.ahead(t.Context(), entries[:mostAhead]) {
+		require.True(t, g.made, i)
+		require.NotEmpty(t, g.reads, i)
+	}
+}
+
+// A span that waits is settled as itself, though others were decided ahead in the
+// room where it was.
+func TestWhatWaitsIsKept(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for i := range 100 {
+		h.add("order.made", ana, map[string]any{"id": fmt.Sprint(i)})
+		h.now = h.now.Add(10 * time.Minute)
+	}
+	b, err := New([]*contract.Contract{compiled(t, approvals)}, Options{Workers: 2})
+	require.NoError(t, err)
+	require.NoError(t, b.Run(t.Context(), pagesOf(h.list, 10, nil), nil))
+	require.Equal(t, h.again(approvals, Options{}).Settled, b.Report().Settled)
+	require.Equal(t, map[string]int{"expired": 94}, b.Report().Settled)
+}
+
+func pagesOf(list []*span.Opened, n int, end error) iter.Seq2[[]*span.Opened, error] {
+	return func(yield func([]*span.Opened, error) bool) {
+		for ; len(list) > 0; list = list[min(n, len(list)):] {
+			if !yield(list[:min(n, len(list))], nil) {
+				return
+			}
+		}
+		if end != nil {
+			yield(nil, end)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for i := range 100 {
+		h.add("order.made", ana, map[string]any{"id": fmt.Sprint(i), "amount": i * 10})
+	}
+	fresh := func() *Backtest {
+		b, err := New([]*contract.Contract{compiled(t, orders)}, Options{})
+		require.NoError(t, err)
+		return b
+	}
+	var told []uint64
+	b := fresh()
+	require.NoError(t, b.Run(t.Context(), pagesOf(h.list, 40, nil), func(done uint64) { told = append(told, done) }))
+	require.Equal(t, []uint64{40, 80, 100}, told)
+	require.Equal(t, 100, b.Report().Decided)
+
+	broken := errors.New("broken")
+	require.ErrorIs(t, fresh().Run(t.Context(), pagesOf(h.list, 40, broken), nil), broken)
+	require.Equal(t, "entries_missing", fault.CodeOf(fresh().Run(t.Context(), pagesOf(h.list[1:], 40, nil), nil)))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	b = fresh()
+	require.ErrorIs(t, b.Run(ctx, pagesOf(h.list, 10, nil), func(done uint64) {
+		if done == 20 {
+			cancel()
+		}
+	}), context.Canceled)
+	require.LessOrEqual(t, b.Report().Entries, 30, "it ends soon")
+}
