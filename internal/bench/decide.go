@@ -23,15 +23,28 @@ const (
 )
 
 // measureDecide times a decision beside bare cel-go, by contracts of few rules
-// and of many, and what contracts cost an append.
+// and of many, a timeline decided again beside deciding alone, and what contracts
+// cost an append.
 func measureDecide(ctx context.Context, b *bench) ([]figure, error) {
 	figures, err := b.decisions()
 	if err != nil {
 		return nil, err
 	}
+	f, err := b.backtests(ctx)
+	if err != nil {
+		return figures, err
+	}
+	figures = append(figures, f)
 	for _, store := range b.stores {
 		f, err := b.decidedAppends(ctx, store)
 		if err != nil {
+			return figures, fmt.Errorf("%s: %w", store, err)
+		}
+		figures = append(figures, f)
+		if store != sqlite && store != postgres {
+			continue // all is in this process's memory
+		}
+		if f, err = b.newSubjects(ctx, store); err != nil {
 			return figures, fmt.Errorf("%s: %w", store, err)
 		}
 		figures = append(figures, f)
@@ -114,63 +127,93 @@ func newDecision(once func() error, err error) (*decision, error) {
 	return &decision{once: once, allocs: float64(after.Mallocs-before.Mallocs) / calls, bytes: float64(after.TotalAlloc-before.TotalAlloc) / calls}, nil
 }
 
-// ruled is a node with or without contracts, and how its loads went.
-type ruled struct {
-	*node
-	elapsed, server time.Duration
-	spans           int
-}
-
-func (r *ruled) rate() float64 { return float64(r.spans) / r.elapsed.Seconds() }
-
 // decidedAppends appends by turns to a node where a contract decides and to one
 // without.
 func (b *bench) decidedAppends(ctx context.Context, store string) (f figure, err error) {
 	c := loadgen.Case{Callers: 4, Lines: 500, Spans: b.pick(40_000, 4_000)}
 	b.say("decide: appends with and without contracts, %s, %s", store, c.Name())
-	var nodes []*ruled
-	for range 2 {
-		n, err := b.start(ctx, store)
-		if err != nil {
-			return f, err
-		}
-		defer n.remove()
-		nodes = append(nodes, &ruled{node: n})
-	}
-	free, bound := nodes[0], nodes[1]
-	if err := bound.rule(ctx); err != nil {
+	free, bound := &ruled{sends: c}, &ruled{sends: c, contract: decide.Contract(smallContract), rules: decide.Matching}
+	if err := b.byTurns(ctx, store, free, bound); err != nil {
 		return f, err
 	}
+	return figure{Group: "decide", Name: fmt.Sprintf("%s by %d rules, of those without", c.Name(), smallContract), Store: store, Measured: bound.rate() / free.rate(), Unit: ratio,
+		Target: &target{Text: "0.7 of the rate without contracts", Bound: 0.7, Sense: atLeast},
+		Note:   fmt.Sprintf("%s and %s; a span costs the server %s and %s", perSecond.show(bound.rate()), perSecond.show(free.rate()), bound.cost(), free.cost())}, nil
+}
+
+// newSubjects appends by turns spans of subjects that the node has met, and of
+// ones that it has not, of which it has to ask its store.
+func (b *bench) newSubjects(ctx context.Context, store string) (f figure, err error) {
+	c := loadgen.Case{Callers: 4, Lines: 500, Spans: b.pick(20_000, 4_000)}
+	b.say("decide: appends about subjects met before and new, %s, %s", store, c.Name())
+	met, fresh := &ruled{sends: c, contract: decide.PerSubject, rules: 2}, &ruled{sends: c, contract: decide.PerSubject, rules: 2}
+	met.sends.Subjects, fresh.sends.First = 1000, 1000
+	if err := b.byTurns(ctx, store, met, fresh); err != nil {
+		return f, err
+	}
+	return figure{Group: "decide", Name: c.Name() + " of new subjects, of 1,000 met before", Store: store, Measured: fresh.rate() / met.rate(), Unit: ratio,
+		Target: &target{Text: "half the rate of subjects met before", Bound: 0.5, Sense: atLeast},
+		Note:   fmt.Sprintf("%s and %s; a span costs the server %s and %s", perSecond.show(fresh.rate()), perSecond.show(met.rate()), fresh.cost(), met.cost())}, nil
+}
+
+// ruled is a node with or without contracts, what it is loaded with and how that
+// went.
+type ruled struct {
+	*node
+	sends    loadgen.Case
+	contract string // "": none
+	rules    int    // that decide each span
+
+	elapsed, server time.Duration
+	spans           int
+}
+
+func (r *ruled) rate() float64 { return float64(r.spans) / r.elapsed.Seconds() }
+func (r *ruled) cost() string  { return inSeconds.show(r.server.Seconds() / float64(r.spans)) }
+
+// byTurns starts two nodes and loads them one after the other, several times; the
+// first time does not count.
+func (b *bench) byTurns(ctx context.Context, store string, nodes ...*ruled) (err error) {
+	for _, r := range nodes {
+		if r.node, err = b.start(ctx, store); err != nil {
+			return err
+		}
+		defer r.remove()
+		if err := r.rule(ctx); err != nil {
+			return err
+		}
+	}
 	for round := range b.pick(5, 3) {
-		for _, n := range nodes {
-			if err := n.append(ctx, c, round > 0); err != nil {
-				return f, err
+		for _, r := range nodes {
+			if err := r.append(ctx, round > 0); err != nil {
+				return err
 			}
 		}
 		slices.Reverse(nodes)
 	}
-	cost := func(r *ruled) string { return inSeconds.show(r.server.Seconds() / float64(r.spans)) }
-	return figure{Group: "decide", Name: fmt.Sprintf("%s by %d rules, of those without", c.Name(), smallContract), Store: store, Measured: bound.rate() / free.rate(), Unit: ratio,
-		Target: &target{Text: "0.7 of the rate without contracts", Bound: 0.7, Sense: atLeast},
-		Note:   fmt.Sprintf("%s and %s; a span costs the server %s and %s", perSecond.show(bound.rate()), perSecond.show(free.rate()), cost(bound), cost(free))}, nil
+	return nil
 }
 
 // append loads a node once.
-func (r *ruled) append(ctx context.Context, c loadgen.Case, counts bool) error {
-	bodies, err := loadgen.Seal(r.owner, r.tenant.Id, c)
+func (r *ruled) append(ctx context.Context, counts bool) error {
+	bodies, err := loadgen.Seal(r.owner, r.tenant.Id, r.sends)
 	if err != nil {
 		return err
 	}
-	l, err := r.load(ctx, bodies, c)
+	r.sends.First += r.sends.Spans
+	l, err := r.node.load(ctx, bodies, r.sends)
 	if err == nil && counts {
-		r.elapsed, r.server, r.spans = r.elapsed+l.Elapsed, r.server+l.server, r.spans+c.Spans
+		r.elapsed, r.server, r.spans = r.elapsed+l.Elapsed, r.server+l.server, r.spans+r.sends.Spans
 	}
 	return err
 }
 
-// rule puts the contract into force and sees that it decides.
+// rule puts the contract into force, if there is one, and sees that it decides.
 func (r *ruled) rule(ctx context.Context) error {
-	payload, err := decide.Activation(smallContract)
+	if r.contract == "" {
+		return nil
+	}
+	payload, err := decide.Activation(r.contract)
 	if err != nil {
 		return err
 	}
@@ -193,7 +236,7 @@ func (r *ruled) rule(ctx context.Context) error {
 	if err := json.Unmarshal(answer.Receipt.Entry, &entry); err != nil {
 		return err
 	}
-	if len(entry.Decision.Rules) != decide.Matching {
+	if len(entry.Decision.Rules) != r.rules {
 		return fmt.Errorf("the contract is not in force: %.500s", bytes.TrimSpace(answer.Receipt.Entry))
 	}
 	return nil

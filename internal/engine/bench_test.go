@@ -2,10 +2,15 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/bench/decide"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
 )
 
@@ -58,5 +63,41 @@ func BenchmarkSubmit(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkSubjects is four callers with spans of subjects that the process has
+// met, and with spans of new ones, of which a contract asks the store.
+func BenchmarkSubjects(b *testing.B) {
+	for _, kind := range []string{backend.SQLite, backend.Postgres} {
+		for _, subjects := range []int{100, 1 << 30} {
+			b.Run(fmt.Sprintf("%s/of=%d", kind, subjects), func(b *testing.B) {
+				w := newWorld(b, setup{url: backend.URL(b, kind)})
+				require.NoError(b, w.activate(decide.PerSubject).Err)
+				const callers, lines = 4, 500
+				calls := make([][][]byte, max(b.N/lines, callers))
+				for i := range calls {
+					for n := range lines {
+						subject := fmt.Sprint("s-", (i*lines+n)%subjects)
+						calls[i] = append(calls[i], w.seal(w.owner, []byte(`{"n":1}`), typed("payment.requested"), func(h *span.Header) { h.Subject = subject }))
+					}
+				}
+				b.ResetTimer()
+				var wg sync.WaitGroup
+				for c := range callers {
+					wg.Go(func() {
+						for i := c; i < len(calls); i += callers {
+							for _, r := range w.SubmitMany(context.Background(), w.tenant.ID, calls[i]) {
+								if r.Err != nil {
+									b.Error(r.Err)
+								}
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.ReportMetric(float64(len(calls)*lines)/b.Elapsed().Seconds(), "spans/s")
+			})
+		}
 	}
 }

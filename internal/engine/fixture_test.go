@@ -63,6 +63,7 @@ type setup struct {
 	dir     func(*id.Directory) engine.Directory
 	nodeDir string    // of the node's keys; a temporary one when empty
 	random  io.Reader // keys, ids and salts; real randomness when nil
+	owner   *id.Keys  // somebody new when nil
 	url     string    // of the database; in memory when empty
 }
 
@@ -103,7 +104,11 @@ func newWorld(t testing.TB, s setup) *world {
 	w.dir = id.NewDirectory(w.db, id.FastVerifier(), w.clock.now)
 	w.log = w.newLog()
 	w.Engine = w.newEngine(s, w.log)
-	w.owner = w.identity()
+	if w.owner = s.owner; w.owner == nil {
+		w.owner = w.identity()
+	} else {
+		w.register(w.owner)
+	}
 	w.tenant, err = w.CreateTenant(ctx, "acme", "Acme", w.owner.ID(), false)
 	require.NoError(t, err)
 	return w
@@ -134,9 +139,14 @@ func (w *world) identity() *id.Keys {
 	w.t.Helper()
 	keys, err := id.NewKeys(id.SubjectPerson, w.clock.now(), w.random)
 	require.NoError(w.t, err)
-	_, _, err = w.dir.Register(context.Background(), keys.Events(), "", "")
-	require.NoError(w.t, err)
+	w.register(keys)
 	return keys
+}
+
+func (w *world) register(keys *id.Keys) {
+	w.t.Helper()
+	_, _, err := w.dir.Register(context.Background(), keys.Events(), "", "")
+	require.NoError(w.t, err)
 }
 
 // member registers a person and grants roles by the owner.

@@ -88,8 +88,10 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	if err := r.stampTime(); err != nil {
 		return err
 	}
+	at := 0
+	s.Foresee(func(i int, state timeline.DecisionState) bool { return r.foresee(ctx, batch[at:], i, state) })
 	for i, it := range batch {
-		r.draftOf[i] = -1
+		at, r.draftOf[i] = i, -1
 		err := r.decideItem(ctx, i, it)
 		if moved := s.Err(); errors.Is(moved, timeline.ErrHeadMoved) {
 			return moved // the answer found rests on no head: all are decided again

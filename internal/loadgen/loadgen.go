@@ -21,9 +21,12 @@ import (
 // one after the other, of one span or of lines.
 type Case struct {
 	Callers int
-	Lines   int  // spans a request; 1 is a plain append
-	Spans   int  // in all
-	Echo    bool // the server only echoes: its answers are no receipts, and of them the status alone counts
+	Lines   int // spans a request; 1 is a plain append
+	Spans   int // in all
+	First   int // number of the first span, where others were sent before
+	// Subjects is how many subjects the spans are of by turns; 0: each is of its own.
+	Subjects int
+	Echo     bool // the server only echoes: its answers are no receipts, and of them the status alone counts
 }
 
 // Cases are the ways that a node is measured in; quick ones are a tenth as long.
@@ -67,7 +70,10 @@ func Seal(owner *id.Keys, tenant string, c Case) ([][]byte, error) {
 	for n := 0; n < c.Spans; {
 		var body []byte
 		for range c.Lines {
-			now := time.Now()
+			now, subject := time.Now(), c.First+n
+			if c.Subjects > 0 {
+				subject %= c.Subjects
+			}
 			spanID, err := span.RandomID(now, rand.Reader)
 			if err != nil {
 				return nil, err
@@ -77,7 +83,7 @@ func Seal(owner *id.Keys, tenant string, c Case) ([][]byte, error) {
 			}
 			sp, err := id.SealSpan(owner.Signer(), span.Header{
 				ID: spanID, Tenant: tenant, Author: owner.ID(), Type: "payment.requested",
-				Title: "Payment of invoice", Subject: fmt.Sprintf("invoice-%d", n), Tags: []string{"bench"},
+				Title: "Payment of invoice", Subject: fmt.Sprintf("invoice-%d", subject), Tags: []string{"bench"},
 				Time: span.FormatTime(now), Status: span.StatusExecuted, Visibility: span.VisibilityOrganization,
 			}, fmt.Appendf(nil, `{"amount":"%d.00","currency":"BRL","invoice":%d,"note":"one of many"}`, n, n), salt)
 			if err != nil {

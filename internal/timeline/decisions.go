@@ -40,32 +40,6 @@ func (w *Wanted) ask() Ask {
 	return askRange(DecisionRows+w.Prefix, DecisionRows+w.Key, min(w.Limit, MaxAsk))
 }
 
-// Fetch reads the rows among these that are not known, with one question to the
-// store, so that Decisions need not ask for each.
-func (s *Session) Fetch(ctx context.Context, wanted []Wanted) error {
-	if len(wanted) == 0 || s.create != nil {
-		return s.err
-	}
-	s.Decisions()
-	s.rows.mu.Lock()
-	defer s.rows.mu.Unlock()
-	var asks []Ask
-	for i := range wanted {
-		a := wanted[i].ask()
-		if a.empty() {
-			continue
-		}
-		if _, known := s.lv.rows.rows(&a); !known {
-			asks = append(asks, a)
-		}
-	}
-	if len(asks) == 0 {
-		return s.err
-	}
-	_, err := readThrough{s}.read(ctx, asks)
-	return err
-}
-
 // Rows reads decision rows as of one committed head, which has that size.
 func (l *Log) Rows(ctx context.Context, tenant string, wanted []Wanted) (size uint64, rows [][]standing.Row, err error) {
 	id, err := l.id(ctx, tenant)
@@ -143,7 +117,7 @@ func (r readThrough) get(ctx context.Context, key string) ([]byte, error) {
 	if value, known := r.s.lv.rows.get(key); known {
 		return value, nil
 	}
-	got, err := r.read(ctx, []Ask{askKey(key)})
+	got, err := r.read(ctx, askKey(key))
 	if err != nil || len(got[0]) == 0 {
 		return nil, err
 	}
@@ -157,25 +131,31 @@ func (r readThrough) rows(ctx context.Context, a Ask) ([]standing.Row, error) {
 	if rows, known := r.s.lv.rows.rows(&a); known {
 		return rows, nil
 	}
-	asks := []Ask{a}
-	if a.Descending {
-		if ahead := (Ask{Low: a.High, High: beyond(a.Low), Limit: readAhead}); !ahead.empty() {
-			asks = append(asks, ahead)
-		}
-	}
-	got, err := r.read(ctx, asks)
+	got, err := r.read(ctx, withAhead(a)...)
 	if err != nil {
 		return nil, err
 	}
 	return got[0], nil
 }
 
-// read asks the store, which must be at the session's head.
-func (r readThrough) read(ctx context.Context, asks []Ask) ([][]standing.Row, error) {
+// withAhead is an ask with what is read beside it.
+func withAhead(a Ask) []Ask {
+	if a.Descending {
+		if ahead := (Ask{Low: a.High, High: beyond(a.Low), Limit: readAhead}); !ahead.empty() {
+			return []Ask{a, ahead}
+		}
+	}
+	return []Ask{a}
+}
+
+// read asks the store, which must be at the session's head, and for what is
+// foreseen too.
+func (r readThrough) read(ctx context.Context, asks ...Ask) ([][]standing.Row, error) {
 	s := r.s
 	if s.err != nil {
 		return nil, s.err
 	}
+	asks = append(asks, s.foreseen()...)
 	got, err := s.log.store.Rows(ctx, s.lv.id, asks)
 	if err == nil && (got.Size != s.head.Size || got.Root != s.head.Root) {
 		s.lv.lostAt = time.Now()

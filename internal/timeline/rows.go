@@ -111,6 +111,14 @@ func (a *Ask) Check() error {
 	return nil
 }
 
+// Order compares two keys as the ask wants them.
+func (a *Ask) Order(x, y string) int {
+	if a.Descending {
+		x, y = y, x
+	}
+	return strings.Compare(x, y)
+}
+
 // Of is the answer of rows in memory; values are those of the map.
 func (a *Ask) Of(rows *sortedmap.Map[[]byte]) (out []standing.Row) {
 	if a.Descending {

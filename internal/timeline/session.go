@@ -35,6 +35,9 @@ type Session struct {
 	unspent  map[string]bool  // ids the store said are unspent
 	rows     *overlay         // decision rows; nil until they are asked for
 
+	ahead   func(i int, state DecisionState) bool // asks what the next spans will; nil: nobody knows
+	foresaw int                                   // how many spans were looked at ahead
+
 	create *Tenant // for a timeline that begins
 	epoch  *Epoch  // for an epoch that begins
 	epochN uint64  // its number

@@ -48,9 +48,23 @@ func Contract(count int) string {
 	return b.String() + "}\n"
 }
 
-// Activation is the payload of the span that puts Contract(count) into force.
-func Activation(count int) ([]byte, error) {
-	source := Contract(count)
+// PerSubject is a contract that remembers something of each subject: the state of
+// a workflow, and how many spans there were within a day. It leaves the workflow
+// and a rule.
+const PerSubject = `contract bench.subjects version "1.0.0" {
+  rule often { on: "payment.requested"  when: spans("payment.requested").subject(span.subject).within(24h).count() < 1000000.0  then { tag "few" } }
+  workflow payment {
+    key: span.subject
+    initial: new
+    state new
+    state asked
+    transition new -> asked on "payment.requested"
+    transition asked -> asked on "payment.requested"
+  }
+}`
+
+// Activation is the payload of the span that puts a contract into force.
+func Activation(source string) ([]byte, error) {
 	c, err := rules.Compile(source)
 	if err != nil {
 		return nil, err

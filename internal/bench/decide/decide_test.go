@@ -19,7 +19,7 @@ func TestBothDecide(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, ours())
 		require.Equal(t, count, strings.Count(Contract(count), "rule r"))
-		payload, err := Activation(count)
+		payload, err := Activation(Contract(count))
 		require.NoError(t, err)
 		require.Contains(t, string(payload), `"action":"activate"`)
 	}
