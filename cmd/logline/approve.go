@@ -13,14 +13,16 @@ import (
 
 func newApproveCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var reason string
+	var reason, key string
 	var reject bool
 	cmd := &cobra.Command{
 		Use:   "approve SPAN",
 		Short: "Vote for a span that waits for approval, or with --reject against it",
 		Long: `Sign a vote on a span that a contract has wait for votes. With the last vote that it
 needs the span is executed; one vote against refuses it. It takes a role that the
-contract asks for, and never the span's own author; logline why SPAN says who may.`,
+contract asks for, and never the span's own author; logline why SPAN says who may.
+
+--key votes with a delegated key; the delegation must name the type logline.approval.`,
 		Example: "  logline approve 019…\n  logline approve 019… --reject --reason over-budget",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,6 +30,7 @@ contract asks for, and never the span's own author; logline why SPAN says who ma
 			if err != nil {
 				return err
 			}
+			s.signWith = key
 			p := span.Approval{Span: ref.Span, HeaderHash: ref.HeaderHash, Vote: span.VoteApprove, Reason: reason}
 			words := "for"
 			if reject {
@@ -41,6 +44,7 @@ contract asks for, and never the span's own author; logline why SPAN says who ma
 	}
 	flags.registerTenant(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, at most 64 bytes, no personal data: it is never erased")
+	cmd.Flags().StringVar(&key, "key", "", "sign with a delegated key of your key file: its label or public key (default: the primary key)")
 	cmd.Flags().BoolVar(&reject, "reject", false, "vote against it")
 	return cmd
 }

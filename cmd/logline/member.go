@@ -86,8 +86,8 @@ func newMemberChangeCmd(env *environment, action, short, done string) *cobra.Com
 				return err
 			}
 			for _, role := range args[1:] {
-				if !slices.Contains(strings.Split(builtinRoles, ", "), role) {
-					fmt.Fprintf(env.Stderr, "Note: %s is none of the built-in roles (%s), so it gives no right by itself.\n", role, builtinRoles)
+				if action == span.ActionGrant && !slices.Contains(strings.Split(builtinRoles, ", "), role) {
+					fmt.Fprintf(env.Stderr, "Note: %s is none of the built-in roles (%s): what it is for is up to contracts.\n", role, builtinRoles)
 				}
 			}
 			return s.appendReserved(cmd, span.TypeMember, span.Member{Identity: who, Roles: args[1:], Action: action},

@@ -38,7 +38,7 @@ func (s *session) sendReserved(cmd *cobra.Command, typ string, payload []byte) (
 	if err != nil {
 		return nil, nil, err
 	}
-	f := appendFlags{typ: typ, visibility: span.VisibilityOrganization}
+	f := appendFlags{typ: typ, visibility: span.VisibilityOrganization, key: s.signWith}
 	sealed, err := f.seal(cmd, s, canonical)
 	if err != nil {
 		return nil, nil, err

@@ -48,6 +48,7 @@ type session struct {
 	client  *client.Client
 
 	passphrase string // of the key file, to write it again
+	signWith   string // delegated key to sign the protocol's own spans with; "" for the primary
 }
 
 // resolve finds the profile that the flags and the environment name. Without

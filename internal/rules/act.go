@@ -40,7 +40,7 @@ func (j *judge) failed(err error, o origin, s *sink) error {
 	}
 	if o.onError == contract.Reject {
 		s.failed(o.rule, e.Reason)
-		s.reject(o, o.rule+" could not be evaluated: "+e.Message)
+		s.refuse(o, o.rule+" could not be evaluated: "+e.Message, o.rule+" could not be evaluated ("+e.Reason.String()+")")
 		return nil
 	}
 	s.failed(o.rule, e.Reason)
@@ -68,7 +68,7 @@ func (j *judge) do(a contract.Action, o origin, s *sink, beside bool) error {
 	switch a := a.(type) {
 	case *contract.AllowAction:
 	case *contract.RejectAction:
-		s.reject(o, j.text(a.Why))
+		s.refuse(o, j.text(a.Why), a.Kept)
 	case *contract.SimulateAction:
 		s.raise(Simulate)
 		if a.Why != nil {

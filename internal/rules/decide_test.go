@@ -57,7 +57,9 @@ func TestRulesMerge(t *testing.T) {
 		assert.Equal(t, []string{"seen 7"}, o.Detail.Notes)
 		if c.want == rules.Reject {
 			assert.Empty(t, o.Decision.Effects, "a refused span does nothing")
-			assert.Equal(t, &rules.Refusal{Contract: l.set.Contracts()[0].Ref(), Rule: "c/d_refuses", Reason: "no: 7"}, o.Refusal)
+			assert.Equal(t, l.set.Contracts()[0].Ref(), o.Refusal.Contract)
+			assert.Equal(t, "c/d_refuses", o.Refusal.Rule)
+			assert.Equal(t, "no: 7", o.Refusal.Reason)
 			f := o.Refusal.Fault()
 			assert.Equal(t, fault.Invalid, f.Kind)
 			assert.Equal(t, "c/d_refuses", f.Meta["rule"])
@@ -356,5 +358,26 @@ func TestAFailingStateDecidesNothing(t *testing.T) {
 	for _, typ := range []string{"a.b", "c.d", "flow.begin"} {
 		_, err := rules.Decide(context.Background(), w, l.span(l.member("member"), typ, object{"x": "k"}), l.at())
 		assert.Equal(t, "decision_unavailable", fault.CodeOf(err), typ)
+	}
+}
+
+// What keeps a refused attempt is never erased, so the reason in it shows nothing
+// of the span, and of nobody's name.
+func TestEvidenceShowsNothingOfTheSpan(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ rule, reason, kept string }{
+		{`then { reject "no" }`, "no", "no"},
+		{`then { reject "${data.x} is over ${params.most} of ${span.subject} for ${actor.handle}, ${1 + 1}" }`, "7 is over 5 of s for @person, 2", "… is over 5 of … for …, 2"},
+		{`then { reject "${has(data.x) ? "there" : "not there"}" }`, "there", "…"},
+		{`when: data.name > 3  then { tag "t" reject "no" }`, "c/r could not be evaluated: this does not work on a text and a number", "c/r could not be evaluated (mismatch)"},
+		{`when: data["x" + data.name] > 3  then { reject "no" }`, "c/r could not be evaluated: there is no \"xBob\"", "c/r could not be evaluated (missing)"},
+	} {
+		l := with(t, `params { most: 5 }`, `rule r { on: "a.b"  `+c.rule+` }`)
+		o := l.submit(l.span(l.member("member"), "a.b", object{"x": 7, "name": "Bob"}, func(h *span.Header) { h.Subject = "s" }))
+		require.NotNil(t, o.Refusal, c.rule)
+		assert.Equal(t, c.reason, o.Refusal.Reason)
+		e := o.Evidence()
+		assert.Equal(t, []string{c.kept}, e.Detail.Reasons)
+		assert.Equal(t, []string{"c/r"}, e.Decision.Rules)
 	}
 }

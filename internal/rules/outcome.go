@@ -65,6 +65,7 @@ type Refusal struct {
 	Contract string // name@version#hash
 	Rule     string // contract/rule
 	Reason   string
+	kept     string // the reason as the record keeps it
 }
 
 // Settlement is a pending span that can be resolved now.

@@ -57,10 +57,14 @@ const few = 6
 // raise takes the greater verdict.
 func (s *sink) raise(v Verdict) { s.verdict = max(s.verdict, v) }
 
-// reject refuses the span; the first refusal stays.
-func (s *sink) reject(o origin, reason string) {
+// reject refuses the span for a reason that shows nothing of it.
+func (s *sink) reject(o origin, reason string) { s.refuse(o, reason, reason) }
+
+// refuse refuses the span; the first refusal stays. kept is the reason without
+// anything of the span.
+func (s *sink) refuse(o origin, reason, kept string) {
 	if s.refusal == nil {
-		s.refusal = &Refusal{Contract: o.contract.Ref(), Rule: o.rule, Reason: reason}
+		s.refusal = &Refusal{Contract: o.contract.Ref(), Rule: o.rule, Reason: reason, kept: kept}
 		s.reasons = append(s.reasons, reason)
 	}
 	s.raise(Reject)

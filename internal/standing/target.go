@@ -28,7 +28,7 @@ func (t *Tx) target(author, spanID, headerHash string, look Lookup) (Ref, error)
 func (t *Tx) pendingTarget(author, spanID, headerHash string, look Lookup) (Ref, error) {
 	r, err := t.target(author, spanID, headerHash, look)
 	if err == nil && r.Status != StatusPending {
-		return r, fault.Newf(fault.Conflict, "target_not_pending", "the span is not pending any more; its status is %s", r.Status).At("/span", "is "+r.Status)
+		return r, fault.Newf(fault.Conflict, "target_not_pending", "the span does not wait for votes; its status is %s", r.Status).At("/span", "is "+r.Status)
 	}
 	return r, err
 }

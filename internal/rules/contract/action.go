@@ -21,6 +21,9 @@ type (
 	RejectAction struct {
 		lll.Range
 		Why *Text
+		// Kept is Why with … for all that depends on the span or on anybody: what
+		// keeps a refused attempt is never erased.
+		Kept string
 	}
 	// SimulateAction decides the span without recording it.
 	SimulateAction struct {
@@ -113,6 +116,14 @@ type Text struct {
 	lll.Range
 	Template *expr.Template // nil: Plain is all of it
 	Plain    string         // as written
+}
+
+// plain is a text without holes.
+func (t *Text) plain() string {
+	if t == nil {
+		return ""
+	}
+	return t.Plain
 }
 
 // Object is an object whose values are evaluated.

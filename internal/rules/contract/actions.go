@@ -60,7 +60,8 @@ func (b *builder) action(n *lll.Node, c *context) Action {
 	case "allow":
 		return &AllowAction{n.Range}
 	case "reject":
-		return &RejectAction{n.Range, b.argument(n, expr.Text, c.vars, true)}
+		why := b.argument(n, expr.Text, c.vars, true)
+		return &RejectAction{n.Range, why, b.withoutFacts(n.Atom(0), why)}
 	case "simulate":
 		return &SimulateAction{n.Range, b.argument(n, expr.Text, c.vars, false)}
 	case "tag":

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"math"
 	"strings"
 	"time"
@@ -269,4 +270,27 @@ func (b *builder) compileText(v *lll.Value, place expr.Place, vars expr.Vars) *T
 		}
 	}
 	return t
+}
+
+// withoutFacts is a text in which only what needs no facts has its value: of
+// every other hole the text says that there is one.
+func (b *builder) withoutFacts(v *lll.Value, t *Text) string {
+	s := b.scope(expr.Constant, 0)
+	if v == nil || t == nil || s == nil || t.Template == nil {
+		return t.plain()
+	}
+	var out strings.Builder
+	for _, p := range v.Parts {
+		if !p.Hole {
+			out.WriteString(p.Text)
+			continue
+		}
+		hole, errs := expr.CompileText([]expr.Part{{Hole: true, Source: p.Text, Offset: p.Offset}}, s)
+		text := ""
+		if len(errs) == 0 {
+			text, _ = hole.Render(expr.Bind(expr.Facts{}))
+		}
+		out.WriteString(cmp.Or(text, "…"))
+	}
+	return out.String()
 }

@@ -74,7 +74,7 @@ func (p *parser) expression(x *extent) *Value {
 	p.checkExpression(x, start)
 	p.i = x.end
 	v := p.classify(start, x.end, x.strict)
-	v.loose, v.unfinished = !x.strict, x.want && !x.wordSign() || len(x.pending) > 0
+	v.loose, v.unfinished = !x.strict, v.Kind != KindPercent && (x.want && !x.wordSign() || len(x.pending) > 0)
 	return v
 }
 
@@ -89,6 +89,13 @@ func (p *parser) classify(start, end int, strict bool) *Value {
 	case p.signed(start) == end:
 		p.i = start
 		return p.number(end)
+	case !strict && p.isShare(start, end):
+		v := p.leaf(KindPercent, start, "")
+		v.Range.End = p.tokens[end-1].end
+		v.Source = p.src.Slice(v.Range)
+		v.Text = strings.ReplaceAll(v.Source, "_", "")
+		p.i = end
+		return v
 	case end == start+1 && p.kind(start) != tokRaw && p.kind(start) != tokWord && p.kind(start) != tokOther && p.kind(start) != tokArrow:
 		return p.scalar(start)
 	}
@@ -231,6 +238,12 @@ func (p *parser) signed(i int) int {
 		return i + 1
 	}
 	return 0
+}
+
+// isShare says that tokens are a number, with a sign or none, and a % right behind
+// it, which was read as an operator because a key follows without a blank.
+func (p *parser) isShare(start, end int) bool {
+	return end-start >= 2 && p.signed(start) == end-1 && p.kind(end-2) == tokNumber && p.text(end-1) == "%" && p.tokens[end-2].end == p.tokens[end-1].start
 }
 
 var numberKinds = map[tokenKind]Kind{tokNumber: KindNumber, tokVersion: KindVersion, tokDuration: KindDuration, tokPercent: KindPercent}
