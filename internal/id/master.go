@@ -53,6 +53,10 @@ func ParseMasterKey(text string) (*MasterKey, error) {
 	if !looksRandom(raw) {
 		return nil, fault.New(fault.Invalid, "master_key_weak", "is 32 bytes, but no random ones; take what `logline config master-key` or `openssl rand -base64 32` makes")
 	}
+	return newMasterKey(raw)
+}
+
+func newMasterKey(raw []byte) (*MasterKey, error) {
 	derive := func(what string, n int) ([]byte, error) {
 		return hkdf.Key(sha256.New, raw, nil, masterDomain+what, n)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -246,3 +248,22 @@ func (n *Node) LogKey() ed25519.PublicKey { return slices.Clone(n.pub) }
 // SignLog signs with the log key: the text of a checkpoint, or what a witness
 // protocol defines, and nothing that a caller chose.
 func (n *Node) SignLog(message []byte) []byte { return n.log.Sign(message) }
+
+// sealingDomain is what the node's sealing key is derived under.
+const sealingDomain = "logline.node-seal.v1\n"
+
+// SealingKey seals what the node keeps in its database beside keys, and stays
+// the same when the node's keys rotate. It follows from a secret among them, so
+// that it needs no set-up, and is as safe as they are: in node.key, or sealed
+// under the master key. Whoever has the database alone has neither.
+func (n *Node) SealingKey() (*MasterKey, error) {
+	secret := n.current().Secret()
+	if len(secret) == 0 {
+		return nil, malformed(n.home.place(), "holds no secret beside its keys", nil)
+	}
+	raw, err := hkdf.Key(sha256.New, secret, nil, sealingDomain, masterBytes)
+	if err != nil {
+		return nil, fmt.Errorf("derive from the node's secret: %w", err)
+	}
+	return newMasterKey(raw)
+}
