@@ -57,6 +57,26 @@ func TestGuessAsksNothing(t *testing.T) {
 	})
 }
 
+// After a commit whose outcome was unknown the store is asked, although this
+// process appended a moment ago.
+func TestNothingIsGuessedAfterAFailure(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, store timeline.Store) {
+		faulty := storetest.NewFaulty(store)
+		w := newWorld(t, faulty, "")
+		w.cfg.Contention = time.Hour
+		w.restart(faulty)
+		w.append(w.plain(1)...)
+		faulty.FailAfter(1)
+		receipts := w.append(w.plain(2)...)
+		s, err := w.log.Guess(t.Context(), w.tenant)
+		require.NoError(t, err)
+		defer s.Close()
+		require.False(t, s.Guessed())
+		require.Equal(t, receipts[1].Size, s.Head().Size, "where the head was before is not guessed")
+	})
+}
+
 // A wrong guess records nothing, and is not made again for a while.
 func TestWrongGuess(t *testing.T) {
 	t.Parallel()
