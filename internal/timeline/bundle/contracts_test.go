@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -138,7 +139,42 @@ func TestStateCarriesContractsOver(t *testing.T) {
 	b.pay("pay@9.0.0#"+span.Sum(nil).String(), "")
 	state := verify(t, first, Options{}).State()
 	require.NotNil(t, state)
-	rep := verify(t, b.write(at, b.edge.End()), Options{State: state})
-	require.Equal(t, []string{codeContract}, codes(rep))
-	require.Equal(t, 3, rep.Problems[0].Line)
+	for _, s := range []*State{state, filed(t, state)} {
+		rep := verify(t, b.write(at, b.edge.End()), Options{State: s})
+		require.Equal(t, []string{codeContract}, codes(rep))
+		require.Equal(t, 3, rep.Problems[0].Line)
+	}
+}
+
+// filed is a state as its file says it.
+func filed(t *testing.T, s *State) *State {
+	t.Helper()
+	var first, second bytes.Buffer
+	require.NoError(t, s.Write(&first))
+	again, err := ReadState(bytes.NewReader(first.Bytes()))
+	require.NoError(t, err)
+	require.NoError(t, again.Write(&second))
+	require.Equal(t, first.String(), second.String())
+	return again
+}
+
+// What waits for votes, and what instances began by, is in the file too.
+func TestStateFilesCarryContractsInFlight(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, 1)
+	asked := b.contract(span.ActionActivate, span.OutcomePending)
+	first := b.whole()
+	at := b.edge.End()
+	payload, err := span.Canonical(span.Resolution{Span: asked.ID, HeaderHash: asked.Hash().String(), Outcome: span.ResolutionExecuted})
+	require.NoError(t, err)
+	b.byNode(span.TypeResolution, payload)
+	b.pay(contractRef, `{"instances":[{"contract":"`+contractRef+`","key":"k","workflow":"pay/w"}]}`)
+	b.contract(span.ActionRetire, span.OutcomeAllow)
+	state := filed(t, verify(t, first, Options{}).State())
+	second := b.write(at, b.edge.End())
+	at = b.edge.End()
+	rep := verify(t, second, Options{State: state})
+	require.True(t, rep.OK, "%v", rep.Problems)
+	b.pay(contractRef, "")
+	require.True(t, verify(t, b.write(at, b.edge.End()), Options{State: filed(t, rep.State())}).OK)
 }

@@ -38,7 +38,7 @@ type State struct {
 	pending []standing.Ref
 	hidden  bool // entries were withheld whole: roles rest on what was not seen
 
-	contracts *contracts // nil where the state was read from a file: its decisions go unchecked
+	contracts *contracts // nil where those of before are not known: decisions go unchecked
 
 	spans    *spanSet        // nil where the state was read from a file
 	redacted map[uint64]bool // likewise
@@ -55,6 +55,24 @@ type stateFile struct {
 	Events     map[string][]eventRef `json:"events"`
 	Pending    []stateRef            `json:"pending"`
 	Hidden     bool                  `json:"hidden,omitempty"`
+	Contracts  *stateContracts       `json:"contracts,omitempty"` // files of before had none
+}
+
+// stateContracts are the contracts that the timeline has activated, by
+// name@version#hash.
+type stateContracts struct {
+	Active map[string]string         `json:"active"` // version#hash by name
+	Known  []string                  `json:"known"`
+	Began  []string                  `json:"began"`
+	Asked  map[string]*stateContract `json:"asked"` // by the span that waits
+}
+
+// stateContract is what a span that waits asks for.
+type stateContract struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	Action  string `json:"action"`
 }
 
 type stateRow struct {
@@ -108,7 +126,41 @@ func ReadState(r io.Reader) (*State, error) {
 	if _, err := standing.Load(id.StdVerifier(), s.rows); err != nil {
 		return nil, invalid(err)
 	}
+	if f.Contracts != nil {
+		s.contracts = f.Contracts.read()
+	}
 	return s, nil
+}
+
+func (f *stateContracts) read() *contracts {
+	c := newContracts()
+	maps.Copy(c.active, f.Active)
+	for _, ref := range f.Known {
+		c.known[ref] = true
+	}
+	for _, ref := range f.Began {
+		c.began[ref] = true
+	}
+	for spanID, p := range f.Asked {
+		if p != nil {
+			c.asked[spanID] = &span.Contract{Name: p.Name, Version: p.Version, Hash: p.Hash, Action: p.Action}
+		}
+	}
+	return c
+}
+
+// file is what a state file says of contracts, nil where they are not known.
+func (c *contracts) file() *stateContracts {
+	if c == nil {
+		return nil
+	}
+	f := &stateContracts{
+		Active: c.active, Known: slices.Sorted(maps.Keys(c.known)), Began: slices.Sorted(maps.Keys(c.began)), Asked: map[string]*stateContract{},
+	}
+	for spanID, p := range c.asked {
+		f.Asked[spanID] = &stateContract{p.Name, p.Version, p.Hash, p.Action}
+	}
+	return f
 }
 
 // LogKey is the note verifier key of the epoch that the timeline is in after
@@ -155,6 +207,7 @@ func (s *State) Write(w io.Writer) error {
 	f := stateFile{
 		Logline: "state", V: 1, Tenant: s.Tenant, Size: s.Size, RecordedAt: s.RecordedAt,
 		Edge: formatHashes(s.edge.Hashes()), Standing: []stateRow{}, Events: s.events, Pending: []stateRef{}, Hidden: s.hidden,
+		Contracts: s.contracts.file(),
 	}
 	for _, row := range s.rows {
 		f.Standing = append(f.Standing, stateRow{Key: row.Key, Value: row.Value})
