@@ -69,7 +69,6 @@ func (c *clock) due(now time.Time) (tenants []string, wait time.Duration) {
 // keepTime answers timers as they become due, until ctx ends.
 func (e *Engine) keepTime(ctx context.Context) {
 	e.readTimers(ctx)
-	e.spreadContracts(ctx) // a process may have ended before it had
 	for again := e.cfg.Now().Add(clockAge); ; {
 		tenants, wait := e.clock.due(e.cfg.Now())
 		for _, tenant := range tenants {
@@ -95,7 +94,6 @@ func (e *Engine) keepTime(ctx context.Context) {
 		timer.Stop()
 		if e.cfg.Now().After(again) {
 			e.readTimers(ctx)
-			e.spreadContracts(ctx)
 			again = e.cfg.Now().Add(clockAge)
 		}
 	}

@@ -93,19 +93,9 @@ func (e *Engine) embedEverywhere(ctx context.Context, identity string) (pending 
 			"the event is accepted, but which timelines hold this identity could not be read; send the event again").
 			Because(err).After(time.Second)
 	}
-	items, replies := make([]*item, len(tenants)), make([]*reply, len(tenants))
-	queued := make([]error, len(tenants))
+	failures := e.inEach(ctx, tenants, func() *item { return &item{embed: []string{identity}} })
 	for i, tenant := range tenants {
-		replies[i] = newReply(1)
-		items[i] = &item{embed: []string{identity}, reply: replies[i]}
-		queued[i] = e.enqueue(tenant, items[i:i+1])
-	}
-	for i, tenant := range tenants {
-		failure := queued[i]
-		if failure == nil {
-			e.await(ctx, tenant, items[i:i+1], replies[i])
-			failure = replies[i].answers[0].Err
-		}
+		failure := failures[i]
 		if fault.CodeOf(failure) == timeline.CodeReadOnly {
 			continue // its own node embeds
 		}
@@ -116,6 +106,24 @@ func (e *Engine) embedEverywhere(ctx context.Context, identity string) (pending 
 		}
 	}
 	return pending, nil
+}
+
+// inEach has one item done in each of several timelines at once, and says what
+// came of each.
+func (e *Engine) inEach(ctx context.Context, tenants []string, what func() *item) []error {
+	items, errs := make([]*item, len(tenants)), make([]error, len(tenants))
+	for i, tenant := range tenants {
+		items[i] = what()
+		items[i].reply = newReply(1)
+		errs[i] = e.enqueue(tenant, items[i:i+1])
+	}
+	for i, tenant := range tenants {
+		if errs[i] == nil {
+			e.await(ctx, tenant, items[i:i+1], items[i].reply)
+			errs[i] = items[i].reply.answers[0].Err
+		}
+	}
+	return errs
 }
 
 // eventsOf is everything the node knows of an identity, in the order taken.

@@ -174,7 +174,10 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 // after Config.DrainTimeout is answered with the same error. It returns when no
 // goroutine of the engine is left.
 func (e *Engine) Run(ctx context.Context) error {
+	var contracts sync.WaitGroup
+	contracts.Go(func() { e.keepContracts(ctx) })
 	e.keepTime(ctx)
+	contracts.Wait()
 	e.drain()
 	return nil
 }

@@ -240,6 +240,24 @@ func (e *Engine) eachOther(ctx context.Context, home string, visit func(timeline
 	}
 }
 
+// keepContracts brings on, until ctx ends, what a process has left half done that
+// ended or could not reach a timeline.
+func (e *Engine) keepContracts(ctx context.Context) {
+	if e.cfg.Home == nil {
+		return
+	}
+	again := time.NewTicker(clockAge)
+	defer again.Stop()
+	for {
+		e.spreadContracts(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
 // contractsChanged notes that the contracts of a timeline are others.
 func (e *Engine) contractsChanged(ctx context.Context, tenant string) {
 	if home, err := e.homeOf(ctx); err == nil && home == tenant {
@@ -284,13 +302,19 @@ func (e *Engine) spreadContracts(ctx context.Context) {
 	}
 	to, whole := wideFingerprint(want), true
 	if n.spread == nil || *n.spread != to {
+		var behind []string
 		err = e.eachOther(ctx, home, func(t timeline.Tenant) error {
 			set, err := e.committed(ctx, t.ID)
 			if err != nil || !sameContracts(set.NodeWide(), want) {
-				whole = e.bringContracts(ctx, t.ID) && whole
+				behind = append(behind, t.ID)
+			}
+			if len(behind) == broughtAtOnce {
+				whole = e.bringContracts(ctx, behind...) && whole
+				behind = behind[:0]
 			}
 			return ctx.Err()
 		})
+		whole = e.bringContracts(ctx, behind...) && whole
 	}
 	if err == nil && whole {
 		n.spread = &to
@@ -320,21 +344,19 @@ func wideFingerprint(list []contract.InForce) string {
 	return b.String()
 }
 
-// bringContracts brings one timeline up to date, and says whether it is.
-func (e *Engine) bringContracts(ctx context.Context, tenant string) bool {
-	reply := newReply(1)
-	it := &item{wide: true, reply: reply}
-	err := e.enqueue(tenant, []*item{it})
-	if err == nil {
-		e.await(ctx, tenant, []*item{it}, reply)
-		err = reply.answers[0].Err
+// broughtAtOnce is how many timelines are brought up to date at the same time.
+const broughtAtOnce = 16
+
+// bringContracts brings timelines up to date, and says whether all of them are.
+func (e *Engine) bringContracts(ctx context.Context, tenants ...string) (all bool) {
+	all = true
+	for i, err := range e.inEach(ctx, tenants, func() *item { return &item{wide: true} }) {
+		switch fault.CodeOf(err) {
+		case "", timeline.CodeReadOnly, "timeline_handed_over": // of the latter: nothing is decided there any more
+			continue
+		}
+		all = false
+		e.cfg.Logger.WarnContext(ctx, "contracts for every tenant have not reached a timeline yet", slog.String("tenant", tenants[i]), slog.Any("error", err))
 	}
-	switch fault.CodeOf(err) {
-	case "":
-		return true
-	case timeline.CodeReadOnly, "timeline_handed_over":
-		return true // nothing is decided there any more
-	}
-	e.cfg.Logger.WarnContext(ctx, "contracts for every tenant have not reached a timeline yet", slog.String("tenant", tenant), slog.Any("error", err))
-	return false
+	return all
 }
