@@ -35,6 +35,7 @@ type decisionView struct {
 	Tags      []string `json:"tags"`
 
 	Transitions []span.Transition `json:"transitions"`
+	Effects     json.RawMessage   `json:"effects"`
 	Detail      struct {
 		Notes   []string `json:"notes"`
 		Reasons []string `json:"reasons"`

@@ -58,8 +58,9 @@ func TestNoLieIsBelieved(t *testing.T) {
 		"another payload explained":     {"/why", `hello`, `hullo`, why, "not the one that was signed"},
 		"another title explained":       {"/why", `^([^!]*?)A note`, `${1}A vote`, why, "another header"},
 		"another entry than asked for":  {spanID, spanID, strings.Replace(spanID, "8057", "8058", 1), show, "the one asked for"},
-		"another decision explained":    {"/why", `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, why, "not those that the receipt proves"},
-		"another time explained":        {"/why", `^([^!]*?"recorded_at":")2`, `${1}3`, why, "not those that the receipt proves"},
+		"another decision explained":    {"/why", `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, why, "not those of its leaf"},
+		"another decision shown":        {spanID, `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, show, "not those of its leaf"},
+		"another time explained":        {"/why", `^([^!]*?"recorded_at":")2`, `${1}3`, why, "not those of its leaf"},
 		"another root explained":        {"/why", `(\\n\d+\\n)....`, flipped, why, "not signed by the tenant's log key"},
 		"another identity's key events": {"/identities/" + strings.TrimPrefix(s.keys.ID(), "logline-id://"), `"subject":"person"`, `"subject":"agent"`, []string{"identity", "show"}, ""},
 	})
@@ -90,8 +91,8 @@ func TestNoLieAboutADecisionIsBelieved(t *testing.T) {
 	}
 	why := []string{"why", spanID}
 	m.refuses(map[string]lie{
-		"another rule":      {"/why", `^([^!]*?)"limits/large"`, `${1}"limits/tiny"`, why, "not those that the receipt proves"},
-		"another tag":       {"/why", `^([^!]*?)"tags":\["large"`, `${1}"tags":["tiny"`, why, "not those that the receipt proves"},
+		"another rule":      {"/why", `^([^!]*?)"limits/large"`, `${1}"limits/tiny"`, why, "not those of its leaf"},
+		"another tag":       {"/why", `^([^!]*?)"tags":\["large"`, `${1}"tags":["tiny"`, why, "not those of its leaf"},
 		"another note":      {"/why", `because it is large`, `because it is tiny`, why, "reasons beside its decision are not those"},
 		"no note":           {"/why", `"detail":\{[^}]*\},`, ``, why, "reasons beside its decision are missing"},
 		"another contract":  {"/why", `"version":"1.0.0"`, `"version":"1.0.1"`, why, "the decision names no contract limits@1.0.1"},

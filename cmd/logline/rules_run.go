@@ -188,6 +188,9 @@ func (r *dryRun) print(env *environment) {
 	add("contracts", o.Decision.Contracts...)
 	add("rules", o.Decision.Rules...)
 	add("tags", o.Decision.Tags...)
+	if o.Refusal == nil {
+		add("left undone", rules.Failures(&o.Decision)...)
+	}
 	for _, t := range o.Decision.Transitions {
 		add(t.Workflow, t.Key+": "+t.From+" -> "+t.To)
 	}
@@ -209,7 +212,7 @@ func (r *dryRun) json() any {
 	o := r.outcome
 	out := map[string]any{
 		"decision": o.Verdict.String(), "contracts": listOf(o.Decision.Contracts), "rules": listOf(o.Decision.Rules), "tags": listOf(o.Decision.Tags),
-		"reasons": listOf(r.seen.Reasons), "emitted": listOf(o.Emitted), "called": listOf(o.Called), "scheduled": listOf(o.Scheduled),
+		"reasons": listOf(r.seen.Reasons), "errors": listOf(rules.Failures(&o.Decision)), "emitted": listOf(o.Emitted), "called": listOf(o.Called), "scheduled": listOf(o.Scheduled),
 	}
 	if o.Refusal != nil {
 		out["refusal"] = map[string]string{"contract": o.Refusal.Contract, "rule": o.Refusal.Rule, "reason": o.Refusal.Reason}
@@ -257,6 +260,11 @@ func (r *dryRun) explain(env *environment) {
 	fmt.Fprintln(env.Stdout, dryRunWords[r.outcome.Verdict])
 	for _, reason := range r.seen.Reasons {
 		fmt.Fprintf(env.Stdout, "  %s\n", ui.Clean(r.stage.Told(reason)))
+	}
+	if r.outcome.Refusal == nil {
+		for _, f := range rules.Failures(&r.outcome.Decision) {
+			fmt.Fprintf(env.Stdout, "  %s\n", ui.Clean(f))
+		}
 	}
 	sentences := because.Outcome(r.library.Contract, r.outcome)
 	if len(sentences) == 0 {

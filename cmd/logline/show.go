@@ -64,6 +64,9 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 	if err := e.check(); err != nil {
 		return err
 	}
+	if _, err := e.heldTo(record.LeafHash, record.Entry); err != nil {
+		return err
+	}
 	if asJSON {
 		return printJSON(s.env.Stdout, record)
 	}

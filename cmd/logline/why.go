@@ -78,7 +78,7 @@ the file is verified as a whole first, and what does not hold is not explained.
 			if err := e.check(); err != nil {
 				return err
 			}
-			opened, err := checked.proves(why.Entry, &e)
+			opened, err := e.heldTo(checked.LeafHash, why.Entry) // which is in the tree
 			if err != nil {
 				return err
 			}
@@ -231,13 +231,18 @@ func decisionWords(d decisionView) string {
 	default:
 		words = d.Outcome
 	}
-	if len(d.Rules) > 0 {
-		words += " by " + strings.Join(d.Rules, ", ")
-	} else if d.Outcome == "allow" {
+	asked := strings.Join(d.Contracts, ", ")
+	switch {
+	case len(d.Rules) > 0 && d.Outcome == span.OutcomePending:
+		words += ", by " + strings.Join(d.Rules, ", ") + " of " + asked
+	case len(d.Rules) > 0:
+		words += " by " + strings.Join(d.Rules, ", ") + " of " + asked
+	case asked != "" && d.Outcome == span.OutcomeAllow:
+		words += "; nothing in " + asked + " speaks against it"
+	case asked != "":
+		words += " in " + asked
+	case d.Outcome == span.OutcomeAllow:
 		words += "; no contract had anything to say"
-	}
-	if len(d.Contracts) > 0 {
-		words += " of " + strings.Join(d.Contracts, ", ")
 	}
 	return words
 }

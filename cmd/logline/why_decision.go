@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -58,6 +59,7 @@ func explainDecision(w io.Writer, why *client.Why, e *entryView, who func(string
 	if len(e.Decision.Tags) > 0 {
 		fmt.Fprintf(w, "  tagged %s\n", ui.Clean(strings.Join(e.Decision.Tags, ", ")))
 	}
+	printFailures(w, &e.Decision)
 	for _, r := range why.Reasons {
 		indent := "  "
 		if r.Action {
@@ -159,10 +161,20 @@ func votesWords(count float64) string {
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
+// printFailures says what could not be evaluated: nothing is left undone in silence.
+func printFailures(w io.Writer, d *decisionView) {
+	for _, f := range rules.Failures(&span.Decision{Effects: d.Effects}) {
+		fmt.Fprintf(w, "  %s\n", ui.Clean(f))
+	}
+}
+
 // printForesight says what a simulated span would have led to.
 func printForesight(w io.Writer, d *decisionView, f *client.Foresight) {
 	if f.Refusal != nil {
 		fmt.Fprintf(w, "  refused by %s: %s\n", ui.Clean(f.Refusal.Rule), ui.Clean(f.Refusal.Reason))
+	}
+	if f.Refusal == nil {
+		printFailures(w, d) // else the reason says it
 	}
 	for _, t := range d.Transitions {
 		fmt.Fprintf(w, "  %s %s: %s -> %s\n", ui.Clean(t.Workflow), ui.Clean(t.Key), ui.Clean(t.From), ui.Clean(t.To))

@@ -19,16 +19,16 @@ import (
 // anySize are the largest spans that a node can be set to take.
 var anySize = span.Limits{Header: 32 << 10, Payload: 64 << 20}
 
-// proves holds an entry as a node shows it, with payload and detail put back,
-// against the leaf of a receipt that was checked: its position and time, its
-// header, its decision, and the reasons beside it.
-func (c *checkedReceipt) proves(shown json.RawMessage, e *entryView) (*span.Opened, error) {
+// heldTo holds an entry as a node shows it, with payload and detail put back,
+// against its leaf: position and time, header, decision, and the reasons beside it.
+// Whether the leaf is in the tree is for receipts.
+func (e *entryView) heldTo(leaf string, shown json.RawMessage) (*span.Opened, error) {
 	o, err := span.ParseOpened(shown, anySize)
 	if err != nil {
 		return nil, answerAltered("entry_unreadable", e, "it is not as entries are ("+err.Error()+")")
 	}
-	if span.LeafHash(o.Entry.AppendLine(nil)).String() != c.LeafHash {
-		return nil, answerAltered("entry_not_proved", e, "its place, its time or its decision are not those that the receipt proves")
+	if span.LeafHash(o.Entry.AppendLine(nil)).String() != leaf {
+		return nil, answerAltered("entry_not_leaf", e, "its place, its time or its decision are not those of its leaf")
 	}
 	if err := o.CheckHashes(); err != nil {
 		return nil, answerAltered("detail_hash_mismatch", e, "its payload or the reasons beside its decision are not those that the line commits to")

@@ -3,7 +3,9 @@ package rules
 import (
 	"context"
 	"slices"
+	"strings"
 
+	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -50,6 +52,32 @@ func Noted(d *span.Decision) (errors []string, shadows []ShadowSaid, err error) 
 		shadows = append(shadows, ShadowSaid(s))
 	}
 	return eff.Errors, shadows, nil
+}
+
+// Failures are what could not be evaluated when a decision was made, in words. A
+// rule that refuses has refused then; another has left undone what it could not do.
+func Failures(d *span.Decision) []string {
+	eff, err := decodeEffects(d.Effects)
+	if err != nil {
+		return nil
+	}
+	out := make([]string, 0, len(eff.Errors))
+	for _, e := range eff.Errors {
+		rule, reason, _ := strings.Cut(e, " ")
+		words := failureWords[reason]
+		if words == "" {
+			words = reason
+		}
+		out = append(out, rule+" could not be evaluated: "+words)
+	}
+	return out
+}
+
+var failureWords = map[string]string{
+	expr.Missing.String():   "the span has not what it asks for",
+	expr.Mismatch.String():  "a value is of another kind than it needs",
+	expr.Undefined.String(): "it has no value, as a division by zero has none",
+	expr.TooCostly.String(): "it costs more than an expression may",
 }
 
 // Waiting is a span that waits for votes now.
