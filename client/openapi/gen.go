@@ -100,6 +100,15 @@ const (
 	StatusReverted Status = "reverted"
 )
 
+// Defines values for TaskState.
+const (
+	Cancelled TaskState = "cancelled"
+	Completed TaskState = "completed"
+	Failed    TaskState = "failed"
+	Queued    TaskState = "queued"
+	Running   TaskState = "running"
+)
+
 // Defines values for VerdictReason.
 const (
 	VerdictReasonCurrent         VerdictReason = "current"
@@ -604,6 +613,24 @@ type ProblemField struct {
 	Pointer string `json:"pointer"`
 }
 
+// Queue Counts of completed and cancelled tasks go on after these are forgotten
+type Queue struct {
+	Cancelled int64 `json:"cancelled"`
+	Completed int64 `json:"completed"`
+	Failed    int64 `json:"failed"`
+
+	// Limit Tasks that may run at once
+	Limit   int    `json:"limit"`
+	Queue   string `json:"queue"`
+	Queued  int64  `json:"queued"`
+	Running int64  `json:"running"`
+}
+
+// QueuePage defines model for QueuePage.
+type QueuePage struct {
+	Items []Queue `json:"items"`
+}
+
 // Reason One thing that decided, and the line that says so
 type Reason struct {
 	// Action It was done because of the reason before it
@@ -829,6 +856,68 @@ type Stats struct {
 // Status Effective status
 type Status string
 
+// Task defines model for Task.
+type Task struct {
+	// AskedBy LogLine ID of who requested it
+	AskedBy string `json:"asked_by,omitempty"`
+
+	// Attempt Runs so far
+	Attempt int `json:"attempt"`
+
+	// Attempts Runs that it may have
+	Attempts int `json:"attempts"`
+
+	// Cancelling Its run is asked to end
+	Cancelling bool   `json:"cancelling,omitempty"`
+	ChangedAt  string `json:"changed_at"`
+
+	// Code Why its last run failed
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+
+	// Id The span that asks for it, a dot, and the number of the action
+	Id string `json:"id"`
+
+	// Kind emit, call …
+	Kind string `json:"kind"`
+
+	// LeaseUntil When somebody else may run it
+	LeaseUntil string `json:"lease_until,omitempty"`
+	MadeAt     string `json:"made_at"`
+
+	// Name What the contract calls it: a type, a webhook
+	Name string `json:"name"`
+
+	// Output What came of it
+	Output json.RawMessage `json:"output,omitempty"`
+
+	// Priority Lower first
+	Priority int    `json:"priority"`
+	Queue    string `json:"queue"`
+
+	// RunAt Not before
+	RunAt string `json:"run_at"`
+
+	// Seq The entry whose decision names the action
+	Seq *uint64 `json:"seq,omitempty"`
+
+	// Span The span that asks for it; absent for a request
+	Span  string    `json:"span,omitempty"`
+	State TaskState `json:"state"`
+
+	// Worker The process that ran it last
+	Worker string `json:"worker,omitempty"`
+}
+
+// TaskPage defines model for TaskPage.
+type TaskPage struct {
+	Items []Task  `json:"items"`
+	Next  *string `json:"next"`
+}
+
+// TaskState defines model for TaskState.
+type TaskState string
+
 // Tenant defines model for Tenant.
 type Tenant struct {
 	CreatedAt Time `json:"created_at"`
@@ -987,6 +1076,9 @@ type LimitParameter = int
 
 // SpanParameter defines model for SpanParameter.
 type SpanParameter = string
+
+// TaskParameter defines model for TaskParameter.
+type TaskParameter = string
 
 // TenantParameter defines model for TenantParameter.
 type TenantParameter = string
@@ -1173,6 +1265,16 @@ type GetReceiptParams struct {
 
 // GetReceiptParamsFormat defines parameters for GetReceipt.
 type GetReceiptParamsFormat string
+
+// ListTasksParams defines parameters for ListTasks.
+type ListTasksParams struct {
+	State *TaskState      `form:"state,omitempty" json:"state,omitempty"`
+	Queue *string         `form:"queue,omitempty" json:"queue,omitempty"`
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next of the page before
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
 
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
@@ -1819,6 +1921,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/proofs/inclusion (the `GetInclusion` operationId).
 	GetInclusion(ctx context.Context, tenant TenantParameter, params *GetInclusionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListQueues How many tasks each queue has, by state
+	//
+	// For owners, admins and auditors.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
+	ListQueues(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSpans Entries by filter, in the order of the timeline
 	//
 	// All filters given must hold; entries the caller may not see are left out.
@@ -1895,6 +2004,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 	GetStats(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTasks Tasks, those of the newest spans first
+	//
+	// For owners, admins and auditors. Tasks that were completed or cancelled are
+	// forgotten after a while; the timeline's logline.task entries go on telling of
+	// them.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tasks (the `ListTasks` operationId).
+	ListTasks(ctx context.Context, tenant TenantParameter, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTask One task, with what came of it
+	//
+	// For owners, admins and auditors, and for whoever requested it.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tasks/{task} (the `GetTask` operationId).
+	GetTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelTask Cancel a task
+	//
+	// One that is queued ends at once. One that runs is asked to end, within seconds,
+	// in whatever process; it may be done before that. For owners and admins, and for
+	// whoever requested it.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/cancel (the `CancelTask` operationId).
+	CancelTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequeueTask Let a failed or cancelled task run again
+	//
+	// From now on, and as often as at first. For owners and admins.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/requeue (the `RequeueTask` operationId).
+	RequeueTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
 	//
@@ -2732,6 +2873,23 @@ func (c *Client) GetInclusion(ctx context.Context, tenant TenantParameter, param
 	return c.Client.Do(req)
 }
 
+// ListQueues How many tasks each queue has, by state
+//
+// For owners, admins and auditors.
+//
+// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
+func (c *Client) ListQueues(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListQueuesRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSpans Entries by filter, in the order of the timeline
 //
 // All filters given must hold; entries the caller may not see are left out.
@@ -2889,6 +3047,78 @@ func (c *Client) GetWhy(ctx context.Context, tenant TenantParameter, span SpanPa
 // Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 func (c *Client) GetStats(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetStatsRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTasks Tasks, those of the newest spans first
+//
+// For owners, admins and auditors. Tasks that were completed or cancelled are
+// forgotten after a while; the timeline's logline.task entries go on telling of
+// them.
+//
+// Corresponds with GET /v1/tenants/{tenant}/tasks (the `ListTasks` operationId).
+func (c *Client) ListTasks(ctx context.Context, tenant TenantParameter, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTasksRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTask One task, with what came of it
+//
+// For owners, admins and auditors, and for whoever requested it.
+//
+// Corresponds with GET /v1/tenants/{tenant}/tasks/{task} (the `GetTask` operationId).
+func (c *Client) GetTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTaskRequest(c.Server, tenant, task)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelTask Cancel a task
+//
+// One that is queued ends at once. One that runs is asked to end, within seconds,
+// in whatever process; it may be done before that. For owners and admins, and for
+// whoever requested it.
+//
+// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/cancel (the `CancelTask` operationId).
+func (c *Client) CancelTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelTaskRequest(c.Server, tenant, task)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequeueTask Let a failed or cancelled task run again
+//
+// From now on, and as often as at first. For owners and admins.
+//
+// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/requeue (the `RequeueTask` operationId).
+func (c *Client) RequeueTask(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequeueTaskRequest(c.Server, tenant, task)
 	if err != nil {
 		return nil, err
 	}
@@ -4586,6 +4816,40 @@ func NewGetInclusionRequest(server string, tenant TenantParameter, params *GetIn
 	return req, nil
 }
 
+// NewListQueuesRequest constructs an http.Request for the ListQueues method
+func NewListQueuesRequest(server string, tenant TenantParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/queues", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListSpansRequest constructs an http.Request for the ListSpans method
 func NewListSpansRequest(server string, tenant TenantParameter, params *ListSpansParams) (*http.Request, error) {
 	var err error
@@ -5212,6 +5476,226 @@ func NewGetStatsRequest(server string, tenant TenantParameter) (*http.Request, e
 	return req, nil
 }
 
+// NewListTasksRequest constructs an http.Request for the ListTasks method
+func NewListTasksRequest(server string, tenant TenantParameter, params *ListTasksParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/tasks", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Queue != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "queue", *params.Queue, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTaskRequest constructs an http.Request for the GetTask method
+func NewGetTaskRequest(server string, tenant TenantParameter, task TaskParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "task", task, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/tasks/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelTaskRequest constructs an http.Request for the CancelTask method
+func NewCancelTaskRequest(server string, tenant TenantParameter, task TaskParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "task", task, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/tasks/%s/cancel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRequeueTaskRequest constructs an http.Request for the RequeueTask method
+func NewRequeueTaskRequest(server string, tenant TenantParameter, task TaskParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "task", task, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/tasks/%s/requeue", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetTileRequest constructs an http.Request for the GetTile method
 func NewGetTileRequest(server string, tenant TenantParameter, level string, index string) (*http.Request, error) {
 	var err error
@@ -5769,6 +6253,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/proofs/inclusion (the `GetInclusion` operationId).
 	GetInclusionWithResponse(ctx context.Context, tenant TenantParameter, params *GetInclusionParams, reqEditors ...RequestEditorFn) (*GetInclusionResponse, error)
 
+	// ListQueuesWithResponse How many tasks each queue has, by state
+	//
+	// For owners, admins and auditors.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
+	ListQueuesWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListQueuesResponse, error)
+
 	// ListSpansWithResponse Entries by filter, in the order of the timeline
 	//
 	// All filters given must hold; entries the caller may not see are left out.
@@ -5859,6 +6352,46 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetStats` operationId).
 	GetStatsWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
+
+	// ListTasksWithResponse Tasks, those of the newest spans first
+	//
+	// For owners, admins and auditors. Tasks that were completed or cancelled are
+	// forgotten after a while; the timeline's logline.task entries go on telling of
+	// them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tasks (the `ListTasks` operationId).
+	ListTasksWithResponse(ctx context.Context, tenant TenantParameter, params *ListTasksParams, reqEditors ...RequestEditorFn) (*ListTasksResponse, error)
+
+	// GetTaskWithResponse One task, with what came of it
+	//
+	// For owners, admins and auditors, and for whoever requested it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/tasks/{task} (the `GetTask` operationId).
+	GetTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*GetTaskResponse, error)
+
+	// CancelTaskWithResponse Cancel a task
+	//
+	// One that is queued ends at once. One that runs is asked to end, within seconds,
+	// in whatever process; it may be done before that. For owners and admins, and for
+	// whoever requested it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/cancel (the `CancelTask` operationId).
+	CancelTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*CancelTaskResponse, error)
+
+	// RequeueTaskWithResponse Let a failed or cancelled task run again
+	//
+	// From now on, and as often as at first. For owners and admins.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/requeue (the `RequeueTask` operationId).
+	RequeueTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*RequeueTaskResponse, error)
 
 	// GetTileWithResponse Hashes of the tree, or entries, as C2SP tlog-tiles
 	//
@@ -7448,6 +7981,54 @@ func (r GetInclusionResponse) ContentType() string {
 	return ""
 }
 
+type ListQueuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QueuePage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListQueuesResponse) GetJSON200() *QueuePage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListQueuesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListQueuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListQueuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListQueuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListQueuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSpansResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7840,6 +8421,198 @@ func (r GetStatsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTasksResponse) GetJSON200() *TaskPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Task
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTaskResponse) GetJSON200() *Task {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CancelTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Task
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelTaskResponse) GetJSON200() *Task {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RequeueTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Task
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RequeueTaskResponse) GetJSON200() *Task {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequeueTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequeueTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequeueTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequeueTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequeueTaskResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8631,6 +9404,21 @@ func (c *ClientWithResponses) GetInclusionWithResponse(ctx context.Context, tena
 	return ParseGetInclusionResponse(rsp)
 }
 
+// ListQueuesWithResponse How many tasks each queue has, by state
+//
+// For owners, admins and auditors.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
+func (c *ClientWithResponses) ListQueuesWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListQueuesResponse, error) {
+	rsp, err := c.ListQueues(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListQueuesResponse(rsp)
+}
+
 // ListSpansWithResponse Entries by filter, in the order of the timeline
 //
 // All filters given must hold; entries the caller may not see are left out.
@@ -8774,6 +9562,70 @@ func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, tenant T
 		return nil, err
 	}
 	return ParseGetStatsResponse(rsp)
+}
+
+// ListTasksWithResponse Tasks, those of the newest spans first
+//
+// For owners, admins and auditors. Tasks that were completed or cancelled are
+// forgotten after a while; the timeline's logline.task entries go on telling of
+// them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/tasks (the `ListTasks` operationId).
+func (c *ClientWithResponses) ListTasksWithResponse(ctx context.Context, tenant TenantParameter, params *ListTasksParams, reqEditors ...RequestEditorFn) (*ListTasksResponse, error) {
+	rsp, err := c.ListTasks(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTasksResponse(rsp)
+}
+
+// GetTaskWithResponse One task, with what came of it
+//
+// For owners, admins and auditors, and for whoever requested it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/tasks/{task} (the `GetTask` operationId).
+func (c *ClientWithResponses) GetTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*GetTaskResponse, error) {
+	rsp, err := c.GetTask(ctx, tenant, task, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTaskResponse(rsp)
+}
+
+// CancelTaskWithResponse Cancel a task
+//
+// One that is queued ends at once. One that runs is asked to end, within seconds,
+// in whatever process; it may be done before that. For owners and admins, and for
+// whoever requested it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/cancel (the `CancelTask` operationId).
+func (c *ClientWithResponses) CancelTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*CancelTaskResponse, error) {
+	rsp, err := c.CancelTask(ctx, tenant, task, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelTaskResponse(rsp)
+}
+
+// RequeueTaskWithResponse Let a failed or cancelled task run again
+//
+// From now on, and as often as at first. For owners and admins.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/tasks/{task}/requeue (the `RequeueTask` operationId).
+func (c *ClientWithResponses) RequeueTaskWithResponse(ctx context.Context, tenant TenantParameter, task TaskParameter, reqEditors ...RequestEditorFn) (*RequeueTaskResponse, error) {
+	rsp, err := c.RequeueTask(ctx, tenant, task, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequeueTaskResponse(rsp)
 }
 
 // GetTileWithResponse Hashes of the tree, or entries, as C2SP tlog-tiles
@@ -9886,6 +10738,39 @@ func ParseGetInclusionResponse(rsp *http.Response) (*GetInclusionResponse, error
 	return response, nil
 }
 
+// ParseListQueuesResponse parses an HTTP response from a ListQueuesWithResponse call
+func ParseListQueuesResponse(rsp *http.Response) (*ListQueuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListQueuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QueuePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListSpansResponse parses an HTTP response from a ListSpansWithResponse call
 func ParseListSpansResponse(rsp *http.Response) (*ListSpansResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10153,6 +11038,138 @@ func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Stats
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListTasksResponse parses an HTTP response from a ListTasksWithResponse call
+func ParseListTasksResponse(rsp *http.Response) (*ListTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTaskResponse parses an HTTP response from a GetTaskWithResponse call
+func ParseGetTaskResponse(rsp *http.Response) (*GetTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Task
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelTaskResponse parses an HTTP response from a CancelTaskWithResponse call
+func ParseCancelTaskResponse(rsp *http.Response) (*CancelTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Task
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequeueTaskResponse parses an HTTP response from a RequeueTaskWithResponse call
+func ParseRequeueTaskResponse(rsp *http.Response) (*RequeueTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequeueTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Task
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

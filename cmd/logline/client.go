@@ -34,6 +34,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newApproveCmd(env),
 		newRevertCmd(env),
 		newRedactCmd(env),
+		newTasksCmd(env),
 		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),

@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve":  serveCmd,
 			"logged": loggedCmd,
+			"await":  awaitCmd,
 			"signal": signalCmd,
 			"get":    getCmd,
 			"status": statusCmd,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,6 +106,28 @@ func (s *scriptServer) end(ts *testscript.TestScript, sig syscall.Signal) error 
 	ts.Check(cmd.Process.Signal(sig))
 	<-s.read // before Wait, which closes the pipe
 	return cmd.Wait()
+}
+
+// awaitCmd runs a command until what it prints is as a pattern says.
+func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN command [args]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.After(time.Minute); ; {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			ts.Fatalf("%v never printed %q", args[1:], args[0])
+		}
+	}
 }
 
 // loggedCmd waits until the running server has logged something.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine"
@@ -71,4 +72,24 @@ func (l *labour) start(ctx context.Context) (stop func(), err error) {
 			stops[i]()
 		}
 	}, nil
+}
+
+// desk is the store for people: what they change is taken up at once.
+type desk struct {
+	tasks.Desk
+	work *labour
+}
+
+// Cancel implements tasks.Desk.
+func (d desk) Cancel(ctx context.Context, now time.Time, k tasks.Key) (tasks.Task, error) {
+	t, err := d.Desk.Cancel(ctx, now, k)
+	d.work.teller.Wake()
+	return t, err
+}
+
+// Requeue implements tasks.Desk.
+func (d desk) Requeue(ctx context.Context, now time.Time, k tasks.Key, more int) (tasks.Task, error) {
+	t, err := d.Desk.Requeue(ctx, now, k, more)
+	d.work.worker.Wake()
+	return t, err
 }

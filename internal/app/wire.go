@@ -68,7 +68,7 @@ func (a *App) wire(ctx context.Context) error {
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Contracts: rulebook.New(log), Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
+		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
@@ -107,6 +107,7 @@ func (a *App) wire(ctx context.Context) error {
 				return eng.Run(ctx)
 			}
 		case "engine":
+			deps.TaskLag = work.follower.Lag
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
 				stop, err := work.start(ctx)
 				if err != nil {

@@ -27,6 +27,11 @@ var mayWhat = map[string]string{
 	"getWhy":           "owner admin member agent auditor",
 	"listContracts":    "owner admin member agent auditor",
 	"getContract":      "owner admin member agent auditor",
+	"getTask":          "owner admin member agent auditor", // of one that there is, less
+	"cancelTask":       "owner admin member agent auditor",
+	"requeueTask":      "owner admin member agent auditor",
+	"listTasks":        "owner admin auditor",
+	"listQueues":       "owner admin auditor",
 	"exportBundle":     "owner admin member agent auditor guest",
 	"feed":             "owner admin member agent auditor guest",
 	"createFeedTicket": "owner admin member agent auditor guest",

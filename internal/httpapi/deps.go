@@ -8,6 +8,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rulebook"
@@ -215,12 +216,13 @@ func setDuration(v *time.Duration, def time.Duration) {
 	}
 }
 
-// Deps is everything the server works with. Engine, Log, Contracts, Directory,
-// Custody, APIKeys, Events, Onboarding and Node are required.
+// Deps is everything the server works with. Engine, Log, Contracts, Tasks,
+// Directory, Custody, APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Contracts  Contracts
+	Tasks      tasks.Desk
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys
@@ -232,6 +234,7 @@ type Deps struct {
 	Wakes     feed.Waker
 	MirrorLag func() int64 // entries that a mirror lacks; nil where there is none
 	SearchLag func() int64 // entries that the index of words lacks; nil where nothing makes it
+	TaskLag   func() int64 // entries whose actions are not made tasks of yet; nil where the engine is off
 
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error

@@ -21,6 +21,8 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
@@ -63,6 +65,7 @@ type world struct {
 	store  timeline.Store
 	log    *timeline.Log
 	engine *engine.Engine
+	tasks  tasks.Store
 	owner  *id.Keys
 	tenant client.Tenant
 }
@@ -118,11 +121,12 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	_, _, err = service.FirstRun(ctx)
 	require.NoError(t, err)
 
+	w.tasks = taskstore.New(db)
 	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
-		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Directory: w.dir, Onboarding: service, Node: w.node,
+		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Directory: w.dir, Onboarding: service, Node: w.node,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
-		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "onboarding", "httpapi"},
+		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

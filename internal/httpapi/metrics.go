@@ -26,7 +26,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics(mirrorLag, searchLag func() int64) *metrics {
+func newMetrics(mirrorLag, searchLag, taskLag func() int64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -57,6 +57,7 @@ func newMetrics(mirrorLag, searchLag func() int64) *metrics {
 	}{
 		{mirrorLag, "logline_mirror_lag_entries", "Entries known to be missing in the mirror's files."},
 		{searchLag, "logline_search_lag_entries", "Entries known to be missing in the index of words; they are searched by reading them."},
+		{taskLag, "logline_task_lag_entries", "Entries known whose actions are not made tasks of yet."},
 	} {
 		if lag.of != nil {
 			registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: lag.name, Help: lag.help}, func() float64 { return float64(lag.of()) }))

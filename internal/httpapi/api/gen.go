@@ -96,6 +96,15 @@ const (
 	StatusReverted Status = "reverted"
 )
 
+// Defines values for TaskState.
+const (
+	Cancelled TaskState = "cancelled"
+	Completed TaskState = "completed"
+	Failed    TaskState = "failed"
+	Queued    TaskState = "queued"
+	Running   TaskState = "running"
+)
+
 // Defines values for VerdictReason.
 const (
 	VerdictReasonCurrent         VerdictReason = "current"
@@ -600,6 +609,24 @@ type ProblemField struct {
 	Pointer string `json:"pointer"`
 }
 
+// Queue Counts of completed and cancelled tasks go on after these are forgotten
+type Queue struct {
+	Cancelled int64 `json:"cancelled"`
+	Completed int64 `json:"completed"`
+	Failed    int64 `json:"failed"`
+
+	// Limit Tasks that may run at once
+	Limit   int    `json:"limit"`
+	Queue   string `json:"queue"`
+	Queued  int64  `json:"queued"`
+	Running int64  `json:"running"`
+}
+
+// QueuePage defines model for QueuePage.
+type QueuePage struct {
+	Items []Queue `json:"items"`
+}
+
 // Reason One thing that decided, and the line that says so
 type Reason struct {
 	// Action It was done because of the reason before it
@@ -825,6 +852,68 @@ type Stats struct {
 // Status Effective status
 type Status string
 
+// Task defines model for Task.
+type Task struct {
+	// AskedBy LogLine ID of who requested it
+	AskedBy string `json:"asked_by,omitempty"`
+
+	// Attempt Runs so far
+	Attempt int `json:"attempt"`
+
+	// Attempts Runs that it may have
+	Attempts int `json:"attempts"`
+
+	// Cancelling Its run is asked to end
+	Cancelling bool   `json:"cancelling,omitempty"`
+	ChangedAt  string `json:"changed_at"`
+
+	// Code Why its last run failed
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+
+	// Id The span that asks for it, a dot, and the number of the action
+	Id string `json:"id"`
+
+	// Kind emit, call …
+	Kind string `json:"kind"`
+
+	// LeaseUntil When somebody else may run it
+	LeaseUntil string `json:"lease_until,omitempty"`
+	MadeAt     string `json:"made_at"`
+
+	// Name What the contract calls it: a type, a webhook
+	Name string `json:"name"`
+
+	// Output What came of it
+	Output json.RawMessage `json:"output,omitempty"`
+
+	// Priority Lower first
+	Priority int    `json:"priority"`
+	Queue    string `json:"queue"`
+
+	// RunAt Not before
+	RunAt string `json:"run_at"`
+
+	// Seq The entry whose decision names the action
+	Seq *uint64 `json:"seq,omitempty"`
+
+	// Span The span that asks for it; absent for a request
+	Span  string    `json:"span,omitempty"`
+	State TaskState `json:"state"`
+
+	// Worker The process that ran it last
+	Worker string `json:"worker,omitempty"`
+}
+
+// TaskPage defines model for TaskPage.
+type TaskPage struct {
+	Items []Task  `json:"items"`
+	Next  *string `json:"next"`
+}
+
+// TaskState defines model for TaskState.
+type TaskState string
+
 // Tenant defines model for Tenant.
 type Tenant struct {
 	CreatedAt Time `json:"created_at"`
@@ -983,6 +1072,9 @@ type LimitParameter = int
 
 // SpanParameter defines model for SpanParameter.
 type SpanParameter = string
+
+// TaskParameter defines model for TaskParameter.
+type TaskParameter = string
 
 // TenantParameter defines model for TenantParameter.
 type TenantParameter = string
@@ -1169,6 +1261,16 @@ type GetReceiptParams struct {
 
 // GetReceiptParamsFormat defines parameters for GetReceipt.
 type GetReceiptParamsFormat string
+
+// ListTasksParams defines parameters for ListTasks.
+type ListTasksParams struct {
+	State *TaskState      `form:"state,omitempty" json:"state,omitempty"`
+	Queue *string         `form:"queue,omitempty" json:"queue,omitempty"`
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next of the page before
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
 
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
@@ -1450,6 +1552,9 @@ type ServerInterface interface {
 	// GetInclusion That a leaf is in the tree of a size (RFC 6962 section 2.1.1)
 	// (GET /v1/tenants/{tenant}/proofs/inclusion)
 	GetInclusion(ctx echo.Context, tenant TenantParameter, params GetInclusionParams) error
+	// ListQueues How many tasks each queue has, by state
+	// (GET /v1/tenants/{tenant}/queues)
+	ListQueues(ctx echo.Context, tenant TenantParameter) error
 	// ListSpans Entries by filter, in the order of the timeline
 	// (GET /v1/tenants/{tenant}/spans)
 	ListSpans(ctx echo.Context, tenant TenantParameter, params ListSpansParams) error
@@ -1474,6 +1579,18 @@ type ServerInterface interface {
 	// GetStats Counts over the timeline
 	// (GET /v1/tenants/{tenant}/stats)
 	GetStats(ctx echo.Context, tenant TenantParameter) error
+	// ListTasks Tasks, those of the newest spans first
+	// (GET /v1/tenants/{tenant}/tasks)
+	ListTasks(ctx echo.Context, tenant TenantParameter, params ListTasksParams) error
+	// GetTask One task, with what came of it
+	// (GET /v1/tenants/{tenant}/tasks/{task})
+	GetTask(ctx echo.Context, tenant TenantParameter, task TaskParameter) error
+	// CancelTask Cancel a task
+	// (POST /v1/tenants/{tenant}/tasks/{task}/cancel)
+	CancelTask(ctx echo.Context, tenant TenantParameter, task TaskParameter) error
+	// RequeueTask Let a failed or cancelled task run again
+	// (POST /v1/tenants/{tenant}/tasks/{task}/requeue)
+	RequeueTask(ctx echo.Context, tenant TenantParameter, task TaskParameter) error
 	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
 	// (GET /v1/tenants/{tenant}/tile/{level}/{index})
 	GetTile(ctx echo.Context, tenant TenantParameter, level string, index string) error
@@ -2175,6 +2292,22 @@ func (w *ServerInterfaceWrapper) GetInclusion(ctx echo.Context) error {
 	return err
 }
 
+// ListQueues converts echo context to params.
+func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListQueues(ctx, tenant)
+	return err
+}
+
 // ListSpans converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSpans(ctx echo.Context) error {
 	var err error
@@ -2496,6 +2629,124 @@ func (w *ServerInterfaceWrapper) GetStats(ctx echo.Context) error {
 	return err
 }
 
+// ListTasks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTasks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTasksParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "queue" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queue", ctx.QueryParams(), &params.Queue, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queue: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTasks(ctx, tenant, params)
+	return err
+}
+
+// GetTask converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "task" -------------
+	var task TaskParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "task", ctx.Param("task"), &task, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter task: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTask(ctx, tenant, task)
+	return err
+}
+
+// CancelTask converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "task" -------------
+	var task TaskParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "task", ctx.Param("task"), &task, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter task: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelTask(ctx, tenant, task)
+	return err
+}
+
+// RequeueTask converts echo context to params.
+func (w *ServerInterfaceWrapper) RequeueTask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "task" -------------
+	var task TaskParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "task", ctx.Param("task"), &task, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter task: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequeueTask(ctx, tenant, task)
+	return err
+}
+
 // GetTile converts echo context to params.
 func (w *ServerInterfaceWrapper) GetTile(ctx echo.Context) error {
 	var err error
@@ -2618,6 +2869,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans/:span/why", wrapper.GetWhy, options.OperationMiddlewares["getWhy"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/contracts", wrapper.ListContracts, options.OperationMiddlewares["listContracts"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/contracts/:contract", wrapper.GetContract, options.OperationMiddlewares["getContract"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/tasks", wrapper.ListTasks, options.OperationMiddlewares["listTasks"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/tasks/:task", wrapper.GetTask, options.OperationMiddlewares["getTask"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/cancel", wrapper.CancelTask, options.OperationMiddlewares["cancelTask"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/requeue", wrapper.RequeueTask, options.OperationMiddlewares["requeueTask"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.CosignCheckpoint, options.OperationMiddlewares["cosignCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)

@@ -45,6 +45,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}/members", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/consistency", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/proofs/inclusion", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/queues", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/spans", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}", Module: "timeline"},
@@ -53,6 +54,10 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/receipt", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/why", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/stats", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/tasks", Module: "engine"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/tasks/{task}", Module: "engine"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/cancel", Module: "engine"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/requeue", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/tile/{level}/{index}", Module: "timeline"},
 		{Method: "GET", Path: "/v1/version", Module: "httpapi"},
 	}

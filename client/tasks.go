@@ -1,0 +1,53 @@
+package client
+
+import (
+	"context"
+
+	"github.com/danvoulez/logline/client/openapi"
+)
+
+// Models of what the engine does by itself.
+type (
+	Task     = openapi.Task
+	TaskPage = openapi.TaskPage
+	Queue    = openapi.Queue
+)
+
+// TaskFilter asks for some of a tenant's tasks.
+type TaskFilter struct {
+	State  string // queued, running, completed, failed, cancelled; "" for any
+	Queue  string // "" for any
+	Limit  int    // 0 = 100, at most 1000
+	Cursor string // Next of the page before
+}
+
+// Tasks gives one page of tasks, those of the newest spans first.
+func (c *Client) Tasks(ctx context.Context, tenant string, f TaskFilter) (*TaskPage, error) {
+	return value[TaskPage](c.api.ListTasks(ctx, tenant, &openapi.ListTasksParams{
+		State: optional(openapi.TaskState(f.State)), Queue: optional(f.Queue), Limit: optional(f.Limit), Cursor: optional(f.Cursor),
+	}, c.edit))
+}
+
+// Task gives one task by its id, "<span>.<action>".
+func (c *Client) Task(ctx context.Context, tenant, task string) (*Task, error) {
+	return value[Task](c.api.GetTask(ctx, tenant, task, c.edit))
+}
+
+// CancelTask ends a queued task and asks a running one to end.
+func (c *Client) CancelTask(ctx context.Context, tenant, task string) (*Task, error) {
+	return value[Task](c.api.CancelTask(ctx, tenant, task, c.edit))
+}
+
+// RequeueTask lets a failed or cancelled task run again.
+func (c *Client) RequeueTask(ctx context.Context, tenant, task string) (*Task, error) {
+	return value[Task](c.api.RequeueTask(ctx, tenant, task, c.edit))
+}
+
+// Queues counts the tasks of each queue, by state.
+func (c *Client) Queues(ctx context.Context, tenant string) ([]Queue, error) {
+	page, err := value[openapi.QueuePage](c.api.ListQueues(ctx, tenant, c.edit))
+	if err != nil {
+		return nil, err
+	}
+	return page.Items, nil
+}

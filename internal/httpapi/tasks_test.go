@@ -1,0 +1,129 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// made makes tasks as the follower does, one for each origin.
+func (w *world) made(n int, change ...func(*tasks.Draft)) (origins []string) {
+	w.t.Helper()
+	cursor, err := w.tasks.Cursor(w.t.Context(), w.tenant.Id)
+	require.NoError(w.t, err)
+	var list []tasks.Draft
+	for i := range n {
+		origin := span.NewID(w.clock.now(), [10]byte{byte(cursor), byte(i)})
+		seq := uint64(i)
+		d := tasks.Draft{Origin: origin, Queue: "emit", Kind: "emit", Name: "a.b", Priority: tasks.Normal, Attempts: 3, Most: 5, RunAt: w.clock.now(), Seq: &seq}
+		for _, c := range change {
+			c(&d)
+		}
+		list, origins = append(list, d), append(origins, origin)
+	}
+	_, err = w.tasks.Advance(w.t.Context(), w.clock.now(), w.tenant.Id, cursor, cursor+1, list)
+	require.NoError(w.t, err)
+	return origins
+}
+
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := w.token(w.owner)
+	origins := w.made(3)
+	w.made(1, func(d *tasks.Draft) { d.Queue = "other" })
+	claimed, err := w.tasks.Claim(t.Context(), tasks.Claim{Now: w.clock.now(), Until: w.clock.now().Add(time.Minute), Most: 2, Queues: []string{"emit"}, Worker: "host/1"})
+	require.NoError(t, err)
+	_, err = w.tasks.Settle(t.Context(), w.clock.now(), false, []tasks.Settlement{
+		{Lease: claimed[0].Lease(), State: tasks.Completed, Output: []byte(`{"span":"x"}`)},
+		{Lease: claimed[1].Lease(), State: tasks.Failed, Code: "down", Error: "it is down"},
+	})
+	require.NoError(t, err)
+
+	var page openapi.TaskPage
+	var seen []openapi.Task
+	for query := "?limit=3"; query != ""; {
+		w.get(w.at("/tasks"+query), token).want(t, http.StatusOK).decode(t, &page)
+		seen = append(seen, page.Items...)
+		if query = ""; page.Next != nil {
+			query = "?limit=3&cursor=" + *page.Next
+		}
+	}
+	require.Len(t, seen, 4)
+	require.Equal(t, origins[0]+".0", seen[3].Id, "the newest origin comes first")
+	for query, want := range map[string]int{"?state=queued": 2, "?state=failed": 1, "?state=queued&queue=emit": 1, "?queue=nothing": 0} {
+		w.get(w.at("/tasks"+query), token).want(t, http.StatusOK).decode(t, &page)
+		require.Len(t, page.Items, want, query)
+	}
+	for _, query := range []string{"?state=done", "?limit=0", "?limit=1001", "?cursor=x", "?colour=red"} {
+		w.get(w.at("/tasks"+query), token).want(t, http.StatusBadRequest)
+	}
+
+	var one openapi.Task
+	completed, failed, queued := w.at("/tasks/"+claimed[0].ID()), w.at("/tasks/"+claimed[1].ID()), w.at("/tasks/"+origins[2]+".0")
+	w.get(completed, token).want(t, http.StatusOK).decode(t, &one)
+	require.EqualValues(t, "completed", one.State)
+	require.Equal(t, claimed[0].Origin, one.Span)
+	require.JSONEq(t, `{"span":"x"}`, string(one.Output))
+	w.get(failed, token).want(t, http.StatusOK).decode(t, &one)
+	require.Equal(t, "down it is down host/1 1", one.Code+" "+one.Error+" "+one.Worker+" "+string(rune('0'+one.Attempt)))
+	for _, name := range []string{origins[0] + ".7", origins[0], "x", span.NewID(time.Now(), [10]byte{}) + ".0"} {
+		w.get(w.at("/tasks/"+name), token).problem(t, http.StatusNotFound, "task_unknown")
+	}
+
+	w.post(queued+"/cancel", token, nil).want(t, http.StatusOK).decode(t, &one)
+	require.EqualValues(t, "cancelled", one.State)
+	w.post(completed+"/cancel", token, nil).problem(t, http.StatusConflict, "task_ended")
+	w.post(completed+"/requeue", token, nil).problem(t, http.StatusConflict, "task_not_ended")
+	w.post(failed+"/requeue", token, nil).want(t, http.StatusOK).decode(t, &one)
+	require.EqualValues(t, "queued", one.State)
+	require.Equal(t, 21, one.Attempts)
+
+	var queues openapi.QueuePage
+	w.get(w.at("/queues"), token).want(t, http.StatusOK).decode(t, &queues)
+	require.Equal(t, []openapi.Queue{
+		{Queue: "emit", Limit: 5, Queued: 1, Completed: 1, Cancelled: 1}, {Queue: "other", Limit: 5, Queued: 1},
+	}, queues.Items)
+}
+
+// Tasks tell of private spans too: they are for those who may see all, and a
+// request for whoever made it.
+func TestWhoSeesTasks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	task := w.at("/tasks/" + w.made(1)[0] + ".0")
+	member, auditor := w.member("member"), w.member("auditor")
+	own := span.NewID(w.clock.now(), [10]byte{9})
+	require.NoError(t, w.tasks.Add(t.Context(), w.clock.now(), w.tenant.Id, tasks.Draft{
+		Origin: own, Queue: "backtest", Kind: "backtest", Attempts: 1, Most: 1, RunAt: w.clock.now(), AskedBy: member.ID(),
+	}))
+	limited := w.apiKey(w.owner, w.owner.ID(), map[string]any{"types": []string{"a.*"}}).Key
+	for _, c := range []struct {
+		who                         string
+		token                       string
+		list, see, cancel, own, end int
+	}{
+		{"nobody", "", 401, 401, 401, 401, 401},
+		{"guest", w.token(w.member("guest")), 403, 403, 403, 403, 403},
+		{"member", w.token(member), 403, 404, 404, 200, 200},
+		{"auditor", w.token(auditor), 200, 200, 403, 200, 403},
+		{"limited key", limited, 403, 404, 404, 404, 404},
+		{"admin", w.token(w.member("admin")), 200, 200, 200, 200, 200},
+	} {
+		w.get(w.at("/tasks"), c.token).want(t, c.list)
+		w.get(w.at("/queues"), c.token).want(t, c.list)
+		w.get(task, c.token).want(t, c.see)
+		w.post(task+"/cancel", c.token, nil).want(t, c.cancel)
+		w.get(w.at("/tasks/"+own+".0"), c.token).want(t, c.own)
+		w.post(w.at("/tasks/"+own+".0/cancel"), c.token, nil).want(t, c.end)
+		if c.cancel != 200 {
+			w.post(task+"/requeue", c.token, nil).want(t, c.cancel)
+		}
+	}
+}
