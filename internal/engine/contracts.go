@@ -80,8 +80,8 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 	w := &rules.World{
 		Home:     home == r.tenant,
 		Standing: r.session.Tx(), State: r.session.Decisions(), Compile: r.engine.library.book.Compile,
-		Version: func(ctx context.Context, ref string) (*contract.Contract, error) {
-			return r.engine.library.book.Contract(ctx, r.tenant, r.session.Decisions(), ref)
+		Version: func(ctx context.Context, state rules.State, ref string) (*contract.Contract, error) {
+			return r.engine.library.book.Contract(ctx, r.tenant, state, ref)
 		},
 		Directory: r.nameOf(ctx), NextCron: cron.NextIn,
 	}

@@ -166,7 +166,7 @@ func (l *timeline) world() *rules.World {
 			}
 			return rules.Compile(source)
 		},
-		Version: func(ctx context.Context, ref string) (*contract.Contract, error) {
+		Version: func(ctx context.Context, _ rules.State, ref string) (*contract.Contract, error) {
 			_, ok, err := rules.SourceOf(ctx, l.state, ref)
 			_, hash, _ := strings.Cut(ref, "#")
 			if !ok {

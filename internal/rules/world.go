@@ -21,9 +21,10 @@ type World struct {
 	// Contracts are those of Sources: in force, in the shadow, and those whose
 	// workflow instances are in flight. nil: none.
 	Contracts *contract.Set
-	// Version gives another that work is pinned to, by name@version#hash; nil,
-	// or a nil contract: there is none.
-	Version func(ctx context.Context, ref string) (*contract.Contract, error)
+	// Version gives another that work is pinned to, by name@version#hash, and asks
+	// nothing of any state but the one it is given; nil, or a nil contract: there is
+	// none.
+	Version func(ctx context.Context, state State, ref string) (*contract.Contract, error)
 	Tenant  expr.Tenant
 	// Home says that owners of this timeline speak for the node: the contracts
 	// for every tenant (tenant: "*") are activated and retired by them here.
@@ -54,7 +55,7 @@ func (w *World) version(ctx context.Context, ref string) (*contract.Contract, er
 	c := w.contracts().ByRef(ref)
 	if c == nil && w.Version != nil {
 		var err error
-		if c, err = w.Version(ctx, ref); err != nil {
+		if c, err = w.Version(ctx, w.State, ref); err != nil {
 			return nil, err
 		}
 	}
