@@ -2,3 +2,9 @@ package tasks
 
 // DerivedID is derivedID.
 var DerivedID = derivedID
+
+// Bounds of the follower.
+const (
+	Unstored = unstored
+	AtOnce   = atOnce
+)

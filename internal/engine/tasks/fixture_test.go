@@ -70,7 +70,16 @@ func newWorld(t *testing.T, url string) *world {
 var silent = slog.New(slog.DiscardHandler)
 
 // submit records a span of the owner's and gives its id.
-func (w *world) submit(typ, payload string, change ...func(*span.Header)) string {
+func (w *world) submit(typ, payload string, change ...func(*span.Header)) (spanID string) {
+	w.t.Helper()
+	sealed := w.sealed(typ, payload, append(change, func(h *span.Header) { spanID = h.ID })...)
+	r := w.eng.Submit(context.Background(), w.tenant.ID, sealed, engine.Options{})
+	require.NoError(w.t, r.Err)
+	return spanID
+}
+
+// sealed is a span of the owner's as the bytes to send.
+func (w *world) sealed(typ, payload string, change ...func(*span.Header)) []byte {
 	w.t.Helper()
 	spanID, err := span.RandomID(time.Now(), rand.Reader)
 	require.NoError(w.t, err)
@@ -85,9 +94,7 @@ func (w *world) submit(typ, payload string, change ...func(*span.Header)) string
 	_, _ = rand.Read(salt)
 	sp, err := id.SealSpan(w.owner.Signer(), h, []byte(payload), salt)
 	require.NoError(w.t, err)
-	r := w.eng.Submit(context.Background(), w.tenant.ID, sp.Canonical(), engine.Options{})
-	require.NoError(w.t, r.Err)
-	return spanID
+	return sp.Canonical()
 }
 
 // activate brings a contract into force.
@@ -181,6 +188,9 @@ func (w *world) add(kind string, change ...func(*tasks.Draft)) tasks.Key {
 	return tasks.Key{Tenant: w.tenant.ID, Origin: originID}
 }
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 // state waits until a task is in a state.
 func (w *world) state(k tasks.Key, want tasks.State) (got tasks.Task) {
 	w.t.Helper()
@@ -188,7 +198,7 @@ func (w *world) state(k tasks.Key, want tasks.State) (got tasks.Task) {
 		var err error
 		got, err = w.store.Get(context.Background(), k)
 		return err == nil && got.State == want
-	}, time.Minute, 5*time.Millisecond, "task %s is not %s", k.ID(), want)
+	}, patience, 5*time.Millisecond, "task %s is not %s", k.ID(), want)
 	return got
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type Timelines interface {
 	Tenant(ctx context.Context, idOrSlug string) (timeline.Tenant, error)
 	Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) ([]timeline.Record, uint64, error)
 	Tail(tenant string) *timeline.Tail
+	Committed(tenant string) *timeline.Committed
 }
 
 // FollowerConfig of a Follower. Zero values mean the defaults named beside them.
@@ -43,6 +45,7 @@ type Follower struct {
 	cfg   FollowerConfig
 
 	places map[string]*place // by tenant; of Run's goroutine
+	late   []string          // tenants that are far behind, each once; likewise
 	behind atomic.Int64
 }
 
@@ -87,7 +90,13 @@ func (f *Follower) Run(ctx context.Context) {
 	}()
 	poll := time.NewTimer(0) // at once
 	defer poll.Stop()
-	for {
+	next := time.NewTimer(0) // what is far behind goes on, by turns and with rests
+	defer next.Stop()
+	for armed, rest := true, time.Duration(0); ; {
+		if len(f.late) > 0 && !armed {
+			next.Reset(rest)
+			armed = true
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -98,6 +107,14 @@ func (f *Follower) Run(ctx context.Context) {
 		case <-poll.C:
 			f.lookAtAll(ctx)
 			poll.Reset(f.cfg.Poll)
+		case <-next.C:
+			armed = false
+			if len(f.late) > 0 {
+				tenant, began := f.late[0], time.Now()
+				f.late = f.late[1:]
+				f.look(ctx, tenant, 0)
+				rest = time.Since(began)
+			}
 		}
 	}
 }
@@ -164,15 +181,43 @@ func (f *Follower) placeIn(ctx context.Context, tenant string) (*place, error) {
 	if p.stored, err = f.store.Cursor(ctx, tenant); err != nil {
 		return nil, err
 	}
-	p.next = p.stored
+	if p.next, err = f.first(ctx, tenant, p); err != nil {
+		return nil, err
+	}
 	p.tail = f.log.Tail(tenant)
 	f.places[tenant] = p
 	return p, nil
 }
 
-// follow reads on and makes tasks.
+// first is where reading begins: at the cursor. A long past of a timeline that has
+// never had a contract is not read, for no decision of it names an action.
+func (f *Follower) first(ctx context.Context, tenant string, p *place) (uint64, error) {
+	if !p.ours || p.size-min(p.stored, p.size) < unstored {
+		return p.stored, nil
+	}
+	had, err := rules.Versions(ctx, f.log.Committed(tenant)) // of now: what p.size is of came before
+	if err != nil || len(had) > 0 {
+		return p.stored, err
+	}
+	if _, err := f.store.Advance(ctx, f.cfg.Now(), tenant, p.stored, p.size, nil); err != nil {
+		return p.stored, err
+	}
+	p.stored = p.size
+	return p.stored, nil
+}
+
+// atOnce is how many pages of one timeline are read before others have a turn.
+const atOnce = 16
+
+// follow reads on and makes tasks, as far as one turn goes.
 func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
-	for p.ours && p.next < p.size {
+	for page := 0; p.ours && p.next < p.size; page++ {
+		if page == atOnce {
+			if !slices.Contains(f.late, tenant) {
+				f.late = append(f.late, tenant)
+			}
+			return nil
+		}
 		records, next, err := f.read(ctx, tenant, p)
 		if err != nil || next == p.next {
 			return err

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -274,5 +277,60 @@ func TestTellsAtTheEnd(t *testing.T) {
 		events, err := w.store.Untold(w.t.Context(), time.Now(), time.Now(), 1)
 		require.NoError(w.t, err)
 		require.Empty(w.t, events)
+	})
+}
+
+// counting counts the pages that are read from the store.
+type counting struct {
+	*timeline.Log
+	pages atomic.Int32
+}
+
+func (c *counting) Entries(ctx context.Context, tenant string, from, to uint64, r standing.Reader) ([]timeline.Record, uint64, error) {
+	c.pages.Add(1)
+	return c.Log.Entries(ctx, tenant, from, min(to, from+50), r)
+}
+
+// The past of a timeline without contracts is not read at all, and what is far
+// behind is read by turns, to its end.
+func TestALongPast(t *testing.T) {
+	databases(t, func(w *world) {
+		log := &counting{Log: w.log}
+		follow := func() (stop func()) {
+			kinds := tasks.NewKinds(tasks.Kind{Name: rules.ActionEmit})
+			f := tasks.NewFollower(log, w.store, kinds, w.bus, tasks.FollowerConfig{Log: silent, Poll: time.Hour})
+			ctx, cancel := context.WithCancel(w.t.Context())
+			ended := make(chan struct{})
+			go func() { defer close(ended); f.Run(ctx) }()
+			return func() { cancel(); <-ended }
+		}
+		past := func(count int) {
+			var lines [][]byte
+			for n := range count {
+				lines = append(lines, w.sealed("test.old", ping(n)))
+			}
+			for _, r := range w.eng.SubmitMany(w.t.Context(), w.tenant.ID, lines) {
+				require.NoError(w.t, r.Err)
+			}
+		}
+		past(tasks.Unstored)
+		stop := follow()
+		require.Eventually(w.t, func() bool {
+			cursor, err := w.store.Cursor(w.t.Context(), w.tenant.ID)
+			return err == nil && cursor >= tasks.Unstored
+		}, time.Minute, time.Millisecond)
+		require.Zero(w.t, log.pages.Load(), "nothing is read")
+		w.activate(echo)
+		cause := w.submit("test.ping", ping(1))
+		w.state(tasks.Key{Tenant: w.tenant.ID, Origin: cause}, tasks.Queued)
+		stop()
+
+		past(tasks.Unstored)
+		last := w.submit("test.ping", ping(2))
+		log.pages.Store(0)
+		stop = follow()
+		w.state(tasks.Key{Tenant: w.tenant.ID, Origin: last}, tasks.Queued)
+		stop()
+		require.Greater(w.t, log.pages.Load(), int32(2*tasks.AtOnce))
 	})
 }
