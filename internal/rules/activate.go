@@ -101,19 +101,23 @@ func judgeVersion(ctx context.Context, w *World, c *contract.Contract) error {
 	if err != nil {
 		return unavailable(err)
 	}
+	taken := ""
 	for _, r := range rows {
 		hash := strings.TrimPrefix(r.Key, prefix)
-		old := w.contracts().ByRef(c.Name + "@" + c.Version + "#" + hash)
-		if old != nil && (old.Tenant == contract.NodeWide) != (c.Tenant == contract.NodeWide) {
-			continue // nobody keeps the node's contracts out by taking their versions
+		if hash == c.Hash.String() {
+			return nil
 		}
-		if hash != c.Hash.String() {
-			return fault.Newf(fault.Conflict, "contract_version_taken",
-				"%s %s was activated with another source (hash %s); give what changed the next version", c.Name, c.Version, hash).
-				At("/payload/version", "stands for another source")
+		old := w.contracts().ByRef(c.Name + "@" + c.Version + "#" + hash)
+		if old == nil || (old.Tenant == contract.NodeWide) == (c.Tenant == contract.NodeWide) {
+			taken = hash // else nobody keeps the node's contracts out by taking their versions
 		}
 	}
-	return nil
+	if taken == "" {
+		return nil
+	}
+	return fault.Newf(fault.Conflict, "contract_version_taken",
+		"%s %s was activated with another source (hash %s); give what changed the next version", c.Name, c.Version, taken).
+		At("/payload/version", "stands for another source")
 }
 
 // judgeShadow keeps a version in force that others require from becoming its
