@@ -169,7 +169,7 @@ func (r *run) fail(b *batch, i int, err error) Failure {
 	f := fault.From(err)
 	detail := f.Detail
 	if f.Code == "id_conflict" {
-		detail = "its id is recorded here with other content: the source has two records of that id, or the record or the map changed since; what is recorded stays"
+		detail = "its id is spent here: by other content (the source has two records of that id, or the record or the map changed since), or by an attempt that a contract refused; what is recorded stays"
 	}
 	failure := Failure{SourceID: b.items[i].SourceID, SpanID: b.ids[i], Code: f.Code, Detail: detail}
 	if len(r.report.Failures) < maxFailures {
