@@ -107,8 +107,9 @@ func judgeVersion(ctx context.Context, w *World, c *contract.Contract) error {
 		if hash == c.Hash.String() {
 			return nil
 		}
-		old := w.contracts().ByRef(c.Name + "@" + c.Version + "#" + hash)
-		if old == nil || (old.Tenant == contract.NodeWide) == (c.Tenant == contract.NodeWide) {
+		old := w.contracts().ByRef(c.Name + "@" + c.Version + "#" + hash) // nil: out of force, and not loaded
+		wide := old != nil && old.Tenant == contract.NodeWide
+		if wide == (c.Tenant == contract.NodeWide) {
 			taken = hash // else nobody keeps the node's contracts out by taking their versions
 		}
 	}
