@@ -4,14 +4,15 @@
 Every line that begins with "$ " in the tour's console blocks is run by bash in
 an empty folder, in order. Span ids that the README prints as output are replaced,
 in later commands, by those that the run printed in the same place. A command has
-to succeed, unless the README shows that it says BAD. Each output line that the
+to succeed, unless the README shows that it says BAD or what is wrong. Each output line that the
 README shows and that holds no ids, hashes, times or numbers has to appear.
 DATABASE_URL and the like are passed on, so the tour also runs on PostgreSQL.
 """
 import os, re, signal, subprocess, sys, tempfile, time, urllib.request
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SPAN = re.compile(r"^span +([0-9a-f-]{36})$", re.M)
+SPAN = re.compile(r"(?:^span +|logline why )([0-9a-f-]{36})$", re.M)
+FAILS = re.compile(r"^(BAD|logline): ", re.M)
 
 
 def steps():
@@ -59,7 +60,7 @@ def main():
                 run = subprocess.run(["bash", "-c", command], cwd=folder, env=env, text=True, timeout=120,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                 print(run.stdout, end="", flush=True)
-                if (run.returncode != 0) != ("BAD:" in shown):
+                if (run.returncode != 0) != bool(FAILS.search(shown)):
                     sys.exit(f"tour: the command ended with {run.returncode}")
                 missing = [line for line in fixed(shown) if line not in run.stdout]
                 if missing:
