@@ -255,3 +255,27 @@ func TestNodeWideContractsMayWait(t *testing.T) {
 	require.Equal(t, []string{"activate node.ceiling 1.0.0 by node"}, beta.contractsIn())
 	requireCode(t, rules.CodeRefused, beta.trade(500).Err)
 }
+
+// What the node's entry activates folds as an owner's does: how far back its
+// numbers are asked for is told by it too.
+func TestNodeWideTotalsGo(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, s setup) {
+		home := node(t, s)
+		beta := home.other("beta")
+		require.NoError(t, home.order(span.ActionActivate, `contract node.often version "1.0.0" {
+  tenant: "*"
+  rule often { on: "trade.*" when: spans("trade.*").count() >= 70.0 then { reject "too often" } }
+}`).Err)
+		for range 70 {
+			require.NoError(t, beta.trade(1).Err)
+		}
+		requireCode(t, rules.CodeRefused, beta.trade(1).Err)
+		require.Len(t, beta.rowsOf("window/"), 1)
+		require.LessOrEqual(t, len(beta.rowsOf("sum/trade.* count/")), 33)
+		for _, w := range []*world{home, beta} {
+			w.sound()
+			w.verify()
+		}
+	})
+}

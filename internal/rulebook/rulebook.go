@@ -14,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/lll"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -146,13 +147,31 @@ func (b *Book) version(ctx context.Context, tenant string, s rules.Source) (*Ver
 		Name: p.Name, Version: p.Version, Hash: p.Hash, Mode: modeOf(s.Mode),
 		Seq: s.Seq, Span: h.ID, Author: h.Author, ActivatedAt: rec.Entry.RecordedAt, Source: p.Source,
 	}
-	if c, err := b.Compile(p.Source); err == nil { // else another version of this program activated it
-		v.Title, v.NodeWide = c.Title, c.Tenant == contract.NodeWide
-		for _, r := range c.Requires {
-			v.Requires = append(v.Requires, r.String())
+	v.readHead()
+	return v, nil
+}
+
+// readHead takes from the source what a list of contracts tells. It compiles
+// nothing: of most versions nobody asks for more, and some may be of another
+// version of this program.
+func (v *Version) readHead() {
+	file, _ := lll.Parse("contract.lll", v.Source)
+	contracts := file.Contracts()
+	if len(contracts) == 0 {
+		return
+	}
+	n := contracts[0]
+	v.Title, _ = n.Value("title").Plain()
+	tenant, _ := n.Value("tenant").Plain()
+	v.NodeWide = tenant == contract.NodeWide
+	for _, key := range []string{"requires", "inherits"} {
+		names, _ := n.Value(key).Words()
+		for _, name := range names {
+			if r, ok := contract.ParseRequirement(name); ok {
+				v.Requires = append(v.Requires, r.String())
+			}
 		}
 	}
-	return v, nil
 }
 
 func modeOf(m contract.Mode) string {
