@@ -54,7 +54,7 @@ func (b *bench) backtests(ctx context.Context) (f figure, err error) {
 		return f, err
 	}
 	b.say("decide: a backtest of %d entries", len(entries))
-	var alone, elapsed, used []float64 // by turns; of an entry
+	var alone, elapsed, used, others []float64 // by turns; of an entry
 	for range b.pick(3, 1) {
 		once, err := everyCore(100*time.Millisecond, func(int) error { return again(1) })
 		if err != nil {
@@ -65,19 +65,21 @@ func (b *bench) backtests(ctx context.Context) (f figure, err error) {
 			return f, err
 		}
 		alone = append(alone, (thrice-once)/2/float64(len(entries)))
+		before := busy()
 		wall, cpu, err := b.backtest(ctx, path, len(entries))
 		if err != nil {
 			return f, err
 		}
 		elapsed, used = append(elapsed, wall.Seconds()/float64(len(entries))), append(used, cpu.Seconds()/float64(len(entries)))
+		others = append(others, max(busy()-before-cpu, 0).Seconds()/wall.Seconds())
 	}
 	middle := func(list []float64) float64 { slices.Sort(list); return list[len(list)/2] }
 	ceiling := float64(runtime.GOMAXPROCS(0)) / middle(alone)
 	rate := 1 / middle(elapsed)
 	return figure{Group: "decide", Name: fmt.Sprintf("rules backtest, %d entries", len(entries)), Measured: rate, Unit: perSecond,
 		Target: &target{Text: "0.5 cores / t_decide", Bound: 0.5 * ceiling, Sense: atLeast},
-		Note: fmt.Sprintf("%.2f of cores / t_decide, %s by the travel contract alone; with reading and folding an entry costs %s of processor time",
-			rate/ceiling, inSeconds.show(middle(alone)), inSeconds.show(middle(used)))}, nil
+		Note: fmt.Sprintf("%.2f of cores / t_decide, %s by the travel contract alone; with reading and folding an entry costs %s of processor time; others took %.2f cores",
+			rate/ceiling, inSeconds.show(middle(alone)), inSeconds.show(middle(used)), middle(others))}, nil
 }
 
 // backtest runs the command and sees that it decided every entry.

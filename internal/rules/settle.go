@@ -87,11 +87,10 @@ func (j *judge) instances(h *held, e *effects) error {
 		}
 		ref := in.Contract
 		if ref == "" {
-			var r workflowRow
-			if _, err := load(j.ctx, j.w.State, workflowKey(t.Workflow, t.Key), &r); err != nil {
+			var err error
+			if ref, err = j.pinned(workflowKey(t.Workflow, t.Key)); err != nil {
 				return err
 			}
-			ref = r.Contract
 		}
 		if err := j.entered(ref, t, &in); err != nil {
 			return err
@@ -101,6 +100,16 @@ func (j *judge) instances(h *held, e *effects) error {
 		}
 	}
 	return nil
+}
+
+// pinned is the version that an instance that was there before is pinned to.
+func (j *judge) pinned(key string) (string, error) {
+	if f := j.flows[key]; f != nil {
+		return f.row.Contract, nil
+	}
+	var r workflowRow
+	_, err := load(j.ctx, j.w.State, key, &r)
+	return r.Contract, err
 }
 
 // entered says of the state just entered which steps time will take from it, and

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -225,6 +226,40 @@ func TestWhatWaitsIsKept(t *testing.T) {
 	require.NoError(t, b.Run(t.Context(), pagesOf(h.list, 10, nil), nil))
 	require.Equal(t, h.again(approvals, Options{}).Settled, b.Report().Settled)
 	require.Equal(t, map[string]int{"expired": 94}, b.Report().Settled)
+}
+
+// Of spans that nothing asks for again few are kept.
+func TestSpansAreForgotten(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for i := range 3 * leastSpans {
+		h.add("order.made", ana, map[string]any{"id": fmt.Sprint(i % 10), "amount": 1})
+		h.add("order.paid", ana, map[string]any{"id": fmt.Sprint(i % 10)})
+	}
+	b, err := New([]*contract.Contract{compiled(t, `contract often version "1.0.0" {
+  rule later { on: "order.paid"  then { schedule task "thank" { after: 20s  then { tag "thanked" } } } }
+  retain "order.made" 5s
+}`)}, Options{})
+	require.NoError(t, err)
+	require.NoError(t, b.Run(t.Context(), pagesOf(h.list, 100, nil), nil))
+	require.Equal(t, 2*3*leastSpans-12, b.Report().Fired)
+	require.Less(t, len(b.spans), leastSpans)
+}
+
+// What waits for votes is kept, however much that is.
+func TestSpansThatWaitAreKept(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for range 3 * leastSpans {
+		h.add("order.made", ana, map[string]any{})
+	}
+	b, err := New([]*contract.Contract{compiled(t, strings.Replace(approvals, `within: 1h  on_timeout { reject "nobody said yes" }`, "", 1))}, Options{})
+	require.NoError(t, err)
+	require.NoError(t, b.Run(t.Context(), pagesOf(h.list, 100, nil), nil))
+	require.Equal(t, 3*leastSpans, b.Report().Waiting)
+	for id := range b.waiting {
+		require.Contains(t, b.spans, id)
+	}
 }
 
 func pagesOf(list []*span.Opened, n int, end error) iter.Seq2[[]*span.Opened, error] {

@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,8 +55,9 @@ type Backtest struct {
 	next      uint64 // seq that is expected of the next entry added
 	now       string // the clock
 	due       string // when the first timer is, "" for never
-	// Spans that a timer or a vote asks for again.
+	// Spans that a timer or a vote asks for again, and others.
 	spans   map[string]*span.Span
+	most    int             // how many are kept before the others are forgotten
 	waiting map[string]bool // for votes
 	// Pending spans on the record, of which roles may depend.
 	pending map[string]standing.Ref
@@ -79,7 +81,7 @@ func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	b := &Backtest{opt: o, standing: standing.New(id.DefaultVerifier()), spans: map[string]*span.Span{}, waiting: map[string]bool{}, pending: map[string]standing.Ref{}}
+	b := &Backtest{opt: o, most: leastSpans, standing: standing.New(id.DefaultVerifier()), spans: map[string]*span.Span{}, waiting: map[string]bool{}, pending: map[string]standing.Ref{}}
 	b.tx = b.standing.Begin()
 	inForce := make([]contract.InForce, len(contracts))
 	for i, c := range contracts {
@@ -268,9 +270,8 @@ func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at
 	if !rules.Timed(changes) {
 		return nil
 	}
-	if sp.ID != "" {
-		kept := *sp // its room is used again
-		b.spans[sp.ID] = &kept
+	if err := b.keep(ctx, sp); err != nil {
+		return err
 	}
 	due, ok, err := rules.NextDue(ctx, &b.rows)
 	if b.due = ""; ok {
@@ -278,6 +279,40 @@ func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at
 	}
 	return err
 }
+
+// leastSpans is how many spans are kept before it is asked which are needed.
+const leastSpans = 1000
+
+// keep keeps a span that may be asked for again, and forgets those that will not
+// be once they may be half of all.
+func (b *Backtest) keep(ctx context.Context, sp *span.Span) error {
+	if sp.ID == "" {
+		return nil
+	}
+	kept := *sp // its room is used again
+	b.spans[sp.ID] = &kept
+	if len(b.spans) < b.most {
+		return nil
+	}
+	timers, err := rules.Due(ctx, &b.rows, farthest, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	needed := make(map[string]*span.Span, len(timers))
+	for _, t := range timers {
+		if sp := b.spans[t.Span]; sp != nil {
+			needed[t.Span] = sp
+		}
+	}
+	for id := range b.waiting {
+		needed[id] = b.spans[id]
+	}
+	b.spans, b.most = needed, max(leastSpans, 2*len(needed))
+	return nil
+}
+
+// farthest is after every timer.
+var farthest = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // time does what is due by now: timeouts of states and of votes, tasks and the
 // ends of retention.

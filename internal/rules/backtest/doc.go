@@ -16,4 +16,9 @@
 //   - An entry whose payload is erased or withheld, of a type about which the
 //     contracts have a say, is named and not decided. Its state stays as it was:
 //     nothing is guessed.
+//
+// Run takes the pages of a bundle (bundle.Reader.Pages) or of a store
+// (timeline.Log.Opened), tells how many entries are done, and ends with its
+// context. It holds the decision state and what waits or has a timer; entries it
+// lets go.
 package backtest
