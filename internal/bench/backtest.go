@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -54,7 +55,8 @@ func (b *bench) backtests(ctx context.Context) (f figure, err error) {
 		return f, err
 	}
 	b.say("decide: a backtest of %d entries", len(entries))
-	var alone, elapsed, used, others []float64 // by turns; of an entry
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as in decisions
+	var alone, elapsed, used, others []float64        // by turns; of an entry
 	for range b.pick(3, 1) {
 		once, err := everyCore(100*time.Millisecond, func(int) error { return again(1) })
 		if err != nil {

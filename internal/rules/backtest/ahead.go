@@ -1,7 +1,9 @@
 package backtest
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,23 +13,26 @@ import (
 	"github.com/danvoulez/logline/internal/standing"
 )
 
-// Entries that come together are decided together, on all processors: each as if
-// none of those before it in its run had changed a row. Then they are taken in
-// one after the other, and one whose decision rests on a row that has changed
-// meanwhile is decided again. So what is found is what deciding one after the
-// other finds, whatever the number of processors.
+// Entries are decided some dozens at a time, a run, on all processors: each block
+// of a few that follow each other by the rows as they are before the run, and by
+// what those before it in its block changed. Then they are taken in one after the
+// other, and one whose decision rests on a row that another block or the clock has
+// changed is decided again. So what is found is what deciding one after the other
+// finds, whatever the number of processors.
 
-// mostAhead is how many entries are decided before the first of them is taken
-// in, leastAhead how few are worth it.
 const (
-	mostAhead  = 256
-	leastAhead = 8
+	mostAhead  = 64 // entries of a run
+	leastAhead = 8  // fewer are not worth it
+	block      = 16 // entries that see each other: what belongs together often comes together
 )
 
-// AddAll is Add for each of several entries that follow each other.
-func (b *Backtest) AddAll(ctx context.Context, entries []*span.Opened) error {
+// addAll adds entries that follow each other.
+func (b *Backtest) addAll(ctx context.Context, entries []*span.Opened) error {
 	for len(entries) > 0 {
-		n := b.run(entries)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := b.together(entries)
 		if err := b.addRun(ctx, entries[:n]); err != nil {
 			return err
 		}
@@ -36,9 +41,9 @@ func (b *Backtest) AddAll(ctx context.Context, entries []*span.Opened) error {
 	return nil
 }
 
-// run is how many of the next entries can be decided together: what changes keys
-// or roles is decided by itself.
-func (b *Backtest) run(entries []*span.Opened) int {
+// together is how many of the next entries are a run: what changes keys or roles is
+// decided by itself.
+func (b *Backtest) together(entries []*span.Opened) int {
 	for i, e := range entries[:min(len(entries), mostAhead)] {
 		if b.stands(e) {
 			return max(i, 1)
@@ -48,25 +53,26 @@ func (b *Backtest) run(entries []*span.Opened) int {
 }
 
 func (b *Backtest) addRun(ctx context.Context, entries []*span.Opened) error {
-	var guesses []guess
-	if len(entries) >= leastAhead && b.opt.Workers > 1 {
-		guesses = b.ahead(ctx, entries)
-		b.changed = &sortedmap.Map[struct{}]{}
-		defer func() { b.changed = nil }()
-	}
-	for i, e := range entries {
-		var g *guess
-		if guesses != nil && guesses[i].made {
-			g = &guesses[i]
+	if len(entries) < leastAhead || b.opt.Workers == 1 {
+		for _, e := range entries {
+			if err := b.add(ctx, e, nil); err != nil {
+				return err
+			}
 		}
-		if err := b.add(ctx, e, g); err != nil {
+		return nil
+	}
+	guesses := b.ahead(ctx, entries)
+	b.changed = &sortedmap.Map[int]{}
+	defer func() { b.changed = nil }()
+	for i, e := range entries {
+		if err := b.add(ctx, e, &guesses[i]); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
-// ahead decides a run as of the entry before it.
+// ahead decides a run.
 func (b *Backtest) ahead(ctx context.Context, entries []*span.Opened) []guess {
 	if b.guesses == nil {
 		b.guesses = make([]guess, mostAhead)
@@ -74,19 +80,20 @@ func (b *Backtest) ahead(ctx context.Context, entries []*span.Opened) []guess {
 	guesses, now := b.guesses[:len(entries)], b.now
 	for i, e := range entries {
 		now, _ = b.advanced(now, e)
-		guesses[i] = guess{at: b.at(now, e), reads: guesses[i].reads[:0]}
+		guesses[i] = guess{at: standing.Position{Seq: firstSeq(e), RecordedAt: at(now, e)}, block: i / block, reads: guesses[i].reads[:0]}
 	}
 	var next atomic.Int64
 	work := func() {
-		seen, w := &witness{State: &b.rows}, b.world
-		w.State = seen
-		for i := next.Add(1) - 1; int(i) < len(entries); i = next.Add(1) - 1 {
-			seen.g = &guesses[i]
-			b.guess(ctx, &w, entries[i], seen.g)
+		for from := int(next.Add(block)) - block; from < len(entries); from = int(next.Add(block)) - block {
+			seen, w := &witness{rows: &b.rows}, b.world
+			w.State = seen
+			for i := from; i < min(from+block, len(entries)); i++ {
+				b.guess(ctx, &w, entries[i], &guesses[i], seen)
+			}
 		}
 	}
 	var workers sync.WaitGroup
-	for range b.opt.Workers - 1 {
+	for range min(b.opt.Workers, (len(entries)+block-1)/block) - 1 {
 		workers.Go(work)
 	}
 	work()
@@ -94,81 +101,139 @@ func (b *Backtest) ahead(ctx context.Context, entries []*span.Opened) []guess {
 	return guesses
 }
 
-// guess decides an entry, unless that is not asked for. A panic is left to whoever
-// decides it again.
-func (b *Backtest) guess(ctx context.Context, w *rules.World, e *span.Opened, g *guess) {
+// guess decides an entry and folds it, unless that is not asked for. A panic is left
+// to whoever decides it again.
+func (b *Backtest) guess(ctx context.Context, w *rules.World, e *span.Opened, g *guess, seen *witness) {
 	defer func() {
 		if recover() != nil {
 			g.made = false
 		}
 	}()
-	if e.Span.Type != span.TypeDecision && !b.own(e) && !b.erased(e) {
-		g.decide(ctx, w, e)
+	if e.Span.Type == span.TypeDecision || b.own(e) || b.erased(e) {
+		return
+	}
+	seen.g, seen.lost = g, false
+	g.decide(ctx, w, e, g.at)
+	if g.folds = len(g.reads); g.err == nil && g.outcome.Verdict <= rules.Pending {
+		var err error
+		g.changes, err = folded(ctx, seen, &g.span, g.outcome, g.at)
+		seen.lost = seen.lost || err != nil
+	}
+	if g.made = !seen.lost; g.made {
+		for _, c := range g.changes {
+			seen.changed.Set(c.Key, c.Value)
+		}
 	}
 }
 
-// guess is a decision, and which rows it rests on.
+// guess is what becomes of an entry, and which rows that rests on.
 type guess struct {
 	at      standing.Position
-	span    span.Span
+	block   int
 	made    bool
+	span    span.Span
 	outcome *rules.Outcome
 	err     error
+	changes []standing.Row // where it stands
 	reads   []stretch
+	folds   int // of reads: where those begin that changes alone rest on
 }
 
-func (g *guess) decide(ctx context.Context, w *rules.World, e *span.Opened) {
-	g.span, g.made = span.Span{Header: e.Span, Payload: e.Payload}, true
-	g.outcome, g.err = rules.Decide(ctx, w, &g.span, g.at)
+func (g *guess) decide(ctx context.Context, w *rules.World, e *span.Opened, at standing.Position) {
+	g.span = span.Span{Header: e.Span, Payload: e.Payload}
+	g.outcome, g.err = rules.Decide(ctx, w, &g.span, at)
 }
 
-// holds says that none of the rows it rests on has changed.
-func (g *guess) holds(changed *sortedmap.Map[struct{}]) bool {
-	for _, r := range g.reads {
-		for key := range changed.From(r.low) {
-			if key <= r.high {
+// outside is who changed a row as no block of the run at hand has seen it.
+const outside = -1
+
+// hold says that rows that a guess rests on are as its block saw them.
+func (b *Backtest) hold(reads []stretch, g *guess) bool {
+	for _, r := range reads {
+		for key, by := range b.changed.From(r.low) {
+			if key > r.high {
+				break
+			}
+			if by != g.block {
 				return false
 			}
-			break
 		}
 	}
 	return true
 }
 
+// doubt takes back what others of its block saw a guess change, until it is known
+// that it does.
+func (b *Backtest) doubt(g *guess) {
+	if g != nil && g.made {
+		for _, c := range g.changes {
+			b.changed.Set(c.Key, outside)
+		}
+	}
+}
+
+// note remembers which rows have changed, and whether as a guess has it.
+func (b *Backtest) note(changes []standing.Row, g *guess) {
+	if b.changed == nil {
+		return
+	}
+	for _, c := range changes {
+		by := outside
+		if g != nil && g.made && slices.ContainsFunc(g.changes, func(o standing.Row) bool {
+			return o.Key == c.Key && (o.Value == nil) == (c.Value == nil) && bytes.Equal(o.Value, c.Value)
+		}) {
+			by = g.block
+		}
+		b.changed.Set(c.Key, by)
+	}
+}
+
 // stretch is the keys from low to high, both included.
 type stretch struct{ low, high string }
 
-// witness notes which rows of a state were asked for, and which the answers say
-// that there are not.
+// witness is the rows as a block sees them. It notes which were asked for, and
+// which the answers say that there are not.
 type witness struct {
-	rules.State
-	g *guess
+	rows    *rules.Memory
+	changed sortedmap.Map[[]byte] // by the block; nil: deleted
+	g       *guess
+	lost    bool // the answer would take both together: let the entry be decided at its turn
 }
 
 var _ rules.State = (*witness)(nil)
 
-func (w *witness) saw(low, high string) { w.g.reads = append(w.g.reads, stretch{low, high}) }
-
 // Get implements rules.State.
 func (w *witness) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	w.saw(key, key)
-	return w.State.Get(ctx, key)
+	w.g.reads = append(w.g.reads, stretch{key, key})
+	if value, ok := w.changed.Get(key); ok {
+		return value, value != nil, nil
+	}
+	return w.rows.Get(ctx, key)
 }
 
 // Floor implements rules.State.
 func (w *witness) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
-	row, ok, err := w.State.Floor(ctx, prefix, key)
+	row, ok, err := w.rows.Floor(ctx, prefix, key)
 	w.saw(max(prefix, row.Key), key)
 	return row, ok, err
 }
 
 // Range implements rules.State.
 func (w *witness) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
-	rows, err := w.State.Range(ctx, prefix, after, limit)
+	rows, err := w.rows.Range(ctx, prefix, after, limit)
 	high := prefix + "\xff" // above all that begin so: keys are UTF-8
 	if len(rows) == limit && limit > 0 {
 		high = rows[limit-1].Key
 	}
 	w.saw(max(prefix, after), high)
 	return rows, err
+}
+
+// saw notes a stretch in which the block has changed nothing, or the entry is lost.
+func (w *witness) saw(low, high string) {
+	w.g.reads = append(w.g.reads, stretch{low, high})
+	for key := range w.changed.From(low) {
+		w.lost = w.lost || key <= high
+		break
+	}
 }

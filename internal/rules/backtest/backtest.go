@@ -51,7 +51,7 @@ type Backtest struct {
 	tx        *standing.Tx
 	rows      rules.Memory
 	world     rules.World
-	seq       uint64 // of the next entry in a history of its own
+	seq       uint64 // of the next entry in a history of its own, which has others between
 	next      uint64 // seq that is expected of the next entry added
 	now       string // the clock
 	due       string // when the first timer is, "" for never
@@ -61,9 +61,9 @@ type Backtest struct {
 	waiting map[string]bool // for votes
 	// Pending spans on the record, of which roles may depend.
 	pending map[string]standing.Ref
-	// Keys of rows that the run at hand has changed; nil outside of one.
-	changed *sortedmap.Map[struct{}]
-	guesses []guess // of a run, used again
+	changed *sortedmap.Map[int] // rows that the run at hand has changed, and which block did; nil outside of one
+	guesses []guess             // of a run, used again
+	held    int                 // guesses that held
 	seen    tally
 	report  Report
 }
@@ -115,6 +115,7 @@ func (b *Backtest) add(ctx context.Context, e *span.Opened, g *guess) error {
 	if err := b.time(ctx); err != nil {
 		return err
 	}
+	b.seq = max(b.seq, firstSeq(e))
 	switch {
 	case e.Span.Type == span.TypeDecision:
 		b.report.Attempts++
@@ -201,12 +202,16 @@ func (b *Backtest) advanced(now string, e *span.Opened) (_ string, back bool) {
 	return at, false
 }
 
-// at is the position at which an entry is decided by a clock.
-func (b *Backtest) at(now string, e *span.Opened) standing.Position {
+// firstSeq is where an entry stands in the history, which leaves room for what the
+// node adds: the answers to timers and votes.
+func firstSeq(e *span.Opened) uint64 { return e.Seq << 20 }
+
+// at is the time by a clock at which an entry is decided.
+func at(now string, e *span.Opened) string {
 	if now == "" { // nothing has occurred yet
-		now = e.RecordedAt
+		return e.RecordedAt
 	}
-	return standing.Position{Seq: b.seq, RecordedAt: now}
+	return now
 }
 
 // decide has the contracts decide an entry, and compares.
@@ -215,10 +220,18 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 		b.undecided(e)
 		return nil
 	}
-	at := b.at(b.now, e)
-	if g == nil || !g.holds(b.changed) {
-		g = &guess{at: at}
-		g.decide(ctx, &b.world, e)
+	at := standing.Position{Seq: b.seq, RecordedAt: at(b.now, e)}
+	was := g
+	held := g != nil && g.made && b.hold(g.reads[:g.folds], g)
+	holds := held && g.at == at && b.hold(g.reads[g.folds:], g) // what it changes, too
+	if !holds {
+		b.doubt(g)
+	}
+	if held {
+		b.held++
+	} else {
+		g = &guess{}
+		g.decide(ctx, &b.world, e, at)
 	}
 	sp, o, err := &g.span, g.outcome, g.err
 	switch fault.KindOf(err) {
@@ -236,7 +249,13 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 	if o.Verdict == rules.Pending {
 		b.wait(e.Span.ID)
 	}
-	if err := b.fold(ctx, sp, o, at.RecordedAt); err != nil {
+	changes := g.changes
+	if !holds {
+		if changes, err = folded(ctx, &b.rows, sp, o, at); err != nil {
+			return err
+		}
+	}
+	if err := b.apply(ctx, sp, o, changes, was); err != nil {
 		return err
 	}
 	for _, s := range o.Settle {
@@ -252,20 +271,28 @@ func (b *Backtest) erased(e *span.Opened) bool {
 	return e.Payload == nil && !b.contracts.Match(e.Span.Type).Empty()
 }
 
-// fold puts an entry's outcome into the state.
+// folded is what an entry with this outcome changes of the state.
+func folded(ctx context.Context, s rules.State, sp *span.Span, o *rules.Outcome, at standing.Position) ([]standing.Row, error) {
+	return rules.Fold(ctx, s, &span.Entry{Seq: at.Seq, RecordedAt: at.RecordedAt, Span: sp.Header, Decision: o.Decision}, sp.Payload)
+}
+
+// fold puts the outcome of an entry of the node's own into the state.
 func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at string) error {
-	e := &span.Entry{Seq: b.seq, RecordedAt: at, Span: sp.Header, Decision: o.Decision}
-	b.seq++
-	changes, err := rules.Fold(ctx, &b.rows, e, sp.Payload)
-	if err != nil || len(changes) == 0 {
+	changes, err := folded(ctx, &b.rows, sp, o, standing.Position{Seq: b.seq, RecordedAt: at})
+	if err != nil {
 		return err
 	}
-	b.rows.Apply(changes)
-	if b.changed != nil {
-		for _, c := range changes {
-			b.changed.Set(c.Key, struct{}{})
-		}
+	return b.apply(ctx, sp, o, changes, nil)
+}
+
+// apply puts an entry's outcome into the state.
+func (b *Backtest) apply(ctx context.Context, sp *span.Span, o *rules.Outcome, changes []standing.Row, g *guess) error {
+	b.seq++
+	if len(changes) == 0 {
+		return nil
 	}
+	b.rows.Apply(changes)
+	b.note(changes, g)
 	b.seen.transitions(o.Decision.Transitions)
 	if !rules.Timed(changes) {
 		return nil
