@@ -32,6 +32,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newShowCmd(env),
 		newWhyCmd(env),
 		newApproveCmd(env),
+		newWebhooksCmd(env),
 		newRevertCmd(env),
 		newRedactCmd(env),
 		newTasksCmd(env),

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"get":    getCmd,
 			"status": statusCmd,
 			"sql":    sqlCmd,
+			"inbox":  inboxCmd,
 		},
 	})
 }

@@ -49,6 +49,7 @@ their own; in those made later, too.`,
 			if err != nil {
 				return err
 			}
+			s.warnOfWebhooks(cmd.Context(), c)
 			before, err := s.versionNow(cmd.Context(), p.Name, modeEnforce)
 			if err != nil {
 				return err

@@ -42,6 +42,7 @@ type Config struct {
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
 	Limits         Limits        `mapstructure:"limits"`
 	Feed           Feed          `mapstructure:"feed"`
+	Webhook        Webhook       `mapstructure:"webhook"`
 	Window         Window        `mapstructure:"window"`
 }
 
@@ -249,6 +250,16 @@ func (c Config) check(key string) string {
 		return within(c.Feed.Heartbeat, 100*time.Millisecond, 5*time.Minute)
 	case "feed.poll":
 		return within(c.Feed.Poll, 10*time.Millisecond, time.Minute)
+	case "webhook.networks":
+		if _, err := c.Webhook.networks(); err != nil {
+			return fault.From(err).Detail
+		}
+	case "webhook.proxy":
+		if _, err := c.Webhook.proxy(); err != nil {
+			return fault.From(err).Detail
+		}
+	case "webhook.timeout":
+		return within(c.Webhook.Timeout, time.Second, 50*time.Second) // a task has a minute
 	case "window.past":
 		return within(c.Window.Past, time.Second, 100*365*24*time.Hour)
 	case "window.future":

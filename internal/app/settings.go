@@ -58,6 +58,10 @@ var settings = []setting{
 	{key: "feed.heartbeat", value: "15s", meaning: "time between heartbeats of a live feed"},
 	{key: "feed.poll", value: "1s", meaning: "time between looks for entries that no wake-up told of"},
 	{key: "feed.stall", value: "30s", meaning: "how long a feed's client may take nothing before it is cut off"},
+	{key: "webhook.networks", value: "", meaning: "networks that webhooks may call beside the public internet, as 10.1.0.0/16, separated by commas"},
+	{key: "webhook.plain", value: false, meaning: "let webhooks go to http:// addresses too: true or false"},
+	{key: "webhook.proxy", value: "", isURL: true, meaning: "http:// or https:// proxy that all webhooks go through; the environment's is not asked"},
+	{key: "webhook.timeout", value: "20s", meaning: "longest that one attempt to deliver a webhook takes"},
 	{key: "window.past", value: "168h", meaning: "how far a span's time may lie before the time it is recorded"},
 	{key: "window.future", value: "5m", meaning: "how far a span's time may lie after the time it is recorded"},
 }

@@ -32,11 +32,14 @@ type labour struct {
 	sweeper  *tasks.Sweeper
 }
 
-func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, wakes *bus.Bus) *labour {
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, wakes *bus.Bus, calls *tasks.Caller) *labour {
 	scribe := tasks.NewScribe(eng, log, a.node.ID())
 	l := &labour{
 		store: taskstore.New(a.db),
-		kinds: tasks.NewKinds(tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run}),
+		kinds: tasks.NewKinds(
+			tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
+			tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
+		),
 	}
 	host, err := os.Hostname()
 	if err != nil {

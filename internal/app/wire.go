@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
@@ -19,6 +20,7 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/cosign"
+	"github.com/danvoulez/logline/internal/webhook/endpoint"
 )
 
 // The implementations that the modules' interfaces are given.
@@ -31,6 +33,7 @@ var (
 	_ httpapi.Engine         = (*engine.Engine)(nil)
 	_ httpapi.Log            = (*timeline.Log)(nil)
 	_ httpapi.Contracts      = (*rulebook.Book)(nil)
+	_ httpapi.Webhooks       = (*endpoint.Book)(nil)
 	_ httpapi.Directory      = (*id.Directory)(nil)
 	_ httpapi.Custody        = (*id.Custody)(nil)
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
@@ -60,7 +63,11 @@ func (a *App) wire(ctx context.Context) error {
 	wakeups := bus.New()
 	copies, indexer := a.newMirror(store, wakeups), a.newIndexer(store, wakeups)
 	eng := a.newEngine(log, directory, verify, wakeups)
-	work := a.newLabour(eng, log, wakeups)
+	sender, endpoints, err := a.newWebhooks()
+	if err != nil {
+		return err
+	}
+	work := a.newLabour(eng, log, wakeups, tasks.NewCaller(log, endpoints, sender))
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -69,7 +76,8 @@ func (a *App) wire(ctx context.Context) error {
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
+		Webhooks: endpoints,
+		Custody:  custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,

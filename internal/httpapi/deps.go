@@ -16,6 +16,8 @@ import (
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
+	"github.com/danvoulez/logline/internal/webhook"
+	"github.com/danvoulez/logline/internal/webhook/endpoint"
 )
 
 // Engine is the one way in: everything that writes to a timeline.
@@ -90,6 +92,16 @@ type Contracts interface {
 	// Because explains a recorded decision, as of now, a time in the form of
 	// recorded_at.
 	Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*rulebook.Because, error)
+}
+
+// Webhooks are a tenant's, which it takes by id. *endpoint.Book implements it.
+type Webhooks interface {
+	List(ctx context.Context, tenant string) ([]endpoint.Webhook, error)
+	// Set gives the secret of a webhook that it makes, and "" where there was one.
+	Set(ctx context.Context, tenant, name, address, by string) (w endpoint.Webhook, secret string, err error)
+	Rotate(ctx context.Context, tenant, name string, grace time.Duration, by string) (w endpoint.Webhook, secret string, err error)
+	Delete(ctx context.Context, tenant, name string) (endpoint.Webhook, error)
+	Test(ctx context.Context, tenant, name string) (messageID string, r webhook.Result, err error)
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.
@@ -217,12 +229,13 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Directory, Custody, APIKeys, Events, Onboarding and Node are required.
+// Webhooks, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Contracts  Contracts
 	Tasks      tasks.Desk
+	Webhooks   Webhooks
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys

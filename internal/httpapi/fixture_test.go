@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,8 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/cosign"
 	"github.com/danvoulez/logline/internal/timeline/policy"
 	"github.com/danvoulez/logline/internal/timeline/storetest/backend"
+	"github.com/danvoulez/logline/internal/webhook"
+	"github.com/danvoulez/logline/internal/webhook/endpoint"
 )
 
 var randReader = rand.Reader
@@ -121,11 +124,15 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	_, _, err = service.FirstRun(ctx)
 	require.NoError(t, err)
 
+	sealing, err := w.node.SealingKey()
+	require.NoError(t, err)
+	sender := webhook.New(webhook.Config{Plain: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: w.clock.now})
 	w.tasks = taskstore.New(db)
 	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Directory: w.dir, Onboarding: service, Node: w.node,
-		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
+		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader),
+		Custody:  custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}

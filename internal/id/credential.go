@@ -27,3 +27,16 @@ func (c Credential) Manages() bool {
 	}
 	return c.Key.Covers(TypeIdentity)
 }
+
+// Covers says whether the credential may speak for its identity in what goes
+// with spans of this type: the identity's own key always, a delegated key and an
+// API key by their patterns. Whether an API key counts in a tenant, Reaches says.
+func (c Credential) Covers(typ string) bool {
+	switch {
+	case c.Identity == "":
+		return false
+	case c.APIKey != nil:
+		return c.APIKey.grant().Covers(typ)
+	}
+	return c.Key.Covers(typ)
+}

@@ -81,7 +81,10 @@ func TestDelivers(t *testing.T) {
 // of its own, and takes no more than it may.
 func TestHostileReceivers(t *testing.T) {
 	t.Parallel()
-	const soon = 300 * time.Millisecond
+	const (
+		soon  = 300 * time.Millisecond // from where nothing else can be late
+		later = 4 * time.Second        // where something that is in time is waited for too
+	)
 	flood := func(start, again string) (func(net.Conn), *int64) {
 		var written int64 // read after the receiver is done
 		return func(c net.Conn) {
@@ -121,12 +124,12 @@ func TestHostileReceivers(t *testing.T) {
 		written *int64
 	}{
 		"no answer":                   {never(""), func(c *Config) { c.Header = soon }, Retry, CodeTimeout, 0, "", nil},
-		"no answer at all in time":    {never(""), func(c *Config) { c.Total = soon }, Retry, CodeTimeout, 0, "", nil},
+		"no answer at all in time":    {never(""), func(c *Config) { c.Total = later }, Retry, CodeTimeout, 0, "", nil},
 		"half a header":               {never("HTTP/1.1 200 OK\r\nX: "), func(c *Config) { c.Header = soon }, Retry, CodeTimeout, 0, "", nil},
 		"a header in drips":           {dripping("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 1<<16)), func(c *Config) { c.Header = soon }, Retry, CodeTimeout, 0, "", nil},
-		"a request that is not read":  {func(c net.Conn) { io.ReadFull(c, make([]byte, 1)); <-held }, func(c *Config) { c.Total = soon }, Retry, CodeTimeout, 0, "", nil},
-		"a body that does not come":   {never("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes"), func(c *Config) { c.Body = soon }, Delivered, "", 200, "yes", nil},
-		"a failure's slow body":       {never("HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nno"), func(c *Config) { c.Body = soon }, Retry, CodeFailing, 503, "no", nil},
+		"a request that is not read":  {func(c net.Conn) { io.ReadFull(c, make([]byte, 1)); <-held }, func(c *Config) { c.Total = later }, Retry, CodeTimeout, 0, "", nil},
+		"a body that does not come":   {never("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes"), func(c *Config) { c.Body = later }, Delivered, "", 200, "yes", nil},
+		"a failure's slow body":       {never("HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nno"), func(c *Config) { c.Body = later }, Retry, CodeFailing, 503, "no", nil},
 		"a body cut short":            {answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes"), nil, Delivered, "", 200, "yes", nil},
 		"a body without end":          {endlessBody, nil, Delivered, "", 200, strings.Repeat("x", MaxAnswerBytes), bodyWritten},
 		"chunks without end":          {endlessChunks, nil, Retry, CodeFailing, 500, strings.Repeat("y", MaxAnswerBytes), chunksWritten},

@@ -117,6 +117,13 @@ const (
 	VerdictReasonUnknownKey      VerdictReason = "unknown_key"
 )
 
+// Defines values for WebhookDeliveryOutcome.
+const (
+	Delivered WebhookDeliveryOutcome = "delivered"
+	GiveUp    WebhookDeliveryOutcome = "give_up"
+	Retry     WebhookDeliveryOutcome = "retry"
+)
+
 // Defines values for ListSpansParamsOrder.
 const (
 	Asc  ListSpansParamsOrder = "asc"
@@ -1006,6 +1013,77 @@ type Version struct {
 	Version  string `json:"version"`
 }
 
+// Webhook defines model for Webhook.
+type Webhook struct {
+	ChangedAt Time `json:"changed_at"`
+
+	// ChangedBy LogLine ID
+	ChangedBy Identifier `json:"changed_by"`
+	CreatedAt Time       `json:"created_at"`
+
+	// CreatedBy LogLine ID
+	CreatedBy Identifier `json:"created_by"`
+
+	// GoneAt Since when the receiver wants no more (410); nothing is sent until its address is set again
+	GoneAt Time   `json:"gone_at,omitempty"`
+	Name   string `json:"name"`
+
+	// Secret The secret that was just made; only in the answer that makes it
+	Secret string `json:"secret,omitempty"`
+
+	// Secrets When each secret that signs was made, the newest first
+	Secrets []WebhookSecret `json:"secrets"`
+	Url     string          `json:"url,omitempty"`
+}
+
+// WebhookAddress defines model for WebhookAddress.
+type WebhookAddress struct {
+	// Url https://…, of the public internet or of a network that the node's configuration names
+	Url string `json:"url"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	// Answer The beginning of its body
+	Answer string `json:"answer,omitempty"`
+
+	// Code Why it was not delivered
+	Code string `json:"code,omitempty"`
+
+	// Detail The same in words
+	Detail string `json:"detail"`
+
+	// Id The message's webhook-id
+	Id      string                 `json:"id"`
+	Ms      int64                  `json:"ms"`
+	Outcome WebhookDeliveryOutcome `json:"outcome"`
+
+	// Status Of the receiver's answer; absent where there was none
+	Status int `json:"status,omitempty"`
+}
+
+// WebhookDeliveryOutcome defines model for WebhookDelivery.Outcome.
+type WebhookDeliveryOutcome string
+
+// WebhookPage defines model for WebhookPage.
+type WebhookPage struct {
+	Items []Webhook `json:"items"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// Grace How long the old secret signs beside the new one, as 24h or 0s; 24h without it, 720h at most
+	Grace string `json:"grace,omitempty"`
+}
+
+// WebhookSecret defines model for WebhookSecret.
+type WebhookSecret struct {
+	Since Time `json:"since"`
+
+	// Until When it ends; absent for the newest
+	Until Time `json:"until,omitempty"`
+}
+
 // Why defines model for Why.
 type Why struct {
 	// Acts What was done to it since, in order
@@ -1078,6 +1156,9 @@ type TaskParameter = string
 
 // TenantParameter defines model for TenantParameter.
 type TenantParameter = string
+
+// WebhookParameter defines model for WebhookParameter.
+type WebhookParameter = string
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
@@ -1304,6 +1385,12 @@ type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsAp
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
+
+// SetWebhookJSONRequestBody defines body for SetWebhook for application/json ContentType.
+type SetWebhookJSONRequestBody = WebhookAddress
+
+// RotateWebhookJSONRequestBody defines body for RotateWebhook for application/json ContentType.
+type RotateWebhookJSONRequestBody = WebhookRotation
 
 // Getter for additional properties for Problem. Returns the specified
 // element and whether it was found
@@ -1594,6 +1681,21 @@ type ServerInterface interface {
 	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
 	// (GET /v1/tenants/{tenant}/tile/{level}/{index})
 	GetTile(ctx echo.Context, tenant TenantParameter, level string, index string) error
+	// ListWebhooks The webhooks that contracts may call, without their secrets
+	// (GET /v1/tenants/{tenant}/webhooks)
+	ListWebhooks(ctx echo.Context, tenant TenantParameter) error
+	// DeleteWebhook Forget a webhook and its secrets
+	// (DELETE /v1/tenants/{tenant}/webhooks/{webhook})
+	DeleteWebhook(ctx echo.Context, tenant TenantParameter, webhook WebhookParameter) error
+	// SetWebhook Make a webhook, or give it another address
+	// (PUT /v1/tenants/{tenant}/webhooks/{webhook})
+	SetWebhook(ctx echo.Context, tenant TenantParameter, webhook WebhookParameter) error
+	// RotateWebhook Make a new secret, which is shown this once
+	// (POST /v1/tenants/{tenant}/webhooks/{webhook}/rotate)
+	RotateWebhook(ctx echo.Context, tenant TenantParameter, webhook WebhookParameter) error
+	// TestWebhook Deliver a test message, once, and say what came of it
+	// (POST /v1/tenants/{tenant}/webhooks/{webhook}/test)
+	TestWebhook(ctx echo.Context, tenant TenantParameter, webhook WebhookParameter) error
 	// GetVersion What is running
 	// (GET /v1/version)
 	GetVersion(ctx echo.Context) error
@@ -2779,6 +2881,118 @@ func (w *ServerInterfaceWrapper) GetTile(ctx echo.Context) error {
 	return err
 }
 
+// ListWebhooks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWebhooks(ctx, tenant)
+	return err
+}
+
+// DeleteWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", ctx.Param("webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteWebhook(ctx, tenant, webhook)
+	return err
+}
+
+// SetWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) SetWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", ctx.Param("webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetWebhook(ctx, tenant, webhook)
+	return err
+}
+
+// RotateWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", ctx.Param("webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateWebhook(ctx, tenant, webhook)
+	return err
+}
+
+// TestWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) TestWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", ctx.Param("webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestWebhook(ctx, tenant, webhook)
+	return err
+}
+
 // GetVersion converts echo context to params.
 func (w *ServerInterfaceWrapper) GetVersion(ctx echo.Context) error {
 	var err error
@@ -2874,6 +3088,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/cancel", wrapper.CancelTask, options.OperationMiddlewares["cancelTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/requeue", wrapper.RequeueTask, options.OperationMiddlewares["requeueTask"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
+	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
+	router.PUT(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.SetWebhook, options.OperationMiddlewares["setWebhook"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook/rotate", wrapper.RotateWebhook, options.OperationMiddlewares["rotateWebhook"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook/test", wrapper.TestWebhook, options.OperationMiddlewares["testWebhook"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.CosignCheckpoint, options.OperationMiddlewares["cosignCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)

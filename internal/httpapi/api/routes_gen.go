@@ -59,6 +59,11 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/cancel", Module: "engine"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/requeue", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/tile/{level}/{index}", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/webhooks", Module: "engine"},
+		{Method: "DELETE", Path: "/v1/tenants/{tenant}/webhooks/{webhook}", Module: "engine"},
+		{Method: "PUT", Path: "/v1/tenants/{tenant}/webhooks/{webhook}", Module: "engine"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/webhooks/{webhook}/rotate", Module: "engine"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/webhooks/{webhook}/test", Module: "engine"},
 		{Method: "GET", Path: "/v1/version", Module: "httpapi"},
 	}
 }

@@ -1,7 +1,8 @@
 // Package endpoint keeps where a tenant's webhooks go: an address and the
 // secrets that sign, under a name that contracts use. Both are sealed in the
 // node's database (migration 0013), for their own row; a secret is given out
-// once, when it is made. It delivers nothing: internal/webhook does.
+// once, when it is made. Of messages it makes those that test a webhook; all are
+// delivered by internal/webhook.
 package endpoint
 
 import (
@@ -26,6 +27,7 @@ import (
 const (
 	MaxWebhooks = 64 // of a tenant
 	MaxSecrets  = 4  // of one that sign at once
+	MaxTests    = 8  // deliveries of test messages at once
 	// MaxGrace is the longest that an old secret goes on signing.
 	MaxGrace = 30 * 24 * time.Hour
 	// DefaultGrace is how long it does if nobody says.
@@ -59,19 +61,26 @@ type Sealer interface {
 	Open(purpose, row string, sealed []byte) ([]byte, error)
 }
 
+// Sender judges addresses and delivers. *webhook.Sender of ours implements it.
+type Sender interface {
+	CheckURL(text string) (*url.URL, error)
+	Send(ctx context.Context, to sending.Endpoint, m sending.Message) sending.Result
+}
+
 // Book holds the settings of all tenants, which it takes by id. It is safe for
 // concurrent use, also by several processes.
 type Book struct {
 	db     *storage.DB
 	sealer Sealer
-	check  func(text string) (*url.URL, error)
+	sender Sender
+	tests  chan struct{} // that are under way
 	now    func() time.Time
 	rand   io.Reader
 }
 
-// New works on a migrated database. check says which addresses are acceptable.
-func New(db *storage.DB, sealer Sealer, check func(text string) (*url.URL, error), now func() time.Time, rand io.Reader) *Book {
-	return &Book{db: db, sealer: sealer, check: check, now: now, rand: rand}
+// New works on a migrated database.
+func New(db *storage.DB, sealer Sealer, sender Sender, now func() time.Time, rand io.Reader) *Book {
+	return &Book{db: db, sealer: sealer, sender: sender, tests: make(chan struct{}, MaxTests), now: now, rand: rand}
 }
 
 // content is what is sealed.
@@ -99,7 +108,7 @@ func (b *Book) Set(ctx context.Context, tenant, name, address, by string) (w Web
 	if !nameForm.MatchString(name) {
 		return Webhook{}, "", fault.New(fault.Invalid, "webhook_name", "a webhook's name has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or a digit")
 	}
-	if _, err := b.check(address); err != nil {
+	if _, err := b.sender.CheckURL(address); err != nil {
 		return Webhook{}, "", err
 	}
 	now := span.FormatTime(b.now())
@@ -170,18 +179,19 @@ func (b *Book) add(r *row, now string) (string, error) {
 	return s.Reveal(), nil
 }
 
-// Delete forgets a webhook and its secrets; ErrUnknown if there is none.
-func (b *Book) Delete(ctx context.Context, tenant, name string) error {
-	return b.change(ctx, tenant, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM webhooks WHERE tenant = $1 AND name = $2`, tenant, name)
-		if err != nil {
-			return fmt.Errorf("delete a webhook: %w", err)
-		}
-		if n, err := result.RowsAffected(); err != nil || n > 0 {
+// Delete forgets a webhook and its secrets, and gives what it was; ErrUnknown if
+// there is none. One that cannot be opened is deleted too.
+func (b *Book) Delete(ctx context.Context, tenant, name string) (w Webhook, err error) {
+	err = b.change(ctx, tenant, func(tx *sql.Tx) error {
+		r, err := b.read(ctx, tx, tenant, name)
+		if err != nil && fault.CodeOf(err) != codeUnreadable {
 			return err
 		}
-		return ErrUnknown
+		w = r.Webhook
+		_, err = tx.ExecContext(ctx, `DELETE FROM webhooks WHERE tenant = $1 AND name = $2`, tenant, name)
+		return err
 	})
+	return w, err
 }
 
 // List is a tenant's webhooks by name. One that cannot be opened with this
@@ -244,6 +254,43 @@ func (b *Book) Gone(ctx context.Context, tenant, name, address string) error {
 		_, err = tx.ExecContext(ctx, `UPDATE webhooks SET gone_at = $3 WHERE tenant = $1 AND name = $2 AND gone_at IS NULL`, tenant, name, span.FormatTime(b.now()))
 		return err
 	})
+}
+
+// test is a test message's body.
+type test struct {
+	Type      string   `json:"type"`
+	Timestamp string   `json:"timestamp"`
+	Tenant    string   `json:"tenant"`
+	Data      struct{} `json:"data"`
+}
+
+// TypeTest is the type of a test message.
+const TypeTest = "logline.webhook.test"
+
+// Test delivers a test message, once, and gives its id and what came of it. It
+// changes no setting, not even where the receiver wants no more. Codes: those of
+// Endpoint, limited webhook_tests_busy.
+func (b *Book) Test(ctx context.Context, tenant, name string) (messageID string, r sending.Result, err error) {
+	select {
+	case b.tests <- struct{}{}:
+		defer func() { <-b.tests }()
+	default:
+		return "", r, fault.Newf(fault.Limited, "webhook_tests_busy", "%d webhooks are being tested now; try again in a moment", MaxTests).After(time.Second)
+	}
+	to, err := b.Endpoint(ctx, tenant, name)
+	if err != nil {
+		return "", r, err
+	}
+	now := b.now()
+	if messageID, err = span.RandomID(now, b.rand); err != nil {
+		return "", r, err
+	}
+	body, err := span.Canonical(test{Type: TypeTest, Timestamp: span.FormatTime(now), Tenant: tenant})
+	if err != nil {
+		return "", r, err
+	}
+	messageID = "test_" + messageID
+	return messageID, b.sender.Send(ctx, to, sending.Message{ID: messageID, Body: body}), nil
 }
 
 func room(ctx context.Context, tx *sql.Tx, tenant string) error {

@@ -63,7 +63,7 @@ func sealer(t *testing.T) *id.MasterKey {
 }
 
 func (d *desk) with(s endpoint.Sealer) *endpoint.Book {
-	return endpoint.New(d.db, s, sending.New(sending.Config{}).CheckURL, func() time.Time {
+	return endpoint.New(d.db, s, sending.New(sending.Config{}), func() time.Time {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return d.now
@@ -133,8 +133,11 @@ func TestSettings(t *testing.T) {
 		require.Equal(d.t, []string{"archive", "inbox"}, []string{list[0].Name, list[1].Name})
 		require.NotContains(d.t, fmt.Sprintf("%+v", list), "whsec_")
 
-		require.NoError(d.t, d.Delete(ctx, tenantA, "inbox"))
-		require.ErrorIs(d.t, d.Delete(ctx, tenantA, "inbox"), endpoint.ErrUnknown)
+		gone, err := d.Delete(ctx, tenantA, "inbox")
+		require.NoError(d.t, err)
+		require.Equal(d.t, list[1], gone)
+		_, err = d.Delete(ctx, tenantA, "inbox")
+		require.ErrorIs(d.t, err, endpoint.ErrUnknown)
 		require.Equal(d.t, []bool{true}, d.signs(tenantB, "inbox", other), "another tenant's is another one")
 		_, _, err = d.Rotate(ctx, tenantA, "inbox", 0, alice)
 		require.ErrorIs(d.t, err, endpoint.ErrUnknown)
@@ -258,7 +261,8 @@ func TestSealed(t *testing.T) {
 		require.Equal(d.t, []string{there, ""}, []string{list[0].URL, list[1].URL})
 		_, _, err = d.Set(ctx, tenantA, "other", there, alice)
 		require.Equal(d.t, "webhook_unreadable", fault.CodeOf(err))
-		require.NoError(d.t, d.Delete(ctx, tenantA, "other"))
+		_, err = d.Delete(ctx, tenantA, "other")
+		require.NoError(d.t, err)
 		require.NotEmpty(d.t, d.set(tenantA, "other"))
 
 		_, err = d.with(sealer(d.t)).Endpoint(ctx, tenantA, "inbox")
