@@ -51,3 +51,12 @@ func (c *Client) Queues(ctx context.Context, tenant string) ([]Queue, error) {
 	}
 	return page.Items, nil
 }
+
+// BacktestRequest is a contract to try on a whole timeline.
+type BacktestRequest = openapi.BacktestRequest
+
+// RequestBacktest lets the node try a contract on a tenant's whole timeline. The
+// task's output has the progress, and the report once it is completed.
+func (c *Client) RequestBacktest(ctx context.Context, tenant string, r BacktestRequest) (*Task, error) {
+	return value[Task](c.api.RequestBacktest(ctx, tenant, r, c.edit))
+}

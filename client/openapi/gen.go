@@ -280,6 +280,18 @@ type Approval struct {
 	Waits bool   `json:"waits"`
 }
 
+// BacktestRequest defines model for BacktestRequest.
+type BacktestRequest struct {
+	// Clock What time it is: when an entry was recorded, or when it occurred
+	Clock string `json:"clock,omitempty"`
+
+	// Show How many differences to list, the first ones
+	Show int `json:"show,omitempty"`
+
+	// Source The contract
+	Source string `json:"source"`
+}
+
 // BundleHeader The first line of a bundle
 type BundleHeader = json.RawMessage
 
@@ -1378,6 +1390,9 @@ type VerifySignaturesJSONRequestBody = SignatureChecks
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
 
+// RequestBacktestJSONRequestBody defines body for RequestBacktest for application/json ContentType.
+type RequestBacktestJSONRequestBody = BacktestRequest
+
 // CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
 type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
 
@@ -1858,6 +1873,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
 	GetTenant(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestBacktestWithBody Let a contract decide the whole timeline again, and report what would have been otherwise
+	//
+	// For who may see every entry, an auditor. Contracts that it requires are taken as
+	// they are in force. The answer is a task; its output has the progress and, once it
+	// is completed, the report, for whoever asked.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+	RequestBacktestWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestBacktest Let a contract decide the whole timeline again, and report what would have been otherwise
+	//
+	// For who may see every entry, an auditor. Contracts that it requires are taken as
+	// they are in force. The answer is a task; its output has the progress and, once it
+	// is completed, the report, for whoever asked.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+	RequestBacktest(ctx context.Context, tenant TenantParameter, body RequestBacktestJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportBundle Entries from..to as a bundle that verifies with no server
 	//
@@ -2710,6 +2747,48 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 // Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
 func (c *Client) GetTenant(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetTenantRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestBacktestWithBody Let a contract decide the whole timeline again, and report what would have been otherwise
+//
+// For who may see every entry, an auditor. Contracts that it requires are taken as
+// they are in force. The answer is a task; its output has the progress and, once it
+// is completed, the report, for whoever asked.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+func (c *Client) RequestBacktestWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestBacktestRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestBacktest Let a contract decide the whole timeline again, and report what would have been otherwise
+//
+// For who may see every entry, an auditor. Contracts that it requires are taken as
+// they are in force. The answer is a task; its output has the progress and, once it
+// is completed, the report, for whoever asked.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+func (c *Client) RequestBacktest(ctx context.Context, tenant TenantParameter, body RequestBacktestJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestBacktestRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4260,6 +4339,53 @@ func NewGetTenantRequest(server string, tenant TenantParameter) (*http.Request, 
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewRequestBacktestRequest calls the generic RequestBacktest builder with application/json body
+func NewRequestBacktestRequest(server string, tenant TenantParameter, body RequestBacktestJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestBacktestRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewRequestBacktestRequestWithBody constructs an http.Request for the RequestBacktest method, with any body, and a specified content type
+func NewRequestBacktestRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/backtests", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -6585,6 +6711,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
 	GetTenantWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
 
+	// RequestBacktestWithBodyWithResponse Let a contract decide the whole timeline again, and report what would have been otherwise
+	//
+	// For who may see every entry, an auditor. Contracts that it requires are taken as
+	// they are in force. The answer is a task; its output has the progress and, once it
+	// is completed, the report, for whoever asked.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+	RequestBacktestWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestBacktestResponse, error)
+
+	// RequestBacktestWithResponse Let a contract decide the whole timeline again, and report what would have been otherwise
+	//
+	// For who may see every entry, an auditor. Contracts that it requires are taken as
+	// they are in force. The answer is a task; its output has the progress and, once it
+	// is completed, the report, for whoever asked.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+	RequestBacktestWithResponse(ctx context.Context, tenant TenantParameter, body RequestBacktestJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestBacktestResponse, error)
+
 	// ExportBundleWithResponse Entries from..to as a bundle that verifies with no server
 	//
 	// A failure after the first byte ends the connection, so a cut bundle never looks whole.
@@ -7970,6 +8118,54 @@ func (r GetTenantResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RequestBacktestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Task
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RequestBacktestResponse) GetJSON202() *Task {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequestBacktestResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequestBacktestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestBacktestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestBacktestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequestBacktestResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9958,6 +10154,40 @@ func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant 
 	return ParseGetTenantResponse(rsp)
 }
 
+// RequestBacktestWithBodyWithResponse Let a contract decide the whole timeline again, and report what would have been otherwise
+//
+// For who may see every entry, an auditor. Contracts that it requires are taken as
+// they are in force. The answer is a task; its output has the progress and, once it
+// is completed, the report, for whoever asked.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+func (c *ClientWithResponses) RequestBacktestWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestBacktestResponse, error) {
+	rsp, err := c.RequestBacktestWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestBacktestResponse(rsp)
+}
+
+// RequestBacktestWithResponse Let a contract decide the whole timeline again, and report what would have been otherwise
+//
+// For who may see every entry, an auditor. Contracts that it requires are taken as
+// they are in force. The answer is a task; its output has the progress and, once it
+// is completed, the report, for whoever asked.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/backtests (the `RequestBacktest` operationId).
+func (c *ClientWithResponses) RequestBacktestWithResponse(ctx context.Context, tenant TenantParameter, body RequestBacktestJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestBacktestResponse, error) {
+	rsp, err := c.RequestBacktest(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestBacktestResponse(rsp)
+}
+
 // ExportBundleWithResponse Entries from..to as a bundle that verifies with no server
 //
 // A failure after the first byte ends the connection, so a cut bundle never looks whole.
@@ -11251,6 +11481,39 @@ func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequestBacktestResponse parses an HTTP response from a RequestBacktestWithResponse call
+func ParseRequestBacktestResponse(rsp *http.Response) (*RequestBacktestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestBacktestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Task
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -9,8 +9,10 @@ import (
 
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -30,17 +32,21 @@ type labour struct {
 	worker   *tasks.Worker
 	teller   *tasks.Teller
 	sweeper  *tasks.Sweeper
+
+	backtests *backtests.Service
 }
 
-func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, wakes *bus.Bus, calls *tasks.Caller) *labour {
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller) *labour {
 	scribe := tasks.NewScribe(eng, log, a.node.ID())
 	l := &labour{
 		store: taskstore.New(a.db),
-		kinds: tasks.NewKinds(
-			tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
-			tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
-		),
 	}
+	l.backtests = backtests.New(log, book, l.store, func() { l.worker.Wake() }, a.opt.Now, a.opt.Rand)
+	l.kinds = tasks.NewKinds(
+		tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
+		tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
+		l.backtests.TaskKind(),
+	)
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown" // it is for people alone

@@ -67,7 +67,7 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	work := a.newLabour(eng, log, wakeups, tasks.NewCaller(log, endpoints, sender))
+	work := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender))
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -75,7 +75,7 @@ func (a *App) wire(ctx context.Context) error {
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
+		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Webhooks: endpoints,
 		Custody:  custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,

@@ -37,6 +37,7 @@ var mayWhat = map[string]string{
 	"rotateWebhook":    "owner admin",
 	"testWebhook":      "owner admin",
 	"deleteWebhook":    "owner admin",
+	"requestBacktest":  "auditor",
 	"exportBundle":     "owner admin member agent auditor guest",
 	"feed":             "owner admin member agent auditor guest",
 	"createFeedTicket": "owner admin member agent auditor guest",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
+	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
@@ -102,6 +103,11 @@ type Webhooks interface {
 	Rotate(ctx context.Context, tenant, name string, grace time.Duration, by string) (w endpoint.Webhook, secret string, err error)
 	Delete(ctx context.Context, tenant, name string) (endpoint.Webhook, error)
 	Test(ctx context.Context, tenant, name string) (messageID string, r webhook.Result, err error)
+}
+
+// Backtests takes requests for them. *backtests.Service implements it.
+type Backtests interface {
+	Ask(ctx context.Context, tenant, by string, r backtests.Request) (tasks.Task, error)
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.
@@ -229,13 +235,14 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Webhooks, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
+// Backtests, Webhooks, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Contracts  Contracts
 	Tasks      tasks.Desk
 	Webhooks   Webhooks
+	Backtests  Backtests
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys

@@ -261,7 +261,7 @@ var routes = map[string]struct {
 
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "revokeAPIKey": {},
-	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
+	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "requestBacktest": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
 }
 
 func rawEvents(keys *id.Keys) (out []json.RawMessage) {

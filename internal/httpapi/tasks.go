@@ -7,10 +7,12 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/rules/backtest"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -94,18 +96,18 @@ func (s *Server) ListTasks(c echo.Context, tenant api.TenantParameter, params ap
 			page.Next = &next
 			break
 		}
-		page.Items = append(page.Items, taskOf(&found[i]))
+		page.Items = append(page.Items, o.shown(&found[i]))
 	}
 	return answer(c, http.StatusOK, page)
 }
 
 // GetTask shows one task.
 func (s *Server) GetTask(c echo.Context, tenant api.TenantParameter, task api.TaskParameter) error {
-	_, t, err := s.task(c, tenant, task)
+	o, t, err := s.task(c, tenant, task)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, taskOf(&t))
+	return answer(c, http.StatusOK, o.shown(&t))
 }
 
 // task finds a task for a caller who may see it. For anybody else who may read
@@ -139,7 +141,7 @@ func (s *Server) CancelTask(c echo.Context, tenant api.TenantParameter, task api
 	if t, err = s.deps.Tasks.Cancel(c.Request().Context(), s.now(), t.Key); err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, taskOf(&t))
+	return answer(c, http.StatusOK, o.shown(&t))
 }
 
 // requeuedAttempts is how often a task that is queued again may run.
@@ -157,7 +159,7 @@ func (s *Server) RequeueTask(c echo.Context, tenant api.TenantParameter, task ap
 	if t, err = s.deps.Tasks.Requeue(c.Request().Context(), s.now(), t.Key, requeuedAttempts); err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, taskOf(&t))
+	return answer(c, http.StatusOK, o.shown(&t))
 }
 
 // ListQueues gives the counts of every queue.
@@ -180,6 +182,40 @@ func (s *Server) ListQueues(c echo.Context, tenant api.TenantParameter) error {
 		}
 	}
 	return answer(c, http.StatusOK, page)
+}
+
+// errReadsAll is for who asks about entries that it may not see.
+var errReadsAll = fault.New(fault.Forbidden, "role_forbidden", "a backtest decides every entry, so it is for who may see them all: an auditor")
+
+// RequestBacktest makes a task of a backtest.
+func (s *Server) RequestBacktest(c echo.Context, tenant api.TenantParameter) error {
+	o, err := s.operate(c, tenant)
+	if err != nil {
+		return err
+	}
+	if !o.reader.ReadsAll() {
+		return errReadsAll
+	}
+	var body api.BacktestRequest
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	t, err := s.deps.Backtests.Ask(c.Request().Context(), o.ID, o.who.Identity,
+		backtests.Request{Source: body.Source, Clock: backtest.Clock(body.Clock), Show: body.Show})
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, o.shown(&t))
+}
+
+// shown is a task as the caller sees it: what came of a request is for whoever
+// made it, as long as it may see what it is made of.
+func (o *operator) shown(t *tasks.Task) api.Task {
+	out := taskOf(t)
+	if t.Seq == nil && (!o.asked(t) || !o.reader.ReadsAll()) {
+		out.Output = nil
+	}
+	return out
 }
 
 func taskOf(t *tasks.Task) api.Task {

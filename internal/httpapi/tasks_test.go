@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -126,4 +128,59 @@ func TestWhoSeesTasks(t *testing.T) {
 			w.post(task+"/requeue", c.token, nil).want(t, c.cancel)
 		}
 	}
+}
+
+// A backtest is asked for by who may see everything, run by a worker, and its
+// report shown to who asked, as long as it may see what it is made of.
+func TestBacktestOverHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	auditor, other := w.member("auditor"), w.member("auditor")
+	for n := range 3 {
+		w.append(w.note(w.owner, n)).want(t, http.StatusCreated)
+	}
+	const source = `contract no.tests version "1.0.0" { rule no { on: "test.**" when: data.n > 0.0 then { reject "not today" } } }`
+	ask := func(who *id.Keys, body map[string]any) reply { return w.post(w.at("/backtests"), w.token(who), body) }
+	ask(w.owner, map[string]any{"source": source}).problem(t, http.StatusForbidden, "role_forbidden")
+	ask(auditor, map[string]any{"source": "contract {"}).want(t, http.StatusBadRequest)
+	ask(auditor, map[string]any{"source": source, "clock": "sundial"}).problem(t, http.StatusBadRequest, "clock_unknown")
+	ask(auditor, map[string]any{"source": source, "show": 1001}).problem(t, http.StatusBadRequest, "parameter_invalid")
+	ask(auditor, map[string]any{"source": `contract x version "1.0.0" { requires: ["y ^1.0"] rule r { on: "a.b" then { tag "t" } } }`}).
+		problem(t, http.StatusBadRequest, "contract_missing")
+	var task openapi.Task
+	ask(auditor, map[string]any{"source": source, "show": 5}).want(t, http.StatusAccepted).decode(t, &task)
+	require.Equal(t, "backtest no.tests queued "+auditor.ID(), task.Kind+" "+task.Name+" "+string(task.State)+" "+task.AskedBy)
+
+	// As a worker does it.
+	kind := w.backtests.TaskKind()
+	claimed, err := w.tasks.Claim(t.Context(), tasks.Claim{Now: w.clock.now(), Until: w.clock.now().Add(time.Minute), Most: 2, Queues: []string{kind.Name}, Worker: "w"})
+	require.NoError(t, err)
+	require.Len(t, claimed, 1)
+	out, err := kind.Run(t.Context(), &claimed[0])
+	require.NoError(t, err)
+	_, err = w.tasks.Settle(t.Context(), w.clock.now(), false, []tasks.Settlement{{Lease: claimed[0].Lease(), State: tasks.Completed, Output: out}})
+	require.NoError(t, err)
+
+	show := func(who *id.Keys) (t2 openapi.Task) {
+		w.get(w.at("/tasks/"+task.Id), w.token(who)).want(t, http.StatusOK).decode(t, &t2)
+		return t2
+	}
+	var report struct {
+		Report struct {
+			Outcomes         map[string]int
+			Difference_count int
+		}
+	}
+	require.NoError(t, json.Unmarshal(show(auditor).Output, &report))
+	require.Equal(t, 2, report.Report.Outcomes["reject"])
+	require.Equal(t, 2, report.Report.Difference_count)
+	require.Nil(t, show(other).Output, "it is for who asked")
+	require.Nil(t, show(w.owner).Output)
+	payload, err := span.Canonical(span.Member{Identity: auditor.ID(), Roles: []string{"auditor"}, Action: span.ActionWithdraw})
+	require.NoError(t, err)
+	w.append(w.seal(w.owner, payload, func(h *span.Header) { h.Type = span.TypeMember })).want(t, http.StatusCreated)
+	w.append(w.grant(auditor.ID(), "member")).want(t, http.StatusCreated)
+	require.Nil(t, show(auditor).Output, "who may see everything no more")
+	_, err = kind.Run(t.Context(), &claimed[0])
+	require.True(t, tasks.IsFinal(err), "nor is it run for that one: %v", err)
 }

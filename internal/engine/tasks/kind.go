@@ -69,9 +69,9 @@ func (f final) Unwrap() error { return f.error }
 // Final marks an error: the task is not run again.
 func Final(err error) error { return final{err} }
 
-// isFinal says whether a task that failed so is not to be run again: where the
+// IsFinal says whether a task that failed so is not to be run again: where the
 // input is at fault, or what it needs is gone.
-func isFinal(err error) bool {
+func IsFinal(err error) bool {
 	var f final
 	if errors.As(err, &f) {
 		return true

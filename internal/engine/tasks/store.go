@@ -65,6 +65,8 @@ type Work interface {
 	// Heartbeat extends leases that still hold, and says of each how it stands,
 	// in any order.
 	Heartbeat(ctx context.Context, until time.Time, leases []Lease) ([]Beat, error)
+	// Note keeps an output of a run that goes on; nothing where its lease is lost.
+	Note(ctx context.Context, l Lease, output []byte) error
 	// Settle ends runs, and says which: those of other leases than the last are
 	// left out, for they are lost. With lapsed only runs whose lease ended
 	// before now.

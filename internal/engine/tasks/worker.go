@@ -231,7 +231,7 @@ func (w *Worker) judge(t *Task, k *Kind, output []byte, err, cause error) ended 
 		err = errTimeout.Because(err)
 	}
 	e.Code, e.Error = reason(err)
-	if e.State = Failed; isFinal(err) || t.Attempt >= t.Attempts {
+	if e.State = Failed; IsFinal(err) || t.Attempt >= t.Attempts {
 		return e
 	}
 	e.State = Queued

@@ -276,6 +276,18 @@ type Approval struct {
 	Waits bool   `json:"waits"`
 }
 
+// BacktestRequest defines model for BacktestRequest.
+type BacktestRequest struct {
+	// Clock What time it is: when an entry was recorded, or when it occurred
+	Clock string `json:"clock,omitempty"`
+
+	// Show How many differences to list, the first ones
+	Show int `json:"show,omitempty"`
+
+	// Source The contract
+	Source string `json:"source"`
+}
+
 // BundleHeader The first line of a bundle
 type BundleHeader = json.RawMessage
 
@@ -1374,6 +1386,9 @@ type VerifySignaturesJSONRequestBody = SignatureChecks
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = NewTenant
 
+// RequestBacktestJSONRequestBody defines body for RequestBacktest for application/json ContentType.
+type RequestBacktestJSONRequestBody = BacktestRequest
+
 // CosignCheckpointTextRequestBody defines body for CosignCheckpoint for text/plain ContentType.
 type CosignCheckpointTextRequestBody = CosignCheckpointTextBody
 
@@ -1603,6 +1618,9 @@ type ServerInterface interface {
 	// GetTenant One tenant
 	// (GET /v1/tenants/{tenant})
 	GetTenant(ctx echo.Context, tenant TenantParameter) error
+	// RequestBacktest Let a contract decide the whole timeline again, and report what would have been otherwise
+	// (POST /v1/tenants/{tenant}/backtests)
+	RequestBacktest(ctx echo.Context, tenant TenantParameter) error
 	// ExportBundle Entries from..to as a bundle that verifies with no server
 	// (GET /v1/tenants/{tenant}/bundle)
 	ExportBundle(ctx echo.Context, tenant TenantParameter, params ExportBundleParams) error
@@ -2016,6 +2034,22 @@ func (w *ServerInterfaceWrapper) GetTenant(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetTenant(ctx, tenant)
+	return err
+}
+
+// RequestBacktest converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestBacktest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestBacktest(ctx, tenant)
 	return err
 }
 
@@ -3087,6 +3121,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tasks/:task", wrapper.GetTask, options.OperationMiddlewares["getTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/cancel", wrapper.CancelTask, options.OperationMiddlewares["cancelTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/requeue", wrapper.RequeueTask, options.OperationMiddlewares["requeueTask"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/backtests", wrapper.RequestBacktest, options.OperationMiddlewares["requestBacktest"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)

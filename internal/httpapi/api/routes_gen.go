@@ -33,6 +33,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}", Module: "timeline"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/backtests", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/bundle", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/checkpoint", Module: "timeline"},

@@ -197,6 +197,13 @@ func (p *postgres) Heartbeat(ctx context.Context, until time.Time, list []tasks.
 	return out, err
 }
 
+// Note implements tasks.Work.
+func (p *postgres) Note(ctx context.Context, l tasks.Lease, output []byte) error {
+	return p.ask(ctx, "note", everybody, none, noteText, l.Tenant, l.Origin, l.Action, l.Attempt, output)
+}
+
+const noteText = `UPDATE tasks SET output = $5 WHERE tenant = $1 AND origin = $2 AND action = $3 AND state = 1 AND attempt = $4`
+
 const settleText = `WITH given AS (
 		SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::text[], $6::int[], $7::bigint[], $8::int[], $9::text[], $10::text[], $11::bytea[], $12::text[], $13::bytea[])
 			AS g (tenant, origin, action, attempt, queue, state, run_at, free, code, error, output, what, result)

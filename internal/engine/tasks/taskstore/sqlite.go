@@ -348,6 +348,14 @@ func (s *sqlite) Heartbeat(ctx context.Context, until time.Time, list []tasks.Le
 	return out, err
 }
 
+// Note implements tasks.Work.
+func (s *sqlite) Note(ctx context.Context, l tasks.Lease, output []byte) error {
+	return s.write(ctx, "note", func(w *writing) error {
+		_, err := w.exec(noteText, l.Tenant, l.Origin, l.Action, l.Attempt, output)
+		return err
+	})
+}
+
 // Settle implements tasks.Work.
 func (s *sqlite) Settle(ctx context.Context, now time.Time, lapsed bool, ends []tasks.Settlement) (out []tasks.Key, err error) {
 	err = s.write(ctx, "settle", func(w *writing) error {

@@ -223,6 +223,10 @@ func TestFencing(t *testing.T) {
 		current := b.claim(after, 1, "")[0]
 		require.Equal(b.t, 2, current.Attempt)
 
+		require.NoError(b.t, b.Note(ctx, old.Lease(), []byte(`{"old":1}`)))
+		require.Nil(b.t, b.get(tenantA, 1).Output, "the run that lost its lease")
+		require.NoError(b.t, b.Note(ctx, current.Lease(), []byte(`{"done":1}`)))
+		require.JSONEq(b.t, `{"done":1}`, string(b.get(tenantA, 1).Output))
 		require.Empty(b.t, b.settle(after, tasks.Completed, old), "the run that lost its lease")
 		beats, err = b.Heartbeat(ctx, after.Add(time.Hour), []tasks.Lease{old.Lease(), current.Lease()})
 		require.NoError(b.t, err)
