@@ -28,7 +28,7 @@ test: ## all tests; needs Go and git alone
 	@bash scripts/test.sh $(ARGS)
 
 # Packages in which goroutines meet; the rest is pure, or runs a binary of its own.
-RACY := ./client/ $(addprefix ./internal/,app bus engine feed httpapi id importer/... lifecycle onboarding outbox relay rules/backtest storage timeline/...)
+RACY := ./client/ $(addprefix ./internal/,app bus engine/... feed httpapi id importer/... lifecycle onboarding outbox relay rules/backtest storage timeline/... webhook)
 
 race: ## the concurrent packages under the race detector, shorter tests (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -count=1 $(RACY)
