@@ -132,14 +132,21 @@ BEGIN
     IF turns IS NULL THEN
         RETURN;
     END IF;
-    SELECT array_agg(h.tenant), array_agg(h.queue) INTO held_tenants, held_queues FROM (
-        SELECT k.tenant, k.queue FROM task_queues k WHERE k.tenant = ANY (turns) AND k.queue = ANY (of_queues)
-            AND k.next_at <= now_ms AND k.running < k.most ORDER BY k.tenant, k.queue FOR UPDATE SKIP LOCKED) h;
-    IF held_tenants IS NULL THEN
+    -- A queue that changed while it was being locked is locked all the same, but
+    -- not had. Before this waits for others it gives such back, so that whoever
+    -- waits holds nothing that stands behind what is waited for.
+    BEGIN
+        SELECT array_agg(h.tenant), array_agg(h.queue) INTO held_tenants, held_queues FROM (
+            SELECT k.tenant, k.queue FROM task_queues k WHERE k.tenant = ANY (turns) AND k.queue = ANY (of_queues)
+                AND k.next_at <= now_ms AND k.running < k.most ORDER BY k.tenant, k.queue FOR UPDATE SKIP LOCKED) h;
+        IF held_tenants IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'LL001';
+        END IF;
+    EXCEPTION WHEN SQLSTATE 'LL001' THEN
         SELECT array_agg(h.tenant), array_agg(h.queue) INTO held_tenants, held_queues FROM (
             SELECT k.tenant, k.queue FROM task_queues k WHERE k.tenant = ANY (turns) AND k.queue = ANY (of_queues)
                 AND k.next_at <= now_ms AND k.running < k.most ORDER BY k.tenant, k.queue FOR UPDATE) h;
-    END IF;
+    END;
     IF held_tenants IS NULL THEN
         RETURN;
     END IF;

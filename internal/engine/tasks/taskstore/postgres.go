@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/danvoulez/logline/internal/engine/tasks"
-	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 )
@@ -47,21 +46,6 @@ func (p *postgres) ask(ctx context.Context, operation, scope string, scan func(p
 		return storage.Classify(fmt.Errorf("tasks: %s: %w", operation, err))
 	}
 	return nil
-}
-
-// deadlocks is how often a statement that changes many queues is sent again when
-// PostgreSQL gave it up for another one's sake: nothing of it happened.
-const deadlocks = 5
-
-// insist is ask for such a statement. begin is called before each try.
-func (p *postgres) insist(ctx context.Context, operation, scope string, begin func(), scan func(pgx.Rows) error, text string, args ...any) (err error) {
-	for range deadlocks {
-		begin()
-		if err = p.ask(ctx, operation, scope, scan, text, args...); fault.CodeOf(err) != "database_busy" {
-			return err
-		}
-	}
-	return err
 }
 
 // one is ask for one row at most.
@@ -171,7 +155,7 @@ const claimText = `SELECT ` + columns + ` FROM logline_claim_tasks($1, $2, $3, $
 
 // Claim implements tasks.Work.
 func (p *postgres) Claim(ctx context.Context, c tasks.Claim) (out []tasks.Task, err error) {
-	err = p.insist(ctx, "claim", everybody, func() { out = nil }, func(rows pgx.Rows) error {
+	err = p.ask(ctx, "claim", everybody, func(rows pgx.Rows) error {
 		t, err := scanTask(rows)
 		out = append(out, t)
 		return err
@@ -262,7 +246,7 @@ func (p *postgres) Settle(ctx context.Context, now time.Time, lapsed bool, ends 
 		}
 	}
 	tenant, origin, action, attempt, queue := leases(list)
-	err = p.insist(ctx, "settle", everybody, func() { out = nil }, func(rows pgx.Rows) error {
+	err = p.ask(ctx, "settle", everybody, func(rows pgx.Rows) error {
 		var k tasks.Key
 		err := rows.Scan(&k.Tenant, &k.Origin, &k.Action)
 		out = append(out, k)
