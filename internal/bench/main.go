@@ -140,6 +140,9 @@ func finish(stderr io.Writer, err error) int {
 	return 0
 }
 
+// quickEntries are as many as --quick fills a timeline with at most.
+const quickEntries = 20_000
+
 // bench is what the groups of one run share.
 type bench struct {
 	binary string // the program, built for this run
@@ -219,7 +222,11 @@ func prepare(ctx context.Context, f flags, stderr io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{entries: f.entries, fillTime: f.fillTime, dir: dir, quick: f.quick, stores: split(f.stores), log: stderr, bares: map[string]bareFloor{}}
+	entries := f.entries
+	if f.quick {
+		entries = min(entries, quickEntries)
+	}
+	b := &bench{entries: entries, fillTime: f.fillTime, dir: dir, quick: f.quick, stores: split(f.stores), log: stderr, bares: map[string]bareFloor{}}
 	if b.binary, err = program.Build(ctx, ".", dir); err == nil && slices.Contains(b.stores, postgres) {
 		b.pg, err = openCluster(ctx, f.database, dir, stderr)
 	}
