@@ -72,9 +72,9 @@ type message struct {
 type called struct {
 	Webhook string `json:"webhook"` // the setting's name
 	Outcome string `json:"outcome"`
-	Status  int    `json:"status,omitempty"`
+	Status  int    `json:"status,omitzero"`
 	Ms      int64  `json:"ms"`
-	Answer  string `json:"answer,omitempty"` // the beginning
+	Answer  string `json:"answer,omitzero"` // the beginning
 }
 
 // Run is a Handler: it makes one try. The message's id follows from the task's
