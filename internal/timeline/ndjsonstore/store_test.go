@@ -120,4 +120,9 @@ func (r *reopening) Hashes(ctx context.Context, tenant string, level int, from, 
 	return r.now().Hashes(ctx, tenant, level, from, to)
 }
 
+func (r *reopening) Rows(ctx context.Context, tenant string, asks []timeline.Ask) (timeline.Asked, error) {
+	defer r.mu.RUnlock()
+	return r.now().Rows(ctx, tenant, asks)
+}
+
 var bg = context.Background()
