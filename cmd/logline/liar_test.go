@@ -58,15 +58,36 @@ func TestNoLieIsBelieved(t *testing.T) {
 		"another payload explained":     {"/why", `hello`, `hullo`, why, "not the one that was signed"},
 		"another title explained":       {"/why", `^([^!]*?)A note`, `${1}A vote`, why, "another header"},
 		"another entry than asked for":  {spanID, spanID, strings.Replace(spanID, "8057", "8058", 1), show, "the one asked for"},
-		"another decision explained":    {"/why", `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, why, "not those of its leaf"},
 		"another decision shown":        {spanID, `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`, show, "not those of its leaf"},
-		"another time explained":        {"/why", `^([^!]*?"recorded_at":")2`, `${1}3`, why, "not those of its leaf"},
 		"another root explained":        {"/why", `(\\n\d+\\n)....`, flipped, why, "not signed by the tenant's log key"},
 		"another identity's key events": {"/identities/" + strings.TrimPrefix(s.keys.ID(), "logline-id://"), `"subject":"person"`, `"subject":"agent"`, []string{"identity", "show"}, ""},
 	})
 	for _, honest := range [][]string{show, why, receipt, proof, {"list"}, {"identity", "show"}} {
 		code, _, complaint := command(honest...)
 		require.Zero(t, code, "%v: %s", honest, complaint)
+	}
+}
+
+// decisionLie is told about a decision or its contract to who asks why.
+type decisionLie struct {
+	reason
+	lie
+}
+
+func decisionLies(why []string) []decisionLie {
+	tell := func(told, code, path, from, to string) decisionLie {
+		return decisionLie{reason{told: told, code: code}, lie{path, from, to, why, "(" + code + ")"}}
+	}
+	return []decisionLie{
+		tell("another rule that decided", "entry_not_leaf", "/why", `^([^!]*?)"limits/large"`, `${1}"limits/tiny"`),
+		tell("another tag", "entry_not_leaf", "/why", `^([^!]*?)"tags":\["large"`, `${1}"tags":["tiny"`),
+		tell("another outcome", "entry_not_leaf", "/why", `^([^!]*?)"outcome":"allow"`, `${1}"outcome":"pending"`),
+		tell("another time of the decision", "entry_not_leaf", "/why", `^([^!]*?"recorded_at":")2`, `${1}3`),
+		tell("another reason beside the decision", "detail_hash_mismatch", "/why", `because it is large`, `because it is tiny`),
+		tell("no reason, where there is one", "detail_missing", "/why", `"detail":\{[^}]*\},`, ``),
+		tell("another version of the contract", "contract_other", "/why", `"version":"1.0.0"`, `"version":"1.0.1"`),
+		tell("another text of the contract", "contract_source", "/contracts/limits", `data.n > 1`, `data.n > 9`),
+		tell("another wording in the contract", "contract_source", "/contracts/limits", `because it is large`, `because`),
 	}
 }
 
@@ -90,15 +111,11 @@ func TestNoLieAboutADecisionIsBelieved(t *testing.T) {
 		require.Zero(t, code, complaint)
 	}
 	why := []string{"why", spanID}
-	m.refuses(map[string]lie{
-		"another rule":      {"/why", `^([^!]*?)"limits/large"`, `${1}"limits/tiny"`, why, "not those of its leaf"},
-		"another tag":       {"/why", `^([^!]*?)"tags":\["large"`, `${1}"tags":["tiny"`, why, "not those of its leaf"},
-		"another note":      {"/why", `because it is large`, `because it is tiny`, why, "reasons beside its decision are not those"},
-		"no note":           {"/why", `"detail":\{[^}]*\},`, ``, why, "reasons beside its decision are missing"},
-		"another contract":  {"/why", `"version":"1.0.0"`, `"version":"1.0.1"`, why, "the decision names no contract limits@1.0.1"},
-		"another source":    {"/contracts/limits", `data.n > 1`, `data.n > 9`, why, "has not the hash that the decision names"},
-		"another condition": {"/contracts/limits", `because it is large`, `because`, why, "has not the hash that the decision names"},
-	})
+	lies := map[string]lie{}
+	for _, l := range decisionLies(why) {
+		lies[l.told] = l.lie
+	}
+	m.refuses(lies)
 	code, out, complaint := m.command(why...)
 	require.Zero(t, code, complaint)
 	require.Contains(t, out, "large: its condition holds\n    limits@1.0.0, line 2: rule large")

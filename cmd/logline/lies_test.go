@@ -43,6 +43,9 @@ func allReasons() map[string][]reason {
 	for _, l := range readLies() {
 		sections["Single answers"] = append(sections["Single answers"], l.reason)
 	}
+	for _, l := range decisionLies(nil) {
+		sections["Decisions and contracts"] = append(sections["Decisions and contracts"], l.reason)
+	}
 	for _, l := range pinLies() {
 		sections["Pins and witnesses"] = append(sections["Pins and witnesses"], l.reason)
 	}
