@@ -12,24 +12,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFirstContract runs docs/first-contract.md as it stands: its files, its
-// commands, and every line of output that it shows.
-func TestFirstContract(t *testing.T) {
+// TestPages runs pages of docs/ as they stand: their files, their commands, and
+// every line of output that they show.
+func TestPages(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/first-contract.md")
-	require.NoError(t, err)
-	dir := t.TempDir()
-	script := scriptOf(t, string(text))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "page.txtar"), []byte(script), 0o600))
-	testscript.Run(t, testscript.Params{
-		Dir: dir,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOME", env.Cd)
-			env.Values[serverKey{}] = &scriptServer{}
-			return nil
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"serve": serveCmd, "shown": shownCmd},
-	})
+	for page, lines := range map[string]int{"first-contract": 60, "payments": 30} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile("../../docs/" + page + ".md")
+			require.NoError(t, err)
+			examples, err := filepath.Abs("../../examples")
+			require.NoError(t, err)
+			dir := t.TempDir()
+			script := scriptOf(string(text))
+			require.Greater(t, strings.Count(script, "shown "), lines, "the page has lost its output")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "page.txtar"), []byte(script), 0o600))
+			testscript.Run(t, testscript.Params{
+				Dir: dir,
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("HOME", env.Cd)
+					env.Values[serverKey{}] = &scriptServer{}
+					return os.Symlink(examples, filepath.Join(env.Cd, "examples"))
+				},
+				Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+					"serve": serveCmd, "signal": signalCmd, "freeport": freeportCmd, "shown": shownCmd,
+				},
+			})
+		})
+	}
 }
 
 var (
@@ -37,17 +47,19 @@ var (
 	spanID   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	variable = regexp.MustCompile(strings.Join([]string{
 		spanID.String(), `logline-id://[a-z2-7]{52}`, `[A-Za-z0-9_-]{43}`, `\d{4}-\d\d-\d\dT[\d:.]+Z`, `in [\d.]+ s \([\d,]+/s\)`, `\([\d,]+ bytes\)`, `…`,
+		`\d{4}-\d\d-\d\d \d\d:\d\d`, `"ms":\d+`, listening,
 	}, "|"))
 )
 
 // scriptOf is a page as a testscript. Blocks of code with a name are files, those
 // marked console have commands behind "$ " and what they print. A command that
 // shows an error of the program, or BAD, has to fail. An id that is printed in one
-// place is the same one wherever the page says it again.
-func scriptOf(t *testing.T, page string) string {
-	t.Helper()
+// place is the same one wherever the page says it again. The servers that it
+// starts have one address, kill -9 %1 is the end of one, and where it listens
+// itself, at 127.0.0.1:8700, the script has another port.
+func scriptOf(page string) string {
 	var script, files strings.Builder
-	script.WriteString("env LOGLINE_CONFIG_DIR=$WORK/config\n")
+	script.WriteString("env LOGLINE_CONFIG_DIR=$WORK/config\nfreeport\nenv SERVE=$FREE\nfreeport\n")
 	ids := map[string]string{}
 	for _, block := range blocks.FindAllStringSubmatch(page, -1) {
 		switch {
@@ -60,13 +72,18 @@ func scriptOf(t *testing.T, page string) string {
 			}
 		}
 	}
-	require.Greater(t, strings.Count(script.String(), "shown "), 60, "the page has lost its output")
 	return script.String() + files.String()
 }
 
+// listening is where a page listens itself.
+const listening = "127.0.0.1:8700"
+
 func stepOf(command, shown string, ids map[string]string) string {
-	if command == "logline serve &" {
-		return "serve\nenv LOGLINE_URL=$URL\n"
+	if flags, starts := strings.CutPrefix(command, "logline serve"); starts {
+		return "serve --listen=$SERVE" + strings.TrimSuffix(flags, " &") + "\nenv LOGLINE_URL=$URL\n"
+	}
+	if command == "kill -9 %1" {
+		return "! signal SIGKILL\n"
 	}
 	for old, name := range ids {
 		command = strings.ReplaceAll(command, old, "$"+name) // which sh expands
@@ -75,6 +92,7 @@ func stepOf(command, shown string, ids map[string]string) string {
 	if strings.HasPrefix(shown, "logline: ") || strings.Contains(shown, "\nlogline: ") || strings.Contains(shown, "BAD:") {
 		b.WriteString("! ")
 	}
+	command = strings.ReplaceAll(command, listening, "$FREE")
 	fmt.Fprintf(&b, "exec sh -c %s\n", quoted(command))
 	for line := range strings.Lines(shown) {
 		line = strings.TrimSuffix(line, "\n")

@@ -24,6 +24,7 @@ is sent, are settings of the tenant. They take an owner or an admin. Receivers c
 the signature by the Standard Webhooks specification.`,
 		newWebhooksSetCmd(env),
 		newWebhooksListCmd(env),
+		newWebhooksListenCmd(env),
 		newWebhooksTestCmd(env),
 		newWebhooksRotateCmd(env),
 		newWebhooksDeleteCmd(env),

@@ -45,6 +45,11 @@ func decidedBy(why *client.Why, e *entryView) (people []string) {
 	for _, c := range why.Contracts {
 		people = append(people, c.Author)
 	}
+	if scores, err := rules.Scores(&span.Decision{Effects: e.Decision.Effects}); err == nil {
+		for _, s := range scores {
+			people = append(people, s.Identity)
+		}
+	}
 	if refused := refusalIn(e); refused != nil {
 		people = append(people, refused.Author)
 	}
@@ -55,6 +60,11 @@ func decidedBy(why *client.Why, e *entryView) (people []string) {
 func explainDecision(w io.Writer, why *client.Why, e *entryView, who func(string) string) {
 	for _, t := range e.Decision.Transitions {
 		fmt.Fprintf(w, "  %s %s: %s -> %s\n", ui.Clean(t.Workflow), ui.Clean(t.Key), ui.Clean(t.From), ui.Clean(t.To))
+	}
+	if scores, err := rules.Scores(&span.Decision{Effects: e.Decision.Effects}); err == nil { // else others say so
+		for _, s := range scores {
+			fmt.Fprintf(w, "  the trust in %s is %s from here on\n", who(s.Identity), number(s.Score))
+		}
 	}
 	if len(e.Decision.Tags) > 0 {
 		fmt.Fprintf(w, "  tagged %s\n", ui.Clean(strings.Join(e.Decision.Tags, ", ")))

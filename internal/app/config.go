@@ -42,6 +42,7 @@ type Config struct {
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
 	Limits         Limits        `mapstructure:"limits"`
 	Feed           Feed          `mapstructure:"feed"`
+	Tasks          Tasks         `mapstructure:"tasks"`
 	Webhook        Webhook       `mapstructure:"webhook"`
 	Window         Window        `mapstructure:"window"`
 }
@@ -250,6 +251,10 @@ func (c Config) check(key string) string {
 		return within(c.Feed.Heartbeat, 100*time.Millisecond, 5*time.Minute)
 	case "feed.poll":
 		return within(c.Feed.Poll, 10*time.Millisecond, time.Minute)
+	case "tasks.lease":
+		return within(c.Tasks.Lease, time.Second, 10*time.Minute)
+	case "tasks.slots":
+		return within(c.Tasks.Slots, 1, 1000)
 	case "webhook.networks":
 		if _, err := c.Webhook.networks(); err != nil {
 			return fault.From(err).Detail

@@ -23,6 +23,12 @@ var (
 	_ tasks.Timelines = (*timeline.Log)(nil)
 )
 
+// Tasks is how this process runs tasks.
+type Tasks struct {
+	Lease time.Duration `mapstructure:"lease"`
+	Slots int           `mapstructure:"slots"`
+}
+
 // labour is what the engine does by itself: it makes tasks of what decisions
 // ask for, runs them, tells of them, and forgets them.
 type labour struct {
@@ -53,7 +59,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	}
 	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Now: a.opt.Now, Log: a.log})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
-		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
+		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
 	})
 	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{Now: a.opt.Now, Log: a.log, Made: l.worker.Wake})
 	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})

@@ -54,6 +54,25 @@ func Noted(d *span.Decision) (errors []string, shadows []ShadowSaid, err error) 
 	return eff.Errors, shadows, nil
 }
 
+// Score is an identity's trust after a decision.
+type Score struct {
+	Identity string
+	Score    float64
+}
+
+// Scores are the scores that a recorded decision moved.
+func Scores(d *span.Decision) ([]Score, error) {
+	eff, err := decodeEffects(d.Effects)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Score, len(eff.Trust))
+	for i, t := range eff.Trust {
+		out[i] = Score{t.Identity, t.Score}
+	}
+	return out, nil
+}
+
 // Failures are what could not be evaluated when a decision was made, in words. A
 // rule that refuses has refused then; another has left undone what it could not do.
 func Failures(d *span.Decision) []string {
