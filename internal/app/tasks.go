@@ -57,7 +57,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	if err != nil {
 		host = "unknown" // it is for people alone
 	}
-	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Now: a.opt.Now, Log: a.log})
+	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: a.opt.Now, Log: a.log})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
 		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
 	})

@@ -41,6 +41,7 @@ type ToldTask struct {
 // TellerConfig of a Teller. Zero values mean the defaults named beside them.
 type TellerConfig struct {
 	Poll time.Duration    // between looks that nobody asked for: 1 s
+	Hold time.Duration    // for which nobody else tells what was taken up: 30 s
 	Now  func() time.Time // time.Now
 	Log  *slog.Logger     // slog.Default()
 }
@@ -57,7 +58,7 @@ type Teller struct {
 
 // NewTeller makes a teller. It starts nothing.
 func NewTeller(store Journal, scribe *Scribe, cfg TellerConfig) *Teller {
-	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
+	cfg.Poll, cfg.Hold = cmp.Or(cfg.Poll, time.Second), cmp.Or(cfg.Hold, 30*time.Second)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -100,15 +101,13 @@ const (
 	// many tasks one entry tells of: no more than a span has causes.
 	eventsAtOnce = 512
 	toldAtOnce   = 64
-	// telling is for how long nobody else tells what was taken up.
-	telling = 30 * time.Second
 )
 
 // round tells all there is.
 func (t *Teller) round(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := t.cfg.Now()
-		events, err := t.store.Untold(ctx, now, now.Add(telling), eventsAtOnce)
+		events, err := t.store.Untold(ctx, now, now.Add(t.cfg.Hold), eventsAtOnce)
 		if err == nil {
 			err = t.tell(ctx, events)
 		}
