@@ -22,7 +22,7 @@ const (
 )
 
 // clock knows when the next timer of each tenant is due: the end of the time for
-// votes, of a workflow's state, of a payload's retention, a task.
+// votes, of a workflow's state, of a payload's retention, a task, a schedule.
 type clock struct {
 	mu   sync.Mutex // guards next
 	next map[string]time.Time
@@ -122,7 +122,7 @@ const tenantsAtOnce = 256
 
 // noteTimers remembers when the next timer is due after this round's entries.
 func (r *round) noteTimers(ctx context.Context) error {
-	if !r.timed && (r.asked == nil || len(r.asked.Contracts.Contracts()) == 0) {
+	if !r.timed && !r.changed && (r.asked == nil || len(r.asked.Contracts.Contracts()) == 0) {
 		return nil // no contract has been asked
 	}
 	at, _, err := rules.NextDue(ctx, r.session.Decisions())
@@ -133,33 +133,55 @@ func (r *round) noteTimers(ctx context.Context) error {
 	return err
 }
 
-// fire answers the timers that are due.
+// fire answers the timers that are due, those too that answers bring: a schedule
+// makes up for what was missed, or goes on with whom there was no room for.
 func (r *round) fire(ctx context.Context) error {
 	r.timed = true
-	w, err := r.world(ctx)
-	if err != nil {
-		return err
-	}
-	due, err := rules.Due(ctx, w.State, r.now, maxFired)
-	if err != nil {
-		return err
-	}
-	for _, t := range due {
-		if t.Kind == rules.TimerApproval {
-			err = r.settle(ctx, []rules.Settlement{{Span: t.Span}})
-		} else {
-			err = r.fireOne(ctx, t)
-		}
-		switch {
-		case err == nil:
-		case r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable:
+	failed := map[string]bool{} // by key
+	for n := 0; n < maxFired; {
+		w, err := r.world(ctx)
+		if err != nil {
 			return err
-		default: // one that cannot be answered holds up no other
-			r.stuck = true
-			r.engine.cfg.Logger.ErrorContext(ctx, "timer not answered", slog.String("tenant", r.tenant), slog.String("timer", t.Key), slog.Any("error", err))
+		}
+		due, err := rules.Due(ctx, w.State, r.now, maxFired)
+		if err != nil {
+			return err
+		}
+		before := n
+		for _, t := range due {
+			if failed[t.Key] || n == maxFired {
+				continue
+			}
+			n++
+			more, err := r.answer(ctx, t)
+			if err != nil {
+				if r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable {
+					return err
+				}
+				failed[t.Key], r.stuck = true, true // it holds up no other
+				r.engine.cfg.Logger.ErrorContext(ctx, "timer not answered", slog.String("tenant", r.tenant), slog.String("timer", t.Key), slog.Any("error", err))
+			}
+			if more {
+				break // what is due first may be another now
+			}
+		}
+		if n == before {
+			return nil
 		}
 	}
 	return nil
+}
+
+// answer answers one timer. more says that another one came of it that is due.
+func (r *round) answer(ctx context.Context, t rules.Timer) (more bool, err error) {
+	switch t.Kind {
+	case rules.TimerApproval:
+		return false, r.settle(ctx, []rules.Settlement{{Span: t.Span}})
+	case rules.TimerSchedule:
+		next, err := r.runSchedule(ctx, t)
+		return !next.IsZero() && !next.After(r.now), err
+	}
+	return false, r.fireOne(ctx, t)
 }
 
 // firedPayload is what the node's entry says of a timer.

@@ -83,7 +83,7 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 		Version: func(ctx context.Context, state rules.State, ref string) (*contract.Contract, error) {
 			return r.engine.library.book.Contract(ctx, r.tenant, state, ref)
 		},
-		Directory: r.nameOf(ctx), NextCron: cron.NextIn,
+		Directory: r.nameOf(ctx), NextCron: cron.NextIn, CronBetween: cron.BetweenIn,
 	}
 	sources, err := rules.Sources(ctx, w.State)
 	if err != nil {

@@ -128,7 +128,7 @@ func (r *round) decide(ctx context.Context, it *item) (*rules.Outcome, error) {
 		return nil, err
 	}
 	if own {
-		return rules.Activate(ctx, w, sp)
+		return rules.Activate(ctx, w, sp, r.position())
 	}
 	return r.engine.decide(ctx, w, sp, r.position())
 }

@@ -118,7 +118,7 @@ func (r *round) catchUpContracts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o, err := rules.Activation(ch.contract)
+		o, err := rules.Activation(ctx, w, ch.contract, ch.payload.Action, r.position())
 		if err != nil {
 			return err
 		}

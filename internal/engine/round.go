@@ -170,6 +170,8 @@ func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
 		r.answers[i] = refuse(r.fire(ctx))
 	case it.wide:
 		r.answers[i] = refuse(r.catchUpContracts(ctx))
+	case it.schedule != nil:
+		r.answers[i] = refuse(r.changeSchedule(ctx, it.schedule))
 	case it.span == nil:
 		r.answers[i] = refuse(r.embedItem(ctx, it))
 	default:

@@ -23,6 +23,7 @@ func (j *judge) run(list []contract.Action, o origin, s *sink) error {
 			if err = j.failed(err, o, s); err != nil {
 				return err
 			}
+			s.flawed = true
 		}
 		if s.rejected() {
 			return nil
@@ -250,7 +251,7 @@ func (j *judge) task(a *contract.TaskAction, o origin, s *sink, beside bool) err
 		due, _ = v.Time()
 	default:
 		var err error
-		if due, err = j.cron(a.Cron, ""); err != nil {
+		if due, err = j.cron(a.Cron, a.Timezone); err != nil {
 			return err
 		}
 	}

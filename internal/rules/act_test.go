@@ -47,12 +47,12 @@ func TestActionsCarryData(t *testing.T) {
 	for i, want := range []struct {
 		task string
 		at   time.Time
-	}{{"past", began}, {"nightly", began.Add(time.Hour)}, {"soon", began.Add(90 * time.Minute)}} {
+	}{{"past", began}, {"soon", began.Add(90 * time.Minute)}, {"nightly", began.Add(18 * time.Hour)}} {
 		assert.Equal(t, want.task, due[i].Task)
 		assert.Equal(t, want.at, due[i].Due)
 		assert.Equal(t, rules.TimerTask, due[i].Kind)
 	}
-	require.Len(t, l.advance(2*time.Hour), 3)
+	require.Len(t, l.advance(18*time.Hour), 3)
 	assert.Equal(t, l.state, l.refolded())
 
 	o = l.submit(l.span(by, "a.b", object{"id": "i", "n": 2, "open": "perhaps"}))

@@ -45,14 +45,20 @@ func (w *World) compile(source string) (*contract.Contract, error) {
 
 // judgeActivation says whether a logline.contract span may do what it asks at
 // this position. The contract is nil where it retires one.
-func judgeActivation(ctx context.Context, w *World, author string, payload []byte) (*contract.Contract, error) {
+func judgeActivation(ctx context.Context, w *World, author string, payload []byte) (_ *contract.Contract, action string, _ error) {
 	p, err := span.ParseContract(payload)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if p.Action == span.ActionRetire {
-		return nil, judgeRetirement(ctx, w, p, author)
+		return nil, p.Action, judgeRetirement(ctx, w, p, author)
 	}
+	c, err := judgeVersionOf(ctx, w, author, p)
+	return c, p.Action, err
+}
+
+// judgeVersionOf judges the version that a span brings.
+func judgeVersionOf(ctx context.Context, w *World, author string, p *span.Contract) (*contract.Contract, error) {
 	c, err := w.compile(p.Source)
 	if err != nil {
 		return nil, err
@@ -253,18 +259,22 @@ func judgeRetirement(ctx context.Context, w *World, p *span.Contract, author str
 
 // Activate is the decision of a logline.contract entry of the node's; those of
 // others are judged by Decide. It fails where the span may not do what it asks.
-func Activate(ctx context.Context, w *World, sp *span.Span) (*Outcome, error) {
-	c, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
+func Activate(ctx context.Context, w *World, sp *span.Span, at standing.Position) (*Outcome, error) {
+	c, action, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
 	if err != nil {
 		return nil, err
 	}
-	return Activation(c)
+	return Activation(ctx, w, c, action, at)
 }
 
-// Activation is the decision of an entry of the node's that activates a contract
-// which was judged elsewhere, or, nil, retires one.
-func Activation(c *contract.Contract) (*Outcome, error) {
-	return (&sink{windows: windowsOf(c)}).outcome(func(*held, *effects) error { return nil })
+// Activation is the decision of an entry of the node's that does an action to a
+// contract which was judged elsewhere; c is nil where it retires one.
+func Activation(ctx context.Context, w *World, c *contract.Contract, action string, at standing.Position) (*Outcome, error) {
+	schedules, err := planned(ctx, w, c, action, instant(at.RecordedAt))
+	if err != nil {
+		return nil, err
+	}
+	return (&sink{windows: windowsOf(c), schedules: schedules}).outcome(func(*held, *effects) error { return nil })
 }
 
 // windowsOf are the windows of a contract as its activation tells them, so that

@@ -1,7 +1,6 @@
 package rules_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -127,15 +126,13 @@ func TestActivationsMayWait(t *testing.T) {
 	assert.Equal(t, l.state, l.refolded())
 }
 
-func TestTasksAndSchedules(t *testing.T) {
+func TestTasksAndWhatFollowsASpan(t *testing.T) {
 	t.Parallel()
 	l := with(t,
 		`trust { range: [0.0, 100.0]  add "work.done" 10.0 }`,
 		`rule later { on: "work.asked"  then { schedule task "check" { after: 2h  unless: spans("work.done").subject(span.subject).count() > 0
     then { emit "work.missing" { data: { id: data.id } }  trust actor { add: -1.5  because: "not done" } } } } }`,
-		`schedule greet { on: "work.done"  delay: 30m  then { note "thanks, ${data.id}" } }`,
-		`schedule decay { every: 1d  foreach: identities  where: it.trust > 5.0 && now - it.last_positive_at > 12h  then { trust it { add: -2.0 } } }`,
-		`schedule tick { cron: "0 3 * * *"  then { emit "tick.tock" { data: { n: 1 } } } }`)
+		`schedule greet { on: "work.done"  delay: 30m  then { note "thanks, ${data.id}" } }`)
 	by := l.member("member")
 	trust := "trust/" + by.ID()[len(span.IdentityScheme):]
 	subject := func(h *span.Header) { h.Subject = "job/1" }
@@ -162,45 +159,7 @@ func TestTasksAndSchedules(t *testing.T) {
 	assert.Empty(t, done[0].Emitted)
 	assert.Contains(t, string(done[0].Decision.Effects), `"errors":["c/later missing"]`)
 
-	run := func(name string) []*rules.Outcome {
-		for _, sc := range l.set.Contracts()[0].Schedules {
-			if sc.Name == name {
-				out, err := rules.Run(context.Background(), l.world(), sc, l.at())
-				require.NoError(t, err)
-				for _, o := range out {
-					l.record(l.span(l.people.node, "logline.task.run", object{"schedule": name}), o)
-				}
-				return out
-			}
-		}
-		return nil
-	}
-	_, ran, err := rules.LastRun(context.Background(), l.state, "c/decay")
-	require.NoError(t, err)
-	assert.False(t, ran)
-	score := l.row(trust)["score"]
-	require.Len(t, run("decay"), 1)
-	assert.Equal(t, score, l.row(trust)["score"], "it rose less than 12 hours ago")
-	l.now = l.now.Add(24 * time.Hour)
-	run("decay")
-	assert.Equal(t, score.(float64)-2, l.row(trust)["score"])
-	last, ran, err := rules.LastRun(context.Background(), l.state, "c/decay")
-	require.NoError(t, err)
-	assert.True(t, ran)
-	assert.Equal(t, l.now, last)
-	assert.Equal(t, []string{"tick.tock"}, run("tick")[0].Emitted)
 	assert.Equal(t, l.state, l.refolded())
-
-	// A run for many identities is cut into entries that fit a line.
-	for range 150 {
-		k := l.member("member")
-		l.state["trust/"+k.ID()[len(span.IdentityScheme):]] = []byte(`{"score":50,"rose":"2026-01-01T00:00:00.000Z"}`)
-	}
-	out := run("decay")
-	assert.Len(t, out, 3)
-	for _, o := range out {
-		require.NoError(t, o.Decision.CheckSize())
-	}
 }
 
 // A version on trial changes nothing about the one in force.

@@ -51,17 +51,20 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 	s := &sink{}
 	switch sp.Type {
 	case span.TypeContract:
-		c, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
+		c, action, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
 		if err != nil {
 			return nil, err
 		}
 		s.windows = windowsOf(c)
+		if s.schedules, err = planned(ctx, w, c, action, instant(at.RecordedAt)); err != nil {
+			return nil, err
+		}
 	case span.TypeApproval:
 		if err := judgeVote(ctx, w, sp, at, s); err != nil {
 			return nil, err
 		}
 	}
-	if m.Empty() && sp.Type != span.TypeApproval && s.windows == nil {
+	if m.Empty() && sp.Type != span.TypeApproval && s.windows == nil && s.schedules == nil {
 		return unasked, nil
 	}
 	if m.Empty() {

@@ -37,7 +37,8 @@ type effects struct {
 	Instances []instanceEffect `json:"instances,omitempty"`
 	Quotas    []quotaEffect    `json:"quotas,omitempty"`
 	// Retain is when the payload is to be erased.
-	Retain string `json:"retain,omitempty"`
+	Retain    string           `json:"retain,omitempty"`
+	Schedules []scheduleEffect `json:"schedules,omitempty"`
 	// Settles is the pending span that this resolution settles.
 	Settles string         `json:"settles,omitempty"`
 	Shadow  []shadowEffect `json:"shadow,omitempty"`

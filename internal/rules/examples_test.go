@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func TestTwoApprovalsCommitALargePayment(t *testing.T) {
 
 	late := l.span(rafa, "payment.requested", object{"payment_id": "p3", "amount": 9000})
 	require.Equal(t, rules.Pending, l.submit(late).Verdict)
-	outcomes := l.advance(49 * time.Hour)
+	outcomes := besideRuns(l.advance(49 * time.Hour))
 	require.Len(t, outcomes, 1)
 	require.Equal(t, rules.Reject, outcomes[0].Verdict)
 	assert.Equal(t, "no quorum within 48h", outcomes[0].Refusal.Reason)
@@ -71,7 +72,7 @@ func TestAGhostExpires(t *testing.T) {
 	assert.Equal(t, "ghost", l.row("workflow/identity.lifecycle/identity/logline-id://ghost-1")["state"])
 	assert.JSONEq(t, `{"expires_at": "2026-03-04T09:00:00Z"}`, string(o.Detail.Annotations))
 
-	outcomes := l.advance(49 * time.Hour)
+	outcomes := besideRuns(l.advance(49 * time.Hour))
 	require.Len(t, outcomes, 1)
 	assert.Equal(t, []string{"identity.deleted"}, outcomes[0].Emitted)
 	assert.JSONEq(t, `{"0": {"type": "identity.deleted", "data": {"id": "logline-id://ghost-1"}}}`, string(outcomes[0].Detail.Actions))
@@ -93,4 +94,9 @@ func TestAGhostCannotBecomeInstitutional(t *testing.T) {
 	require.Equal(t, rules.Allow, l.submit(l.span(by, "identity.ghost_created", object{"id": "g", "handle": "@ghost_2", "entropy": 0.9})).Verdict)
 	o := l.submit(l.span(by, "contract.signed", object{"id": "g"}))
 	require.Equal(t, rules.Reject, o.Verdict)
+}
+
+// besideRuns leaves the runs of schedules out.
+func besideRuns(out []*rules.Outcome) []*rules.Outcome {
+	return slices.DeleteFunc(out, func(o *rules.Outcome) bool { return o.Ran != nil })
 }

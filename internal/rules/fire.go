@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,19 +15,34 @@ import (
 )
 
 // Timer is something that the clock brings: the timeout of a workflow's state
-// or of an approval, a task, the end of a payload's retention.
+// or of an approval, a task, the end of a payload's retention, a schedule.
 type Timer struct {
 	Key  string // of its row
 	Due  time.Time
-	Kind string // workflow, approval, task or retain
+	Kind string // workflow, approval, task, retain or schedule
 	// Span is what it follows from: the span that waits, that scheduled the
-	// task, whose payload is to be erased, or that moved the instance last.
+	// task, whose payload is to be erased, that moved the instance last, or that
+	// asked for the run.
 	Span string
 	// Workflow is contract/workflow and Instance its key, To the next state.
 	Workflow, Instance, To string
 	// Contract is name@version#hash and Task the task's name.
 	Contract, Task string
 	rule           string
+	// Schedule is contract/schedule, For the due time that its run is for, and
+	// Asked says that somebody asked for the run.
+	Schedule string
+	For      time.Time
+	Asked    bool
+	progress
+}
+
+// of is the entry that asked for the run, "" for none.
+func (t *Timer) of() string {
+	if t.Asked {
+		return t.Span
+	}
+	return ""
 }
 
 // Kinds of timers.
@@ -35,6 +51,7 @@ const (
 	TimerApproval = timerApproval
 	TimerTask     = timerTask
 	TimerRetain   = timerRetain
+	TimerSchedule = timerSchedule
 )
 
 // Due are the timers that are due at a time, the oldest first, at most limit.
@@ -78,7 +95,11 @@ func readTimer(ctx context.Context, s State, row standing.Row) (Timer, error) {
 		return Timer{}, err
 	}
 	t := Timer{Key: row.Key, Due: instant(due), Kind: kind, Span: r.Span, To: r.To, Contract: r.Contract, Task: r.Task, rule: r.Rule}
-	if kind != timerWorkflow {
+	switch kind {
+	case timerSchedule:
+		return t, t.readRun(ctx, s, rest, r.Run)
+	case timerWorkflow:
+	default:
 		return t, nil
 	}
 	name, rest, _ := strings.Cut(rest, "/")
@@ -92,8 +113,28 @@ func readTimer(ctx context.Context, s State, row standing.Row) (Timer, error) {
 	return t, err
 }
 
+// readRun reads how far the run is that a timer of kind schedule is for: asked is
+// that of one that somebody asked for.
+func (t *Timer) readRun(ctx context.Context, s State, rest string, asked *progress) error {
+	name, rest, _ := strings.Cut(rest, "/")
+	of, _, _ := strings.Cut(rest, "/")
+	t.Schedule = name + "/" + of
+	if t.Asked = asked != nil; t.Asked {
+		t.progress = *asked
+	} else {
+		var r scheduleRow
+		if _, err := load(ctx, s, scheduleKey(t.Schedule), &r); err != nil {
+			return err
+		}
+		t.progress = r.progress
+	}
+	t.For = instant(t.progress.Due)
+	return nil
+}
+
 // Fire is the decision of the node's entry that answers a timer of kind
-// workflow, task or retain; those of kind approval are answered by Resolve.
+// workflow, task, retain or schedule; those of kind approval are answered by
+// Resolve.
 // causing is the timer's Span as the timeline has it, nil where there is none;
 // where its payload was erased, what needs it is left undone and noted, never
 // guessed. Folding the entry takes the timer away.
@@ -104,6 +145,8 @@ func Fire(ctx context.Context, w *World, t Timer, causing *span.Span, at standin
 	}
 	s := &sink{}
 	switch t.Kind {
+	case timerSchedule:
+		return j.runs(&t, nil)
 	case timerWorkflow:
 		err = j.elapse(t, s)
 	case timerTask:
@@ -191,105 +234,33 @@ func (j *judge) perform(t Timer, s *sink) error {
 			}
 		}
 		s.ran(o.rule, BranchThen)
-		return j.run(a.Then, o, s)
+		if err := j.run(a.Then, o, s); err != nil {
+			return err
+		}
+		return j.again(a, t, o, s)
 	}
 	return nil
 }
 
-// membersARun bounds how many identities one entry of a run may change, so
-// that it fits a line.
-const membersARun = 64
-
-// Run is one run of a schedule: the decisions of the node's entries, at least
-// one. A schedule for each identity runs for those with a role.
-func Run(ctx context.Context, w *World, sc *contract.Schedule, at standing.Position) ([]*Outcome, error) {
-	j, err := aside(ctx, w, nil, at)
-	if err != nil {
-		return nil, err
-	}
-	j.supplier.own = sc.Contract
-	o := origin{contract: sc.Contract, rule: sc.ID()}
-	r := &running{judge: j, id: sc.ID()}
-	r.next(sc.Contract)
-	if sc.Foreach == "" {
-		r.sink.ran(o.rule, BranchThen)
-		if err := j.run(sc.Then, o, r.sink); err != nil {
-			return nil, err
-		}
-		return r.end()
-	}
-	for _, m := range w.Standing.Members() {
-		if j.facts.It, err = j.supplier.Identity(m.Identity); err != nil {
-			return nil, err
-		}
-		j.input = expr.Bind(j.facts)
-		if err := r.each(sc, o); err != nil {
-			return nil, err
-		}
-	}
-	return r.end()
-}
-
-// running collects the entries of one run.
-type running struct {
-	*judge
-	id   string
-	sink *sink
-	n    int
-	out  []*Outcome
-}
-
-func (r *running) next(c *contract.Contract) {
-	r.sink, r.n = &sink{}, 0
-	r.sink.asked(c)
-}
-
-func (r *running) each(sc *contract.Schedule, o origin) error {
-	if sc.Where != nil {
-		holds, err := sc.Where.Bool(r.input)
-		if err != nil {
-			return r.unmatched(err, o, r.sink)
-		}
-		if !holds {
-			return nil
-		}
-	}
-	r.sink.ran(o.rule, BranchThen)
-	if err := r.run(sc.Then, o, r.sink); err != nil {
-		return err
-	}
-	if r.n++; r.n < membersARun {
+// again lets a task with a cron line come back until what it says after unless
+// holds; one that says nothing comes once.
+func (j *judge) again(a *contract.TaskAction, t Timer, o origin, s *sink) error {
+	if a.Cron == "" || a.Unless == nil {
 		return nil
 	}
-	if err := r.close(); err != nil {
-		return err
+	due, err := j.cron(a.Cron, a.Timezone)
+	if err != nil {
+		return j.failed(err, o, s)
 	}
-	r.next(sc.Contract)
+	_, index, _ := strings.Cut(t.Key[strings.LastIndex(t.Key, t.Span):], "/")
+	n, err := strconv.Atoi(index)
+	if err != nil {
+		return fault.Newf(fault.Internal, "state_corrupt", "the timer %q names no task", t.Key)
+	}
+	if err := j.schedule(a.Name, due, o, s, false); err != nil {
+		return j.failed(err, o, s)
+	}
+	last := &s.actions[len(s.actions)-1]
+	last.Index, last.Of = n, t.Span // under which no other task of the span is
 	return nil
-}
-
-func (r *running) close() error {
-	o, err := r.sink.outcome(func(h *held, e *effects) error {
-		e.Ran = r.id
-		return r.effects(h, e)
-	})
-	r.out = append(r.out, o)
-	return err
-}
-
-func (r *running) end() ([]*Outcome, error) {
-	if r.n > 0 || len(r.out) == 0 {
-		if err := r.close(); err != nil {
-			return nil, err
-		}
-	}
-	return r.out, nil
-}
-
-// LastRun is when a schedule, named contract/schedule, ran last; false for
-// never.
-func LastRun(ctx context.Context, s State, id string) (time.Time, bool, error) {
-	var r scheduleRow
-	ok, err := load(ctx, s, scheduleKey(id), &r)
-	return instant(r.Last), ok, err
 }

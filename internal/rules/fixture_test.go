@@ -17,6 +17,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/rules/expr"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -157,7 +158,7 @@ func (l *timeline) ghost(roles ...string) *id.Keys {
 
 func (l *timeline) world() *rules.World {
 	return &rules.World{
-		Standing: l.people, State: l.state, Contracts: l.set,
+		Standing: l.people, State: l.state, Contracts: l.set, NextCron: cron.NextIn, CronBetween: cron.BetweenIn,
 		Tenant:    expr.Tenant{ID: l.people.tenant, Slug: "voulezvous", Name: "Voulezvous"},
 		Directory: func(identity string) (string, string) { return "@" + l.people.keys[identity].Subject(), "" },
 		Compile: func(source string) (*contract.Contract, error) {
@@ -174,7 +175,6 @@ func (l *timeline) world() *rules.World {
 			}
 			return l.sources[hash], err
 		},
-		NextCron: func(_, _ string, after time.Time) (time.Time, error) { return after.Add(time.Hour), nil },
 	}
 }
 
@@ -302,14 +302,14 @@ func (l *timeline) contractSpan(by *id.Keys, source, action string) *span.Span {
 func (l *timeline) activate(source string) {
 	l.t.Helper()
 	sp := l.contractSpan(l.people.node, source, span.ActionActivate)
-	o, err := rules.Activate(context.Background(), l.world(), sp)
+	o, err := rules.Activate(context.Background(), l.world(), sp, l.at())
 	require.NoError(l.t, err)
 	l.record(sp, o)
 }
 
 func (l *timeline) shadow(source string) {
 	l.t.Helper()
-	o, err := rules.Activation(compileOnce(l.t, source))
+	o, err := rules.Activation(context.Background(), l.world(), compileOnce(l.t, source), span.ActionShadow, l.at())
 	require.NoError(l.t, err)
 	l.record(l.contractSpan(l.people.node, source, span.ActionShadow), o)
 }

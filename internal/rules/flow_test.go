@@ -164,7 +164,7 @@ func TestInstancesArePinned(t *testing.T) {
 
 	// Out of force, it begins nothing and still goes on.
 	retire := l.contractSpan(l.people.node, newer, span.ActionRetire)
-	_, err := rules.Activate(t.Context(), l.world(), retire)
+	_, err := rules.Activate(t.Context(), l.world(), retire, l.at())
 	require.NoError(t, err)
 	l.record(retire, &rules.Outcome{Decision: span.Decision{Outcome: "allow"}})
 	assert.Empty(t, l.state["contract/c"])

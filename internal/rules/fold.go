@@ -104,14 +104,14 @@ func (f *folder) executed(eff *effects, values map[string]float64, payload []byt
 		}
 		author, subject = r.Author, r.Subject
 		if r.Activates != nil && executes(payload) {
-			if err := f.activate(*r.Activates); err != nil {
+			if err := f.activate(*r.Activates, eff.Schedules); err != nil {
 				return err
 			}
 		}
 	}
 	if f.e.Span.Type == span.TypeContract {
 		if p, err := span.ParseContract(payload); err == nil {
-			if err := f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq, eff.Windows}); err != nil {
+			if err := f.activate(activation{p.Name, p.Version, p.Hash, p.Action, f.e.Seq, eff.Windows}, eff.Schedules); err != nil {
 				return err
 			}
 		}
@@ -122,8 +122,8 @@ func (f *folder) executed(eff *effects, values map[string]float64, payload []byt
 		}
 		f.delete(eff.Fired)
 	}
-	if eff.Ran != "" {
-		f.put(row(scheduleKey(eff.Ran), scheduleRow{f.e.RecordedAt}))
+	if err := f.schedules(eff); err != nil {
+		return err
 	}
 	if eff.Vote != nil {
 		if err := f.vote(eff.Vote, payload); err != nil {
@@ -151,7 +151,7 @@ func executes(payload []byte) bool {
 
 // activate puts a version into force or beside it, or takes it away. A shadow
 // leaves the version in force where it is, unless it is the same one.
-func (f *folder) activate(a activation) error {
+func (f *folder) activate(a activation, schedules []scheduleEffect) error {
 	key, other := contractKey(a.Name), shadowKey(a.Name)
 	if a.Action == span.ActionShadow {
 		key, other = other, key
@@ -162,6 +162,11 @@ func (f *folder) activate(a activation) error {
 	if a.Action == span.ActionRetire {
 		return f.withdraw(key, a)
 	}
+	if a.Action == span.ActionActivate {
+		if err := f.unplan(a.Name, schedules); err != nil {
+			return err
+		}
+	}
 	f.put(row(key, contractRow{a.Version, a.Hash, a.Seq}))
 	f.put(row(versionKey(a.Name+"@"+a.Version+"#"+a.Hash), versionRow{a.Seq}))
 	return f.widen(a.Windows)
@@ -171,10 +176,14 @@ func (f *folder) activate(a activation) error {
 func (f *folder) withdraw(key string, a activation) error {
 	var r contractRow
 	ok, err := load(f.ctx, &f.overlay, key, &r)
-	if ok && r.Version == a.Version && r.Hash == a.Hash {
-		f.delete(key)
+	if err != nil || !ok || r.Version != a.Version || r.Hash != a.Hash {
+		return err
 	}
-	return err
+	f.delete(key)
+	if key == contractKey(a.Name) {
+		return f.unplan(a.Name, nil)
+	}
+	return nil
 }
 
 // wait keeps a span that is pending.

@@ -36,6 +36,8 @@ type Outcome struct {
 	Decision span.Decision
 	// Detail is the erasable part without its salt, nil where there is none.
 	Detail *span.Detail
+	// Ran says what this is of a schedule's run, nil where it is of none.
+	Ran *Ran
 	// Refusal says who refused and why, where Verdict is Reject.
 	Refusal *Refusal
 	// Settle are the spans that a vote settles. Their resolutions follow in the

@@ -15,7 +15,6 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
-	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -36,7 +35,8 @@ rule plans { on: "cart.*"  then { schedule task "later" { after: 90m  unless: da
 rule counts { on: "other.*"  when: spans("**").subject(span.subject).count() > 4  then { simulate "busy" } }
 policy noted { on: "**"  shadow: true  when data.n > 0.5 { reject "no" } }
 schedule after { on: "order.paid"  delay: 45m  then { emit "paid.long.ago" { data: { a: 1 } } } }
-schedule decay { every: 1d  foreach: identities  where: it.trust > 0.1  then { trust it { add: -0.05 } } }
+schedule decay { every: 5h  missed: all  foreach: identities  where: it.trust > 0.1  then { trust it { add: -0.05 } } }
+schedule nightly { cron: "*/50 1-6 * * *"  timezone: "Europe/Lisbon"  missed: skip  then { emit "night.fell" { data: { a: 1 } } } }
 `
 
 // step does one random thing to a timeline, as its engine would.
@@ -62,18 +62,13 @@ func step(t *rapid.T, l *timeline, who []*id.Keys) {
 		l.now = until.Add(-time.Minute)
 		l.advance(time.Minute)
 		l.now = until
-	case 2: // a run
-		for _, c := range l.set.Contracts() {
-			for _, sc := range c.Schedules {
-				if sc.Every == 0 || c.Mode != contract.Enforced {
-					continue
-				}
-				out, err := rules.Run(context.Background(), l.world(), sc, l.at())
-				require.NoError(t, err)
-				for _, o := range out {
-					l.record(l.span(l.people.node, "logline.task.run", object{"a": 1}), o)
-				}
-			}
+	case 2: // somebody does something to a schedule
+		action := rapid.SampledFrom([]string{rules.SchedulePause, rules.ScheduleResume, rules.ScheduleRun}).Draw(t, "action")
+		o, err := rules.ChangeSchedule(context.Background(), l.world(), rapid.SampledFrom([]string{"c/decay", "c/nightly"}).Draw(t, "schedule"), action, l.at())
+		if err == nil {
+			l.record(l.span(l.people.node, "logline.task.schedule", object{"action": action}), o)
+		} else {
+			require.Equal(t, fault.Conflict, fault.KindOf(err))
 		}
 	case 3: // another version, back and forth
 		l.activate(strings.Replace(inContract("c", busy, order), "1.0.0", rapid.SampledFrom([]string{"1.0.0", "1.1.0"}).Draw(t, "version"), 1))

@@ -138,6 +138,7 @@ func (p *pending) reject(reason, outcome string) (*Resolution, error) {
 	}
 	p.sink.reasons = append(p.sink.reasons, reason)
 	p.sink.raise(Reject)
+	p.sink.schedules = nil
 	p.sink.refusal = &Refusal{Contract: ref, Rule: rule, Reason: reason}
 	return p.settled(outcome, nil)
 }
@@ -145,7 +146,11 @@ func (p *pending) reject(reason, outcome string) (*Resolution, error) {
 // execute does what the span does, if it still can.
 func (p *pending) execute() (*Resolution, error) {
 	if p.row.Activates != nil {
-		if _, err := judgeActivation(p.ctx, p.w, p.row.Author, p.sp.Payload); err != nil {
+		c, action, err := judgeActivation(p.ctx, p.w, p.row.Author, p.sp.Payload)
+		if err == nil {
+			p.sink.schedules, err = planned(p.ctx, p.w, c, action, p.now)
+		}
+		if err != nil {
 			if fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Internal {
 				return nil, err
 			}

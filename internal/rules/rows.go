@@ -92,9 +92,18 @@ type (
 		Task     string `json:"task,omitempty"`
 		Rule     string `json:"rule,omitempty"`
 		Span     string `json:"span,omitempty"` // that the task follows from
+		// Run is how far a run is that somebody asked for; that of a due time stands
+		// in the schedule's row.
+		Run *progress `json:"run,omitempty"`
 	}
 	scheduleRow struct {
-		Last string `json:"last"`
+		progress
+		At      string `json:"at,omitempty"` // when the clock brings it, where that is not Due
+		Paused  bool   `json:"paused,omitzero"`
+		Last    string `json:"last,omitempty"`    // when it ran last
+		For     string `json:"for,omitempty"`     // the due time of the run that ended last
+		Outcome string `json:"outcome,omitempty"` // what came of it
+		Span    string `json:"span,omitempty"`    // the entry that tells
 	}
 )
 
@@ -104,6 +113,7 @@ const (
 	timerApproval = "approval"
 	timerTask     = "task"
 	timerRetain   = "retain"
+	timerSchedule = "schedule"
 )
 
 func contractKey(name string) string    { return contractPrefix + name }

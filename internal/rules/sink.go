@@ -34,7 +34,10 @@ type sink struct {
 	retain      string
 	vote        *voteEffect
 	windows     map[string]int64
+	schedules   []scheduleEffect
 	settle      []Settlement
+	flawed      bool   // an action could not be done
+	run         string // the schedule of whose run this is part
 }
 
 // action is one thing to do, with its body for the detail.
@@ -196,7 +199,7 @@ func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 			e.Held = &h
 		}
 	} else {
-		d.Transitions = h.Transitions
+		d.Transitions, e.Schedules = h.Transitions, s.schedules
 		if err := settled(&h, &e); err != nil {
 			return nil, err
 		}

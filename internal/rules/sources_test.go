@@ -76,7 +76,7 @@ func TestOnlyWhatDecidesIsLoaded(t *testing.T) {
 	// Out of force for good: it ends what is under way, and has no say beyond.
 	require.Equal(t, rules.Allow, step("parcel.sent", "last"))
 	retire := l.contractSpan(l.people.node, shipping(199), span.ActionRetire)
-	o, err := rules.Activate(t.Context(), l.world(), retire)
+	o, err := rules.Activate(t.Context(), l.world(), retire, l.at())
 	require.NoError(t, err)
 	l.record(retire, o)
 	require.Equal(t, contract.Pinned, loaded()[ref(199)])

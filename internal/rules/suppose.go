@@ -17,6 +17,8 @@ type Supposition struct {
 	Trust  map[string]float64 // scores by identity
 	// Counted says that the span is one of those that expressions count and sum.
 	Counted bool
+	// InForce are contracts whose schedules run from now on.
+	InForce []*contract.Contract
 }
 
 // SupposedState puts an instance of a workflow into a state.
@@ -42,6 +44,13 @@ func Suppose(ctx context.Context, w *World, sp *span.Span, g Supposition, at sta
 	}
 	if g.Counted {
 		j.count(s)
+	}
+	for _, c := range g.InForce {
+		schedules, err := plan(ctx, w, c, j.now)
+		if err != nil {
+			return nil, err
+		}
+		s.schedules = append(s.schedules, schedules...)
 	}
 	return s.outcome(j.effects)
 }

@@ -36,8 +36,13 @@ type World struct {
 	// carries; nil compiles it each time.
 	Compile func(source string) (*contract.Contract, error)
 	// NextCron is the first time after another that a cron line names in a time
-	// zone; nil refuses tasks with one. Zones come from tables outside.
+	// zone; nil refuses tasks with one, and lets no schedule with one run. Zones come
+	// from tables outside.
 	NextCron func(line, timezone string, after time.Time) (time.Time, error)
+	// CronBetween are the last times, at most keep, after one and not after another
+	// that a cron line names in a time zone, and how many there are; nil where the
+	// clock leaves nothing out.
+	CronBetween func(line, timezone string, after, until time.Time, keep int) ([]time.Time, int, error)
 	// Explain has the Trace of an Outcome name rules too that were asked and do
 	// nothing.
 	Explain bool

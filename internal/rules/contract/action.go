@@ -62,11 +62,15 @@ type (
 	// TaskAction does something later.
 	TaskAction struct {
 		lll.Range
-		Name   string
-		After  *expr.Program // a duration; nil unless said
-		At     *expr.Program // a time; nil unless said
-		Cron   string
-		Unless *expr.Program // asked when it is due; nil: never
+		Name  string
+		After *expr.Program // a duration; nil unless said
+		At    *expr.Program // a time; nil unless said
+		Cron  string
+		// Timezone is an IANA name, "" for UTC.
+		Timezone string
+		// Unless is asked when it is due; nil: never. With Cron it comes back until
+		// this holds.
+		Unless *expr.Program
 		Then   []Action
 	}
 	// ApprovalAction lets the span wait for votes.

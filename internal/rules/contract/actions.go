@@ -260,6 +260,7 @@ func (b *builder) task(n *lll.Node, c *context) Action {
 	if v := n.Value("cron"); v != nil {
 		a.Cron = b.cron(v)
 	}
+	a.Timezone = b.zone(n)
 	a.Unless = b.expression(n.Value("unless"), expr.Bool, expr.Condition, inTask.vars)
 	if times := count(n.Value("after") != nil, n.Value("at") != nil, n.Value("cron") != nil); times != 1 {
 		b.errorf(n.Range, "write one of after, at and cron", "a task is due at one time")

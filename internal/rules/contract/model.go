@@ -221,6 +221,7 @@ type Schedule struct {
 	On       []string // patterns; Delay after such a span
 	Delay    time.Duration
 	Timezone string // IANA name, "" for UTC
+	Missed   Missed
 	Foreach  string // identities, or ""
 	Where    *expr.Program
 	Then     []Action
@@ -229,6 +230,22 @@ type Schedule struct {
 
 // ID is the schedule as rows name it: contract/schedule.
 func (s *Schedule) ID() string { return s.Contract.Name + "/" + s.Name }
+
+// Clocked says that the clock alone brings its runs.
+func (s *Schedule) Clocked() bool { return s.Cron != "" || s.Every > 0 }
+
+// Missed says what becomes of the due times of a schedule at which no node ran.
+type Missed string
+
+// What becomes of what was missed.
+const (
+	MissedOnce Missed = "once" // it runs once for all of them: the standard
+	MissedSkip Missed = "skip" // nothing
+	MissedAll  Missed = "all"  // it runs for each, in order
+)
+
+// LeastEvery is the shortest time between two runs of a schedule.
+const LeastEvery = time.Second
 
 // ForeachIdentities is the source of a schedule that runs for every member.
 const ForeachIdentities = "identities"

@@ -27,9 +27,11 @@ func (b *builder) schedule(n *lll.Node) {
 	if (n.Attr("on") == nil) != (n.Attr("delay") == nil) {
 		b.errorf(at, "write on: \"type\" and delay: 1h", "on and delay go together")
 	}
-	if s.Timezone = b.text(n, "timezone"); s.Timezone != "" && !zoneName(s.Timezone) {
-		b.errorf(n.Value("timezone").Range, "write a name such as \"Europe/Lisbon\"", "%q is no time zone", s.Timezone)
+	s.Timezone = b.zone(n)
+	if v := n.Value("every"); v != nil && s.Every > 0 && s.Every < LeastEvery {
+		b.errorf(v.Range, "write every: 1m or the like", "a schedule runs every second at most")
 	}
+	b.missed(n, s)
 	c := inSchedule
 	if s.Foreach = b.text(n, "foreach"); s.Foreach != "" {
 		c = inForeach
@@ -58,6 +60,37 @@ func (b *builder) schedule(n *lll.Node) {
 		s.Retry.Backoff = b.duration(retry.Value("backoff"))
 	}
 	b.c.Schedules = append(b.c.Schedules, s)
+}
+
+// missed reads what becomes of due times at which no node ran.
+func (b *builder) missed(n *lll.Node, s *Schedule) {
+	s.Missed = MissedOnce
+	a := n.Attr("missed")
+	if a == nil {
+		return
+	}
+	if n.Attr("on") != nil {
+		b.errorf(valueRange(a), "leave missed out", "what follows a span is done late rather than missed")
+		return
+	}
+	switch word := Missed(b.text(n, "missed")); word {
+	case MissedOnce, MissedSkip, MissedAll:
+		s.Missed = word
+	default:
+		b.unknown(valueRange(a), "policy", string(word), []string{string(MissedOnce), string(MissedSkip), string(MissedAll)})
+	}
+}
+
+// zone reads the time zone of a cron line.
+func (b *builder) zone(n *lll.Node) string {
+	name := b.text(n, "timezone")
+	switch v := n.Value("timezone"); {
+	case name != "" && !zoneName(name):
+		b.errorf(v.Range, "write a name such as \"Europe/Lisbon\"", "%q is no time zone", name)
+	case name != "" && n.Attr("cron") == nil:
+		b.errorf(v.Range, "leave timezone out", "a time zone is for cron lines alone")
+	}
+	return name
 }
 
 // zoneName says that name has the form of an IANA time zone. Which there are

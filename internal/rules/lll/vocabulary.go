@@ -95,7 +95,7 @@ func newVocabulary() *vocabulary {
 		"policy":   {body: always, scope: block("a policy", map[string]entry{"when": on}, "on", "shadow", "description")},
 		"workflow": {body: always, scope: workflow},
 		"schedule": {body: always, scope: block("a schedule", map[string]entry{"then": act, "retry": {body: always, scope: block("how to retry", nil, "max", "backoff"), bare: true}},
-			"cron", "every", "on", "delay", "timezone", "foreach", "where", "description")},
+			"cron", "every", "on", "delay", "timezone", "missed", "foreach", "where", "description")},
 		"trust":  {body: always, scope: block("the trust table", map[string]entry{"add": {}}, "range", "description"), bare: true},
 		"quota":  {body: always, scope: quota},
 		"retain": {},

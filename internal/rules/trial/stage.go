@@ -43,12 +43,11 @@ type Stage struct {
 	spans   map[string]*span.Span
 	pending []string // ids, in the order in which they came
 	tenant  expr.Tenant
-	runs    map[*contract.Schedule]time.Time // when it is due
 }
 
 // NewStage has contracts in force on an empty timeline.
 func NewStage(contracts []*contract.Contract, o Options) (*Stage, error) {
-	s := &Stage{options: o, now: o.Began, rand: rand.NewChaCha8([32]byte{1}), spans: map[string]*span.Span{}, runs: map[*contract.Schedule]time.Time{}}
+	s := &Stage{options: o, now: o.Began, rand: rand.NewChaCha8([32]byte{1}), spans: map[string]*span.Span{}}
 	if s.now.IsZero() {
 		s.now = began
 	}
@@ -69,14 +68,15 @@ func NewStage(contracts []*contract.Contract, o Options) (*Stage, error) {
 	if s.cast, err = newCast(s.rand, func() time.Time { return s.now }); err != nil {
 		return nil, err
 	}
-	for _, c := range contracts {
-		for _, sc := range c.Schedules {
-			if err := s.plan(sc); err != nil {
-				return nil, err
-			}
-		}
+	return s, s.plan(contracts)
+}
+
+// plan lets the schedules of contracts run from now on.
+func (s *Stage) plan(contracts []*contract.Contract) error {
+	if !slices.ContainsFunc(contracts, func(c *contract.Contract) bool { return slices.ContainsFunc(c.Schedules, (*contract.Schedule).Clocked) }) {
+		return nil
 	}
-	return s, nil
+	return s.given(context.Background(), rules.Supposition{InForce: contracts})
 }
 
 // Now is what the clock says.
@@ -368,19 +368,12 @@ func (s *Stage) Advance(ctx context.Context, d time.Duration, r *Submitted) erro
 		if err != nil {
 			return err
 		}
-		sc, next := s.nextRun(until)
-		switch {
-		case len(due) > 0 && (sc == nil || !due[0].Due.After(next)):
-			s.reach(due[0].Due)
-			err = s.answer(ctx, due[0], r)
-		case sc != nil:
-			s.reach(next)
-			err = s.run(ctx, sc, r)
-		default:
+		if len(due) == 0 {
 			s.now = until
 			return nil
 		}
-		if err != nil {
+		s.reach(due[0].Due)
+		if err := s.answer(ctx, due[0], r); err != nil {
 			return err
 		}
 	}
@@ -413,49 +406,6 @@ func (s *Stage) ran(ctx context.Context, o *rules.Outcome, r *Submitted) error {
 	}
 	r.note(o, true)
 	return s.record(ctx, sp, o)
-}
-
-// plan says when a schedule runs next.
-func (s *Stage) plan(sc *contract.Schedule) error {
-	switch {
-	case sc.Every > 0:
-		s.runs[sc] = s.now.Add(sc.Every)
-	case sc.Cron != "" && s.options.Cron != nil:
-		next, err := s.options.Cron(sc.Cron, sc.Timezone, s.now)
-		if err != nil {
-			return err
-		}
-		s.runs[sc] = next
-	}
-	return nil
-}
-
-// nextRun is the schedule that runs first until a time, nil for none.
-func (s *Stage) nextRun(until time.Time) (*contract.Schedule, time.Time) {
-	var first *contract.Schedule
-	for sc, due := range s.runs {
-		if !due.After(until) && (first == nil || due.Before(s.runs[first]) || due.Equal(s.runs[first]) && sc.ID() < first.ID()) {
-			first = sc
-		}
-	}
-	return first, s.runs[first]
-}
-
-func (s *Stage) run(ctx context.Context, sc *contract.Schedule, r *Submitted) error {
-	delete(s.runs, sc)
-	if err := s.plan(sc); err != nil {
-		return err
-	}
-	outcomes, err := rules.Run(ctx, s.world(), sc, s.at())
-	if err != nil {
-		return err
-	}
-	for _, o := range outcomes {
-		if err := s.ran(ctx, o, r); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // StateOf is the state of the instance that a span concerns, "" where there is
