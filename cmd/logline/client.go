@@ -36,6 +36,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newRevertCmd(env),
 		newRedactCmd(env),
 		newTasksCmd(env),
+		newSchedulesCmd(env),
 		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),

@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rulebook"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -34,6 +35,12 @@ type Engine interface {
 	// EmbedHeld is EmbedEvent for an identity in custody: keep takes the event
 	// into the directory together with the keys it leaves.
 	EmbedHeld(ctx context.Context, identity string, event []byte, keep func(context.Context) (id.Info, error)) (info id.Info, pending []string, err error)
+	// Schedules are those of a tenant's contracts in force; only is
+	// contract/schedule, or "" for all.
+	Schedules(ctx context.Context, tenant, only string) ([]rules.Scheduled, error)
+	// ChangeSchedule pauses a schedule, resumes it or lets it run now, as by says
+	// whose right to it was checked, and records that.
+	ChangeSchedule(ctx context.Context, tenant, schedule, action, by string) (rules.Scheduled, error)
 	// Import takes over a bundle of another node's timeline.
 	Import(ctx context.Context, bundle io.Reader, opt timeline.ImportOptions) (timeline.Imported, error)
 }

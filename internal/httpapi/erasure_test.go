@@ -242,6 +242,7 @@ var routes = map[string]struct {
 	"listTenants": {ask: at("/v1/tenants")}, "getTenant": {ask: of("")}, "getStats": {ask: of("/stats")},
 	"listMembers": {ask: of("/members")}, "listContracts": {ask: of("/contracts")}, "getContract": {ask: of("/contracts/some.contract")},
 	"listTasks": {ask: of("/tasks", "/tasks?state=failed")}, "getTask": {ask: of("/tasks/{span}.0")}, "listQueues": {ask: of("/queues")}, "listWebhooks": {ask: of("/webhooks")},
+	"listSchedules": {ask: of("/schedules")}, "getSchedule": {ask: of("/schedules/some.contract/nightly")},
 	"appendSpans": {ask: repeats},
 	"appendEvents": {ask: func(e *erasure, base, _ string) []byte {
 		return e.raw(http.MethodPost, base+e.at("/events"), e.key, structured, []byte(e.event))
@@ -259,6 +260,7 @@ var routes = map[string]struct {
 	}},
 	"feed": {showed: true, ask: feeds},
 
+	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "revokeAPIKey": {},
 	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "requestBacktest": {}, "cosignCheckpoint": {}, "createFeedTicket": {},

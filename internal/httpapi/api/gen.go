@@ -55,6 +55,20 @@ const (
 	RegistrationSubjectService      RegistrationSubject = "service"
 )
 
+// Defines values for ScheduleMissed.
+const (
+	All  ScheduleMissed = "all"
+	Once ScheduleMissed = "once"
+	Skip ScheduleMissed = "skip"
+)
+
+// Defines values for ScheduleRunOutcome.
+const (
+	ScheduleRunOutcomeDone    ScheduleRunOutcome = "done"
+	ScheduleRunOutcomeFailed  ScheduleRunOutcome = "failed"
+	ScheduleRunOutcomeSkipped ScheduleRunOutcome = "skipped"
+)
+
 // Defines values for ShadowSaidOutcome.
 const (
 	ShadowSaidOutcomeAllow    ShadowSaidOutcome = "allow"
@@ -98,11 +112,11 @@ const (
 
 // Defines values for TaskState.
 const (
-	Cancelled TaskState = "cancelled"
-	Completed TaskState = "completed"
-	Failed    TaskState = "failed"
-	Queued    TaskState = "queued"
-	Running   TaskState = "running"
+	TaskStateCancelled TaskState = "cancelled"
+	TaskStateCompleted TaskState = "completed"
+	TaskStateFailed    TaskState = "failed"
+	TaskStateQueued    TaskState = "queued"
+	TaskStateRunning   TaskState = "running"
 )
 
 // Defines values for VerdictReason.
@@ -724,6 +738,70 @@ type Revocation struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// Schedule defines model for Schedule.
+type Schedule struct {
+	// At When the clock brings it: later than due where it is tried again
+	At       string `json:"at,omitempty"`
+	Contract string `json:"contract"`
+	Cron     string `json:"cron,omitempty"`
+
+	// Due The due time that it serves next or is at
+	Due string `json:"due,omitempty"`
+
+	// Every A duration such as 24h0m0s
+	Every   string `json:"every,omitempty"`
+	Foreach string `json:"foreach,omitempty"`
+
+	// Last A run of a schedule that has ended
+	Last *ScheduleRun `json:"last,omitempty"`
+
+	// Missed What becomes of due times at which no node ran
+	Missed ScheduleMissed `json:"missed"`
+
+	// Next The next due times, at most 5
+	Next   []string `json:"next"`
+	Paused bool     `json:"paused"`
+
+	// Running Part of the run for due is done
+	Running  bool   `json:"running"`
+	Schedule string `json:"schedule"`
+
+	// Timezone IANA name; absent: UTC
+	Timezone string `json:"timezone,omitempty"`
+
+	// Tries How often the run for due failed
+	Tries int `json:"tries"`
+
+	// Version Of the contract in force
+	Version string `json:"version"`
+}
+
+// ScheduleMissed What becomes of due times at which no node ran
+type ScheduleMissed string
+
+// SchedulePage defines model for SchedulePage.
+type SchedulePage struct {
+	Items []Schedule `json:"items"`
+}
+
+// ScheduleRun A run of a schedule that has ended
+type ScheduleRun struct {
+	// At When it ran last; absent where it only was missed
+	At string `json:"at,omitempty"`
+
+	// Due The due time that it was for
+	Due string `json:"due"`
+
+	// Outcome What came of it
+	Outcome ScheduleRunOutcome `json:"outcome"`
+
+	// Span The entry that says so
+	Span string `json:"span"`
+}
+
+// ScheduleRunOutcome What came of it
+type ScheduleRunOutcome string
+
 // ShadowSaid What the shadows of a contract would have decided; they decided nothing
 type ShadowSaid struct {
 	// Contract name@version#hash
@@ -1145,6 +1223,9 @@ type Why struct {
 	Unresolved []UUID `json:"unresolved"`
 }
 
+// ContractParameter defines model for ContractParameter.
+type ContractParameter = string
+
 // CosignedParameter defines model for CosignedParameter.
 type CosignedParameter = bool
 
@@ -1159,6 +1240,9 @@ type IdentityParameter = string
 
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
+
+// ScheduleParameter defines model for ScheduleParameter.
+type ScheduleParameter = string
 
 // SpanParameter defines model for SpanParameter.
 type SpanParameter = string
@@ -1660,6 +1744,21 @@ type ServerInterface interface {
 	// ListQueues How many tasks each queue has, by state
 	// (GET /v1/tenants/{tenant}/queues)
 	ListQueues(ctx echo.Context, tenant TenantParameter) error
+	// ListSchedules The schedules of the contracts in force that run by the clock
+	// (GET /v1/tenants/{tenant}/schedules)
+	ListSchedules(ctx echo.Context, tenant TenantParameter) error
+	// GetSchedule One schedule, with its next due times and what came of the last
+	// (GET /v1/tenants/{tenant}/schedules/{contract}/{schedule})
+	GetSchedule(ctx echo.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter) error
+	// PauseSchedule Let a schedule rest
+	// (POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/pause)
+	PauseSchedule(ctx echo.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter) error
+	// ResumeSchedule Let a schedule go on after a rest
+	// (POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/resume)
+	ResumeSchedule(ctx echo.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter) error
+	// RunSchedule Let a schedule run now, once
+	// (POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/run)
+	RunSchedule(ctx echo.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter) error
 	// ListSpans Entries by filter, in the order of the timeline
 	// (GET /v1/tenants/{tenant}/spans)
 	ListSpans(ctx echo.Context, tenant TenantParameter, params ListSpansParams) error
@@ -2444,6 +2543,150 @@ func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
 	return err
 }
 
+// ListSchedules converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSchedules(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSchedules(ctx, tenant)
+	return err
+}
+
+// GetSchedule converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSchedule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "contract" -------------
+	var contract ContractParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contract", ctx.Param("contract"), &contract, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contract: %s", err))
+	}
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", ctx.Param("schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter schedule: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSchedule(ctx, tenant, contract, schedule)
+	return err
+}
+
+// PauseSchedule converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseSchedule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "contract" -------------
+	var contract ContractParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contract", ctx.Param("contract"), &contract, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contract: %s", err))
+	}
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", ctx.Param("schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter schedule: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseSchedule(ctx, tenant, contract, schedule)
+	return err
+}
+
+// ResumeSchedule converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeSchedule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "contract" -------------
+	var contract ContractParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contract", ctx.Param("contract"), &contract, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contract: %s", err))
+	}
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", ctx.Param("schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter schedule: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeSchedule(ctx, tenant, contract, schedule)
+	return err
+}
+
+// RunSchedule converts echo context to params.
+func (w *ServerInterfaceWrapper) RunSchedule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "contract" -------------
+	var contract ContractParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contract", ctx.Param("contract"), &contract, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contract: %s", err))
+	}
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", ctx.Param("schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter schedule: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RunSchedule(ctx, tenant, contract, schedule)
+	return err
+}
+
 // ListSpans converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSpans(ctx echo.Context) error {
 	var err error
@@ -3123,6 +3366,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/requeue", wrapper.RequeueTask, options.OperationMiddlewares["requeueTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/backtests", wrapper.RequestBacktest, options.OperationMiddlewares["requestBacktest"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/schedules", wrapper.ListSchedules, options.OperationMiddlewares["listSchedules"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule", wrapper.GetSchedule, options.OperationMiddlewares["getSchedule"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/pause", wrapper.PauseSchedule, options.OperationMiddlewares["pauseSchedule"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/resume", wrapper.ResumeSchedule, options.OperationMiddlewares["resumeSchedule"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/run", wrapper.RunSchedule, options.OperationMiddlewares["runSchedule"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
 	router.PUT(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.SetWebhook, options.OperationMiddlewares["setWebhook"]...)
