@@ -160,7 +160,7 @@ func backtestPermits(t *testing.T, s *session) permitCounts {
 	b, err := backtest.New(contracts, backtest.Options{Clock: backtest.Span, Keep: 2000})
 	require.NoError(t, err)
 	began := time.Now()
-	require.NoError(t, s.backtest(t.Context(), b))
+	require.NoError(t, s.decideAgain(t.Context(), b, 0))
 	r := b.Report()
 	t.Logf("%d entries decided again in %s", r.Entries, time.Since(began).Round(time.Millisecond))
 	out := permitCounts{Events: int64(r.Decided)}

@@ -93,7 +93,7 @@ func (f *backtestFlags) run(cmd *cobra.Command, env *environment, path string) (
 	defer giveHeapRoom()()
 	began := env.Now()
 	if f.bundle != "" {
-		err = f.fromFile(cmd.Context(), env, b)
+		err = decideFile(cmd.Context(), env, f.bundle, b, 0)
 	} else {
 		err = f.fromNode(cmd.Context(), env, b)
 	}
@@ -127,32 +127,38 @@ func readCandidate(env *environment, path string) ([]*contract.Contract, error) 
 	return l.With(c), nil
 }
 
-func (f *backtestFlags) fromFile(ctx context.Context, env *environment, b *backtest.Backtest) error {
-	if f.bundle == standardInput {
-		return decideAgain(ctx, env, b, env.Stdin)
-	}
-	in, err := os.Open(f.bundle)
-	if err != nil {
-		return fileError("read", f.bundle, err)
-	}
-	defer in.Close() //nolint:errcheck // nothing was written
-	return decideAgain(ctx, env, b, in)
-}
-
 func (f *backtestFlags) fromNode(ctx context.Context, env *environment, b *backtest.Backtest) error {
 	s, err := f.openTenant(env)
 	if err != nil {
 		return err
 	}
-	return s.backtest(ctx, b)
+	return s.decideAgain(ctx, b, 0)
 }
 
-// backtest decides the session's timeline while it is read.
-func (s *session) backtest(ctx context.Context, b *backtest.Backtest) error {
+// decider decides a timeline again while it is read.
+type decider interface {
+	Run(ctx context.Context, pages iter.Seq2[[]*span.Opened, error], progress func(done uint64)) error
+}
+
+// decideFile decides the bundle in a file up to an entry; 0: to its end.
+func decideFile(ctx context.Context, env *environment, path string, b decider, to uint64) error {
+	if path == standardInput {
+		return decideAgain(ctx, env, b, env.Stdin, to)
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return fileError("read", path, err)
+	}
+	defer in.Close() //nolint:errcheck // nothing was written
+	return decideAgain(ctx, env, b, in, to)
+}
+
+// decideAgain decides the session's timeline while it is read.
+func (s *session) decideAgain(ctx context.Context, b decider, to uint64) error {
 	r, w := io.Pipe()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := s.client.Bundle(ctx, s.profile.Tenant, w, 0, 0)
+		err := s.client.Bundle(ctx, s.profile.Tenant, w, 0, to)
 		w.CloseWithError(err) //nolint:errcheck // it never fails
 		if errors.Is(err, io.ErrClosedPipe) {
 			return nil // whoever reads has said why
@@ -160,15 +166,15 @@ func (s *session) backtest(ctx context.Context, b *backtest.Backtest) error {
 		return err
 	})
 	group.Go(func() error {
-		err := decideAgain(ctx, s.env, b, r)
+		err := decideAgain(ctx, s.env, b, r, to)
 		r.CloseWithError(io.ErrClosedPipe) //nolint:errcheck // it never fails
 		return err
 	})
 	return group.Wait()
 }
 
-// decideAgain decides a bundle while it is read.
-func decideAgain(ctx context.Context, env *environment, b *backtest.Backtest, in io.Reader) error {
+// decideAgain decides a bundle while it is read, up to an entry; 0: to its end.
+func decideAgain(ctx context.Context, env *environment, b decider, in io.Reader, to uint64) error {
 	r, err := bundle.NewReader(in, bundle.Options{})
 	if err != nil {
 		return err
@@ -177,15 +183,21 @@ func decideAgain(ctx context.Context, env *environment, b *backtest.Backtest, in
 	if info.From != 0 {
 		return fault.Newf(fault.Invalid, "entries_missing", "the bundle begins with entry %d; export the timeline from its first entry on", info.From)
 	}
+	if to > info.To {
+		return fault.Newf(fault.Invalid, "range_invalid", "there is no entry %d: the timeline has %d here", to-1, info.To)
+	}
+	if to == 0 {
+		to = info.To
+	}
 	bar := ui.NewBar(env.Stderr, "Deciding", env.ErrIsTerm, terminalWidth(env.Stderr), env.Now)
 	defer bar.Finish()
 	began := env.Now()
 	done := uint64(0)
 	err = b.Run(ctx, readable(r.Pages(ctx)), func(n uint64) {
 		done = n
-		bar.Update(int64(n), int64(info.To), env.Now().Sub(began))
+		bar.Update(int64(n), int64(to), env.Now().Sub(began))
 	})
-	if err == nil && done != info.To {
+	if err == nil && done < to {
 		err = fault.Newf(fault.Invalid, "entries_missing", "the bundle is cut off: it has %d of %d entries", done, info.To)
 	}
 	return err

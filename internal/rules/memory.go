@@ -61,3 +61,12 @@ func (m *Memory) Apply(changes []standing.Row) {
 		}
 	}
 }
+
+// Clone is a state of its own that holds the same rows.
+func (m *Memory) Clone() *Memory {
+	out := &Memory{}
+	for k, v := range m.rows.From("") {
+		out.rows.Set(k, v)
+	}
+	return out
+}

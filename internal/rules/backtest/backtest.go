@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
-	"github.com/danvoulez/logline/internal/rules/expr"
+	"github.com/danvoulez/logline/internal/rules/people"
 	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -47,7 +46,7 @@ type Options struct {
 type Backtest struct {
 	opt       Options
 	contracts *contract.Set
-	standing  *standing.State
+	people    *people.People
 	tx        *standing.Tx
 	rows      rules.Memory
 	world     rules.World
@@ -57,10 +56,8 @@ type Backtest struct {
 	due       string // when the first timer is, "" for never
 	// Spans that a timer or a vote asks for again, and others.
 	spans   map[string]*span.Span
-	most    int             // how many are kept before the others are forgotten
-	waiting map[string]bool // for votes
-	// Pending spans on the record, of which roles may depend.
-	pending map[string]standing.Ref
+	most    int                 // how many are kept before the others are forgotten
+	waiting map[string]bool     // for votes
 	changed *sortedmap.Map[int] // rows that the run at hand has changed, and which block did; nil outside of one
 	guesses []guess             // of a run, used again
 	held    int                 // guesses that held
@@ -81,8 +78,8 @@ func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	b := &Backtest{opt: o, most: leastSpans, standing: standing.New(id.DefaultVerifier()), spans: map[string]*span.Span{}, waiting: map[string]bool{}, pending: map[string]standing.Ref{}}
-	b.tx = b.standing.Begin()
+	b := &Backtest{opt: o, most: leastSpans, people: people.New(), spans: map[string]*span.Span{}, waiting: map[string]bool{}}
+	b.tx = b.people.View()
 	inForce := make([]contract.InForce, len(contracts))
 	for i, c := range contracts {
 		inForce[i].Contract = c
@@ -141,42 +138,15 @@ func (b *Backtest) Report() *Report {
 
 // stands says of an entry that it may change who holds which keys and roles.
 // Ordinary ones do not, and are not judged again here.
-func (b *Backtest) stands(e *span.Opened) bool {
-	switch e.Span.Type {
-	case span.TypeRevert, span.TypeRedaction, span.TypeDecision, span.TypeApproval, span.TypeContract, span.TypeEvidence:
-		return false
-	case span.TypeResolution:
-		p, err := span.ParseResolution(e.Payload)
-		return err == nil && b.pending[p.Span].ID != "" // else of a span that gives nobody a role
-	}
-	return strings.HasPrefix(e.Span.Type, "logline.")
-}
+func (b *Backtest) stands(e *span.Opened) bool { return b.people.Moves(e) }
 
 // stand follows who holds which keys and roles.
 func (b *Backtest) stand(e *span.Opened) error {
-	if !b.stands(e) {
-		return nil
+	if err := b.people.Take(e); err != nil {
+		return err
 	}
-	if e.Payload == nil {
-		return fault.Newf(fault.Forbidden, "entries_withheld", "entry %d (%s) is withheld from its reader; who may read private entries, such as an auditor, can backtest this timeline", e.Seq, e.Span.Type)
-	}
-	look := func(spanID string) (standing.Ref, bool) { r, ok := b.pending[spanID]; return r, ok }
-	change, err := b.tx.Apply(&e.Entry, e.Payload, look)
-	if err != nil {
-		return fault.Newf(fault.Invalid, "entries_unsound", "entry %d does not follow from those before it; logline verify says what is wrong", e.Seq).Because(err)
-	}
-	b.tx.Commit()
-	for _, s := range change.Statuses {
-		delete(b.pending, s.SpanID)
-	}
-	if standing.InitialStatus(&e.Entry) == standing.StatusPending {
-		b.pending[e.Span.ID] = standing.Ref{
-			ID: e.Span.ID, Seq: e.Seq, Author: e.Span.Author, OnBehalfOf: e.Span.OnBehalfOf, Type: e.Span.Type,
-			Visibility: e.Span.Visibility, Status: standing.StatusPending, HeaderHash: e.Span.Hash(),
-		}
-	}
-	if g := b.tx.Genesis(); e.Seq == 0 && g != nil {
-		b.world.Tenant = expr.Tenant{ID: g.Tenant, Slug: g.Slug, Name: g.Name}
+	if e.Seq == 0 {
+		b.world.Tenant = b.people.Tenant()
 	}
 	return nil
 }
