@@ -141,10 +141,15 @@ func newRevertCmd(env *environment) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "revert SPAN --reason REASON",
-		Short: "Mark a span as undone; it stays on the timeline",
+		Short: "Undo a span, as its contracts say; it stays on the timeline",
 		Long: `Record that a span is undone: it stays where it is, its effective status becomes
-reverted. A member reverts its own spans, an owner or an admin anybody's. Undoing
-what it led to outside is up to those who did it.`,
+reverted. A member reverts its own spans, an owner or an admin anybody's; a contract
+may allow fewer, or ask for votes.
+
+What the contracts that had a say about the span have under compensate is done:
+workflows go back, trust moves, spans are emitted, webhooks called. Nothing else is
+undone: logline why REVERT tells all of it. A span is reverted once, and a revert is
+not reverted: do again what is to be done.`,
 		Example: `  logline revert 019… --reason duplicate`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -84,6 +84,7 @@ func (r *round) world(ctx context.Context) (*rules.World, error) {
 			return r.engine.library.book.Contract(ctx, r.tenant, state, ref)
 		},
 		Directory: r.nameOf(ctx), NextCron: cron.NextIn, CronBetween: cron.BetweenIn,
+		Past: r.past,
 	}
 	sources, err := rules.Sources(ctx, w.State)
 	if err != nil {
@@ -225,6 +226,26 @@ func (r *round) resolve(ctx context.Context, sp *span.Span, res *rules.Resolutio
 	}
 	_, err = r.writeOwn(ctx, span.TypeResolution, payload, res.Outcome, sp.ID)
 	return err
+}
+
+// past is a span as it was recorded, in this batch too, which a revert may undo.
+func (r *round) past(ctx context.Context, spanID string) (*rules.Past, error) {
+	if p, ok := r.byID[spanID]; ok {
+		return &rules.Past{Span: *p.span, Decision: p.decision}, nil
+	}
+	found, err := r.session.Find(ctx, []string{spanID})
+	if err != nil {
+		return nil, err
+	}
+	f, ok := found[spanID]
+	if !ok || f.SpentBy != timeline.SpentByEntry {
+		return nil, nil // standing has said so
+	}
+	sp, err := r.spanOf(ctx, spanID)
+	if err != nil {
+		return nil, err
+	}
+	return &rules.Past{Span: *sp, Decision: f.Record.Entry.Decision}, nil
 }
 
 // spanOf is a span of this timeline, without its payload where that was erased.

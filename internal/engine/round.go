@@ -46,6 +46,7 @@ type round struct {
 type placed struct {
 	ref         standing.Ref
 	payloadHash string
+	span        *span.Span
 	decision    span.Decision
 	draft       int
 }
@@ -234,7 +235,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	r.draftOf[i] = draft
 	r.byID[it.span.ID] = placed{
 		ref:         standing.Ref{ID: it.span.ID, Seq: seq, Author: it.span.Author, HeaderHash: it.hash},
-		payloadHash: it.span.PayloadHash, decision: d.Decision, draft: draft,
+		payloadHash: it.span.PayloadHash, span: it.span, decision: d.Decision, draft: draft,
 	}
 	return answer{Result: Result{Outcome: Created, Decision: d.Decision}}
 }

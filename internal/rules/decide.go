@@ -25,6 +25,8 @@ type judge struct {
 	supplier *facts
 	flows    map[string]*flow
 	shadows  []*shadow
+	reverts  *undoing // what the span undoes; nil: nothing
+	undoes   bool     // the facts are those of a span that is undone
 }
 
 // shadow is what a contract's shadows would decide. What they move is moved
@@ -49,7 +51,13 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 	set := w.contracts()
 	m := set.Match(sp.Type)
 	s := &sink{}
+	var reverts *undoing
 	switch sp.Type {
+	case span.TypeRevert:
+		var err error
+		if reverts, err = judgeRevert(ctx, w, sp); err != nil {
+			return nil, err
+		}
 	case span.TypeContract:
 		c, action, err := judgeActivation(ctx, w, sp.Author, sp.Payload)
 		if err != nil {
@@ -64,16 +72,17 @@ func Decide(ctx context.Context, w *World, sp *span.Span, at standing.Position) 
 			return nil, err
 		}
 	}
-	if m.Empty() && sp.Type != span.TypeApproval && s.windows == nil && s.schedules == nil {
+	if m.Empty() && sp.Type != span.TypeApproval && s.windows == nil && s.schedules == nil && reverts == nil {
 		return unasked, nil
 	}
-	if m.Empty() {
+	if m.Empty() && reverts == nil {
 		return s.outcome(func(*held, *effects) error { return nil })
 	}
 	j, err := newJudge(ctx, w, sp, at, m)
 	if err != nil {
 		return nil, err
 	}
+	j.reverts = reverts
 	if err := j.all(s); err != nil {
 		return nil, err
 	}
@@ -125,6 +134,11 @@ func (j *judge) ofContracts(s *sink) error {
 	}
 	if err := j.workflows(j.match.Workflows, s); err != nil || s.rejected() {
 		return err
+	}
+	if j.reverts != nil {
+		if err := j.undo(j.reverts, s); err != nil || s.rejected() {
+			return err
+		}
 	}
 	return j.itself(s)
 }
@@ -258,6 +272,9 @@ func (j *judge) itself(s *sink) error {
 		if due := j.now.Add(r.For); due.Year() <= 9999 {
 			s.retain = span.FormatTime(due)
 		}
+	}
+	for _, c := range j.match.Undoes {
+		s.asked(c.Contract) // the record says who undoes it
 	}
 	for _, sc := range j.match.Schedules {
 		s.asked(sc.Contract)

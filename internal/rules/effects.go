@@ -43,7 +43,9 @@ type effects struct {
 	Settles string         `json:"settles,omitempty"`
 	Shadow  []shadowEffect `json:"shadow,omitempty"`
 	Trust   []trustEffect  `json:"trust,omitempty"`
-	Vote    *voteEffect    `json:"vote,omitempty"`
+	// Undoes is the span that a revert undoes, where contracts said how.
+	Undoes string      `json:"undoes,omitempty"`
+	Vote   *voteEffect `json:"vote,omitempty"`
 	// Windows, where the entry activates a contract: how far back it looks at the
 	// numbers that it asks for, in milliseconds by their names. 0 is at totals
 	// alone; unbounded, as far as there is anything.
@@ -93,11 +95,12 @@ type held struct {
 	Starts      []instanceEffect   `json:"starts,omitempty"`
 	Transitions []span.Transition  `json:"transitions,omitempty"`
 	Trust       []heldTrust        `json:"trust,omitempty"`
+	Undoes      string             `json:"undoes,omitempty"`
 	Values      map[string]float64 `json:"values,omitempty"`
 }
 
 func (h *held) empty() bool {
-	return len(h.Actions)+len(h.Quotas)+len(h.Starts)+len(h.Transitions)+len(h.Trust)+len(h.Values) == 0 && h.Retain == ""
+	return len(h.Actions)+len(h.Quotas)+len(h.Starts)+len(h.Transitions)+len(h.Trust)+len(h.Values) == 0 && h.Retain == "" && h.Undoes == ""
 }
 
 // heldQuota is one use of a quota.

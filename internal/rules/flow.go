@@ -279,6 +279,10 @@ func (j *judge) move(a *contract.TransitionAction, o origin, s *sink) error {
 	if err != nil {
 		return err
 	}
+	if j.undoes {
+		j.restore(f, a.To, o, s)
+		return nil
+	}
 	if !f.exists {
 		j.begin(f, s)
 	}

@@ -260,6 +260,9 @@ func (f *folder) moves(eff *effects) error {
 	if eff.Settles != "" {
 		by = eff.Settles
 	}
+	if eff.Undoes != "" {
+		by = eff.Undoes
+	}
 	for _, t := range f.e.Decision.Transitions {
 		key := workflowKey(t.Workflow, t.Key)
 		var r workflowRow

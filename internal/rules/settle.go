@@ -10,7 +10,7 @@ import (
 // effects turns what a span does into what the line says of it: scores, uses
 // and timers as of this entry.
 func (j *judge) effects(h *held, e *effects) error {
-	e.Retain = h.Retain
+	e.Retain, e.Undoes = h.Retain, h.Undoes
 	if err := j.scores(h.Trust, e); err != nil {
 		return err
 	}

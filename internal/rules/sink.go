@@ -32,6 +32,7 @@ type sink struct {
 	shadows     []shadowEffect
 	values      map[string]float64
 	retain      string
+	undoes      string // the span that a revert undoes by what contracts say
 	vote        *voteEffect
 	windows     map[string]int64
 	schedules   []scheduleEffect
@@ -182,7 +183,7 @@ func (s *sink) outcome(settled func(*held, *effects) error) (*Outcome, error) {
 	if len(s.contracts) > 0 {
 		d.Evaluator = Evaluator
 	}
-	h := held{Quotas: s.quotas, Retain: s.retain, Starts: s.starts, Transitions: s.moves, Trust: s.trust, Values: s.values}
+	h := held{Quotas: s.quotas, Retain: s.retain, Starts: s.starts, Transitions: s.moves, Trust: s.trust, Undoes: s.undoes, Values: s.values}
 	for _, a := range s.actions {
 		waits := s.verdict == Pending && !a.beside
 		if waits {

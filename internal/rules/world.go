@@ -43,6 +43,9 @@ type World struct {
 	// that a cron line names in a time zone, and how many there are; nil where the
 	// clock leaves nothing out.
 	CronBetween func(line, timezone string, after, until time.Time, keep int) ([]time.Time, int, error)
+	// Past gives a span of the timeline as it was recorded, which a revert may ask
+	// for; nil: there is none, or, where it is no function, nothing is undone.
+	Past func(ctx context.Context, spanID string) (*Past, error)
 	// Explain has the Trace of an Outcome name rules too that were asked and do
 	// nothing.
 	Explain bool

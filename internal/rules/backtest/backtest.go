@@ -56,11 +56,12 @@ type Backtest struct {
 	due       string // when the first timer is, "" for never
 	// Spans that a timer or a vote asks for again, and others.
 	spans   map[string]*span.Span
-	most    int                 // how many are kept before the others are forgotten
-	waiting map[string]bool     // for votes
-	changed *sortedmap.Map[int] // rows that the run at hand has changed, and which block did; nil outside of one
-	guesses []guess             // of a run, used again
-	held    int                 // guesses that held
+	most    int                    // how many are kept before the others are forgotten
+	waiting map[string]bool        // for votes
+	past    map[string]*rules.Past // spans that contracts know to undo
+	changed *sortedmap.Map[int]    // rows that the run at hand has changed, and which block did; nil outside of one
+	guesses []guess                // of a run, used again
+	held    int                    // guesses that held
 	seen    tally
 	report  Report
 }
@@ -78,14 +79,15 @@ func New(contracts []*contract.Contract, o Options) (*Backtest, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	b := &Backtest{opt: o, most: leastSpans, people: people.New(), spans: map[string]*span.Span{}, waiting: map[string]bool{}}
+	b := &Backtest{opt: o, most: leastSpans, people: people.New(), spans: map[string]*span.Span{}, waiting: map[string]bool{}, past: map[string]*rules.Past{}}
 	b.tx = b.people.View()
 	inForce := make([]contract.InForce, len(contracts))
 	for i, c := range contracts {
 		inForce[i].Contract = c
 	}
 	b.contracts = contract.NewSet(inForce)
-	b.world = rules.World{Standing: b.tx, State: &b.rows, Contracts: b.contracts, NextCron: o.NextCron}
+	b.world = rules.World{Standing: b.tx, State: &b.rows, Contracts: b.contracts, NextCron: o.NextCron,
+		Past: func(_ context.Context, spanID string) (*rules.Past, error) { return b.past[spanID], nil }}
 	b.report.Clock = o.Clock
 	for _, c := range b.contracts.Contracts() {
 		b.report.Contracts = append(b.report.Contracts, c.Ref())
@@ -136,9 +138,11 @@ func (b *Backtest) Report() *Report {
 	return &b.report
 }
 
-// stands says of an entry that it may change who holds which keys and roles.
-// Ordinary ones do not, and are not judged again here.
-func (b *Backtest) stands(e *span.Opened) bool { return b.people.Moves(e) }
+// stands says of an entry that it may change who holds which keys and roles, or
+// undoes one that may stand just before it. Ordinary ones do not.
+func (b *Backtest) stands(e *span.Opened) bool {
+	return b.people.Moves(e) || e.Span.Type == span.TypeRevert
+}
 
 // stand follows who holds which keys and roles.
 func (b *Backtest) stand(e *span.Opened) error {
@@ -218,6 +222,9 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 	}
 	if o.Verdict == rules.Pending {
 		b.wait(e.Span.ID)
+	}
+	if len(b.contracts.Match(e.Span.Type).Undoes) > 0 {
+		b.past[e.Span.ID] = &rules.Past{Span: *sp, Decision: o.Decision}
 	}
 	changes := g.changes
 	if !holds {

@@ -94,6 +94,10 @@ func (e *explaining) step(s rules.Step) {
 		e.rule(r, s)
 		return
 	}
+	if r := c.Compensation(name); r != nil {
+		e.rule(&r.Rule, s)
+		return
+	}
 	if w := c.Workflow(name); w != nil {
 		e.workflow(w, s.Branch)
 		return
@@ -133,7 +137,7 @@ func (e *explaining) rule(r *contract.Rule, s rules.Step) {
 
 // condition is where the condition of a rule stands, else the rule.
 func condition(r *contract.Rule) lll.Range {
-	for _, n := range r.Contract.Node.Children("rule", "policy", "quota") {
+	for _, n := range r.Contract.Node.Children("rule", "policy", "quota", "compensate") {
 		if n.Range == r.Range {
 			if v := n.Value("when"); v != nil {
 				return v.Range

@@ -56,6 +56,9 @@ func (b *builder) block(n *lll.Node, head string) *lll.Body {
 
 // action reads one action; nil where it is none, which has been said.
 func (b *builder) action(n *lll.Node, c *context) Action {
+	if contains([]string{"reject", "note", "annotate", "emit", "call"}, n.Head) {
+		c = c.said()
+	}
 	switch n.Head {
 	case "allow":
 		return &AllowAction{n.Range}
@@ -363,7 +366,7 @@ func (b *builder) trustAction(n *lll.Node, c *context) Action {
 		add = set
 	}
 	a.Amount = b.expression(add, expr.Number, expr.Computed, c.vars)
-	a.Because = b.compileText(n.Value("because"), expr.Text, c.vars)
+	a.Because = b.compileText(n.Value("because"), expr.Text, c.said().vars)
 	return a
 }
 

@@ -47,6 +47,9 @@ func (c *Contract) name() {
 	for _, r := range c.Rules {
 		r.id = c.Name + "/" + r.Name
 	}
+	for _, r := range c.Compensations {
+		r.id = c.Name + "/" + r.Name
+	}
 	for _, w := range c.Workflows {
 		w.id = c.Name + "/" + w.Name
 	}
@@ -185,6 +188,9 @@ func (b *builder) top() {
 	b.rules(n)
 	for _, w := range n.Children("workflow") {
 		b.workflow(w)
+	}
+	for _, c := range n.Children("compensate") {
+		b.compensation(c)
 	}
 	for _, s := range n.Children("schedule") {
 		b.schedule(s)
@@ -353,7 +359,7 @@ func joinArrows(path []string) string {
 // executable are the heads that have a meaning in a contract.
 func executable(head string) bool {
 	switch head {
-	case "import", "params", "role", "permit", "webhook", "rule", "policy", "workflow", "schedule", "trust", "quota", "retain", "test":
+	case "import", "params", "role", "permit", "webhook", "rule", "policy", "workflow", "compensate", "schedule", "trust", "quota", "retain", "test":
 		return true
 	}
 	return false

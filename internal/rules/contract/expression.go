@@ -15,21 +15,32 @@ import (
 // what it says stands beside a resolution, which is never erased.
 type context struct {
 	vars  expr.Vars
-	title string // "the actions of a rule"
+	texts expr.Vars // of what is said and sent, where that is less; 0: the same
+	title string    // "the actions of a rule"
 	may   func(head string) bool
+}
+
+// said is the context of what is said and sent.
+func (c *context) said() *context {
+	if c.texts == 0 {
+		return c
+	}
+	return &context{vars: c.texts, title: c.title, may: c.may}
 }
 
 const ofSpan = expr.VarSpan | expr.VarData | expr.VarActor | expr.VarTenant | expr.VarNow
 
 var (
-	inRule     = &context{ofSpan, "a rule", anyAction}
-	inStep     = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "a transition", anyAction}
-	inState    = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "on_enter and on_exit", without("reject", "simulate", "require", "consume", "transition")}
-	inTimeout  = &context{expr.VarTenant | expr.VarNow | expr.VarApprovals, "on_timeout", only("allow", "reject", "tag", "note", "annotate", "emit", "call")}
-	inExceeded = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, "exceeded", without("consume", "transition", "schedule")}
-	inTask     = &context{ofSpan, "a task", only("tag", "note", "annotate", "emit", "call", "trust")}
-	inSchedule = &context{expr.VarTenant | expr.VarNow, "a schedule", only("tag", "note", "annotate", "emit", "call", "trust")}
-	inForeach  = &context{expr.VarTenant | expr.VarNow | expr.VarIt, "a schedule", only("tag", "note", "annotate", "emit", "call", "trust")}
+	inRule     = &context{ofSpan, 0, "a rule", anyAction}
+	inStep     = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, 0, "a transition", anyAction}
+	inState    = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, 0, "on_enter and on_exit", without("reject", "simulate", "require", "consume", "transition")}
+	inTimeout  = &context{expr.VarTenant | expr.VarNow | expr.VarApprovals, 0, "on_timeout", only("allow", "reject", "tag", "note", "annotate", "emit", "call")}
+	inExceeded = &context{ofSpan | expr.VarEnteredAt | expr.VarApprovals, 0, "exceeded", without("consume", "transition", "schedule")}
+	// A revert is never erased, so what it says shows nothing of a payload.
+	inUndoing  = &context{ofSpan, expr.VarSpan | expr.VarTenant | expr.VarNow, "a compensation", without("allow", "simulate", "require", "consume", "schedule")}
+	inTask     = &context{ofSpan, 0, "a task", only("tag", "note", "annotate", "emit", "call", "trust")}
+	inSchedule = &context{expr.VarTenant | expr.VarNow, 0, "a schedule", only("tag", "note", "annotate", "emit", "call", "trust")}
+	inForeach  = &context{expr.VarTenant | expr.VarNow | expr.VarIt, 0, "a schedule", only("tag", "note", "annotate", "emit", "call", "trust")}
 )
 
 func anyAction(string) bool { return true }

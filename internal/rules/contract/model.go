@@ -36,10 +36,13 @@ type Contract struct {
 	Rules     []*Rule // policies too, by priority and name
 	Workflows []*Workflow
 	Schedules []*Schedule
-	Trust     *Trust // nil: no table
-	Retains   []Retain
-	Tests     []*lll.Node // internal/rules/trial runs them
-	Data      []lll.Item  // what nothing executes
+	// Compensations are asked in their order when a span is reverted about which
+	// the contract had a say.
+	Compensations []*Compensation
+	Trust         *Trust // nil: no table
+	Retains       []Retain
+	Tests         []*lll.Node // internal/rules/trial runs them
+	Data          []lll.Item  // what nothing executes
 
 	// Aggregates are the numbers that expressions of the contract ask of the
 	// timeline, each once.
@@ -77,6 +80,16 @@ func (c *Contract) Workflow(name string) *Workflow {
 // Rule is the rule of that name, nil when there is none.
 func (c *Contract) Rule(name string) *Rule {
 	for _, r := range c.Rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// Compensation is the compensation of that name, nil when there is none.
+func (c *Contract) Compensation(name string) *Compensation {
+	for _, r := range c.Compensations {
 		if r.Name == name {
 			return r
 		}

@@ -131,6 +131,7 @@ type entry struct {
 	add       *TrustAdd
 	retain    *Retain
 	schedule  *Schedule
+	undoes    *Compensation
 	aggregate *expr.Aggregate
 }
 
@@ -161,6 +162,9 @@ func (s *Set) collect() {
 			for i := range c.Trust.Adds {
 				s.entries = append(s.entries, entry{in: c, add: &c.Trust.Adds[i], patterns: []string{c.Trust.Adds[i].Pattern}})
 			}
+		}
+		for _, r := range c.Compensations {
+			s.entries = append(s.entries, entry{in: c, undoes: r, patterns: r.On})
 		}
 		for i := range c.Retains {
 			s.entries = append(s.entries, entry{in: c, retain: &c.Retains[i], patterns: []string{c.Retains[i].Pattern}})
@@ -211,6 +215,7 @@ type Match struct {
 	Adds       []BoundAdd
 	Retain     *Retain // the first that names the type
 	Schedules  []*Schedule
+	Undoes     []*Compensation   // should the span be reverted
 	Aggregates []*expr.Aggregate // each AggregateID once
 
 	// Whether anything asked may look at trust or status.
@@ -275,6 +280,8 @@ func (s *Set) match(typ string) *Match {
 			}
 		case e.schedule != nil:
 			m.Schedules = append(m.Schedules, e.schedule)
+		case e.undoes != nil:
+			m.Undoes = append(m.Undoes, e.undoes)
 		case e.aggregate != nil:
 			if id := AggregateID(e.aggregate); !seen[id] {
 				if seen == nil {
@@ -290,7 +297,7 @@ func (s *Set) match(typ string) *Match {
 
 // Empty says that nothing concerns the type.
 func (m *Match) Empty() bool {
-	return len(m.Permits)+len(m.Rules)+len(m.Workflows)+len(m.Adds)+len(m.Schedules)+len(m.Aggregates) == 0 && m.Retain == nil
+	return len(m.Permits)+len(m.Rules)+len(m.Workflows)+len(m.Adds)+len(m.Schedules)+len(m.Undoes)+len(m.Aggregates) == 0 && m.Retain == nil
 }
 
 // Names says that a pattern of t matches the type.

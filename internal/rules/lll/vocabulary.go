@@ -83,17 +83,18 @@ func newVocabulary() *vocabulary {
 	expect := block("what a test expects", nil, "decision", "reason_matches", "tags", "notes", "rules", "emitted", "called", "scheduled", "state", "annotations")
 	expect.prefixes = "state. annotations."
 	test := block("a test", map[string]entry{
-		"given": {body: maybe, scope: object}, "submit": {body: always, scope: object}, "approve": {}, "advance": {}, "expect": {body: always, scope: expect, bare: true},
+		"given": {body: maybe, scope: object}, "submit": {body: always, scope: object}, "approve": {}, "revert": {}, "advance": {}, "expect": {body: always, scope: expect, bare: true},
 	}, "standalone", "description")
 	contract := block("a contract", map[string]entry{
-		"import":   {},
-		"params":   {body: always, scope: &scope{title: "the parameters", anyAttr: true}, bare: true},
-		"role":     {body: maybe, scope: block("a role", nil, "can", "description")},
-		"permit":   {},
-		"webhook":  {body: always, scope: block("a webhook", nil, "endpoint", "timeout", "retries", "backoff", "description")},
-		"rule":     {body: always, scope: block("a rule", map[string]entry{"then": act, "else": act}, "on", "priority", "enabled", "when", "on_error", "description")},
-		"policy":   {body: always, scope: block("a policy", map[string]entry{"when": on}, "on", "shadow", "description")},
-		"workflow": {body: always, scope: workflow},
+		"import":     {},
+		"params":     {body: always, scope: &scope{title: "the parameters", anyAttr: true}, bare: true},
+		"role":       {body: maybe, scope: block("a role", nil, "can", "description")},
+		"permit":     {},
+		"webhook":    {body: always, scope: block("a webhook", nil, "endpoint", "timeout", "retries", "backoff", "description")},
+		"rule":       {body: always, scope: block("a rule", map[string]entry{"then": act, "else": act}, "on", "priority", "enabled", "when", "on_error", "description")},
+		"compensate": {body: always, scope: block("a compensation", map[string]entry{"then": act, "else": act}, "on", "roles", "when", "description")},
+		"policy":     {body: always, scope: block("a policy", map[string]entry{"when": on}, "on", "shadow", "description")},
+		"workflow":   {body: always, scope: workflow},
 		"schedule": {body: always, scope: block("a schedule", map[string]entry{"then": act, "retry": {body: always, scope: block("how to retry", nil, "max", "backoff"), bare: true}},
 			"cron", "every", "on", "delay", "timezone", "missed", "foreach", "where", "description")},
 		"trust":  {body: always, scope: block("the trust table", map[string]entry{"add": {}}, "range", "description"), bare: true},

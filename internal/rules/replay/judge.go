@@ -53,6 +53,11 @@ func (r *Replay) decide(ctx context.Context, l *ledger, e *span.Opened) (*found,
 		return nil, nil
 	}
 	f := &found{}
+	if p, err := span.ParseRevert(e.Payload); e.Span.Type == span.TypeRevert && err == nil {
+		if past := l.past[p.Span]; past != nil {
+			f.missing = past.withheld
+		}
+	}
 	f.outcome, f.err = rules.Decide(ctx, &l.world, &span.Span{Header: e.Span, Payload: e.Payload}, at(e))
 	return f, nil
 }

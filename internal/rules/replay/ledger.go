@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/danvoulez/logline/internal/rules"
@@ -20,8 +21,9 @@ type ledger struct {
 	due  string        // when the first timer is, "" for never
 	// Spans that a timer or a vote may ask for again, and others.
 	spans   map[string]*cause
-	most    int             // how many are kept before the others are forgotten
-	waiting map[string]bool // for votes
+	most    int              // how many are kept before the others are forgotten
+	waiting map[string]bool  // for votes
+	past    map[string]*past // spans that contracts know to undo
 	world   rules.World
 }
 
@@ -31,23 +33,32 @@ type cause struct {
 	withheld string // why its payload is not there
 }
 
+// past is a span that may be undone.
+type past struct {
+	rules.Past
+	withheld string
+}
+
 // leastSpans is how many spans are kept before it is asked which are needed.
 const leastSpans = 1000
 
 func newLedger() *ledger {
-	return &ledger{rows: &rules.Memory{}, spans: map[string]*cause{}, most: leastSpans, waiting: map[string]bool{}}
+	return &ledger{rows: &rules.Memory{}, spans: map[string]*cause{}, most: leastSpans, waiting: map[string]bool{}, past: map[string]*past{}}
 }
 
 // clone is one that goes its own way from here.
 func (l *ledger) clone() *ledger {
 	out := *l
-	out.rows, out.spans, out.waiting = l.rows.Clone(), maps.Clone(l.spans), maps.Clone(l.waiting)
-	out.world.State = out.rows
+	out.rows, out.spans, out.waiting, out.past = l.rows.Clone(), maps.Clone(l.spans), maps.Clone(l.waiting), maps.Clone(l.past)
+	out.world.State, out.world.Past = out.rows, out.undone
 	return &out
 }
 
 // take puts an entry into the state.
 func (l *ledger) take(ctx context.Context, e *span.Entry, payload []byte, withheld string) error {
+	if err := l.mayBeUndone(ctx, e, payload, withheld); err != nil {
+		return err
+	}
 	changes, err := rules.Fold(ctx, l.rows, e, payload)
 	if err != nil || len(changes) == 0 {
 		return err
@@ -76,6 +87,29 @@ func (l *ledger) take(ctx context.Context, e *span.Entry, payload []byte, withhe
 		l.due = span.FormatTime(due)
 	}
 	return err
+}
+
+// mayBeUndone keeps a span that a contract which had a say knows to undo.
+func (l *ledger) mayBeUndone(ctx context.Context, e *span.Entry, payload []byte, withheld string) error {
+	for _, ref := range e.Decision.Contracts {
+		c, err := l.world.Version(ctx, l.rows, ref)
+		if err != nil {
+			return err
+		}
+		if c != nil && slices.ContainsFunc(c.Compensations, func(c *contract.Compensation) bool { return c.Undoes(e.Span.Type) }) {
+			l.past[e.Span.ID] = &past{rules.Past{Span: span.Span{Header: e.Span, Payload: payload}, Decision: e.Decision}, withheld}
+			return nil
+		}
+	}
+	return nil
+}
+
+// undone is what World.Past asks for.
+func (l *ledger) undone(_ context.Context, spanID string) (*rules.Past, error) {
+	if p := l.past[spanID]; p != nil {
+		return &p.Past, nil
+	}
+	return nil, nil
 }
 
 // keep keeps a span that may be asked for again, and forgets those that will not

@@ -98,7 +98,7 @@ func New(o Options) (*Replay, error) {
 	r.record.world = rules.World{
 		Home:     true, // who may change contracts for every tenant was judged then
 		Standing: r.people.View(), State: r.record.rows, Version: r.version, Compile: o.Compile,
-		Directory: anybody, NextCron: o.NextCron, CronBetween: o.CronBetween, Tenant: expr.Tenant{},
+		Directory: anybody, NextCron: o.NextCron, CronBetween: o.CronBetween, Tenant: expr.Tenant{}, Past: r.record.undone,
 	}
 	return r, nil
 }

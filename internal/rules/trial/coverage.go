@@ -48,6 +48,14 @@ func newCoverage(c *contract.Contract) *coverage {
 			v.forbids[w.ID()+" "+f.Why] = len(v.branches) - 1
 		}
 	}
+	for _, r := range c.Compensations {
+		if r.When == nil {
+			v.branch(r.Range, r.Name, r.ID(), rules.BranchThen)
+			continue
+		}
+		v.branch(r.Range, r.Name+": the condition holds", r.ID(), rules.BranchThen)
+		v.branch(r.Range, r.Name+": it does not hold", r.ID(), rules.BranchElse, rules.BranchMissing)
+	}
 	for _, sc := range c.Schedules {
 		v.branch(sc.Range, "schedule "+sc.Name, sc.ID(), rules.BranchThen)
 	}

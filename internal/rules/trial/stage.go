@@ -41,13 +41,15 @@ type Stage struct {
 	seq     uint64
 	rand    *rand.ChaCha8
 	spans   map[string]*span.Span
+	decided map[string]span.Decision
+	last    string   // the span that was submitted last and stands
 	pending []string // ids, in the order in which they came
 	tenant  expr.Tenant
 }
 
 // NewStage has contracts in force on an empty timeline.
 func NewStage(contracts []*contract.Contract, o Options) (*Stage, error) {
-	s := &Stage{options: o, now: o.Began, rand: rand.NewChaCha8([32]byte{1}), spans: map[string]*span.Span{}}
+	s := &Stage{options: o, now: o.Began, rand: rand.NewChaCha8([32]byte{1}), spans: map[string]*span.Span{}, decided: map[string]span.Decision{}}
 	if s.now.IsZero() {
 		s.now = began
 	}
@@ -85,8 +87,17 @@ func (s *Stage) Now() time.Time { return s.now }
 func (s *Stage) world() *rules.World {
 	return &rules.World{
 		Standing: s.cast, State: &s.rows, Contracts: s.set, Tenant: s.tenant,
-		Directory: s.cast.directory, NextCron: s.options.Cron, Explain: true,
+		Directory: s.cast.directory, NextCron: s.options.Cron, Explain: true, Past: s.past,
 	}
+}
+
+// past is a span that is recorded here.
+func (s *Stage) past(_ context.Context, spanID string) (*rules.Past, error) {
+	sp := s.spans[spanID]
+	if sp == nil {
+		return nil, nil
+	}
+	return &rules.Past{Span: *sp, Decision: s.decided[spanID]}, nil
 }
 
 func (s *Stage) at() standing.Position {
@@ -158,7 +169,7 @@ func (s *Stage) record(ctx context.Context, sp *span.Span, o *rules.Outcome) err
 		return err
 	}
 	s.rows.Apply(changes)
-	s.spans[sp.ID] = sp
+	s.spans[sp.ID], s.decided[sp.ID] = sp, decision
 	s.seq++
 	return nil
 }
@@ -276,6 +287,48 @@ func (s *Stage) Submit(ctx context.Context, d Draft) (*Submitted, error) {
 	}
 	if o.Verdict == rules.Pending {
 		s.pending = append(s.pending, sp.ID)
+	}
+	s.last = sp.ID
+	return r, s.record(ctx, sp, o)
+}
+
+// Revert has the span undone that was submitted last and stands. What the protocol
+// refuses is told as a rejection.
+func (s *Stage) Revert(ctx context.Context, name string) (*Submitted, error) {
+	author, err := s.cast.named(name)
+	if err != nil {
+		return nil, err
+	}
+	sp, err := s.span(author, Draft{Type: span.TypeRevert})
+	if err != nil {
+		return nil, err
+	}
+	r := &Submitted{Span: sp}
+	past := s.spans[s.last]
+	switch {
+	case past == nil:
+		r.Verdict, r.Reasons = rules.Reject, []string{"no span stands that could be reverted"}
+		return r, nil
+	case slices.Contains(s.pending, s.last):
+		r.Verdict, r.Reasons = rules.Reject, []string{"only an executed span can be reverted; this one is pending"}
+		return r, nil
+	}
+	if sp.Payload, err = span.Canonical(span.Revert{Span: past.ID, HeaderHash: past.Header.Hash().String(), Reason: "trial"}); err != nil {
+		return nil, err
+	}
+	o, err := rules.Decide(ctx, s.world(), sp, s.at())
+	if err != nil {
+		return r, refused(err, r)
+	}
+	r.Verdict = o.Verdict
+	r.add(o)
+	if o.Verdict > rules.Pending {
+		return r, nil
+	}
+	if o.Verdict == rules.Pending {
+		s.pending = append(s.pending, sp.ID)
+	} else {
+		s.last = ""
 	}
 	return r, s.record(ctx, sp, o)
 }

@@ -138,7 +138,7 @@ func (s *scene) covered() {
 }
 
 // atoms are how many words a step has at most.
-var atoms = map[string]int{"given": 4, "submit": 2, "approve": 2, "advance": 1, "expect": 0}
+var atoms = map[string]int{"given": 4, "submit": 2, "approve": 2, "revert": 2, "advance": 1, "expect": 0}
 
 func (s *scene) step(n *lll.Node) error {
 	if most, ok := atoms[n.Head]; ok && len(n.Atoms) > most {
@@ -151,12 +151,14 @@ func (s *scene) step(n *lll.Node) error {
 		return s.submit(n)
 	case "approve":
 		return s.approve(n)
+	case "revert":
+		return s.revert(n)
 	case "advance":
 		return s.advance(n)
 	case "expect":
 		return s.expect(n)
 	}
-	return wrongAt(n.HeadRange, "write given, submit, approve, advance or expect", n.Head+" is no step of a test")
+	return wrongAt(n.HeadRange, "write given, submit, approve, revert, advance or expect", n.Head+" is no step of a test")
 }
 
 func (s *scene) given(n *lll.Node) error {
@@ -295,6 +297,17 @@ func (s *scene) approve(n *lll.Node) error {
 		return wrongAt(n.Range, `write approve by "ana"`, "the line says not who approves")
 	}
 	return s.Approve(s.ctx, name, s.since())
+}
+
+func (s *scene) revert(n *lll.Node) error {
+	who := n.After("by")
+	name, err := plain(who, "by")
+	if who == nil || err != nil {
+		return wrongAt(n.Range, `write revert by "ana"`, "the line says not who reverts")
+	}
+	s.seen, err = s.Revert(s.ctx, name)
+	s.counted = 0
+	return err
 }
 
 func (s *scene) advance(n *lll.Node) error {
