@@ -11,6 +11,7 @@ type (
 	Task     = openapi.Task
 	TaskPage = openapi.TaskPage
 	Queue    = openapi.Queue
+	Follower = openapi.Follower
 )
 
 // TaskFilter asks for some of a tenant's tasks.
@@ -50,6 +51,40 @@ func (c *Client) Queues(ctx context.Context, tenant string) ([]Queue, error) {
 		return nil, err
 	}
 	return page.Items, nil
+}
+
+// Followers are what reads a tenant's timeline by cursor, by name.
+func (c *Client) Followers(ctx context.Context, tenant string) ([]Follower, error) {
+	page, err := value[openapi.FollowerPage](c.api.ListFollowers(ctx, tenant, c.edit))
+	if err != nil {
+		return nil, err
+	}
+	return page.Items, nil
+}
+
+// Follower is one of them.
+func (c *Client) Follower(ctx context.Context, tenant, name string) (*Follower, error) {
+	return value[Follower](c.api.GetFollower(ctx, tenant, name, c.edit))
+}
+
+// PauseFollower holds a follower, in all processes, until it is resumed.
+func (c *Client) PauseFollower(ctx context.Context, tenant, name string) (*Follower, error) {
+	return value[Follower](c.api.PauseFollower(ctx, tenant, name, c.edit))
+}
+
+// ResumeFollower lets a follower go on that is paused or parked.
+func (c *Client) ResumeFollower(ctx context.Context, tenant, name string) (*Follower, error) {
+	return value[Follower](c.api.ResumeFollower(ctx, tenant, name, c.edit))
+}
+
+// RequeueFollower lets a parked follower try again.
+func (c *Client) RequeueFollower(ctx context.Context, tenant, name string) (*Follower, error) {
+	return value[Follower](c.api.RequeueFollower(ctx, tenant, name, c.edit))
+}
+
+// SkipEntry lets a follower that is parked at an entry go on behind it.
+func (c *Client) SkipEntry(ctx context.Context, tenant, name string, entry uint64) (*Follower, error) {
+	return value[Follower](c.api.SkipEntry(ctx, tenant, name, openapi.SkipRequest{Entry: entry}, c.edit))
 }
 
 // BacktestRequest is a contract to try on a whole timeline.

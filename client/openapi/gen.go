@@ -28,6 +28,14 @@ const (
 	Shadow  ContractMode = "shadow"
 )
 
+// Defines values for FollowerState.
+const (
+	FollowerStateError   FollowerState = "error"
+	FollowerStateParked  FollowerState = "parked"
+	FollowerStatePaused  FollowerState = "paused"
+	FollowerStateRunning FollowerState = "running"
+)
+
 // Defines values for IdentityStatus.
 const (
 	IdentityStatusActive  IdentityStatus = "active"
@@ -424,6 +432,58 @@ type FeedTicket struct {
 	Ticket  string `json:"ticket"`
 }
 
+// Follower defines model for Follower.
+type Follower struct {
+	// About What it does
+	About string `json:"about"`
+
+	// ChangedAt When it was last held or let go
+	ChangedAt string `json:"changed_at,omitempty"`
+
+	// ChangedBy LogLine ID of who did; absent for the node
+	ChangedBy string `json:"changed_by,omitempty"`
+
+	// Code Why the last one failed
+	Code string `json:"code,omitempty"`
+
+	// Cursor The first entry that it has not read; absent where it reads no entries
+	Cursor *uint64 `json:"cursor,omitempty"`
+
+	// Entry At which it fails
+	Entry        *uint64 `json:"entry,omitempty"`
+	Error        string  `json:"error,omitempty"`
+	FailingSince string  `json:"failing_since,omitempty"`
+	Follower     string  `json:"follower"`
+
+	// Head How many entries there are for it; words takes them by 1,024
+	Head *uint64 `json:"head,omitempty"`
+
+	// Lag Entries that it has not read; for teller changes of tasks that it has not told
+	Lag uint64 `json:"lag"`
+
+	// LagSeconds How old the first of those is; 0 where there is none
+	LagSeconds float64 `json:"lag_seconds"`
+
+	// SeenAt When it last said that it moved or failed
+	SeenAt string `json:"seen_at,omitempty"`
+
+	// State error: it failed and tries again; parked: it failed as often as it may and waits
+	// for somebody; paused: somebody holds it
+	State FollowerState `json:"state"`
+
+	// Tries That failed there
+	Tries int `json:"tries,omitempty"`
+}
+
+// FollowerPage defines model for FollowerPage.
+type FollowerPage struct {
+	Items []Follower `json:"items"`
+}
+
+// FollowerState error: it failed and tries again; parked: it failed as often as it may and waits
+// for somebody; paused: somebody holds it
+type FollowerState string
+
 // Graph defines model for Graph.
 type Graph struct {
 	Edges []GraphEdge `json:"edges"`
@@ -650,18 +710,47 @@ type ProblemField struct {
 type Queue struct {
 	Cancelled int64 `json:"cancelled"`
 	Completed int64 `json:"completed"`
-	Failed    int64 `json:"failed"`
+
+	// DueAt When the first of the queued ones is or was due
+	DueAt  string `json:"due_at,omitempty"`
+	Failed int64  `json:"failed"`
 
 	// Limit Tasks that may run at once
-	Limit   int    `json:"limit"`
-	Queue   string `json:"queue"`
-	Queued  int64  `json:"queued"`
-	Running int64  `json:"running"`
+	Limit  int    `json:"limit"`
+	Queue  string `json:"queue"`
+	Queued int64  `json:"queued"`
+
+	// Recent How runs ended in the last minutes. Of a process that was killed the last seconds are missing.
+	Recent  QueueRecent `json:"recent"`
+	Running int64       `json:"running"`
+
+	// WaitSeconds For how long that one has been due
+	WaitSeconds float64 `json:"wait_seconds,omitempty"`
 }
 
 // QueuePage defines model for QueuePage.
 type QueuePage struct {
 	Items []Queue `json:"items"`
+}
+
+// QueueRecent How runs ended in the last minutes. Of a process that was killed the last seconds are missing.
+type QueueRecent struct {
+	Completed int64 `json:"completed"`
+
+	// Failed Runs that failed for good
+	Failed int64 `json:"failed"`
+
+	// FailureRate Runs that failed, of all; 0 where there were none
+	FailureRate float64 `json:"failure_rate"`
+
+	// Minutes How many minutes this is about
+	Minutes int `json:"minutes"`
+
+	// PerMinute Tasks completed a minute
+	PerMinute float64 `json:"per_minute"`
+
+	// Retried Runs that failed and are tried again
+	Retried int64 `json:"retried"`
 }
 
 // Reason One thing that decided, and the line that says so
@@ -882,6 +971,12 @@ type Signer struct {
 
 	// Types What a delegated key may sign
 	Types []string `json:"types,omitempty"`
+}
+
+// SkipRequest defines model for SkipRequest.
+type SkipRequest struct {
+	// Entry The one at which it is parked
+	Entry uint64 `json:"entry"`
 }
 
 // Span A sealed span with payload and salt
@@ -1239,6 +1334,9 @@ type CursorParameter = string
 // DepthParameter defines model for DepthParameter.
 type DepthParameter = int
 
+// FollowerParameter defines model for FollowerParameter.
+type FollowerParameter = string
+
 // IdentityParameter defines model for IdentityParameter.
 type IdentityParameter = string
 
@@ -1485,6 +1583,9 @@ type AppendEventsApplicationCloudeventsPlusJSONRequestBody = CloudEvent
 
 // AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody defines body for AppendEvents for application/cloudevents-batch+json ContentType.
 type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsApplicationCloudeventsBatchPlusJSONBody
+
+// SkipEntryJSONRequestBody defines body for SkipEntry for application/json ContentType.
+type SkipEntryJSONRequestBody = SkipRequest
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -2110,6 +2211,61 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
 	CreateFeedTicket(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFollowers What reads the timeline by cursor, where each is, and what it fails at
+	//
+	// For owners, admins and auditors.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/followers (the `ListFollowers` operationId).
+	ListFollowers(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFollower One follower
+	//
+	// For owners, admins and auditors.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/followers/{follower} (the `GetFollower` operationId).
+	GetFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseFollower Hold a follower
+	//
+	// In all processes, within a second or so, until it is resumed. For owners and admins. A repeat changes nothing.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/pause (the `PauseFollower` operationId).
+	PauseFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequeueFollower Let a parked follower try again
+	//
+	// At the entry where it failed. For owners and admins.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/requeue (the `RequeueFollower` operationId).
+	RequeueFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeFollower Let a follower go on that is paused or parked
+	//
+	// From its cursor. For owners and admins. A repeat changes nothing.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/resume (the `ResumeFollower` operationId).
+	ResumeFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipEntryWithBody Let a parked follower go on behind the entry where it is parked
+	//
+	// What that entry asks for is never done. Only the follower `tasks` can leave an
+	// entry out. For owners and admins.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+	SkipEntryWithBody(ctx context.Context, tenant TenantParameter, follower FollowerParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipEntry Let a parked follower go on behind the entry where it is parked
+	//
+	// What that entry asks for is never done. Only the follower `tasks` can leave an
+	// entry out. For owners and admins.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+	SkipEntry(ctx context.Context, tenant TenantParameter, follower FollowerParameter, body SkipEntryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListMembers Who holds which roles now
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/members (the `ListMembers` operationId).
@@ -2129,7 +2285,7 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/proofs/inclusion (the `GetInclusion` operationId).
 	GetInclusion(ctx context.Context, tenant TenantParameter, params *GetInclusionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListQueues How many tasks each queue has, by state
+	// ListQueues How many tasks each queue has, by state, for how long they wait, and how runs end lately
 	//
 	// For owners, admins and auditors.
 	//
@@ -3170,6 +3326,131 @@ func (c *Client) CreateFeedTicket(ctx context.Context, tenant TenantParameter, r
 	return c.Client.Do(req)
 }
 
+// ListFollowers What reads the timeline by cursor, where each is, and what it fails at
+//
+// For owners, admins and auditors.
+//
+// Corresponds with GET /v1/tenants/{tenant}/followers (the `ListFollowers` operationId).
+func (c *Client) ListFollowers(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFollowersRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFollower One follower
+//
+// For owners, admins and auditors.
+//
+// Corresponds with GET /v1/tenants/{tenant}/followers/{follower} (the `GetFollower` operationId).
+func (c *Client) GetFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFollowerRequest(c.Server, tenant, follower)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseFollower Hold a follower
+//
+// In all processes, within a second or so, until it is resumed. For owners and admins. A repeat changes nothing.
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/pause (the `PauseFollower` operationId).
+func (c *Client) PauseFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseFollowerRequest(c.Server, tenant, follower)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequeueFollower Let a parked follower try again
+//
+// At the entry where it failed. For owners and admins.
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/requeue (the `RequeueFollower` operationId).
+func (c *Client) RequeueFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequeueFollowerRequest(c.Server, tenant, follower)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeFollower Let a follower go on that is paused or parked
+//
+// From its cursor. For owners and admins. A repeat changes nothing.
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/resume (the `ResumeFollower` operationId).
+func (c *Client) ResumeFollower(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeFollowerRequest(c.Server, tenant, follower)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipEntryWithBody Let a parked follower go on behind the entry where it is parked
+//
+// What that entry asks for is never done. Only the follower `tasks` can leave an
+// entry out. For owners and admins.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+func (c *Client) SkipEntryWithBody(ctx context.Context, tenant TenantParameter, follower FollowerParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipEntryRequestWithBody(c.Server, tenant, follower, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipEntry Let a parked follower go on behind the entry where it is parked
+//
+// What that entry asks for is never done. Only the follower `tasks` can leave an
+// entry out. For owners and admins.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+func (c *Client) SkipEntry(ctx context.Context, tenant TenantParameter, follower FollowerParameter, body SkipEntryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipEntryRequest(c.Server, tenant, follower, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListMembers Who holds which roles now
 //
 // Corresponds with GET /v1/tenants/{tenant}/members (the `ListMembers` operationId).
@@ -3219,7 +3500,7 @@ func (c *Client) GetInclusion(ctx context.Context, tenant TenantParameter, param
 	return c.Client.Do(req)
 }
 
-// ListQueues How many tasks each queue has, by state
+// ListQueues How many tasks each queue has, by state, for how long they wait, and how runs end lately
 //
 // For owners, admins and auditors.
 //
@@ -5249,6 +5530,258 @@ func NewCreateFeedTicketRequest(server string, tenant TenantParameter) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewListFollowersRequest constructs an http.Request for the ListFollowers method
+func NewListFollowersRequest(server string, tenant TenantParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetFollowerRequest constructs an http.Request for the GetFollower method
+func NewGetFollowerRequest(server string, tenant TenantParameter, follower FollowerParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower", follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseFollowerRequest constructs an http.Request for the PauseFollower method
+func NewPauseFollowerRequest(server string, tenant TenantParameter, follower FollowerParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower", follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers/%s/pause", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRequeueFollowerRequest constructs an http.Request for the RequeueFollower method
+func NewRequeueFollowerRequest(server string, tenant TenantParameter, follower FollowerParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower", follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers/%s/requeue", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeFollowerRequest constructs an http.Request for the ResumeFollower method
+func NewResumeFollowerRequest(server string, tenant TenantParameter, follower FollowerParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower", follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers/%s/resume", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSkipEntryRequest calls the generic SkipEntry builder with application/json body
+func NewSkipEntryRequest(server string, tenant TenantParameter, follower FollowerParameter, body SkipEntryJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSkipEntryRequestWithBody(server, tenant, follower, "application/json", bodyReader)
+}
+
+// NewSkipEntryRequestWithBody constructs an http.Request for the SkipEntry method, with any body, and a specified content type
+func NewSkipEntryRequestWithBody(server string, tenant TenantParameter, follower FollowerParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower", follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/followers/%s/skip", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7309,6 +7842,71 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/feed/tickets (the `CreateFeedTicket` operationId).
 	CreateFeedTicketWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*CreateFeedTicketResponse, error)
 
+	// ListFollowersWithResponse What reads the timeline by cursor, where each is, and what it fails at
+	//
+	// For owners, admins and auditors.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/followers (the `ListFollowers` operationId).
+	ListFollowersWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListFollowersResponse, error)
+
+	// GetFollowerWithResponse One follower
+	//
+	// For owners, admins and auditors.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/followers/{follower} (the `GetFollower` operationId).
+	GetFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*GetFollowerResponse, error)
+
+	// PauseFollowerWithResponse Hold a follower
+	//
+	// In all processes, within a second or so, until it is resumed. For owners and admins. A repeat changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/pause (the `PauseFollower` operationId).
+	PauseFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*PauseFollowerResponse, error)
+
+	// RequeueFollowerWithResponse Let a parked follower try again
+	//
+	// At the entry where it failed. For owners and admins.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/requeue (the `RequeueFollower` operationId).
+	RequeueFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*RequeueFollowerResponse, error)
+
+	// ResumeFollowerWithResponse Let a follower go on that is paused or parked
+	//
+	// From its cursor. For owners and admins. A repeat changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/resume (the `ResumeFollower` operationId).
+	ResumeFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*ResumeFollowerResponse, error)
+
+	// SkipEntryWithBodyWithResponse Let a parked follower go on behind the entry where it is parked
+	//
+	// What that entry asks for is never done. Only the follower `tasks` can leave an
+	// entry out. For owners and admins.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+	SkipEntryWithBodyWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipEntryResponse, error)
+
+	// SkipEntryWithResponse Let a parked follower go on behind the entry where it is parked
+	//
+	// What that entry asks for is never done. Only the follower `tasks` can leave an
+	// entry out. For owners and admins.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+	SkipEntryWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, body SkipEntryJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipEntryResponse, error)
+
 	// ListMembersWithResponse Who holds which roles now
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7334,7 +7932,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/proofs/inclusion (the `GetInclusion` operationId).
 	GetInclusionWithResponse(ctx context.Context, tenant TenantParameter, params *GetInclusionParams, reqEditors ...RequestEditorFn) (*GetInclusionResponse, error)
 
-	// ListQueuesWithResponse How many tasks each queue has, by state
+	// ListQueuesWithResponse How many tasks each queue has, by state, for how long they wait, and how runs end lately
 	//
 	// For owners, admins and auditors.
 	//
@@ -9072,6 +9670,294 @@ func (r CreateFeedTicketResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateFeedTicketResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFollowersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FollowerPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFollowersResponse) GetJSON200() *FollowerPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFollowersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFollowersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFollowersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFollowersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFollowersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetFollowerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Follower
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFollowerResponse) GetJSON200() *Follower {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFollowerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFollowerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFollowerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFollowerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFollowerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PauseFollowerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Follower
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseFollowerResponse) GetJSON200() *Follower {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseFollowerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseFollowerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseFollowerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseFollowerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseFollowerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RequeueFollowerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Follower
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RequeueFollowerResponse) GetJSON200() *Follower {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequeueFollowerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequeueFollowerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequeueFollowerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequeueFollowerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequeueFollowerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeFollowerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Follower
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeFollowerResponse) GetJSON200() *Follower {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeFollowerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeFollowerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeFollowerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeFollowerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeFollowerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SkipEntryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Follower
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SkipEntryResponse) GetJSON200() *Follower {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SkipEntryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SkipEntryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SkipEntryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SkipEntryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SkipEntryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11123,6 +12009,113 @@ func (c *ClientWithResponses) CreateFeedTicketWithResponse(ctx context.Context, 
 	return ParseCreateFeedTicketResponse(rsp)
 }
 
+// ListFollowersWithResponse What reads the timeline by cursor, where each is, and what it fails at
+//
+// For owners, admins and auditors.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/followers (the `ListFollowers` operationId).
+func (c *ClientWithResponses) ListFollowersWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListFollowersResponse, error) {
+	rsp, err := c.ListFollowers(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFollowersResponse(rsp)
+}
+
+// GetFollowerWithResponse One follower
+//
+// For owners, admins and auditors.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/followers/{follower} (the `GetFollower` operationId).
+func (c *ClientWithResponses) GetFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*GetFollowerResponse, error) {
+	rsp, err := c.GetFollower(ctx, tenant, follower, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFollowerResponse(rsp)
+}
+
+// PauseFollowerWithResponse Hold a follower
+//
+// In all processes, within a second or so, until it is resumed. For owners and admins. A repeat changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/pause (the `PauseFollower` operationId).
+func (c *ClientWithResponses) PauseFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*PauseFollowerResponse, error) {
+	rsp, err := c.PauseFollower(ctx, tenant, follower, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseFollowerResponse(rsp)
+}
+
+// RequeueFollowerWithResponse Let a parked follower try again
+//
+// At the entry where it failed. For owners and admins.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/requeue (the `RequeueFollower` operationId).
+func (c *ClientWithResponses) RequeueFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*RequeueFollowerResponse, error) {
+	rsp, err := c.RequeueFollower(ctx, tenant, follower, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequeueFollowerResponse(rsp)
+}
+
+// ResumeFollowerWithResponse Let a follower go on that is paused or parked
+//
+// From its cursor. For owners and admins. A repeat changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/resume (the `ResumeFollower` operationId).
+func (c *ClientWithResponses) ResumeFollowerWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, reqEditors ...RequestEditorFn) (*ResumeFollowerResponse, error) {
+	rsp, err := c.ResumeFollower(ctx, tenant, follower, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeFollowerResponse(rsp)
+}
+
+// SkipEntryWithBodyWithResponse Let a parked follower go on behind the entry where it is parked
+//
+// What that entry asks for is never done. Only the follower `tasks` can leave an
+// entry out. For owners and admins.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+func (c *ClientWithResponses) SkipEntryWithBodyWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipEntryResponse, error) {
+	rsp, err := c.SkipEntryWithBody(ctx, tenant, follower, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipEntryResponse(rsp)
+}
+
+// SkipEntryWithResponse Let a parked follower go on behind the entry where it is parked
+//
+// What that entry asks for is never done. Only the follower `tasks` can leave an
+// entry out. For owners and admins.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/followers/{follower}/skip (the `SkipEntry` operationId).
+func (c *ClientWithResponses) SkipEntryWithResponse(ctx context.Context, tenant TenantParameter, follower FollowerParameter, body SkipEntryJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipEntryResponse, error) {
+	rsp, err := c.SkipEntry(ctx, tenant, follower, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipEntryResponse(rsp)
+}
+
 // ListMembersWithResponse Who holds which roles now
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11166,7 +12159,7 @@ func (c *ClientWithResponses) GetInclusionWithResponse(ctx context.Context, tena
 	return ParseGetInclusionResponse(rsp)
 }
 
-// ListQueuesWithResponse How many tasks each queue has, by state
+// ListQueuesWithResponse How many tasks each queue has, by state, for how long they wait, and how runs end lately
 //
 // For owners, admins and auditors.
 //
@@ -12605,6 +13598,204 @@ func ParseCreateFeedTicketResponse(rsp *http.Response) (*CreateFeedTicketRespons
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListFollowersResponse parses an HTTP response from a ListFollowersWithResponse call
+func ParseListFollowersResponse(rsp *http.Response) (*ListFollowersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFollowersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FollowerPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFollowerResponse parses an HTTP response from a GetFollowerWithResponse call
+func ParseGetFollowerResponse(rsp *http.Response) (*GetFollowerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFollowerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseFollowerResponse parses an HTTP response from a PauseFollowerWithResponse call
+func ParsePauseFollowerResponse(rsp *http.Response) (*PauseFollowerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseFollowerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequeueFollowerResponse parses an HTTP response from a RequeueFollowerWithResponse call
+func ParseRequeueFollowerResponse(rsp *http.Response) (*RequeueFollowerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequeueFollowerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeFollowerResponse parses an HTTP response from a ResumeFollowerWithResponse call
+func ParseResumeFollowerResponse(rsp *http.Response) (*ResumeFollowerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeFollowerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSkipEntryResponse parses an HTTP response from a SkipEntryWithResponse call
+func ParseSkipEntryResponse(rsp *http.Response) (*SkipEntryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SkipEntryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

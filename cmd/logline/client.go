@@ -37,6 +37,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newRedactCmd(env),
 		newTasksCmd(env),
 		newSchedulesCmd(env),
+		newFollowersCmd(env),
 		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),

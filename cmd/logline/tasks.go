@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -133,8 +134,10 @@ func newTasksStatsCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "Count the tasks of each queue, by state",
-		Args:  cobra.NoArgs,
+		Short: "Count the tasks of each queue, by state, and say how runs end lately",
+		Long: `WAITS is for how long the first queued task has been due. PER MINUTE is how many tasks
+were completed in each of the last five minutes, FAILING how many runs of a hundred failed.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := flags.openTenant(env)
 			if err != nil {
@@ -147,15 +150,34 @@ func newTasksStatsCmd(env *environment) *cobra.Command {
 			if flags.json {
 				return printJSON(env.Stdout, queues)
 			}
-			table := ui.NewTable("QUEUE", "QUEUED", "RUNNING", "AT MOST", "COMPLETED", "FAILED", "CANCELLED")
-			for _, q := range queues {
-				table.Row(q.Queue, ui.Count(q.Queued), ui.Count(q.Running), strconv.Itoa(q.Limit), ui.Count(q.Completed), ui.Count(q.Failed), ui.Count(q.Cancelled))
+			table := ui.NewTable("QUEUE", "QUEUED", "RUNNING", "AT MOST", "COMPLETED", "FAILED", "CANCELLED", "WAITS", "PER MINUTE", "FAILING")
+			for i := range queues {
+				q := &queues[i]
+				table.Row(q.Queue, ui.Count(q.Queued), ui.Count(q.Running), strconv.Itoa(q.Limit), ui.Count(q.Completed), ui.Count(q.Failed), ui.Count(q.Cancelled),
+					waitsFor(q), perMinute(q), failing(q))
 			}
 			return writeTable(env, table)
 		},
 	}
 	flags.registerTenant(cmd)
 	return cmd
+}
+
+// waitsFor is for how long the first queued task has been due.
+func waitsFor(q *client.Queue) string {
+	if q.WaitSeconds == 0 {
+		return "-"
+	}
+	return ui.Duration(time.Duration(q.WaitSeconds * float64(time.Second)))
+}
+
+func perMinute(q *client.Queue) string { return strconv.FormatFloat(q.Recent.PerMinute, 'f', 1, 64) }
+
+func failing(q *client.Queue) string {
+	if q.Recent.Completed+q.Recent.Retried+q.Recent.Failed == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(100*q.Recent.FailureRate, 'f', 0, 64) + " %"
 }
 
 func newTasksChangeCmd(env *environment, verb, short string, change func(*client.Client, context.Context, string, string) (*client.Task, error)) *cobra.Command {

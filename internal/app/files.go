@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/memstore"
@@ -48,11 +49,11 @@ func (c Config) checkMirror() string {
 
 // newMirror makes what follows the timelines into Config.Mirror, nil where that
 // is not set.
-func (a *App) newMirror(source mirror.Source, wakes *bus.Bus) *mirror.Mirror {
+func (a *App) newMirror(source mirror.Source, wakes *bus.Bus, board *followers.Board) *mirror.Mirror {
 	if a.cfg.Mirror == "" {
 		return nil
 	}
-	return mirror.New(source, wakes, mirror.Config{Dir: a.cfg.Mirror, Payloads: a.cfg.MirrorPayloads, Log: a.log})
+	return mirror.New(source, wakes, mirror.Config{Dir: a.cfg.Mirror, Payloads: a.cfg.MirrorPayloads, Log: a.log, Watch: board.Watch(followers.Mirror)})
 }
 
 // startMirror runs m, if there is one, until stop, which comes after the last
@@ -76,12 +77,12 @@ func (a *App) startMirror(ctx context.Context, m *mirror.Mirror) (stop func(), e
 
 // newIndexer makes what follows the timelines into the index of their words, nil
 // where the store keeps none or the setting search is off.
-func (a *App) newIndexer(store timeline.Store, wakes *bus.Bus) *wordindex.Indexer {
+func (a *App) newIndexer(store timeline.Store, wakes *bus.Bus, board *followers.Board) *wordindex.Indexer {
 	source, ok := store.(wordindex.Source)
 	if !ok || a.cfg.Search == Off {
 		return nil
 	}
-	return wordindex.New(source, wakes, wordindex.Config{Log: a.log})
+	return wordindex.New(source, wakes, wordindex.Config{Log: a.log, Watch: board.Watch(followers.Words)})
 }
 
 // startIndexer runs x, if there is one, until stop or the end of ctx.

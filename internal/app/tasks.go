@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -42,8 +43,7 @@ type labour struct {
 	backtests *backtests.Service
 }
 
-func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller) *labour {
-	scribe := tasks.NewScribe(eng, log, a.node.ID())
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe) *labour {
 	l := &labour{
 		store: taskstore.New(a.db),
 	}
@@ -57,11 +57,13 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	if err != nil {
 		host = "unknown" // it is for people alone
 	}
-	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: a.opt.Now, Log: a.log})
+	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: a.opt.Now, Log: a.log, Watch: board.Watch(followers.Teller)})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
 		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
 	})
-	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{Now: a.opt.Now, Log: a.log, Made: l.worker.Wake})
+	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{
+		Now: a.opt.Now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks),
+	})
 	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})
 	return l
 }

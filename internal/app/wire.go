@@ -61,13 +61,15 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	wakeups := bus.New()
-	copies, indexer := a.newMirror(store, wakeups), a.newIndexer(store, wakeups)
 	eng := a.newEngine(log, directory, verify, wakeups)
+	scribe := tasks.NewScribe(eng, log, a.node.ID())
+	board := a.newBoard(wakeups, scribe)
+	copies, indexer := a.newMirror(store, wakeups, board), a.newIndexer(store, wakeups, board)
 	sender, endpoints, err := a.newWebhooks()
 	if err != nil {
 		return err
 	}
-	work := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender))
+	work := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender), board, scribe)
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -76,8 +78,8 @@ func (a *App) wire(ctx context.Context) error {
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Webhooks: endpoints,
-		Custody:  custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
+		Webhooks: endpoints, Followers: board,
+		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,
@@ -104,6 +106,11 @@ func (a *App) wire(ctx context.Context) error {
 				if err := a.obeyOrders(ctx, eng); err != nil {
 					return err
 				}
+				still, err := startBoard(ctx, board)
+				if err != nil {
+					return err
+				}
+				defer still()
 				stop, err := a.startMirror(ctx, copies)
 				if err != nil {
 					return err

@@ -77,6 +77,7 @@ var table = map[string]rule{
 	"internal/engine":           {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers"}},
 	"internal/federation":       {never: []string{"internal/engine", "internal/onboarding", "internal/httpapi"}},
 	"internal/rulebook":         {never: []string{"internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
+	"internal/followers":        {never: []string{"modules", "stores", "drivers", "net"}},
 	"internal/feed":             {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
 	"internal/onboarding":       {never: []string{"internal/engine", "internal/federation", "internal/httpapi", "stores", "drivers"}},
 	"internal/httpapi":          {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},

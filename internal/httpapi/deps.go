@@ -11,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/feed"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
@@ -115,6 +116,19 @@ type Webhooks interface {
 // Backtests takes requests for them. *backtests.Service implements it.
 type Backtests interface {
 	Ask(ctx context.Context, tenant, by string, r backtests.Request) (tasks.Task, error)
+}
+
+// Followers are what reads timelines by cursor, by tenant id. *followers.Board
+// implements it.
+type Followers interface {
+	List(ctx context.Context, tenant string) ([]followers.Status, error)
+	Get(ctx context.Context, tenant, name string) (followers.Status, error)
+	Pause(ctx context.Context, tenant, name, by string) (followers.Status, error)
+	Resume(ctx context.Context, tenant, name, by string) (followers.Status, error)
+	Requeue(ctx context.Context, tenant, name, by string) (followers.Status, error)
+	Skip(ctx context.Context, tenant, name string, entry uint64, by string) (followers.Status, error)
+	// Measure is how those of this process stand in all timelines.
+	Measure() []followers.Measure
 }
 
 // Directory knows the identities at this node. *id.Directory implements it.
@@ -242,13 +256,14 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
 	Contracts  Contracts
 	Tasks      tasks.Desk
 	Webhooks   Webhooks
+	Followers  Followers
 	Backtests  Backtests
 	Directory  Directory
 	Custody    Custody

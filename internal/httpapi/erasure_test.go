@@ -241,7 +241,7 @@ var routes = map[string]struct {
 	}},
 	"listTenants": {ask: at("/v1/tenants")}, "getTenant": {ask: of("")}, "getStats": {ask: of("/stats")},
 	"listMembers": {ask: of("/members")}, "listContracts": {ask: of("/contracts")}, "getContract": {ask: of("/contracts/some.contract")},
-	"listTasks": {ask: of("/tasks", "/tasks?state=failed")}, "getTask": {ask: of("/tasks/{span}.0")}, "listQueues": {ask: of("/queues")}, "listWebhooks": {ask: of("/webhooks")},
+	"listTasks": {ask: of("/tasks", "/tasks?state=failed")}, "getTask": {ask: of("/tasks/{span}.0")}, "listQueues": {ask: of("/queues")}, "listFollowers": {ask: of("/followers")}, "getFollower": {ask: of("/followers/tasks")}, "listWebhooks": {ask: of("/webhooks")},
 	"listSchedules": {ask: of("/schedules")}, "getSchedule": {ask: of("/schedules/some.contract/nightly")},
 	"appendSpans": {ask: repeats},
 	"appendEvents": {ask: func(e *erasure, base, _ string) []byte {
@@ -263,7 +263,7 @@ var routes = map[string]struct {
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "revokeAPIKey": {},
-	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "requestBacktest": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
+	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
 }
 
 func rawEvents(keys *id.Keys) (out []json.RawMessage) {

@@ -25,6 +25,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
@@ -70,6 +71,7 @@ type world struct {
 	log    *timeline.Log
 	engine *engine.Engine
 	tasks  tasks.Store
+	board  *followers.Board
 
 	backtests *backtests.Service
 	owner     *id.Keys
@@ -131,12 +133,13 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	require.NoError(t, err)
 	sender := webhook.New(webhook.Config{Plain: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: w.clock.now})
 	w.tasks = taskstore.New(db)
+	w.board = followers.New(db, followers.Config{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)})
 	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, func() {}, w.clock.now, rand.Reader)
 	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
-		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader),
-		Custody:  custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
+		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
+		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/danvoulez/logline/internal/followers"
 )
 
 // metrics are this server's own; two servers in one process do not meet.
@@ -26,7 +28,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics(mirrorLag, searchLag, taskLag func() int64) *metrics {
+func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -63,8 +65,46 @@ func newMetrics(mirrorLag, searchLag, taskLag func() int64) *metrics {
 			registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: lag.name, Help: lag.help}, func() float64 { return float64(lag.of()) }))
 		}
 	}
+	if watched != nil {
+		registry.MustRegister(followerMetrics(watched.Measure))
+	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m
+}
+
+// followerMetrics tell how this process's followers stand in all timelines; the
+// label is a name of a few, and never a tenant's.
+type followerMetrics func() []followers.Measure
+
+var followerGauges = [...]struct {
+	desc *prometheus.Desc
+	of   func(*followers.Measure) float64
+}{
+	{followerDesc("lag_entries", "Entries known that a follower has not read, in all timelines."), func(m *followers.Measure) float64 { return float64(m.Entries) }},
+	{followerDesc("lag_seconds", "For how long a follower has not read all there is, in the timeline where that is longest."), func(m *followers.Measure) float64 { return m.Oldest.Seconds() }},
+	{followerDesc("parked", "Timelines in which a follower failed as often as it may and waits for somebody."), func(m *followers.Measure) float64 { return float64(m.Parked) }},
+	{followerDesc("paused", "Timelines in which somebody holds a follower."), func(m *followers.Measure) float64 { return float64(m.Paused) }},
+	{followerDesc("failing", "Timelines in which a follower failed last and tries again."), func(m *followers.Measure) float64 { return float64(m.Failing) }},
+}
+
+func followerDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("logline_follower_"+name, help, []string{"follower"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (followerMetrics) Describe(to chan<- *prometheus.Desc) {
+	for i := range followerGauges {
+		to <- followerGauges[i].desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (f followerMetrics) Collect(to chan<- prometheus.Metric) {
+	for _, m := range f() {
+		for _, g := range &followerGauges {
+			to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.of(&m), m.Name)
+		}
+	}
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {

@@ -175,13 +175,42 @@ func (s *Server) ListQueues(c echo.Context, tenant api.TenantParameter) error {
 	if err != nil {
 		return err
 	}
+	now := s.now()
+	tallies, err := s.deps.Tasks.Recent(c.Request().Context(), o.ID, now.Add(-recentMinutes*time.Minute+time.Minute))
+	if err != nil {
+		return err
+	}
 	page := api.QueuePage{Items: make([]api.Queue, len(counts))}
 	for i, q := range counts {
 		page.Items[i] = api.Queue{
 			Queue: q.Queue, Limit: q.Most, Queued: q.Queued, Running: q.Running, Completed: q.Completed, Failed: q.Failed, Cancelled: q.Cancelled,
+			DueAt: formatTime(q.DueAt), Recent: recent(tallies, q.Queue, now),
+		}
+		if !q.DueAt.IsZero() {
+			page.Items[i].WaitSeconds = s.age(q.DueAt)
 		}
 	}
 	return answer(c, http.StatusOK, page)
+}
+
+// recentMinutes is how far back statistics look: the minute that it is, and
+// those before.
+const recentMinutes = 5
+
+// recent is how a queue's runs ended lately.
+func recent(tallies []tasks.Tally, queue string, now time.Time) api.QueueRecent {
+	r := api.QueueRecent{Minutes: recentMinutes}
+	for i := range tallies {
+		if t := &tallies[i]; t.Queue == queue {
+			r.Completed, r.Retried, r.Failed = r.Completed+t.Completed, r.Retried+t.Retried, r.Failed+t.Failed
+		}
+	}
+	elapsed := (recentMinutes-1)*time.Minute + now.Sub(now.Truncate(time.Minute))
+	r.PerMinute = float64(r.Completed) / elapsed.Minutes()
+	if runs := r.Completed + r.Retried + r.Failed; runs > 0 {
+		r.FailureRate = float64(r.Retried+r.Failed) / float64(runs)
+	}
+	return r
 }
 
 // errReadsAll is for who asks about entries that it may not see.

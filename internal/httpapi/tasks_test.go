@@ -89,9 +89,28 @@ func TestTasks(t *testing.T) {
 
 	var queues openapi.QueuePage
 	w.get(w.at("/queues"), token).want(t, http.StatusOK).decode(t, &queues)
+	quiet := openapi.QueueRecent{Minutes: 5}
+	due := span.FormatTime(w.clock.now())
 	require.Equal(t, []openapi.Queue{
-		{Queue: "emit", Limit: 5, Queued: 1, Completed: 1, Cancelled: 1}, {Queue: "other", Limit: 5, Queued: 1},
+		{Queue: "emit", Limit: 5, Queued: 1, Completed: 1, Cancelled: 1, DueAt: due, Recent: quiet}, {Queue: "other", Limit: 5, Queued: 1, DueAt: due, Recent: quiet},
 	}, queues.Items)
+
+	// For how long they wait, and how runs ended in the last minutes.
+	w.clock.advance(90 * time.Second)
+	token = w.token(w.owner)
+	minute := w.clock.now().Truncate(time.Minute)
+	require.NoError(t, w.tasks.Tally(t.Context(), []tasks.Tally{
+		{Tenant: w.tenant.Id, Queue: "emit", Minute: minute.Add(-5 * time.Minute), Completed: 1000},
+		{Tenant: w.tenant.Id, Queue: "emit", Minute: minute.Add(-4 * time.Minute), Completed: 5, Failed: 1},
+	}, minute.Add(-time.Hour)))
+	require.NoError(t, w.tasks.Tally(t.Context(), []tasks.Tally{
+		{Tenant: "0b000000-0000-8000-8000-000000000000", Queue: "emit", Minute: minute, Completed: 7},
+		{Tenant: w.tenant.Id, Queue: "emit", Minute: minute, Completed: 4, Retried: 2},
+	}, minute.Add(-time.Hour)))
+	w.get(w.at("/queues"), token).want(t, http.StatusOK).decode(t, &queues)
+	require.Equal(t, openapi.QueueRecent{Minutes: 5, Completed: 9, Retried: 2, Failed: 1, PerMinute: 2, FailureRate: 0.25}, queues.Items[0].Recent)
+	require.Equal(t, 90.0, queues.Items[0].WaitSeconds)
+	require.Equal(t, quiet, queues.Items[1].Recent)
 }
 
 // Tasks tell of private spans too: they are for those who may see all, and a

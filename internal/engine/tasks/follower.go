@@ -5,12 +5,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -28,10 +32,11 @@ type Timelines interface {
 
 // FollowerConfig of a Follower. Zero values mean the defaults named beside them.
 type FollowerConfig struct {
-	Poll time.Duration    // between looks that no wake-up asked for: 5 s
-	Now  func() time.Time // time.Now
-	Log  *slog.Logger     // slog.Default()
-	Made func()           // called after tasks were made, by whatever process; may be nil
+	Poll  time.Duration    // between looks that no wake-up asked for: 5 s
+	Now   func() time.Time // time.Now
+	Log   *slog.Logger     // slog.Default()
+	Made  func()           // called after tasks were made, by whatever process; may be nil
+	Watch *followers.Watch // of followers.Tasks; may be nil
 }
 
 // Follower reads every timeline that this node writes, in order and by cursor,
@@ -54,6 +59,7 @@ type place struct {
 	stored uint64 // the cursor
 	next   uint64 // the first entry that was not read here
 	size   uint64 // as far as is known
+	narrow uint64 // entries before this one are taken one by one: at one of them it fails
 	ours   bool   // this node writes it
 	tail   *timeline.Tail
 }
@@ -141,10 +147,18 @@ func (f *Follower) lookAtAll(ctx context.Context) {
 	}
 }
 
-// look follows one timeline to the size that is known.
+// look follows one timeline to the size that is known, unless it is held there.
 func (f *Follower) look(ctx context.Context, tenant string, size uint64) {
-	before := int64(0)
 	p := f.places[tenant]
+	if p != nil {
+		before := p.lag()
+		p.size = max(p.size, size)
+		f.behind.Add(p.lag() - before)
+	}
+	if !f.cfg.Watch.May(tenant, size) {
+		return
+	}
+	before := int64(0)
 	if p != nil {
 		before = p.lag()
 	}
@@ -153,12 +167,42 @@ func (f *Follower) look(ctx context.Context, tenant string, size uint64) {
 		p.size = max(p.size, size)
 		f.behind.Add(p.lag() - before)
 		before = p.lag()
-		err = f.follow(ctx, tenant, p)
+		err = f.guarded(ctx, tenant, p)
 		f.behind.Add(p.lag() - before)
 	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() == nil:
 		f.cfg.Log.WarnContext(ctx, "a timeline is not followed yet; the next look tries again", slog.String("tenant", tenant), slog.Any("error", err))
+		entry := followers.Nowhere
+		if at := (*stuck)(nil); errors.As(err, &at) {
+			entry, err = at.entry, at.err
+		}
+		f.cfg.Watch.Failed(ctx, tenant, entry, err)
+	case err == nil && p.ours:
+		f.cfg.Watch.At(tenant, p.next, p.size)
 	}
+}
+
+// stuck is an error at one entry.
+type stuck struct {
+	entry uint64
+	err   error
+}
+
+func (s *stuck) Error() string { return fmt.Sprintf("entry %d: %v", s.entry, s.err) }
+func (s *stuck) Unwrap() error { return s.err }
+
+// guarded is follow; a panic is an error of one timeline, and reading begins at
+// the cursor again.
+func (f *Follower) guarded(ctx context.Context, tenant string, p *place) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			f.cfg.Log.ErrorContext(ctx, "the follower panicked", slog.String("tenant", tenant), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			err = fault.Newf(fault.Internal, "follower_panicked", "following the timeline panicked: %v", v)
+			p.next = p.stored
+		}
+	}()
+	return f.follow(ctx, tenant, p)
 }
 
 func (p *place) lag() int64 {
@@ -222,12 +266,16 @@ func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
 		if err != nil || next == p.next {
 			return err
 		}
-		drafts, err := f.drafts(records)
+		drafts, skipped, err := f.drafts(tenant, records)
+		if at := (*stuck)(nil); errors.As(err, &at) && at.entry > p.next { // what comes before it is done first
+			records, next = records[:at.entry-p.next], at.entry
+			drafts, skipped, err = f.drafts(tenant, records)
+		}
 		if err != nil {
 			return err
 		}
 		p.next = next
-		if len(drafts) == 0 && p.next-p.stored < unstored {
+		if len(drafts) == 0 && !skipped && p.next-p.stored < unstored {
 			continue
 		}
 		made, err := f.store.Advance(ctx, f.cfg.Now(), tenant, p.stored, p.next, drafts)
@@ -242,7 +290,14 @@ func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
 		}
 		if err != nil {
 			p.next = p.stored // it is not known what was done
-			return err
+			if k := fault.KindOf(err); k == fault.Unavailable || k == fault.Limited || len(records) == 0 {
+				return err
+			}
+			if len(records) == 1 {
+				return &stuck{records[0].Seq, err}
+			}
+			p.narrow = max(p.narrow, next)
+			continue
 		}
 		p.stored = p.next
 		if made > 0 {
@@ -255,14 +310,21 @@ func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
 // read gives the next entries: those that this process has just committed, if
 // they are the next ones, else the store's.
 func (f *Follower) read(ctx context.Context, tenant string, p *place) (records []timeline.Record, next uint64, err error) {
+	to := p.size
+	if p.next < p.narrow {
+		to = p.next + 1
+	}
 	records, _ = p.tail.Take()
 	for len(records) > 0 && records[0].Seq < p.next {
 		records = records[1:]
 	}
 	if len(records) > 0 && records[0].Seq == p.next {
+		if p.next < p.narrow {
+			records = records[:1]
+		}
 		return records, p.next + uint64(len(records)), nil
 	}
-	return f.log.Entries(ctx, tenant, p.next, p.size, standing.Everything())
+	return f.log.Entries(ctx, tenant, p.next, to, standing.Everything())
 }
 
 // named stands in the effects of a decision that names actions, and nowhere else
@@ -270,34 +332,46 @@ func (f *Follower) read(ctx context.Context, tenant string, p *place) (records [
 var named = []byte(`"actions":[`)
 
 // drafts are the tasks that these entries ask for. Actions that the clock does
-// (schedule) are timers, and no tasks.
-func (f *Follower) drafts(records []timeline.Record) (out []Draft, err error) {
+// (schedule) are timers, and no tasks. An error is stuck at its entry. skipped
+// says that one of them was passed over because somebody decided so.
+func (f *Follower) drafts(tenant string, records []timeline.Record) (out []Draft, skipped bool, err error) {
 	for i := range records {
-		e := records[i].Entry
-		if !bytes.Contains(e.Decision.Effects, named) {
+		if f.cfg.Watch.Skips(tenant, records[i].Seq) {
+			skipped = true
 			continue
 		}
-		actions, err := rules.Actions(&e.Decision)
-		if err != nil {
-			return nil, err
+		if out, err = f.draftsOf(out, records[i].Entry); err != nil {
+			return nil, skipped, &stuck{records[i].Seq, err}
 		}
-		due, err := span.ParseTime(e.RecordedAt)
-		if err != nil {
-			return nil, err
+	}
+	return out, skipped, nil
+}
+
+// draftsOf appends the tasks that one entry asks for.
+func (f *Follower) draftsOf(out []Draft, e *span.Entry) ([]Draft, error) {
+	if !bytes.Contains(e.Decision.Effects, named) {
+		return out, nil
+	}
+	actions, err := rules.Actions(&e.Decision)
+	if err != nil {
+		return out, err
+	}
+	due, err := span.ParseTime(e.RecordedAt)
+	if err != nil {
+		return out, err
+	}
+	for _, a := range actions {
+		if a.Kind == rules.ActionSchedule {
+			continue
 		}
-		for _, a := range actions {
-			if a.Kind == rules.ActionSchedule {
-				continue
-			}
-			k, known := f.kinds[a.Kind]
-			if !known { // it waits for a process that has its handler
-				k = NewKinds(Kind{Name: a.Kind})[a.Kind]
-			}
-			d := k.Draft(cmp.Or(a.Of, e.Span.ID), a.Index, a.Name, due)
-			seq := e.Seq
-			d.Seq = &seq
-			out = append(out, d)
+		k, known := f.kinds[a.Kind]
+		if !known { // it waits for a process that has its handler
+			k = NewKinds(Kind{Name: a.Kind})[a.Kind]
 		}
+		d := k.Draft(cmp.Or(a.Of, e.Span.ID), a.Index, a.Name, due)
+		seq := e.Seq
+		d.Seq = &seq
+		out = append(out, d)
 	}
 	return out, nil
 }

@@ -65,6 +65,13 @@ func (s *Scribe) record(ctx context.Context, tenant, typ string, payload []byte,
 	return "", fault.New(fault.Conflict, "ids_spent", "others have spent the ids that the node's span would have had")
 }
 
+// Tell records an entry of the node's without causes, once: its id follows from
+// the rest.
+func (s *Scribe) Tell(ctx context.Context, tenant, typ string, payload []byte, at time.Time, of ...string) error {
+	_, err := s.record(ctx, tenant, typ, payload, engine.OwnOptions{}, at, of...)
+	return err
+}
+
 // derivedID is a span id that follows from what it is for.
 func derivedID(at time.Time, of ...string) string {
 	sum := sha256.Sum256([]byte("logline.task.v1\n" + strings.Join(of, "\n")))

@@ -73,6 +73,9 @@ type Work interface {
 	Settle(ctx context.Context, now time.Time, lapsed bool, ends []Settlement) ([]Key, error)
 	// Lapsed are running tasks whose lease ended before now, at most limit.
 	Lapsed(ctx context.Context, now time.Time, limit int) ([]Task, error)
+	// Tally adds counts to those that are there, and forgets what is older than
+	// before.
+	Tally(ctx context.Context, list []Tally, before time.Time) error
 }
 
 // List asks for tasks of one tenant, the newest origin first.
@@ -90,6 +93,12 @@ type Desk interface {
 	List(ctx context.Context, l List) ([]Task, error)
 	// Counts are the counts of a tenant's queues, in order of their names.
 	Counts(ctx context.Context, tenant string) ([]Counts, error)
+	// Recent are the counts of what runs came to, by minute, from the one that
+	// since is in.
+	Recent(ctx context.Context, tenant string, since time.Time) ([]Tally, error)
+	// Backlog is how many changes of tasks the timeline does not tell of yet, and
+	// when the first of them was.
+	Backlog(ctx context.Context, tenant string) (changes int64, oldest time.Time, err error)
 	// Cancel ends a queued task at once and asks a running one to end; a task
 	// that has ended is task_ended. A repeat changes nothing.
 	Cancel(ctx context.Context, now time.Time, k Key) (Task, error)
@@ -107,7 +116,7 @@ var (
 // Journal gives out what the timeline is to tell.
 type Journal interface {
 	// Untold takes events that nobody else is telling, the oldest first, for as
-	// long as until says.
+	// long as until says; none of tenants where the teller is held.
 	Untold(ctx context.Context, now, until time.Time, limit int) ([]Event, error)
 	// Told forgets events.
 	Told(ctx context.Context, events []Event) error

@@ -175,4 +175,15 @@ type Counts struct {
 	Queue                                         string
 	Most                                          int // that may run at once
 	Queued, Running, Completed, Failed, Cancelled int64
+	DueAt                                         time.Time // when the first of the queued ones is, or was, due; zero: none is queued
+}
+
+// Tally counts what runs of one queue of a tenant came to in one minute. It is
+// for statistics: what a process that is killed has not stored is lost.
+type Tally struct {
+	Tenant, Queue string
+	Minute        time.Time // at its beginning
+	Completed     int64
+	Retried       int64 // failed, and tried again
+	Failed        int64 // for good
 }

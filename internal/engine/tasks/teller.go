@@ -12,6 +12,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -40,10 +41,11 @@ type ToldTask struct {
 
 // TellerConfig of a Teller. Zero values mean the defaults named beside them.
 type TellerConfig struct {
-	Poll time.Duration    // between looks that nobody asked for: 1 s
-	Hold time.Duration    // for which nobody else tells what was taken up: 30 s
-	Now  func() time.Time // time.Now
-	Log  *slog.Logger     // slog.Default()
+	Poll  time.Duration    // between looks that nobody asked for: 1 s
+	Hold  time.Duration    // for which nobody else tells what was taken up: 30 s
+	Now   func() time.Time // time.Now
+	Log   *slog.Logger     // slog.Default()
+	Watch *followers.Watch // of followers.Teller; may be nil
 }
 
 // Teller tells timelines what became of tasks. What it has not told stands in
@@ -128,7 +130,11 @@ func (t *Teller) tell(ctx context.Context, events []Event) (failed error) {
 		if err == nil {
 			err = t.store.Told(ctx, group.events)
 		}
-		failed = cmp.Or(failed, err)
+		if failed = cmp.Or(failed, err); err != nil {
+			t.cfg.Watch.Failed(ctx, group.told[0].Tenant, followers.Nowhere, err)
+			continue
+		}
+		t.cfg.Watch.At(group.told[0].Tenant, 0, 0)
 	}
 	return failed
 }

@@ -66,6 +66,7 @@ type Worker struct {
 
 	mu      sync.Mutex // guards running
 	running map[Key]*run
+	tallies tallies
 }
 
 // run is a task that runs here.
@@ -127,6 +128,9 @@ func (w *Worker) Run(ctx context.Context) {
 	settler.Wait()
 	still()
 	heart.Wait()
+	last, enough := context.WithTimeout(lasting, settleAtEnd)
+	defer enough()
+	w.tally(last)
 }
 
 // settleAtEnd bounds what the last settlements take where the store is in
@@ -280,6 +284,7 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 	for wait, left := 50*time.Millisecond, w.cfg.Lease; len(list) > 0; wait = min(2*wait, 2*time.Second) {
 		done, err := w.store.Settle(ctx, w.cfg.Now(), false, list)
 		if err == nil {
+			w.tallies.count(w.cfg.Now(), list, done)
 			if lost := len(list) - len(done); lost > 0 {
 				w.cfg.Log.WarnContext(ctx, "tasks ended whose lease was lost; they run again", slog.Int("tasks", lost))
 			}
@@ -311,6 +316,7 @@ func (w *Worker) beat(ctx context.Context) {
 		case <-ticker.C:
 		}
 		w.keep(ctx)
+		w.tally(ctx)
 		if err := w.reclaim(ctx); err != nil && ctx.Err() == nil {
 			w.cfg.Log.WarnContext(ctx, "ended leases not looked for; the next look tries again", slog.Any("error", err))
 		}

@@ -24,6 +24,14 @@ const (
 	Shadow  ContractMode = "shadow"
 )
 
+// Defines values for FollowerState.
+const (
+	FollowerStateError   FollowerState = "error"
+	FollowerStateParked  FollowerState = "parked"
+	FollowerStatePaused  FollowerState = "paused"
+	FollowerStateRunning FollowerState = "running"
+)
+
 // Defines values for IdentityStatus.
 const (
 	IdentityStatusActive  IdentityStatus = "active"
@@ -420,6 +428,58 @@ type FeedTicket struct {
 	Ticket  string `json:"ticket"`
 }
 
+// Follower defines model for Follower.
+type Follower struct {
+	// About What it does
+	About string `json:"about"`
+
+	// ChangedAt When it was last held or let go
+	ChangedAt string `json:"changed_at,omitempty"`
+
+	// ChangedBy LogLine ID of who did; absent for the node
+	ChangedBy string `json:"changed_by,omitempty"`
+
+	// Code Why the last one failed
+	Code string `json:"code,omitempty"`
+
+	// Cursor The first entry that it has not read; absent where it reads no entries
+	Cursor *uint64 `json:"cursor,omitempty"`
+
+	// Entry At which it fails
+	Entry        *uint64 `json:"entry,omitempty"`
+	Error        string  `json:"error,omitempty"`
+	FailingSince string  `json:"failing_since,omitempty"`
+	Follower     string  `json:"follower"`
+
+	// Head How many entries there are for it; words takes them by 1,024
+	Head *uint64 `json:"head,omitempty"`
+
+	// Lag Entries that it has not read; for teller changes of tasks that it has not told
+	Lag uint64 `json:"lag"`
+
+	// LagSeconds How old the first of those is; 0 where there is none
+	LagSeconds float64 `json:"lag_seconds"`
+
+	// SeenAt When it last said that it moved or failed
+	SeenAt string `json:"seen_at,omitempty"`
+
+	// State error: it failed and tries again; parked: it failed as often as it may and waits
+	// for somebody; paused: somebody holds it
+	State FollowerState `json:"state"`
+
+	// Tries That failed there
+	Tries int `json:"tries,omitempty"`
+}
+
+// FollowerPage defines model for FollowerPage.
+type FollowerPage struct {
+	Items []Follower `json:"items"`
+}
+
+// FollowerState error: it failed and tries again; parked: it failed as often as it may and waits
+// for somebody; paused: somebody holds it
+type FollowerState string
+
 // Graph defines model for Graph.
 type Graph struct {
 	Edges []GraphEdge `json:"edges"`
@@ -646,18 +706,47 @@ type ProblemField struct {
 type Queue struct {
 	Cancelled int64 `json:"cancelled"`
 	Completed int64 `json:"completed"`
-	Failed    int64 `json:"failed"`
+
+	// DueAt When the first of the queued ones is or was due
+	DueAt  string `json:"due_at,omitempty"`
+	Failed int64  `json:"failed"`
 
 	// Limit Tasks that may run at once
-	Limit   int    `json:"limit"`
-	Queue   string `json:"queue"`
-	Queued  int64  `json:"queued"`
-	Running int64  `json:"running"`
+	Limit  int    `json:"limit"`
+	Queue  string `json:"queue"`
+	Queued int64  `json:"queued"`
+
+	// Recent How runs ended in the last minutes. Of a process that was killed the last seconds are missing.
+	Recent  QueueRecent `json:"recent"`
+	Running int64       `json:"running"`
+
+	// WaitSeconds For how long that one has been due
+	WaitSeconds float64 `json:"wait_seconds,omitempty"`
 }
 
 // QueuePage defines model for QueuePage.
 type QueuePage struct {
 	Items []Queue `json:"items"`
+}
+
+// QueueRecent How runs ended in the last minutes. Of a process that was killed the last seconds are missing.
+type QueueRecent struct {
+	Completed int64 `json:"completed"`
+
+	// Failed Runs that failed for good
+	Failed int64 `json:"failed"`
+
+	// FailureRate Runs that failed, of all; 0 where there were none
+	FailureRate float64 `json:"failure_rate"`
+
+	// Minutes How many minutes this is about
+	Minutes int `json:"minutes"`
+
+	// PerMinute Tasks completed a minute
+	PerMinute float64 `json:"per_minute"`
+
+	// Retried Runs that failed and are tried again
+	Retried int64 `json:"retried"`
 }
 
 // Reason One thing that decided, and the line that says so
@@ -878,6 +967,12 @@ type Signer struct {
 
 	// Types What a delegated key may sign
 	Types []string `json:"types,omitempty"`
+}
+
+// SkipRequest defines model for SkipRequest.
+type SkipRequest struct {
+	// Entry The one at which it is parked
+	Entry uint64 `json:"entry"`
 }
 
 // Span A sealed span with payload and salt
@@ -1235,6 +1330,9 @@ type CursorParameter = string
 // DepthParameter defines model for DepthParameter.
 type DepthParameter = int
 
+// FollowerParameter defines model for FollowerParameter.
+type FollowerParameter = string
+
 // IdentityParameter defines model for IdentityParameter.
 type IdentityParameter = string
 
@@ -1481,6 +1579,9 @@ type AppendEventsApplicationCloudeventsPlusJSONRequestBody = CloudEvent
 
 // AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody defines body for AppendEvents for application/cloudevents-batch+json ContentType.
 type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsApplicationCloudeventsBatchPlusJSONBody
+
+// SkipEntryJSONRequestBody defines body for SkipEntry for application/json ContentType.
+type SkipEntryJSONRequestBody = SkipRequest
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -1732,6 +1833,24 @@ type ServerInterface interface {
 	// CreateFeedTicket A ticket for one feed, for callers that cannot send a header
 	// (POST /v1/tenants/{tenant}/feed/tickets)
 	CreateFeedTicket(ctx echo.Context, tenant TenantParameter) error
+	// ListFollowers What reads the timeline by cursor, where each is, and what it fails at
+	// (GET /v1/tenants/{tenant}/followers)
+	ListFollowers(ctx echo.Context, tenant TenantParameter) error
+	// GetFollower One follower
+	// (GET /v1/tenants/{tenant}/followers/{follower})
+	GetFollower(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
+	// PauseFollower Hold a follower
+	// (POST /v1/tenants/{tenant}/followers/{follower}/pause)
+	PauseFollower(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
+	// RequeueFollower Let a parked follower try again
+	// (POST /v1/tenants/{tenant}/followers/{follower}/requeue)
+	RequeueFollower(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
+	// ResumeFollower Let a follower go on that is paused or parked
+	// (POST /v1/tenants/{tenant}/followers/{follower}/resume)
+	ResumeFollower(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
+	// SkipEntry Let a parked follower go on behind the entry where it is parked
+	// (POST /v1/tenants/{tenant}/followers/{follower}/skip)
+	SkipEntry(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
 	// ListMembers Who holds which roles now
 	// (GET /v1/tenants/{tenant}/members)
 	ListMembers(ctx echo.Context, tenant TenantParameter) error
@@ -1741,7 +1860,7 @@ type ServerInterface interface {
 	// GetInclusion That a leaf is in the tree of a size (RFC 6962 section 2.1.1)
 	// (GET /v1/tenants/{tenant}/proofs/inclusion)
 	GetInclusion(ctx echo.Context, tenant TenantParameter, params GetInclusionParams) error
-	// ListQueues How many tasks each queue has, by state
+	// ListQueues How many tasks each queue has, by state, for how long they wait, and how runs end lately
 	// (GET /v1/tenants/{tenant}/queues)
 	ListQueues(ctx echo.Context, tenant TenantParameter) error
 	// ListSchedules The schedules of the contracts in force that run by the clock
@@ -2444,6 +2563,142 @@ func (w *ServerInterfaceWrapper) CreateFeedTicket(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateFeedTicket(ctx, tenant)
+	return err
+}
+
+// ListFollowers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFollowers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFollowers(ctx, tenant)
+	return err
+}
+
+// GetFollower converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFollower(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "follower" -------------
+	var follower FollowerParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "follower", ctx.Param("follower"), &follower, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follower: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFollower(ctx, tenant, follower)
+	return err
+}
+
+// PauseFollower converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseFollower(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "follower" -------------
+	var follower FollowerParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "follower", ctx.Param("follower"), &follower, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follower: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseFollower(ctx, tenant, follower)
+	return err
+}
+
+// RequeueFollower converts echo context to params.
+func (w *ServerInterfaceWrapper) RequeueFollower(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "follower" -------------
+	var follower FollowerParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "follower", ctx.Param("follower"), &follower, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follower: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequeueFollower(ctx, tenant, follower)
+	return err
+}
+
+// ResumeFollower converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeFollower(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "follower" -------------
+	var follower FollowerParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "follower", ctx.Param("follower"), &follower, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follower: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeFollower(ctx, tenant, follower)
+	return err
+}
+
+// SkipEntry converts echo context to params.
+func (w *ServerInterfaceWrapper) SkipEntry(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "follower" -------------
+	var follower FollowerParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "follower", ctx.Param("follower"), &follower, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follower: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SkipEntry(ctx, tenant, follower)
 	return err
 }
 
@@ -3371,6 +3626,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/pause", wrapper.PauseSchedule, options.OperationMiddlewares["pauseSchedule"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/resume", wrapper.ResumeSchedule, options.OperationMiddlewares["resumeSchedule"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule/run", wrapper.RunSchedule, options.OperationMiddlewares["runSchedule"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/followers", wrapper.ListFollowers, options.OperationMiddlewares["listFollowers"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/followers/:follower", wrapper.GetFollower, options.OperationMiddlewares["getFollower"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/followers/:follower/pause", wrapper.PauseFollower, options.OperationMiddlewares["pauseFollower"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/followers/:follower/resume", wrapper.ResumeFollower, options.OperationMiddlewares["resumeFollower"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/followers/:follower/requeue", wrapper.RequeueFollower, options.OperationMiddlewares["requeueFollower"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/followers/:follower/skip", wrapper.SkipEntry, options.OperationMiddlewares["skipEntry"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
 	router.PUT(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.SetWebhook, options.OperationMiddlewares["setWebhook"]...)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/ndjsonstore"
@@ -42,6 +43,8 @@ type Config struct {
 	Limits   segment.Limits // of each file
 	Log      *slog.Logger   // slog.Default()
 	FS       segment.FS     // segment.Disk{}
+
+	Watch *followers.Watch // of followers.Mirror; may be nil
 }
 
 // Mirror follows every timeline of a store. Make one with New.
@@ -160,9 +163,10 @@ func (m *Mirror) tenants(ctx context.Context, tenant, after string) ([]timeline.
 // follow brings one timeline up to date and says how many entries are left. A
 // copy that failed is opened again the next time: its files say where it is.
 func (m *Mirror) follow(ctx context.Context, t *timeline.Tenant) (left int64, err error) {
-	if m.stopped[t.ID] {
-		return int64(t.Size), nil
+	if !m.cfg.Watch.May(t.ID, t.Size) || m.stopped[t.ID] && m.cfg.Watch == nil {
+		return m.lacks(t), nil
 	}
+	delete(m.stopped, t.ID) // somebody lets it try again
 	c := m.copies[t.ID]
 	if c == nil {
 		if c, err = m.open(ctx, t); err != nil {
@@ -176,7 +180,17 @@ func (m *Mirror) follow(ctx context.Context, t *timeline.Tenant) (left int64, er
 		delete(m.copies, t.ID)
 		return left, m.judge(ctx, t, errors.Join(err, c.close()))
 	}
+	m.cfg.Watch.At(t.ID, uint64(c.lines.Len()), t.Size)
 	return left, nil
+}
+
+// lacks is how many entries the mirror of a timeline that is held lacks.
+func (m *Mirror) lacks(t *timeline.Tenant) int64 {
+	c := m.copies[t.ID]
+	if c == nil {
+		return int64(t.Size)
+	}
+	return max(0, int64(t.Size)-int64(c.lines.Len()))
 }
 
 // judge tells trouble that passes from a copy that cannot go on, which is
@@ -190,8 +204,10 @@ func (m *Mirror) judge(ctx context.Context, t *timeline.Tenant, err error) error
 	case codeDiverged, codeDamaged:
 		m.stopped[t.ID] = true
 		m.cfg.Log.ErrorContext(ctx, "a timeline is not mirrored any further", slog.String("tenant", t.ID), slog.Any("error", err))
+		m.cfg.Watch.Park(ctx, t.ID, followers.Nowhere, err)
 		return nil
 	}
+	m.cfg.Watch.Failed(ctx, t.ID, followers.Nowhere, err)
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/bus"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/words"
 )
@@ -29,9 +30,10 @@ type Source interface {
 
 // Config of an Indexer.
 type Config struct {
-	Poll time.Duration // between looks that no wake-up asked for: 5 s when 0
-	Rest time.Duration // at least, after each block and each look: 100 ms when 0
-	Log  *slog.Logger  // slog.Default()
+	Poll  time.Duration    // between looks that no wake-up asked for: 5 s when 0
+	Rest  time.Duration    // at least, after each block and each look: 100 ms when 0
+	Log   *slog.Logger     // slog.Default()
+	Watch *followers.Watch // of followers.Words; may be nil
 }
 
 // Indexer follows every timeline of a store. Make one with New.
@@ -117,6 +119,9 @@ func (x *Indexer) bring(ctx context.Context, tenants []timeline.Tenant, wakes *b
 		if size, ok := x.done[t.ID]; ok && size == t.Size { // an erasure is an entry too
 			continue
 		}
+		if !x.cfg.Watch.May(t.ID, whole(t.Size)) {
+			continue
+		}
 		begun := time.Now()
 		left, busy, err := x.source.IndexWords(ctx, t.ID)
 		if ctx.Err() != nil {
@@ -125,9 +130,13 @@ func (x *Indexer) bring(ctx context.Context, tenants []timeline.Tenant, wakes *b
 		took := time.Since(begun)
 		if err != nil {
 			x.cfg.Log.WarnContext(ctx, "words of a timeline not indexed yet; the next look tries again", slog.String("tenant", t.ID), slog.Any("error", err))
+			x.cfg.Watch.Failed(ctx, t.ID, followers.Nowhere, err)
 			continue
 		}
 		x.count(t, left, busy)
+		if t.Size > 0 && !busy {
+			x.cfg.Watch.At(t.ID, whole(t.Size)-min(left*words.Size, whole(t.Size)), whole(t.Size))
+		}
 		if left > 0 && !busy { // else somebody else is at it
 			tenants = append(tenants, t)
 		}
@@ -147,6 +156,10 @@ func (x *Indexer) bring(ctx context.Context, tenants []timeline.Tenant, wakes *b
 		x.rest(ctx, took)
 	}
 }
+
+// whole is how many entries of a timeline are in complete blocks, which alone are
+// indexed.
+func whole(size uint64) uint64 { return size - size%words.Size }
 
 func (x *Indexer) count(t timeline.Tenant, blocks uint64, busy bool) {
 	entries := int64(blocks * words.Size)

@@ -291,17 +291,59 @@ func (p *postgres) List(ctx context.Context, l tasks.List) ([]tasks.Task, error)
 	return p.tasks(ctx, "list", l.Tenant, text, args...)
 }
 
-const countsText = `SELECT queue, most, queued, running, completed, failed, cancelled FROM task_queues WHERE tenant = $1 ORDER BY queue`
+const countsText = `SELECT queue, most, queued, running, completed, failed, cancelled, next_at FROM task_queues WHERE tenant = $1 ORDER BY queue`
 
 // Counts implements tasks.Desk.
 func (p *postgres) Counts(ctx context.Context, tenant string) (out []tasks.Counts, err error) {
 	err = p.ask(ctx, "count", tenant, func(rows pgx.Rows) error {
-		var c tasks.Counts
-		err := rows.Scan(&c.Queue, &c.Most, &c.Queued, &c.Running, &c.Completed, &c.Failed, &c.Cancelled)
+		c, err := scanCounts(rows)
 		out = append(out, c)
 		return err
 	}, countsText, tenant)
 	return out, err
+}
+
+// tallyText adds up in the order of the key, so that nobody waits in a circle.
+const tallyText = `INSERT INTO task_minutes (tenant, queue, minute, completed, retried, failed)
+	SELECT g.tenant, g.queue, g.minute, g.completed, g.retried, g.failed
+	FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS g (tenant, queue, minute, completed, retried, failed)
+	ORDER BY g.tenant, g.minute, g.queue
+	ON CONFLICT (tenant, minute, queue) DO UPDATE SET completed = task_minutes.completed + excluded.completed,
+		retried = task_minutes.retried + excluded.retried, failed = task_minutes.failed + excluded.failed`
+
+// Tally implements tasks.Work.
+func (p *postgres) Tally(ctx context.Context, list []tasks.Tally, before time.Time) error {
+	var tenant, queue []string
+	var minute, completed, retried, failed []int64
+	for i := range list {
+		t := &list[i]
+		tenant, queue, minute = append(tenant, t.Tenant), append(queue, t.Queue), append(minute, minuteOf(t.Minute))
+		completed, retried, failed = append(completed, t.Completed), append(retried, t.Retried), append(failed, t.Failed)
+	}
+	if err := p.ask(ctx, "tally", everybody, none, tallyText, tenant, queue, minute, completed, retried, failed); err != nil {
+		return err
+	}
+	return p.ask(ctx, "forget tallies", everybody, none, `DELETE FROM task_minutes WHERE minute < $1`, minuteOf(before))
+}
+
+// Recent implements tasks.Desk.
+func (p *postgres) Recent(ctx context.Context, tenant string, since time.Time) (out []tasks.Tally, err error) {
+	err = p.ask(ctx, "read tallies", tenant, func(rows pgx.Rows) error {
+		t, err := scanTally(tenant, rows)
+		out = append(out, t)
+		return err
+	}, recentText, tenant, minuteOf(since))
+	return out, err
+}
+
+// Backlog implements tasks.Desk.
+func (p *postgres) Backlog(ctx context.Context, tenant string) (changes int64, oldest time.Time, err error) {
+	var at *int64
+	_, err = p.one(ctx, "count events", tenant, []any{&changes, &at}, backlogText, tenant)
+	if at != nil {
+		oldest = moment(*at)
+	}
+	return changes, oldest, err
 }
 
 // held locks the queue of one task before it is changed.
@@ -361,7 +403,7 @@ func (p *postgres) change(ctx context.Context, k tasks.Key, unfit error, operati
 }
 
 const untoldText = `WITH taken AS (
-		SELECT at, tenant, origin, action, step FROM task_events WHERE taken_until <= $1 ORDER BY at, tenant, origin, action, step LIMIT $3 FOR UPDATE SKIP LOCKED
+		SELECT at, tenant, origin, action, step FROM task_events WHERE taken_until <= $1 AND ` + teller + ` ORDER BY at, tenant, origin, action, step LIMIT $3 FOR UPDATE SKIP LOCKED
 	)
 	UPDATE task_events e SET taken_until = $2 FROM taken t
 	WHERE e.at = t.at AND e.tenant = t.tenant AND e.origin = t.origin AND e.action = t.action AND e.step = t.step

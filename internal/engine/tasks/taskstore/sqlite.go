@@ -455,12 +455,47 @@ func (s *sqlite) List(ctx context.Context, l tasks.List) ([]tasks.Task, error) {
 // Counts implements tasks.Desk.
 func (s *sqlite) Counts(ctx context.Context, tenant string) (out []tasks.Counts, err error) {
 	err = s.read(ctx, "count", func(row scanner) error {
-		var c tasks.Counts
-		err := row.Scan(&c.Queue, &c.Most, &c.Queued, &c.Running, &c.Completed, &c.Failed, &c.Cancelled)
+		c, err := scanCounts(row)
 		out = append(out, c)
 		return err
 	}, countsText, tenant)
 	return out, err
+}
+
+// Tally implements tasks.Work.
+func (s *sqlite) Tally(ctx context.Context, list []tasks.Tally, before time.Time) error {
+	return s.write(ctx, "tally", func(w *writing) error {
+		for i := range list {
+			t := &list[i]
+			if _, err := w.exec(`INSERT INTO task_minutes (tenant, queue, minute, completed, retried, failed) VALUES ($1, $2, $3, $4, $5, $6)
+					ON CONFLICT DO UPDATE SET completed = completed + excluded.completed, retried = retried + excluded.retried, failed = failed + excluded.failed`,
+				t.Tenant, t.Queue, minuteOf(t.Minute), t.Completed, t.Retried, t.Failed); err != nil {
+				return err
+			}
+		}
+		_, err := w.exec(`DELETE FROM task_minutes WHERE minute < $1`, minuteOf(before))
+		return err
+	})
+}
+
+// Recent implements tasks.Desk.
+func (s *sqlite) Recent(ctx context.Context, tenant string, since time.Time) (out []tasks.Tally, err error) {
+	err = s.read(ctx, "read tallies", func(row scanner) error {
+		t, err := scanTally(tenant, row)
+		out = append(out, t)
+		return err
+	}, recentText, tenant, minuteOf(since))
+	return out, err
+}
+
+// Backlog implements tasks.Desk.
+func (s *sqlite) Backlog(ctx context.Context, tenant string) (changes int64, oldest time.Time, err error) {
+	var at *int64
+	err = s.read(ctx, "count events", func(row scanner) error { return row.Scan(&changes, &at) }, backlogText, tenant)
+	if at != nil {
+		oldest = moment(*at)
+	}
+	return changes, oldest, err
 }
 
 // Cancel implements tasks.Desk.
@@ -527,7 +562,7 @@ func (s *sqlite) change(ctx context.Context, operation string, k tasks.Key, fn f
 
 // Untold implements tasks.Journal.
 func (s *sqlite) Untold(ctx context.Context, now, until time.Time, limit int) (out []tasks.Event, err error) {
-	const text = `SELECT ` + eventColumns + ` FROM task_events WHERE taken_until <= $1 ORDER BY at, tenant, origin, action, step LIMIT $2`
+	const text = `SELECT ` + eventColumns + ` FROM task_events WHERE taken_until <= $1 AND ` + teller + ` ORDER BY at, tenant, origin, action, step LIMIT $2`
 	read := func(row scanner) error {
 		e, err := scanEvent(row)
 		out = append(out, e)

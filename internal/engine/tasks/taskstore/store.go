@@ -65,6 +65,32 @@ func scanEvent(row scanner) (e tasks.Event, err error) {
 
 func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
+func scanCounts(row scanner) (c tasks.Counts, err error) {
+	var next *int64
+	err = row.Scan(&c.Queue, &c.Most, &c.Queued, &c.Running, &c.Completed, &c.Failed, &c.Cancelled, &next)
+	if next != nil {
+		c.DueAt = moment(*next)
+	}
+	return c, err
+}
+
+const (
+	recentText  = `SELECT queue, minute, completed, retried, failed FROM task_minutes WHERE tenant = $1 AND minute >= $2 ORDER BY minute, queue`
+	backlogText = `SELECT count(*), min(at) FROM task_events WHERE tenant = $1`
+	// teller leaves out events of tenants where the teller is held.
+	teller = `NOT EXISTS (SELECT 1 FROM followers f WHERE f.tenant = task_events.tenant AND f.name = 'teller' AND f.state <> 0)`
+)
+
+func scanTally(tenant string, row scanner) (tasks.Tally, error) {
+	t := tasks.Tally{Tenant: tenant}
+	var minute int64
+	err := row.Scan(&t.Queue, &minute, &t.Completed, &t.Retried, &t.Failed)
+	t.Minute = time.Unix(60*minute, 0).UTC()
+	return t, err
+}
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+
 // told is what the timeline hears of the end of a run.
 func told(s tasks.State) string {
 	switch s {
