@@ -46,10 +46,17 @@ func b64Error(size int) error {
 	return fault.Newf(fault.Invalid, "base64_invalid", "the value is not base64url of exactly %d bytes; send it without padding and with zero spare bits", size)
 }
 
+// inB64 are the characters of the alphabet.
+var inB64 = func() (in [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		in[c] = true
+	}
+	return in
+}()
+
 func isB64(s string) bool {
 	for i := range len(s) {
-		// Letters first, both cases at once: they are most of it.
-		if c := s[i]; (c|0x20)-'a' >= 26 && c-'0' >= 10 && c != '-' && c != '_' {
+		if !inB64[s[i]] {
 			return false
 		}
 	}

@@ -99,7 +99,8 @@ func (o *Opened) CheckHashes() error {
 // parseEntry reads an entry; open says whether what the line only hashes may
 // stand in it.
 func parseEntry(src []byte, open bool) (*Opened, error) {
-	s := scanner{src: src}
+	s := newScanner(src)
+	defer s.free()
 	if open {
 		s.depth = -2 // a payload stands one level deeper than in its span, a detail two
 	}

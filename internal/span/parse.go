@@ -1,6 +1,9 @@
 package span
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 const (
 	maxTitle   = 256 // code points
@@ -81,8 +84,9 @@ func Parse(src []byte, lim Limits) (*Span, error) {
 	if len(src) > sourceSlack*(lim.Header+lim.Payload) {
 		return nil, refusef("span_too_large", "the span has %d bytes; a header may have %d and a payload %d", len(src), lim.Header, lim.Payload)
 	}
-	s := scanner{src: src}
-	r := spanReader{s: &s}
+	s := newScanner(src)
+	defer s.free()
+	r := spanReader{s: s}
 	seen, err := s.top(&spanShape, anyInHeader|payloadAndSalt, r.read)
 	if err != nil {
 		return nil, err
@@ -155,17 +159,7 @@ func (r *spanReader) read(i int) (err error) {
 	s, h := r.s, &r.span.Header
 	switch i {
 	case inPayload:
-		if s.peek() != '{' {
-			return s.mistyped("an object")
-		}
-		from := s.pos
-		size := len(s.src) - from
-		if size < sharedText { // the header is the larger part of small spans
-			size = min(size, 256)
-		}
-		r.span.Payload, err = s.object(make([]byte, 0, size))
-		r.payloadLen = s.pos - from
-		return err
+		return r.payload()
 	case inV:
 		return s.version(&spanShape, i)
 	case inCauses:
@@ -217,6 +211,23 @@ func (r *spanReader) read(i int) (err error) {
 		return spanShape.wrong(i, want)
 	}
 	return nil
+}
+
+func (r *spanReader) payload() (err error) {
+	s := r.s
+	if s.peek() != '{' {
+		return s.mistyped("an object")
+	}
+	from := s.pos
+	if size := len(s.src) - from; size < sharedText { // the header is the larger part of small spans
+		if s.room, err = s.object(s.room[:0]); err == nil {
+			r.span.Payload = bytes.Clone(s.room)
+		}
+	} else {
+		r.span.Payload, err = s.object(make([]byte, 0, size))
+	}
+	r.payloadLen = s.pos - from
+	return err
 }
 
 const wantTime = "a time of the form YYYY-MM-DDTHH:MM:SS.mmmZ"

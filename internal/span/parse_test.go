@@ -227,6 +227,24 @@ func TestParseGivesWhatWasSent(t *testing.T) {
 	assert.Equal(t, string(header), string(withheld.Canonical()))
 }
 
+// Spans are read in the same room, one after the other, and keep nothing of it.
+func TestSpansDoNotShareRoom(t *testing.T) {
+	t.Parallel()
+	first, err := span.Parse(encode(t, sample()), span.Limits{})
+	require.NoError(t, err)
+	want := string(first.Payload)
+	for range 100 {
+		other := sample()
+		payload := []byte(`{"x":"` + strings.Repeat("y", 40) + `"}`)
+		salt, err := span.ParseB64(someSalt, 16)
+		require.NoError(t, err)
+		other["payload"], other["payload_hash"] = json.RawMessage(payload), span.PayloadHash(salt, payload).String()
+		_, err = span.Parse(encode(t, other), span.Limits{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, want, string(first.Payload))
+}
+
 // TestParseKeepsMeaning: any order of members, any white space, any payload.
 func TestParseKeepsMeaning(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,6 +24,26 @@ type scanner struct {
 	depth   int
 	members []member // of the objects that are open, innermost last
 	scratch []byte   // for putting an object's members in order
+	room    []byte   // for small objects until their size is known
+}
+
+// scanners are those that nobody uses, for their room.
+var scanners = sync.Pool{New: func() any { return &scanner{} }}
+
+// newScanner is one that is to be freed.
+func newScanner(src []byte) *scanner {
+	s := scanners.Get().(*scanner)
+	*s = scanner{src: src, members: s.members[:0], scratch: s.scratch, room: s.room}
+	return s
+}
+
+// free leaves the scanner to whoever comes next. Nothing that it gave is in its
+// room. A large room is not kept.
+func (s *scanner) free() {
+	s.src, s.all = nil, ""
+	if cap(s.members) <= 1024 && cap(s.scratch)+cap(s.room) <= 64<<10 {
+		scanners.Put(s)
+	}
 }
 
 // member locates one member of an object in the output buffer.
