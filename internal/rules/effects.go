@@ -186,12 +186,15 @@ func (e *effects) encode() ([]byte, error) {
 	return b, nil
 }
 
+// noEffects are those of most lines. Nobody changes them.
+var noEffects = &effects{}
+
 // decodeEffects reads the effects of a line.
 func decodeEffects(src []byte) (*effects, error) {
-	e := &effects{}
 	if src == nil {
-		return e, nil
+		return noEffects, nil
 	}
+	e := &effects{}
 	if err := jsonv2.Unmarshal(src, e); err != nil {
 		return nil, errLine.Because(err)
 	}

@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -43,7 +41,7 @@ func Fold(ctx context.Context, s State, e *span.Entry, payload []byte) ([]standi
 	if err != nil {
 		return nil, err
 	}
-	return f.rows(), nil
+	return f.changed, nil
 }
 
 // leavesNothing says of an entry that no contract has said anything about it
@@ -64,35 +62,32 @@ type folder struct {
 // overlay is a state with the changes of one entry over it.
 type overlay struct {
 	State
-	changed map[string]*[]byte // to nil: deleted
+	changed []standing.Row // in order of their keys; nil value: deleted
 }
 
 // Get sees the changes.
 func (o *overlay) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	if v, ok := o.changed[key]; ok {
-		return *v, *v != nil, nil
+	if n, ok := o.find(key); ok {
+		v := o.changed[n].Value
+		return v, v != nil, nil
 	}
 	return o.State.Get(ctx, key)
 }
 
+func (o *overlay) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(o.changed, key, func(r standing.Row, key string) int { return strings.Compare(r.Key, key) })
+}
+
 func (o *overlay) put(r standing.Row) {
-	if o.changed == nil {
-		o.changed = map[string]*[]byte{}
+	n, ok := o.find(r.Key)
+	if ok {
+		o.changed[n].Value = r.Value
+		return
 	}
-	o.changed[r.Key] = &r.Value
+	o.changed = slices.Insert(o.changed, n, r)
 }
 
 func (o *overlay) delete(key string) { o.put(standing.Row{Key: key}) }
-
-// rows are the changes that change something.
-func (f *folder) rows() []standing.Row {
-	out := make([]standing.Row, 0, len(f.changed))
-	for key, v := range f.changed {
-		out = append(out, standing.Row{Key: key, Value: bytes.Clone(*v)})
-	}
-	slices.SortFunc(out, func(a, b standing.Row) int { return cmp.Compare(a.Key, b.Key) })
-	return out
-}
 
 // executed folds what happened.
 func (f *folder) executed(eff *effects, values map[string]float64, payload []byte) error {
@@ -344,22 +339,33 @@ func (f *folder) fly(was, is string) error {
 	if was == is {
 		return nil
 	}
-	for ref, by := range map[string]int64{was: -1, is: 1} {
-		if ref == "" {
-			continue
-		}
-		var r flightRow
-		if _, err := load(f.ctx, &f.overlay, flightKey(ref), &r); err != nil {
-			return err
-		}
-		if r.Instances += by; r.Instances > 0 {
-			f.put(row(flightKey(ref), r))
-		} else {
-			f.delete(flightKey(ref))
-		}
+	if err := f.flies(was, -1); err != nil {
+		return err
+	}
+	return f.flies(is, 1)
+}
+
+// flies counts so many instances more that a version keeps in flight.
+func (f *folder) flies(ref string, more int64) error {
+	if ref == "" {
+		return nil
+	}
+	key := flightKey(ref)
+	var r flightRow
+	if _, err := load(f.ctx, &f.overlay, key, &r); err != nil {
+		return err
+	}
+	if r.Instances += more; r.Instances > 0 {
+		f.put(row(key, r))
+	} else {
+		f.delete(key)
 	}
 	return nil
 }
+
+// InFlight says of a row that it counts the instances that a version keeps in
+// flight. Fold changes it for whoever keeps versions; no decision reads it.
+func InFlight(key string) bool { return strings.HasPrefix(key, flightPrefix) }
 
 // Timed says of what Fold gave that it sets or takes away timers: what NextDue
 // says may be another now, and a span of the entry may be asked for again.
