@@ -4,106 +4,66 @@ import (
 	"bytes"
 	"context"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/danvoulez/logline/internal/rules"
-	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
 
-// Entries are decided some dozens at a time, a run, on all processors: each block
-// of a few that follow each other by the rows as they are before the run, and by
-// what those before it in its block changed. Then they are taken in one after the
-// other, and one whose decision rests on a row that another block or the clock has
-// changed is decided again. So what is found is what deciding one after the other
-// finds, whatever the number of processors.
-
-const (
-	mostAhead  = 64 // entries of a run
-	leastAhead = 8  // fewer are not worth it
-	block      = 16 // entries that see each other: what belongs together often comes together
-)
-
-// addAll adds entries that follow each other.
-func (b *Backtest) addAll(ctx context.Context, entries []*span.Opened) error {
-	for len(entries) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := b.together(entries)
-		if err := b.addRun(ctx, entries[:n]); err != nil {
-			return err
-		}
-		entries = entries[n:]
-	}
-	return nil
+// block is a few entries that follow each other, and what is thought to become of
+// them before it is their turn: each is decided by the rows as they are at that
+// moment, and by what those before it in its block changed. At its turn, one whose
+// decision rests on a row that was changed since, other than by its block, is
+// decided again. So what is found is what deciding one after the other finds.
+type block struct {
+	number  int
+	since   int // version of the rows before any of it was decided
+	entries []*span.Opened
+	guesses []guess
+	made    bool // all guesses are
 }
 
-// together is how many of the next entries are a run: what changes keys or roles is
-// decided by itself.
-func (b *Backtest) together(entries []*span.Opened) int {
-	for i, e := range entries[:min(len(entries), mostAhead)] {
-		if b.stands(e) {
-			return max(i, 1)
-		}
-	}
-	return min(len(entries), mostAhead)
+// blockSize is how many entries see each other: what belongs together often comes
+// together.
+const blockSize = 16
+
+// reset makes room for other entries.
+func (k *block) reset() {
+	clear(k.entries)
+	k.entries, k.guesses, k.made = k.entries[:0], k.guesses[:0], false
 }
 
-func (b *Backtest) addRun(ctx context.Context, entries []*span.Opened) error {
-	if len(entries) < leastAhead || b.opt.Workers == 1 {
-		for _, e := range entries {
-			if err := b.add(ctx, e, nil); err != nil {
-				return err
-			}
-		}
-		return nil
+// add puts in the next entry, and at which position it will probably stand.
+func (k *block) add(e *span.Opened, at standing.Position) {
+	n := len(k.guesses)
+	k.entries, k.guesses = append(k.entries, e), k.guesses[:n+1]
+	k.guesses[n] = guess{at: at, block: k.number, reads: k.guesses[n].reads[:0]}
+}
+
+// guess decides the entries of a block.
+func (k *block) guess(ctx context.Context, seen *witness) {
+	clear(seen.changed)
+	seen.world = seen.b.world // which the first entry changes
+	seen.world.State = seen
+	for i, e := range k.entries {
+		seen.b.guess(ctx, e, &k.guesses[i], seen)
 	}
-	guesses := b.ahead(ctx, entries)
-	b.changed = &sortedmap.Map[int]{}
-	defer func() { b.changed = nil }()
-	for i, e := range entries {
-		if err := b.add(ctx, e, &guesses[i]); err != nil {
+}
+
+// takeIn decides the entries of a block, for which most of the work is done.
+func (b *Backtest) takeIn(ctx context.Context, k *block) error {
+	b.news.forget(k.since)
+	for i, e := range k.entries {
+		if err := b.add(ctx, e, &k.guesses[i]); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// ahead decides a run.
-func (b *Backtest) ahead(ctx context.Context, entries []*span.Opened) []guess {
-	if b.guesses == nil {
-		b.guesses = make([]guess, mostAhead)
-	}
-	guesses, now := b.guesses[:len(entries)], b.now
-	for i, e := range entries {
-		now, _ = b.advanced(now, e)
-		guesses[i] = guess{at: standing.Position{Seq: firstSeq(e), RecordedAt: at(now, e)}, block: i / block, reads: guesses[i].reads[:0]}
-	}
-	var next atomic.Int64
-	work := func() {
-		for from := int(next.Add(block)) - block; from < len(entries); from = int(next.Add(block)) - block {
-			seen, w := &witness{rows: &b.rows}, b.world
-			w.State = seen
-			for i := from; i < min(from+block, len(entries)); i++ {
-				b.guess(ctx, &w, entries[i], &guesses[i], seen)
-			}
-		}
-	}
-	var workers sync.WaitGroup
-	for range min(b.opt.Workers, (len(entries)+block-1)/block) - 1 {
-		workers.Go(work)
-	}
-	work()
-	workers.Wait()
-	return guesses
 }
 
 // guess decides an entry and folds it, unless that is not asked for. A panic is left
 // to whoever decides it again.
-func (b *Backtest) guess(ctx context.Context, w *rules.World, e *span.Opened, g *guess, seen *witness) {
+func (b *Backtest) guess(ctx context.Context, e *span.Opened, g *guess, seen *witness) {
 	defer func() {
 		if recover() != nil {
 			g.made = false
@@ -113,15 +73,15 @@ func (b *Backtest) guess(ctx context.Context, w *rules.World, e *span.Opened, g 
 		return
 	}
 	seen.g, seen.lost = g, false
-	g.decide(ctx, w, e, g.at)
+	g.decide(ctx, &seen.world, e, g.at)
 	if g.folds = len(g.reads); g.err == nil && g.outcome.Verdict <= rules.Pending {
 		var err error
-		g.changes, err = folded(ctx, seen, &g.span, g.outcome, g.at)
+		g.changes, err = folded(ctx, seen, &g.entry, &g.span, g.outcome, g.at)
 		seen.lost = seen.lost || err != nil
 	}
 	if g.made = !seen.lost; g.made {
 		for _, c := range g.changes {
-			seen.changed.Set(c.Key, c.Value)
+			seen.changed[c.Key] = c.Value
 		}
 	}
 }
@@ -132,6 +92,7 @@ type guess struct {
 	block   int
 	made    bool
 	span    span.Span
+	entry   span.Entry // room to fold it
 	outcome *rules.Outcome
 	err     error
 	changes []standing.Row // where it stands
@@ -144,37 +105,96 @@ func (g *guess) decide(ctx context.Context, w *rules.World, e *span.Opened, at s
 	g.outcome, g.err = rules.Decide(ctx, w, &g.span, at)
 }
 
-// outside is who changed a row as no block of the run at hand has seen it.
+// stretch is the keys from low to high, both included, at a version of the rows.
+type stretch struct {
+	low, high string
+	version   int
+}
+
+// own is the version of a row that the block has changed itself: whoever changed it
+// last must be the block, with what it foresaw.
+const own = 0
+
+// news is what has changed since the blocks were made up that are not taken in yet.
+type news struct {
+	list []change
+	last map[string]change // of each key
+}
+
+// change is one of a row, at the version that it made.
+type change struct {
+	key     string
+	version int
+	by      int // the block that foresaw it, or outside
+}
+
+// outside is who changed a row as no block has foreseen it.
 const outside = -1
+
+func newNews() *news { return &news{last: map[string]change{}} }
+
+func (n *news) add(c change) {
+	n.list = append(n.list, c)
+	n.last[c.key] = c
+}
+
+// mostNews is how much is kept before it is asked what is still needed.
+const mostNews = 1000
+
+// forget lets go what had changed before every block that is not taken in yet.
+func (n *news) forget(since int) {
+	if len(n.list) < mostNews {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(n.list, since, func(c change, since int) int { return c.version - since - 1 })
+	n.list = slices.Delete(n.list, 0, i)
+	clear(n.last)
+	for _, c := range n.list {
+		n.last[c.key] = c
+	}
+}
+
+// touches says that a stretch has changed since it was read, other than a block
+// has foreseen.
+func (n *news) touches(r stretch, block int) bool {
+	if r.low == r.high {
+		c, ok := n.last[r.low]
+		return ok && c.version > r.version && c.by != block
+	}
+	for i := len(n.list) - 1; i >= 0 && n.list[i].version > r.version; i-- {
+		if c := n.list[i]; r.low <= c.key && c.key <= r.high && c.by != block {
+			return true
+		}
+	}
+	return false
+}
 
 // hold says that rows that a guess rests on are as its block saw them.
 func (b *Backtest) hold(reads []stretch, g *guess) bool {
-	for _, r := range reads {
-		for key, by := range b.changed.From(r.low) {
-			if key > r.high {
-				break
-			}
-			if by != g.block {
-				return false
-			}
-		}
-	}
-	return true
+	return !slices.ContainsFunc(reads, func(r stretch) bool { return b.news.touches(r, g.block) })
 }
 
 // doubt takes back what others of its block saw a guess change, until it is known
 // that it does.
 func (b *Backtest) doubt(g *guess) {
-	if g != nil && g.made {
-		for _, c := range g.changes {
-			b.changed.Set(c.Key, outside)
-		}
+	if g == nil || !g.made {
+		return
+	}
+	b.lock.Lock()
+	b.version++
+	b.lock.Unlock()
+	for _, c := range g.changes {
+		b.news.add(change{c.Key, b.version, outside})
 	}
 }
 
-// note remembers which rows have changed, and whether as a guess has it.
-func (b *Backtest) note(changes []standing.Row, g *guess) {
-	if b.changed == nil {
+// change changes rows, and remembers whether a guess had it so.
+func (b *Backtest) change(changes []standing.Row, g *guess) {
+	b.lock.Lock()
+	b.rows.Apply(changes)
+	b.version++
+	b.lock.Unlock()
+	if b.news == nil {
 		return
 	}
 	for _, c := range changes {
@@ -184,43 +204,50 @@ func (b *Backtest) note(changes []standing.Row, g *guess) {
 		}) {
 			by = g.block
 		}
-		b.changed.Set(c.Key, by)
+		b.news.add(change{c.Key, b.version, by})
 	}
 }
-
-// stretch is the keys from low to high, both included.
-type stretch struct{ low, high string }
 
 // witness is the rows as a block sees them. It notes which were asked for, and
 // which the answers say that there are not.
 type witness struct {
-	rows    *rules.Memory
-	changed sortedmap.Map[[]byte] // by the block; nil: deleted
+	b       *Backtest
+	world   rules.World       // of which it is the state
+	changed map[string][]byte // by the block; nil: deleted
 	g       *guess
 	lost    bool // the answer would take both together: let the entry be decided at its turn
 }
 
 var _ rules.State = (*witness)(nil)
 
+func newWitness(b *Backtest) *witness { return &witness{b: b, changed: map[string][]byte{}} }
+
 // Get implements rules.State.
 func (w *witness) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	w.g.reads = append(w.g.reads, stretch{key, key})
-	if value, ok := w.changed.Get(key); ok {
+	if value, ok := w.changed[key]; ok {
+		w.g.reads = append(w.g.reads, stretch{key, key, own})
 		return value, value != nil, nil
 	}
-	return w.rows.Get(ctx, key)
+	w.b.lock.Lock()
+	defer w.b.lock.Unlock()
+	w.g.reads = append(w.g.reads, stretch{key, key, w.b.version})
+	return w.b.rows.Get(ctx, key)
 }
 
 // Floor implements rules.State.
 func (w *witness) Floor(ctx context.Context, prefix, key string) (standing.Row, bool, error) {
-	row, ok, err := w.rows.Floor(ctx, prefix, key)
+	w.b.lock.Lock()
+	defer w.b.lock.Unlock()
+	row, ok, err := w.b.rows.Floor(ctx, prefix, key)
 	w.saw(max(prefix, row.Key), key)
 	return row, ok, err
 }
 
 // Range implements rules.State.
 func (w *witness) Range(ctx context.Context, prefix, after string, limit int) ([]standing.Row, error) {
-	rows, err := w.rows.Range(ctx, prefix, after, limit)
+	w.b.lock.Lock()
+	defer w.b.lock.Unlock()
+	rows, err := w.b.rows.Range(ctx, prefix, after, limit)
 	high := prefix + "\xff" // above all that begin so: keys are UTF-8
 	if len(rows) == limit && limit > 0 {
 		high = rows[limit-1].Key
@@ -231,9 +258,8 @@ func (w *witness) Range(ctx context.Context, prefix, after string, limit int) ([
 
 // saw notes a stretch in which the block has changed nothing, or the entry is lost.
 func (w *witness) saw(low, high string) {
-	w.g.reads = append(w.g.reads, stretch{low, high})
-	for key := range w.changed.From(low) {
-		w.lost = w.lost || key <= high
-		break
+	w.g.reads = append(w.g.reads, stretch{low, high, w.b.version})
+	for key := range w.changed {
+		w.lost = w.lost || low <= key && key <= high
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/people"
-	"github.com/danvoulez/logline/internal/sortedmap"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -59,8 +59,9 @@ type Backtest struct {
 	most    int                    // how many are kept before the others are forgotten
 	waiting map[string]bool        // for votes
 	past    map[string]*rules.Past // spans that contracts know to undo
-	changed *sortedmap.Map[int]    // rows that the run at hand has changed, and which block did; nil outside of one
-	guesses []guess                // of a run, used again
+	lock    sync.Mutex             // of rows and version, while some entries are decided ahead
+	version int                    // how often rows have changed
+	news    *news                  // what has changed, while some are decided ahead; else nil
 	held    int                    // guesses that held
 	seen    tally
 	report  Report
@@ -141,7 +142,7 @@ func (b *Backtest) Report() *Report {
 // stands says of an entry that it may change who holds which keys and roles, or
 // undoes one that may stand just before it. Ordinary ones do not.
 func (b *Backtest) stands(e *span.Opened) bool {
-	return b.people.Moves(e) || e.Span.Type == span.TypeRevert
+	return strings.HasPrefix(e.Span.Type, "logline.") && (b.people.Moves(e) || e.Span.Type == span.TypeRevert)
 }
 
 // stand follows who holds which keys and roles.
@@ -228,7 +229,7 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 	}
 	changes := g.changes
 	if !holds {
-		if changes, err = folded(ctx, &b.rows, sp, o, at); err != nil {
+		if changes, err = folded(ctx, &b.rows, &g.entry, sp, o, at); err != nil {
 			return err
 		}
 	}
@@ -248,14 +249,18 @@ func (b *Backtest) erased(e *span.Opened) bool {
 	return e.Payload == nil && !b.contracts.Match(e.Span.Type).Empty()
 }
 
-// folded is what an entry with this outcome changes of the state.
-func folded(ctx context.Context, s rules.State, sp *span.Span, o *rules.Outcome, at standing.Position) ([]standing.Row, error) {
-	return rules.Fold(ctx, s, &span.Entry{Seq: at.Seq, RecordedAt: at.RecordedAt, Span: sp.Header, Decision: o.Decision}, sp.Payload)
+// folded is what an entry with this outcome, which is made in room, changes of the
+// state. How many instances are in flight is left out: no decision asks for it, and
+// all that begin or end one would meet there.
+func folded(ctx context.Context, s rules.State, room *span.Entry, sp *span.Span, o *rules.Outcome, at standing.Position) ([]standing.Row, error) {
+	*room = span.Entry{Seq: at.Seq, RecordedAt: at.RecordedAt, Span: sp.Header, Decision: o.Decision}
+	changes, err := rules.Fold(ctx, s, room, sp.Payload)
+	return slices.DeleteFunc(changes, func(r standing.Row) bool { return rules.InFlight(r.Key) }), err
 }
 
 // fold puts the outcome of an entry of the node's own into the state.
 func (b *Backtest) fold(ctx context.Context, sp *span.Span, o *rules.Outcome, at string) error {
-	changes, err := folded(ctx, &b.rows, sp, o, standing.Position{Seq: b.seq, RecordedAt: at})
+	changes, err := folded(ctx, &b.rows, &span.Entry{}, sp, o, standing.Position{Seq: b.seq, RecordedAt: at})
 	if err != nil {
 		return err
 	}
@@ -268,8 +273,7 @@ func (b *Backtest) apply(ctx context.Context, sp *span.Span, o *rules.Outcome, c
 	if len(changes) == 0 {
 		return nil
 	}
-	b.rows.Apply(changes)
-	b.note(changes, g)
+	b.change(changes, g)
 	b.seen.transitions(o.Decision.Transitions)
 	if !rules.Timed(changes) {
 		return nil

@@ -16,6 +16,7 @@
 //   - An entry whose payload is erased or withheld, of a type about which the
 //     contracts have a say, is named and not decided. Its state stays as it was:
 //     nothing is guessed.
+//   - How many workflow instances are in flight is not kept: no decision asks for it.
 //
 // Run takes the pages of a bundle (bundle.Reader.Pages) or of a store
 // (timeline.Log.Opened), tells how many entries are done, and ends with its

@@ -105,11 +105,8 @@ type tally struct {
 	tags      map[string]int
 	actioned  map[string]int
 	workflows []*contract.Workflow
-	instances map[instance]*course
+	instances map[string]map[string]course // of a workflow, by their keys
 }
-
-// instance is one of a workflow.
-type instance struct{ workflow, key string }
 
 // course is the states that an instance was in, the last one last.
 type course []string
@@ -117,7 +114,7 @@ type course []string
 func (t *tally) contract(c *contract.Contract) {
 	if t.rules == nil {
 		t.rules, t.tags, t.actioned, t.changes = map[string]*RuleCount{}, map[string]int{}, map[string]int{}, map[[2]string]int{}
-		t.instances = map[instance]*course{}
+		t.instances = map[string]map[string]course{}
 	}
 	for _, r := range c.Rules {
 		t.rule(r.ID())
@@ -170,25 +167,33 @@ func (t *tally) change(was, now string) { t.changes[[2]string{was, now}]++ }
 
 func (t *tally) transitions(list []span.Transition) {
 	for _, m := range list {
-		c := t.instances[instance{m.Workflow, m.Key}]
-		if c == nil {
-			c = &course{}
-			t.instances[instance{m.Workflow, m.Key}] = c
+		of := t.instances[m.Workflow]
+		if of == nil {
+			of = map[string]course{}
+			t.instances[m.Workflow] = of
 		}
-		c.enter(m.From)
-		c.enter(m.To)
+		was := of[m.Key]
+		if c := was.enter(m.From).enter(m.To); len(c) > len(was) { // else it is the same room
+			of[m.Key] = c
+		}
 	}
 }
 
+// usualStates is room for the states of most instances.
+const usualStates = 4
+
 // enter puts a state last.
-func (c *course) enter(state string) {
-	i := slices.Index(*c, state)
+func (c course) enter(state string) course {
+	i := slices.Index(c, state)
 	if i < 0 {
-		*c = append(*c, state)
-		return
+		if c == nil {
+			c = make(course, 0, usualStates)
+		}
+		return append(c, state)
 	}
-	copy((*c)[i:], (*c)[i+1:])
-	(*c)[len(*c)-1] = state
+	copy(c[i:], c[i+1:])
+	c[len(c)-1] = state
+	return c
 }
 
 // into writes the counts down, in an order that does not depend on chance.
@@ -221,16 +226,13 @@ func (t *tally) workflow(w *contract.Workflow) WorkflowCount {
 		out.States = append(out.States, StateCount{Name: s.Name})
 		at[s.Name] = i
 	}
-	for in, c := range t.instances {
-		if in.workflow != out.Name {
-			continue
-		}
-		for _, state := range *c {
+	for _, c := range t.instances[out.Name] {
+		for _, state := range c {
 			if i, ok := at[state]; ok {
 				out.States[i].Entered++
 			}
 		}
-		if i, ok := at[(*c)[len(*c)-1]]; ok {
+		if i, ok := at[c[len(c)-1]]; ok {
 			out.Instances++
 			out.States[i].Now++
 		}
