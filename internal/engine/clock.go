@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/timeline"
 )
 
 const (
@@ -71,17 +73,8 @@ func (e *Engine) keepTime(ctx context.Context) {
 	e.readTimers(ctx)
 	for again := e.cfg.Now().Add(clockAge); ; {
 		tenants, wait := e.clock.due(e.cfg.Now())
-		for _, tenant := range tenants {
-			reply := newReply(1)
-			it := &item{fire: true, reply: reply}
-			if err := e.enqueue(tenant, []*item{it}); err != nil {
-				continue // a full queue has other turns
-			}
-			e.await(ctx, tenant, []*item{it}, reply)
-			if err := reply.answers[0].Err; err != nil && ctx.Err() == nil {
-				e.cfg.Logger.WarnContext(ctx, "timers not answered yet", slog.String("tenant", tenant), slog.Any("error", err))
-			}
-			e.carryOn(ctx, tenant, []*item{it})
+		for some := range slices.Chunk(tenants, firedAtOnce) {
+			e.fireIn(ctx, some)
 		}
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
@@ -99,6 +92,32 @@ func (e *Engine) keepTime(ctx context.Context) {
 	}
 }
 
+// firedAtOnce is how many timelines answer their timers at the same time: at three
+// in the morning all do.
+const firedAtOnce = 16
+
+// fireIn has timelines answer their timers.
+func (e *Engine) fireIn(ctx context.Context, tenants []string) {
+	for i, err := range e.inEach(ctx, tenants, func() *item { return &item{fire: true} }) {
+		tenant := tenants[i]
+		switch {
+		case err == nil:
+			e.carryOn(ctx, tenant, []*item{{fire: true}})
+		case closed(err):
+			e.clock.set(tenant, time.Time{})
+		case fault.CodeOf(err) == codeQueueFull, ctx.Err() != nil: // which has other turns
+		default:
+			e.cfg.Logger.WarnContext(ctx, "timers not answered yet", slog.String("tenant", tenant), slog.Any("error", err))
+		}
+	}
+}
+
+// closed says of an error that nothing is decided in its timeline any more.
+func closed(err error) bool {
+	code := fault.CodeOf(err)
+	return code == timeline.CodeReadOnly || code == "timeline_handed_over"
+}
+
 // readTimers asks the store for each tenant's next timer: those that other
 // processes made, and at start all.
 func (e *Engine) readTimers(ctx context.Context) {
@@ -109,6 +128,9 @@ func (e *Engine) readTimers(ctx context.Context) {
 			return
 		}
 		for _, t := range tenants {
+			if t.ReadOnly {
+				continue
+			}
 			at, ok, err := rules.NextDue(ctx, e.log.Committed(t.ID))
 			if err == nil && ok {
 				e.clock.set(t.ID, at)
@@ -155,7 +177,7 @@ func (r *round) fire(ctx context.Context) error {
 			n++
 			more, err := r.answer(ctx, t)
 			if err != nil {
-				if r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable {
+				if r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable || closed(err) {
 					return err
 				}
 				failed[t.Key], r.stuck = true, true // it holds up no other

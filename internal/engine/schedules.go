@@ -139,7 +139,7 @@ func (r *round) runSchedule(ctx context.Context, t rules.Timer) (next time.Time,
 	if failure == nil {
 		return o.Ran.Next, nil
 	}
-	if r.session.Err() != nil || fault.KindOf(failure) == fault.Unavailable {
+	if r.session.Err() != nil || fault.KindOf(failure) == fault.Unavailable || closed(failure) {
 		return next, failure
 	}
 	r.engine.cfg.Logger.WarnContext(ctx, "a schedule's run failed", slog.String("tenant", r.tenant), slog.String("schedule", t.Schedule), slog.Any("error", failure))
