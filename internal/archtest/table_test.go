@@ -96,6 +96,7 @@ var table = map[string]rule{
 	"internal/bench":            {never: []string{"modules", "stores", "internal/app"}, except: []string{"internal/id"}},                                                                    // a command: it calls the program over HTTP, and writes bare rows beside it
 	"internal/bench/fill":       {never: []string{"internal/app", "internal/httpapi", "internal/onboarding", "drivers"}},                                                                    // the product's own way in, in process
 	"internal/bench/decide":     {never: []string{"internal/app", "internal/httpapi", "internal/onboarding", "internal/engine", "internal/timeline", "internal/storage", "drivers", "I/O"}}, // the evaluator beside bare cel-go
+	"internal/bench/work":       {never: []string{"internal/app", "internal/httpapi", "internal/onboarding", "drivers"}},                                                                    // the store of tasks beside a bare queue
 	"internal/systemtest":       {testing: true, never: []string{"ours"}, except: []string{"client", "internal/fault", "internal/span", "internal/id"}},
 
 	"internal/engine/tasks/taskstore": {never: []string{"internal/federation", "internal/onboarding", "internal/httpapi", "stores", "net/http", "clock"}},

@@ -120,7 +120,12 @@ func (c *cluster) drop(ctx context.Context, database string) error {
 }
 
 func (c *cluster) exec(ctx context.Context, statements ...string) error {
-	conn, err := pgx.Connect(ctx, c.url.String())
+	return c.execIn(ctx, c.url.String(), statements...)
+}
+
+// execIn is exec in another database.
+func (c *cluster) execIn(ctx context.Context, database string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, database)
 	if err != nil {
 		return err
 	}

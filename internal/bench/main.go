@@ -59,6 +59,7 @@ func groups() []group {
 		{"decide", measureDecide, false},
 		{"reads", measureReads, false},
 		{"feed", measureFeed, false},
+		{"tasks", measureTasks, false},
 		{"scale", measureScale, true},
 	}
 }

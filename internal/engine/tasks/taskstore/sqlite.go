@@ -193,6 +193,46 @@ func (w *writing) note(e *tasks.Event) error {
 	return err
 }
 
+// noted is an Event as SQL reads it.
+type noted struct {
+	Tenant  string  `json:"t"`
+	Origin  string  `json:"o"`
+	Action  int     `json:"a"`
+	Caused  bool    `json:"u"`
+	Step    int     `json:"s"`
+	What    string  `json:"w"`
+	Attempt int     `json:"n"`
+	At      int64   `json:"i"`
+	RunAt   *int64  `json:"r"`
+	Code    string  `json:"c"`
+	Error   string  `json:"e"`
+	Result  *string `json:"p"`
+}
+
+// noteAll keeps events for the timeline.
+func (w *writing) noteAll(events []tasks.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	all := make([]noted, len(events))
+	for i := range events {
+		e := &events[i]
+		all[i] = noted{e.Tenant, e.Origin, e.Action, e.Caused, e.Step, e.What, e.Attempt, e.At.UnixMilli(), nil, e.Code, e.Error, nil}
+		if !e.RunAt.IsZero() {
+			at := e.RunAt.UnixMilli()
+			all[i].RunAt = &at
+		}
+		if e.Result != nil {
+			text := string(e.Result)
+			all[i].Result = &text
+		}
+	}
+	_, err := w.exec(`INSERT INTO task_events (`+eventColumns+`, taken_until)
+		SELECT value ->> 't', value ->> 'o', value ->> 'a', value ->> 'u', value ->> 's', value ->> 'w', value ->> 'n', value ->> 'i', value ->> 'r',
+			value ->> 'c', value ->> 'e', CAST(value ->> 'p' AS BLOB), 0 FROM json_each($1)`, list(all))
+	return err
+}
+
 // Limit implements tasks.Inbox.
 func (s *sqlite) Limit(ctx context.Context, queue string, most int) error {
 	return s.write(ctx, "limit a queue", func(w *writing) error {
@@ -306,30 +346,35 @@ func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) ([]tasks.Tas
 		return cmp.Or(a.Priority-b.Priority, a.RunAt.Compare(b.RunAt), strings.Compare(a.Origin, b.Origin), a.Action-b.Action)
 	})
 	found = found[:min(n, len(found))]
+	if len(found) == 0 {
+		return nil, nil
+	}
+	keys, events, taken := make([][2]any, len(found)), make([]tasks.Event, len(found)), map[string]int{}
 	for i := range found {
 		t := &found[i]
 		t.State, t.Step, t.Attempt, t.LeaseUntil, t.Worker = tasks.Running, t.Step+1, t.Attempt+1, c.Until, c.Worker
 		t.Cancelling, t.ChangedAt = false, c.Now
-		if _, err := w.exec(`UPDATE tasks SET state = 1, step = $4, attempt = $5, lease_until = $6, worker = $7, cancelling = 0, changed_at = $8
-				WHERE tenant = $1 AND origin = $2 AND action = $3`,
-			t.Tenant, t.Origin, t.Action, t.Step, t.Attempt, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli()); err != nil {
-			return nil, err
-		}
-		e := tasks.Event{Key: t.Key, Caused: t.Seq != nil, Step: t.Step, What: tasks.ToldStarted, Attempt: t.Attempt, At: c.Now}
-		if err := w.note(&e); err != nil {
-			return nil, err
-		}
-		for _, q := range queues {
-			if q.queue == t.Queue {
-				q.room--
+		keys[i] = [2]any{t.Origin, t.Action}
+		events[i] = tasks.Event{Key: t.Key, Caused: t.Seq != nil, Step: t.Step, What: tasks.ToldStarted, Attempt: t.Attempt, At: c.Now}
+		taken[t.Queue]++
+	}
+	if _, err := w.exec(beginText, found[0].Tenant, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli(), list(keys)); err != nil {
+		return nil, err
+	}
+	for _, q := range queues {
+		q.room -= taken[q.queue]
+		if n := taken[q.queue]; n > 0 {
+			if _, err := w.exec(`UPDATE task_queues SET queued = queued - $3, running = running + $3 WHERE tenant = $1 AND queue = $2`, q.tenant, q.queue, n); err != nil {
+				return nil, err
 			}
 		}
-		if _, err := w.exec(`UPDATE task_queues SET queued = queued - 1, running = running + 1 WHERE tenant = $1 AND queue = $2`, t.Tenant, t.Queue); err != nil {
-			return nil, err
-		}
 	}
-	return found, nil
+	return found, w.noteAll(events)
 }
+
+// beginText begins the runs of a tenant's tasks, by their keys.
+const beginText = `UPDATE tasks SET state = 1, step = step + 1, attempt = attempt + 1, lease_until = $2, worker = $3, cancelling = 0, changed_at = $4
+	WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($5))`
 
 // Heartbeat implements tasks.Work.
 func (s *sqlite) Heartbeat(ctx context.Context, until time.Time, list []tasks.Lease) (out []tasks.Beat, err error) {
@@ -359,46 +404,85 @@ func (s *sqlite) Note(ctx context.Context, l tasks.Lease, output []byte) error {
 // Settle implements tasks.Work.
 func (s *sqlite) Settle(ctx context.Context, now time.Time, lapsed bool, ends []tasks.Settlement) (out []tasks.Key, err error) {
 	err = s.write(ctx, "settle", func(w *writing) error {
-		for i := range ends {
-			ended, err := w.settle(now, lapsed, &ends[i])
-			if err != nil {
-				return err
-			}
-			if ended {
-				out = append(out, ends[i].Key)
-			}
-		}
-		return nil
+		out, err = w.settle(now, lapsed, ends)
+		return err
 	})
 	return out, err
 }
 
-// settle ends one run, if it is the last one.
-func (w *writing) settle(now time.Time, lapsed bool, s *tasks.Settlement) (bool, error) {
-	e := tasks.Event{Key: s.Key, What: told(s.State), Attempt: s.Attempt, At: now, Code: s.Code, Error: s.Error, Result: result(s.Output)}
-	var runAt int64
-	err := w.row([]any{&e.Step, &e.Caused, &runAt}, `UPDATE tasks SET state = $5, step = step + 1, run_at = CASE $5 WHEN 0 THEN $6 ELSE run_at END,
-			attempts = attempts + $7, lease_until = NULL, cancelling = 0, changed_at = $8, code = $9, error = $10, output = coalesce($11, output)
-		WHERE tenant = $1 AND origin = $2 AND action = $3 AND state = 1 AND attempt = $4 AND (NOT $12 OR lease_until < $8)
-		RETURNING step, seq IS NOT NULL, run_at`,
-		s.Tenant, s.Origin, s.Action, s.Attempt, int(s.State), s.RunAt.UnixMilli(), number(s.Free), now.UnixMilli(), s.Code, s.Error, s.Output, lapsed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+// ending is a Settlement as SQL reads it.
+type ending struct {
+	Tenant  string  `json:"t"`
+	Origin  string  `json:"o"`
+	Action  int     `json:"a"`
+	Attempt int     `json:"n"`
+	State   int     `json:"s"`
+	RunAt   int64   `json:"r"`
+	Free    int     `json:"f"`
+	Code    string  `json:"c"`
+	Error   string  `json:"e"`
+	Output  *string `json:"p"`
+}
+
+// settleLite ends the runs that are last ones. Tasks are found by their keys:
+// "+state" keeps the planner from going through all that run, by the index of
+// their leases.
+const settleLite = `UPDATE tasks SET state = g.s, step = step + 1, run_at = CASE g.s WHEN 0 THEN g.r ELSE run_at END,
+		attempts = attempts + g.f, lease_until = NULL, cancelling = 0, changed_at = $2, code = g.c, error = g.e, output = coalesce(CAST(g.p AS BLOB), output)
+	FROM (SELECT value ->> 't' AS t, value ->> 'o' AS o, value ->> 'a' AS a, value ->> 'n' AS n, value ->> 's' AS s, value ->> 'r' AS r, value ->> 'f' AS f,
+		value ->> 'c' AS c, value ->> 'e' AS e, value ->> 'p' AS p FROM json_each($1)) g
+	WHERE tenant = g.t AND origin = g.o AND action = g.a AND +state = 1 AND attempt = g.n AND (NOT $3 OR lease_until < $2)
+	RETURNING tenant, origin, action, queue, state, step, attempt, run_at, seq IS NOT NULL, code, error`
+
+// settle ends runs, and counts and notes those that were the last ones.
+func (w *writing) settle(now time.Time, lapsed bool, ends []tasks.Settlement) (out []tasks.Key, err error) {
+	given, outputs := make([]ending, len(ends)), map[tasks.Key][]byte{}
+	for i := range ends {
+		e := &ends[i]
+		given[i] = ending{e.Tenant, e.Origin, e.Action, e.Attempt, int(e.State), e.RunAt.UnixMilli(), number(e.Free), e.Code, e.Error, nil}
+		if e.Output != nil {
+			text := string(e.Output)
+			given[i].Output = &text
+		}
+		outputs[e.Key] = result(e.Output)
 	}
+	type of struct{ tenant, queue string }
+	counts, next := map[of]*[5]int{}, map[of]any{}
+	var events []tasks.Event
+	err = w.query(func(row scanner) error {
+		e := tasks.Event{At: now}
+		var queue string
+		var state tasks.State
+		var runAt int64
+		if err := row.Scan(&e.Tenant, &e.Origin, &e.Action, &queue, &state, &e.Step, &e.Attempt, &runAt, &e.Caused, &e.Code, &e.Error); err != nil {
+			return err
+		}
+		e.What, e.Result = told(state), outputs[e.Key]
+		q := of{e.Tenant, queue}
+		if counts[q] == nil {
+			counts[q] = &[5]int{}
+		}
+		counts[q][state]++
+		if state == tasks.Queued {
+			e.RunAt = moment(runAt)
+			if first, ok := next[q].(int64); !ok || runAt < first {
+				next[q] = runAt
+			}
+		}
+		events, out = append(events, e), append(out, e.Key)
+		return nil
+	}, settleLite, list(given), now.UnixMilli(), lapsed)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var next any
-	if s.State == tasks.Queued {
-		e.RunAt, next = moment(runAt), runAt
+	for q, n := range counts {
+		if _, err := w.exec(`UPDATE task_queues SET running = running - $3, queued = queued + $4, completed = completed + $5, failed = failed + $6, cancelled = cancelled + $7,
+				next_at = CASE WHEN $8 IS NULL THEN next_at ELSE min(coalesce(next_at, $8), $8) END WHERE tenant = $1 AND queue = $2`,
+			q.tenant, q.queue, n[tasks.Queued]+n[tasks.Completed]+n[tasks.Failed]+n[tasks.Cancelled], n[tasks.Queued], n[tasks.Completed], n[tasks.Failed], n[tasks.Cancelled], next[q]); err != nil {
+			return nil, err
+		}
 	}
-	if err := w.note(&e); err != nil {
-		return false, err
-	}
-	_, err = w.exec(`UPDATE task_queues SET running = running - 1, queued = queued + $3, completed = completed + $4, failed = failed + $5, cancelled = cancelled + $6,
-			next_at = CASE WHEN $7 IS NULL THEN next_at ELSE min(coalesce(next_at, $7), $7) END WHERE tenant = $1 AND queue = $2`,
-		s.Tenant, s.Queue, number(s.State == tasks.Queued), number(s.State == tasks.Completed), number(s.State == tasks.Failed), number(s.State == tasks.Cancelled), next)
-	return true, err
+	return out, w.noteAll(events)
 }
 
 func number(b bool) int {
@@ -425,11 +509,11 @@ func (s *sqlite) due(ctx context.Context, queues []string) (due time.Time, ok bo
 	return moment(*next), true, nil
 }
 
-// list is names as a JSON array.
-func list(names []string) string {
-	b, err := json.Marshal(names)
+// list is items as a JSON array.
+func list[T any](items []T) string {
+	b, err := json.Marshal(items)
 	if err != nil {
-		return "[]" // unreachable: texts have a form
+		return "[]" // unreachable: texts and numbers have a form
 	}
 	return string(b)
 }
