@@ -57,12 +57,13 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	if err != nil {
 		host = "unknown" // it is for people alone
 	}
-	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: a.opt.Now, Log: a.log, Watch: board.Watch(followers.Teller)})
+	now := func() time.Time { return l.worker.Now() }
+	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: now, Log: a.log, Watch: board.Watch(followers.Teller)})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
 		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
 	})
 	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{
-		Now: a.opt.Now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks),
+		Now: now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks),
 	})
 	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})
 	return l
@@ -91,22 +92,23 @@ func (l *labour) start(ctx context.Context) (stop func(), err error) {
 	}, nil
 }
 
-// desk is the store for people: what they change is taken up at once.
+// desk is the store for people: what they change is taken up at once, by the time
+// that workers go by.
 type desk struct {
 	tasks.Desk
 	work *labour
 }
 
 // Cancel implements tasks.Desk.
-func (d desk) Cancel(ctx context.Context, now time.Time, k tasks.Key) (tasks.Task, error) {
-	t, err := d.Desk.Cancel(ctx, now, k)
+func (d desk) Cancel(ctx context.Context, _ time.Time, k tasks.Key) (tasks.Task, error) {
+	t, err := d.Desk.Cancel(ctx, d.work.worker.Now(), k)
 	d.work.teller.Wake()
 	return t, err
 }
 
 // Requeue implements tasks.Desk.
-func (d desk) Requeue(ctx context.Context, now time.Time, k tasks.Key, more int) (tasks.Task, error) {
-	t, err := d.Desk.Requeue(ctx, now, k, more)
+func (d desk) Requeue(ctx context.Context, _ time.Time, k tasks.Key, more int) (tasks.Task, error) {
+	t, err := d.Desk.Requeue(ctx, d.work.worker.Now(), k, more)
 	d.work.worker.Wake()
 	return t, err
 }

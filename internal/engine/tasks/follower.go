@@ -360,6 +360,9 @@ func (f *Follower) draftsOf(out []Draft, e *span.Entry) ([]Draft, error) {
 	if err != nil {
 		return out, err
 	}
+	if now := f.cfg.Now(); due.After(now) {
+		due = now // whose clock recorded it was ahead
+	}
 	for _, a := range actions {
 		if a.Kind == rules.ActionSchedule {
 			continue

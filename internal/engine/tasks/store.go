@@ -10,13 +10,14 @@ import (
 // Store keeps tasks. All methods may be called at once by any number of
 // goroutines and processes. A call that returns nil is durable and was one
 // transaction; after an error of kind unavailable it may have been done, and
-// doing it again does no harm. Times come from the caller's clock; leases hold
-// as far as the clocks of processes agree, and fencing holds without.
+// doing it again does no harm. Times come from the caller, who takes them from a
+// Clock; fencing holds whatever they are.
 type Store interface {
 	Inbox
 	Work
 	Desk
 	Journal
+	Timekeeper
 }
 
 // ErrMoved says that another process has moved the cursor.
@@ -56,6 +57,7 @@ type Beat struct {
 
 // Work gives tasks out.
 type Work interface {
+	Timekeeper
 	// Claim begins runs of queued tasks that are due. Tenants take turns: those
 	// behind After come first, each tenant gets an equal share of what is asked
 	// for, and what is left of it goes round again. Within a tenant the lower

@@ -63,6 +63,7 @@ type Worker struct {
 	cfg    WorkerConfig
 	wake   chan struct{}
 	ends   chan ended // one place for each slot, so that a run never waits
+	clock  *Clock
 
 	mu      sync.Mutex // guards running
 	running map[Key]*run
@@ -86,6 +87,7 @@ type ended struct {
 func NewWorker(store Work, kinds Kinds, cfg WorkerConfig) *Worker {
 	w := &Worker{store: store, kinds: kinds, cfg: cfg.withDefaults(), wake: make(chan struct{}, 1), running: map[Key]*run{}}
 	w.ends = make(chan ended, w.cfg.Slots)
+	w.clock = NewClock(store, w.cfg.Now)
 	for _, k := range kinds {
 		if !slices.Contains(w.queues, k.Queue) {
 			w.queues = append(w.queues, k.Queue)
@@ -94,6 +96,9 @@ func NewWorker(store Work, kinds Kinds, cfg WorkerConfig) *Worker {
 	slices.Sort(w.queues)
 	return w
 }
+
+// Now is the time that this worker's leases go by: see Clock.
+func (w *Worker) Now() time.Time { return w.clock.Now() }
 
 // Wake lets the worker look for tasks now.
 func (w *Worker) Wake() {
@@ -114,6 +119,7 @@ func (w *Worker) Run(ctx context.Context) {
 	defer giveUp()
 	beating, still := context.WithCancel(lasting)
 	defer still()
+	w.sync(ctx)
 	var runs, settler, heart sync.WaitGroup
 	settler.Go(func() { w.settle(settling) })
 	heart.Go(func() { w.beat(beating) })
@@ -148,7 +154,7 @@ func (w *Worker) claim(ctx, base context.Context, runs *sync.WaitGroup) {
 		w.mu.Unlock()
 		if free > 0 {
 			// Not ctx: a claim whose answer is not awaited is one that lapses.
-			now := w.cfg.Now()
+			now := w.clock.Now()
 			list, err := w.store.Claim(context.WithoutCancel(ctx), Claim{
 				Now: now, Until: now.Add(w.cfg.Lease), Most: free, After: served, Queues: w.queues, Worker: w.cfg.Name,
 			})
@@ -218,7 +224,7 @@ func (w *Worker) call(ctx context.Context, k *Kind, t *Task) (output []byte, err
 // judge says what comes of a run that gave output and err; cause is why it was
 // told to end, nil where it was not.
 func (w *Worker) judge(t *Task, k *Kind, output []byte, err, cause error) ended {
-	e := ended{Settlement: Settlement{Lease: t.Lease(), State: Completed, Output: output, RunAt: w.cfg.Now()}}
+	e := ended{Settlement: Settlement{Lease: t.Lease(), State: Completed, Output: output, RunAt: w.clock.Now()}}
 	switch {
 	case err == nil: // whatever it was told meanwhile
 		return e
@@ -282,7 +288,7 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 		}
 	}
 	for wait, left := 50*time.Millisecond, w.cfg.Lease; len(list) > 0; wait = min(2*wait, 2*time.Second) {
-		done, err := w.store.Settle(ctx, w.cfg.Now(), false, list)
+		done, err := w.store.Settle(ctx, w.clock.Now(), false, list)
 		if err == nil {
 			w.tallies.count(w.cfg.Now(), list, done)
 			if lost := len(list) - len(done); lost > 0 {
@@ -315,6 +321,7 @@ func (w *Worker) beat(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		w.sync(ctx)
 		w.keep(ctx)
 		w.tally(ctx)
 		if err := w.reclaim(ctx); err != nil && ctx.Err() == nil {
@@ -323,10 +330,17 @@ func (w *Worker) beat(ctx context.Context) {
 	}
 }
 
+// sync asks the store what time it is.
+func (w *Worker) sync(ctx context.Context) {
+	if err := w.clock.Sync(ctx); err != nil && ctx.Err() == nil {
+		w.cfg.Log.WarnContext(ctx, "the database was not asked for its time; the next heartbeat tries again", slog.Any("error", err))
+	}
+}
+
 // keep extends the leases of what runs here, and ends runs that have none or are
 // asked to end.
 func (w *Worker) keep(ctx context.Context) {
-	now := w.cfg.Now()
+	now := w.clock.Now()
 	until := now.Add(w.cfg.Lease)
 	w.mu.Lock()
 	leases := make([]Lease, 0, len(w.running))
@@ -370,7 +384,7 @@ const lapsedAtOnce = 100
 
 // reclaim lets tasks run again whose process has ended or lost its way.
 func (w *Worker) reclaim(ctx context.Context) error {
-	now := w.cfg.Now()
+	now := w.clock.Now()
 	lapsed, err := w.store.Lapsed(ctx, now, lapsedAtOnce)
 	if err != nil || len(lapsed) == 0 {
 		return err

@@ -57,6 +57,12 @@ func (p *postgres) one(ctx context.Context, operation, scope string, into []any,
 	return found, err
 }
 
+// Time implements tasks.Timekeeper.
+func (p *postgres) Time(ctx context.Context) (t time.Time, ok bool, err error) {
+	ok, err = p.one(ctx, "ask the time", "", []any{&t}, `SELECT clock_timestamp()`)
+	return t, ok, err
+}
+
 // Cursor implements tasks.Inbox.
 func (p *postgres) Cursor(ctx context.Context, tenant string) (next uint64, err error) {
 	_, err = p.one(ctx, "read cursor", tenant, []any{&next}, `SELECT next FROM task_cursors WHERE tenant = $1`, tenant)

@@ -98,6 +98,33 @@ func TestClaimReadsNoMoreOfAMillion(t *testing.T) {
 	}
 }
 
+// Whoever ends a run, or keeps its lease, looks for its task and not at all that
+// run, however few the planner believes there are.
+func TestRunsAreFoundByTheirKeys(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	db, err := storage.Open(t.Context(), d.URL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	require.NoError(t, db.Migrate(t.Context()))
+	fillPostgres(t, d, 0, 10_000)
+	tx, err := db.Pool().Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(t.Context())
+	_, err = tx.Exec(t.Context(), storage.SetTasks, "*")
+	require.NoError(t, err)
+	list, numbers, many := []string{"x"}, []int32{1}, []int64{1}
+	for text, args := range map[string][]any{
+		taskstore.SettleText:    {list, list, numbers, numbers, list, numbers, many, numbers, list, list, [][]byte{nil}, list, [][]byte{nil}, int64(1), false},
+		taskstore.HeartbeatText: {list, list, numbers, numbers, list, int64(1)},
+	} {
+		var plan string
+		require.NoError(t, tx.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) "+text, args...).Scan(&plan))
+		require.Contains(t, plan, "tasks_pkey")
+		require.NotContains(t, plan, "tasks_leases")
+	}
+}
+
 // What SQLite is asked for goes by an index too.
 func TestSQLitePlans(t *testing.T) {
 	t.Parallel()
@@ -114,6 +141,7 @@ func TestSQLitePlans(t *testing.T) {
 		taskstore.LevelText:  "SEARCH tasks USING INDEX tasks_ready (tenant=? AND queue=? AND priority=? AND run_at<?)",
 		taskstore.LapsedText: "SEARCH tasks USING INDEX tasks_leases (lease_until<?)",
 		taskstore.NextText:   "SEARCH t USING COVERING INDEX tasks_ready (tenant=? AND queue=? AND priority=?)",
+		taskstore.SettleLite: "SEARCH tasks USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
 	} {
 		rows, err := db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, 1, 2, 3, 4, 5)
 		require.NoError(t, err)

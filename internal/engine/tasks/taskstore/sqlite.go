@@ -115,6 +115,9 @@ func (s *sqlite) tasks(ctx context.Context, operation, text string, args ...any)
 	return out, err
 }
 
+// Time implements tasks.Timekeeper: the database is this machine's.
+func (s *sqlite) Time(context.Context) (t time.Time, ok bool, err error) { return t, false, nil }
+
 // Cursor implements tasks.Inbox.
 func (s *sqlite) Cursor(ctx context.Context, tenant string) (next uint64, err error) {
 	err = s.read(ctx, "read cursor", func(row scanner) error { return row.Scan(&next) }, `SELECT next FROM task_cursors WHERE tenant = $1`, tenant)
