@@ -138,12 +138,12 @@ func TestSQLitePlans(t *testing.T) {
 	_, err = db.Write.ExecContext(t.Context(), queuesOf)
 	require.NoError(t, err)
 	for text, want := range map[string]string{
-		taskstore.LevelText:  "SEARCH tasks USING INDEX tasks_ready (tenant=? AND queue=? AND priority=? AND run_at<?)",
+		taskstore.LevelText:  "SEARCH tasks USING COVERING INDEX tasks_ready (tenant=? AND queue=? AND priority=? AND run_at<?)",
 		taskstore.LapsedText: "SEARCH tasks USING INDEX tasks_leases (lease_until<?)",
 		taskstore.NextText:   "SEARCH t USING COVERING INDEX tasks_ready (tenant=? AND queue=? AND priority=?)",
 		taskstore.SettleLite: "SEARCH tasks USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
 	} {
-		rows, err := db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, 1, 2, 3, 4, 5)
+		rows, err := db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, 1, 2, 3, 4, 5, 6, 7, 8)
 		require.NoError(t, err)
 		var plan strings.Builder
 		for rows.Next() {

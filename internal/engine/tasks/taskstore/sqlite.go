@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danvoulez/logline/internal/engine/tasks"
@@ -18,12 +19,42 @@ import (
 
 // sqlite keeps tasks in SQLite, whose write transactions come one after the
 // other: what one has read stays true until its commit.
-type sqlite struct{ db *storage.DB }
+type sqlite struct {
+	db *storage.DB
+
+	mu     sync.Mutex           // guards the rest
+	asks   *sql.Stmt            // dueText, for the connections that read; nil until it is asked
+	ready  map[string]*sql.Stmt // prepared once for the one connection that writes, and closed with it
+	wanted []string             // to be prepared before the next transaction, which has that connection
+}
+
+// prepare prepares the statements that transactions have met.
+func (s *sqlite) prepare(ctx context.Context) {
+	s.mu.Lock()
+	wanted := s.wanted
+	s.wanted = nil
+	s.mu.Unlock()
+	for _, text := range wanted {
+		st, err := s.db.Write.PrepareContext(ctx, text)
+		if err != nil {
+			continue // the transaction will say so
+		}
+		s.mu.Lock()
+		if s.ready[text] == nil {
+			s.ready[text], st = st, nil
+		}
+		s.mu.Unlock()
+		if st != nil {
+			_ = st.Close() // another one was faster
+		}
+	}
+}
 
 // write runs fn in a transaction; its errors come back classified.
 func (s *sqlite) write(ctx context.Context, operation string, fn func(w *writing) error) error {
+	s.prepare(ctx)
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		w := &writing{ctx: ctx, tx: tx, prepared: map[string]*sql.Stmt{}}
+		w := &writing{ctx: ctx, tx: tx, store: s, prepared: map[string]*sql.Stmt{}}
 		if err := fn(w); err != nil {
 			return fmt.Errorf("tasks: %s: %w", operation, err)
 		}
@@ -31,16 +62,27 @@ func (s *sqlite) write(ctx context.Context, operation string, fn func(w *writing
 	})
 }
 
-// writing is a transaction and the statements that it has prepared.
+// writing is a transaction and its statements.
 type writing struct {
 	ctx      context.Context
 	tx       *sql.Tx
+	store    *sqlite
 	prepared map[string]*sql.Stmt
 }
 
 func (w *writing) statement(text string) (*sql.Stmt, error) {
 	if st := w.prepared[text]; st != nil {
 		return st, nil
+	}
+	w.store.mu.Lock()
+	ready := w.store.ready[text]
+	if ready == nil {
+		w.store.wanted = append(w.store.wanted, text)
+	}
+	w.store.mu.Unlock()
+	if ready != nil {
+		w.prepared[text] = w.tx.StmtContext(w.ctx, ready)
+		return w.prepared[text], nil
 	}
 	st, err := w.tx.PrepareContext(w.ctx, text) // closed with the transaction
 	w.prepared[text] = st
@@ -196,46 +238,6 @@ func (w *writing) note(e *tasks.Event) error {
 	return err
 }
 
-// noted is an Event as SQL reads it.
-type noted struct {
-	Tenant  string  `json:"t"`
-	Origin  string  `json:"o"`
-	Action  int     `json:"a"`
-	Caused  bool    `json:"u"`
-	Step    int     `json:"s"`
-	What    string  `json:"w"`
-	Attempt int     `json:"n"`
-	At      int64   `json:"i"`
-	RunAt   *int64  `json:"r"`
-	Code    string  `json:"c"`
-	Error   string  `json:"e"`
-	Result  *string `json:"p"`
-}
-
-// noteAll keeps events for the timeline.
-func (w *writing) noteAll(events []tasks.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	all := make([]noted, len(events))
-	for i := range events {
-		e := &events[i]
-		all[i] = noted{e.Tenant, e.Origin, e.Action, e.Caused, e.Step, e.What, e.Attempt, e.At.UnixMilli(), nil, e.Code, e.Error, nil}
-		if !e.RunAt.IsZero() {
-			at := e.RunAt.UnixMilli()
-			all[i].RunAt = &at
-		}
-		if e.Result != nil {
-			text := string(e.Result)
-			all[i].Result = &text
-		}
-	}
-	_, err := w.exec(`INSERT INTO task_events (`+eventColumns+`, taken_until)
-		SELECT value ->> 't', value ->> 'o', value ->> 'a', value ->> 'u', value ->> 's', value ->> 'w', value ->> 'n', value ->> 'i', value ->> 'r',
-			value ->> 'c', value ->> 'e', CAST(value ->> 'p' AS BLOB), 0 FROM json_each($1)`, list(all))
-	return err
-}
-
 // Limit implements tasks.Inbox.
 func (s *sqlite) Limit(ctx context.Context, queue string, most int) error {
 	return s.write(ctx, "limit a queue", func(w *writing) error {
@@ -295,7 +297,7 @@ func (w *writing) claim(c *tasks.Claim) (out []tasks.Task, err error) {
 
 const (
 	// levelText finds the first tasks of a queue in one priority.
-	levelText = `SELECT ` + columns + ` FROM tasks WHERE tenant = $1 AND queue = $2 AND state = 0 AND priority = $3 AND run_at <= $4
+	levelText = `SELECT origin, action, run_at FROM tasks WHERE tenant = $1 AND queue = $2 AND state = 0 AND priority = $3 AND run_at <= $4
 		ORDER BY run_at, origin, action LIMIT $5`
 	// nextText sets when the first queued task of a queue is due.
 	nextText = `UPDATE task_queues SET next_at = (SELECT min(run_at) FROM (
@@ -332,12 +334,15 @@ func (w *writing) turns(c *tasks.Claim) (turns []string, queues map[string][]*qu
 }
 
 // claimOf begins runs of at most n tasks of one tenant.
-func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) ([]tasks.Task, error) {
-	var found []tasks.Task
+func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) (begun []tasks.Task, err error) {
+	var found []tasks.Task // as far as the index has them
 	for _, q := range queues {
 		for level, left := tasks.Urgent, min(q.room, n); level <= tasks.Idle && left > 0; level++ {
 			if err := w.query(func(row scanner) error {
-				t, err := scanTask(row)
+				t := tasks.Task{Queue: q.queue, Priority: level}
+				var runAt int64
+				err := row.Scan(&t.Origin, &t.Action, &runAt)
+				t.RunAt = moment(runAt)
 				found, left = append(found, t), left-1
 				return err
 			}, levelText, q.tenant, q.queue, level, c.Now.UnixMilli(), left); err != nil {
@@ -345,23 +350,25 @@ func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) ([]tasks.Tas
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b tasks.Task) int {
-		return cmp.Or(a.Priority-b.Priority, a.RunAt.Compare(b.RunAt), strings.Compare(a.Origin, b.Origin), a.Action-b.Action)
-	})
+	slices.SortFunc(found, inTurn)
 	found = found[:min(n, len(found))]
 	if len(found) == 0 {
 		return nil, nil
 	}
-	keys, events, taken := make([][2]any, len(found)), make([]tasks.Event, len(found)), map[string]int{}
+	keys, taken := make([][2]any, len(found)), map[string]int{}
 	for i := range found {
-		t := &found[i]
-		t.State, t.Step, t.Attempt, t.LeaseUntil, t.Worker = tasks.Running, t.Step+1, t.Attempt+1, c.Until, c.Worker
-		t.Cancelling, t.ChangedAt = false, c.Now
-		keys[i] = [2]any{t.Origin, t.Action}
-		events[i] = tasks.Event{Key: t.Key, Caused: t.Seq != nil, Step: t.Step, What: tasks.ToldStarted, Attempt: t.Attempt, At: c.Now}
-		taken[t.Queue]++
+		keys[i] = [2]any{found[i].Origin, found[i].Action}
+		taken[found[i].Queue]++
 	}
-	if _, err := w.exec(beginText, found[0].Tenant, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli(), list(keys)); err != nil {
+	tenant, named := queues[0].tenant, list(keys)
+	if err := w.query(func(row scanner) error {
+		t, err := scanTask(row)
+		begun = append(begun, t)
+		return err
+	}, beginText, tenant, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli(), named); err != nil {
+		return nil, err
+	}
+	if _, err := w.exec(startedText, tenant, c.Now.UnixMilli(), named); err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
@@ -372,12 +379,24 @@ func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) ([]tasks.Tas
 			}
 		}
 	}
-	return found, w.noteAll(events)
+	slices.SortFunc(begun, inTurn)
+	return begun, nil
 }
 
-// beginText begins the runs of a tenant's tasks, by their keys.
-const beginText = `UPDATE tasks SET state = 1, step = step + 1, attempt = attempt + 1, lease_until = $2, worker = $3, cancelling = 0, changed_at = $4
-	WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($5))`
+// inTurn is the order in which a tenant's tasks are taken.
+func inTurn(a, b tasks.Task) int {
+	return cmp.Or(a.Priority-b.Priority, a.RunAt.Compare(b.RunAt), strings.Compare(a.Origin, b.Origin), a.Action-b.Action)
+}
+
+const (
+	// beginText begins the runs of a tenant's tasks, by their keys.
+	beginText = `UPDATE tasks SET state = 1, step = step + 1, attempt = attempt + 1, lease_until = $2, worker = $3, cancelling = 0, changed_at = $4
+		WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($5)) RETURNING ` + columns
+	// startedText keeps for the timeline that they began.
+	startedText = `INSERT INTO task_events (` + eventColumns + `, taken_until)
+		SELECT tenant, origin, action, seq IS NOT NULL, step, 'started', attempt, $2, NULL, '', '', NULL, 0 FROM tasks
+		WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($3))`
+)
 
 // Heartbeat implements tasks.Work.
 func (s *sqlite) Heartbeat(ctx context.Context, until time.Time, list []tasks.Lease) (out []tasks.Beat, err error) {
@@ -413,79 +432,87 @@ func (s *sqlite) Settle(ctx context.Context, now time.Time, lapsed bool, ends []
 	return out, err
 }
 
-// ending is a Settlement as SQL reads it.
-type ending struct {
-	Tenant  string  `json:"t"`
-	Origin  string  `json:"o"`
-	Action  int     `json:"a"`
-	Attempt int     `json:"n"`
-	State   int     `json:"s"`
-	RunAt   int64   `json:"r"`
-	Free    int     `json:"f"`
-	Code    string  `json:"c"`
-	Error   string  `json:"e"`
-	Output  *string `json:"p"`
+// manner is in what way runs end; most that end together end alike.
+type manner struct {
+	state       tasks.State
+	runAt       int64
+	free        bool
+	code, error string
 }
 
-// settleLite ends the runs that are last ones. Tasks are found by their keys:
-// "+state" keeps the planner from going through all that run, by the index of
-// their leases.
-const settleLite = `UPDATE tasks SET state = g.s, step = step + 1, run_at = CASE g.s WHEN 0 THEN g.r ELSE run_at END,
-		attempts = attempts + g.f, lease_until = NULL, cancelling = 0, changed_at = $2, code = g.c, error = g.e, output = coalesce(CAST(g.p AS BLOB), output)
-	FROM (SELECT value ->> 't' AS t, value ->> 'o' AS o, value ->> 'a' AS a, value ->> 'n' AS n, value ->> 's' AS s, value ->> 'r' AS r, value ->> 'f' AS f,
-		value ->> 'c' AS c, value ->> 'e' AS e, value ->> 'p' AS p FROM json_each($1)) g
+// settleLite ends those runs, of the keys and attempts that are given, that are
+// last ones. Tasks are found by their keys: "+state" keeps the planner from going
+// through all that run, by the index of their leases.
+const settleLite = `UPDATE tasks SET state = $4, step = step + 1, run_at = CASE $4 WHEN 0 THEN $5 ELSE run_at END,
+		attempts = attempts + $6, lease_until = NULL, cancelling = 0, changed_at = $2, code = $7, error = $8, output = coalesce(CAST(g.p AS BLOB), output)
+	FROM (SELECT value ->> 0 AS t, value ->> 1 AS o, value ->> 2 AS a, value ->> 3 AS n, value ->> 4 AS p FROM json_each($1)) g
 	WHERE tenant = g.t AND origin = g.o AND action = g.a AND +state = 1 AND attempt = g.n AND (NOT $3 OR lease_until < $2)
-	RETURNING tenant, origin, action, queue, state, step, attempt, run_at, seq IS NOT NULL, code, error`
+	RETURNING tenant, origin, action, queue`
+
+// endedText keeps for the timeline that they ended, and of those that are marked
+// the output.
+const endedText = `INSERT INTO task_events (` + eventColumns + `, taken_until)
+	SELECT t.tenant, t.origin, t.action, t.seq IS NOT NULL, t.step, $2, t.attempt, $3, CASE t.state WHEN 0 THEN t.run_at END, t.code, t.error,
+		CASE k.value ->> 3 WHEN 1 THEN t.output END, 0
+	FROM json_each($1) k JOIN tasks t ON t.tenant = k.value ->> 0 AND t.origin = k.value ->> 1 AND t.action = k.value ->> 2`
 
 // settle ends runs, and counts and notes those that were the last ones.
 func (w *writing) settle(now time.Time, lapsed bool, ends []tasks.Settlement) (out []tasks.Key, err error) {
-	given, outputs := make([]ending, len(ends)), map[tasks.Key][]byte{}
+	alike := map[manner][]*tasks.Settlement{}
 	for i := range ends {
 		e := &ends[i]
-		given[i] = ending{e.Tenant, e.Origin, e.Action, e.Attempt, int(e.State), e.RunAt.UnixMilli(), number(e.Free), e.Code, e.Error, nil}
-		if e.Output != nil {
-			text := string(e.Output)
-			given[i].Output = &text
+		m := manner{e.State, 0, e.Free, e.Code, e.Error}
+		if e.State == tasks.Queued {
+			m.runAt = e.RunAt.UnixMilli()
 		}
-		outputs[e.Key] = result(e.Output)
+		alike[m] = append(alike[m], e)
+	}
+	for m, some := range alike {
+		done, err := w.settleAlike(now, lapsed, &m, some)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, done...)
+	}
+	return out, nil
+}
+
+func (w *writing) settleAlike(now time.Time, lapsed bool, m *manner, ends []*tasks.Settlement) (out []tasks.Key, err error) {
+	given, carries := make([][5]any, len(ends)), map[tasks.Key]int{}
+	for i, e := range ends {
+		given[i] = [5]any{e.Tenant, e.Origin, e.Action, e.Attempt}
+		if e.Output != nil {
+			given[i][4] = string(e.Output)
+			carries[e.Key] = number(result(e.Output) != nil)
+		}
 	}
 	type of struct{ tenant, queue string }
-	counts, next := map[of]*[5]int{}, map[of]any{}
-	var events []tasks.Event
-	err = w.query(func(row scanner) error {
-		e := tasks.Event{At: now}
+	counts := map[of]int{}
+	var marked [][4]any
+	if err := w.query(func(row scanner) error {
+		var k tasks.Key
 		var queue string
-		var state tasks.State
-		var runAt int64
-		if err := row.Scan(&e.Tenant, &e.Origin, &e.Action, &queue, &state, &e.Step, &e.Attempt, &runAt, &e.Caused, &e.Code, &e.Error); err != nil {
-			return err
-		}
-		e.What, e.Result = told(state), outputs[e.Key]
-		q := of{e.Tenant, queue}
-		if counts[q] == nil {
-			counts[q] = &[5]int{}
-		}
-		counts[q][state]++
-		if state == tasks.Queued {
-			e.RunAt = moment(runAt)
-			if first, ok := next[q].(int64); !ok || runAt < first {
-				next[q] = runAt
-			}
-		}
-		events, out = append(events, e), append(out, e.Key)
-		return nil
-	}, settleLite, list(given), now.UnixMilli(), lapsed)
-	if err != nil {
+		err := row.Scan(&k.Tenant, &k.Origin, &k.Action, &queue)
+		counts[of{k.Tenant, queue}]++
+		out, marked = append(out, k), append(marked, [4]any{k.Tenant, k.Origin, k.Action, carries[k]})
+		return err
+	}, settleLite, list(given), now.UnixMilli(), lapsed, int(m.state), m.runAt, number(m.free), m.code, m.error); err != nil || len(out) == 0 {
 		return nil, err
 	}
+	var next any
+	if m.state == tasks.Queued {
+		next = m.runAt
+	}
 	for q, n := range counts {
+		back := func(s tasks.State) int { return n * number(m.state == s) }
 		if _, err := w.exec(`UPDATE task_queues SET running = running - $3, queued = queued + $4, completed = completed + $5, failed = failed + $6, cancelled = cancelled + $7,
 				next_at = CASE WHEN $8 IS NULL THEN next_at ELSE min(coalesce(next_at, $8), $8) END WHERE tenant = $1 AND queue = $2`,
-			q.tenant, q.queue, n[tasks.Queued]+n[tasks.Completed]+n[tasks.Failed]+n[tasks.Cancelled], n[tasks.Queued], n[tasks.Completed], n[tasks.Failed], n[tasks.Cancelled], next[q]); err != nil {
+			q.tenant, q.queue, n, back(tasks.Queued), back(tasks.Completed), back(tasks.Failed), back(tasks.Cancelled), next); err != nil {
 			return nil, err
 		}
 	}
-	return out, w.noteAll(events)
+	_, err = w.exec(endedText, list(marked), told(m.state), now.UnixMilli())
+	return out, err
 }
 
 func number(b bool) int {
@@ -500,14 +527,26 @@ func (s *sqlite) Lapsed(ctx context.Context, now time.Time, limit int) ([]tasks.
 	return s.tasks(ctx, "look for ended leases", lapsedText, now.UnixMilli(), limit)
 }
 
+const dueText = `SELECT min(next_at) FROM task_queues WHERE next_at IS NOT NULL AND running < most AND queue IN (SELECT value FROM json_each($1))`
+
 // due is when the first queued task of these queues is due; false where there is
-// none.
+// none. Workers that have nothing to do ask it all the time.
 func (s *sqlite) due(ctx context.Context, queues []string) (due time.Time, ok bool, err error) {
+	s.mu.Lock()
+	if s.asks == nil {
+		s.asks, err = s.db.Read.PrepareContext(ctx, dueText)
+	}
+	asks := s.asks
+	s.mu.Unlock()
 	var next *int64
-	err = s.read(ctx, "look for the next", func(row scanner) error { return row.Scan(&next) },
-		`SELECT min(next_at) FROM task_queues WHERE next_at IS NOT NULL AND running < most AND queue IN (SELECT value FROM json_each($1))`, list(queues))
-	if err != nil || next == nil {
-		return due, false, err
+	if err == nil {
+		err = asks.QueryRowContext(ctx, list(queues)).Scan(&next)
+	}
+	if err != nil {
+		return due, false, storage.Classify(fmt.Errorf("tasks: look for the next: %w", err))
+	}
+	if next == nil {
+		return due, false, nil
 	}
 	return moment(*next), true, nil
 }

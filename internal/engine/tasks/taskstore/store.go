@@ -5,6 +5,7 @@ package taskstore
 
 import (
 	"cmp"
+	"database/sql"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func New(db *storage.DB) tasks.Store {
 	if db.Dialect == storage.Postgres {
 		return &postgres{db: db}
 	}
-	return &sqlite{db: db}
+	return &sqlite{db: db, ready: map[string]*sql.Stmt{}}
 }
 
 // columns are those of a task, in the order in which they are read.
