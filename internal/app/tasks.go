@@ -43,16 +43,20 @@ type labour struct {
 	backtests *backtests.Service
 }
 
-func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe) *labour {
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe) (*labour, error) {
 	l := &labour{
 		store: taskstore.New(a.db),
 	}
-	l.backtests = backtests.New(log, book, l.store, func() { l.worker.Wake() }, a.opt.Now, a.opt.Rand)
-	l.kinds = tasks.NewKinds(
+	functions := tasks.NewFunctions(l.store, func() { l.worker.Wake() }, a.opt.Now, a.opt.Rand)
+	l.backtests = backtests.New(log, book, l.store, functions)
+	if err := functions.Register("engine",
 		tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
 		tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
 		l.backtests.TaskKind(),
-	)
+	); err != nil {
+		return nil, err
+	}
+	l.kinds = functions.Kinds()
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown" // it is for people alone
@@ -66,7 +70,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 		Now: now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks),
 	})
 	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})
-	return l
+	return l, nil
 }
 
 // start begins all of it and returns what ends it: first what makes work, then

@@ -69,7 +69,10 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	work := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender), board, scribe)
+	work, err := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender), board, scribe)
+	if err != nil {
+		return err
+	}
 	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})

@@ -134,7 +134,9 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	sender := webhook.New(webhook.Config{Plain: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: w.clock.now})
 	w.tasks = taskstore.New(db)
 	w.board = followers.New(db, followers.Config{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)})
-	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, func() {}, w.clock.now, rand.Reader)
+	functions := tasks.NewFunctions(w.tasks, func() {}, w.clock.now, rand.Reader)
+	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, functions)
+	require.NoError(t, functions.Register("engine", w.backtests.TaskKind()))
 	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,

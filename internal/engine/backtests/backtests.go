@@ -8,7 +8,6 @@ package backtests
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"iter"
 	"time"
 
@@ -41,9 +40,13 @@ type Contracts interface {
 
 // Store is what is asked of the store of tasks.
 type Store interface {
-	Add(ctx context.Context, now time.Time, tenant string, d tasks.Draft) error
-	Get(ctx context.Context, k tasks.Key) (tasks.Task, error)
 	Note(ctx context.Context, l tasks.Lease, output []byte) error
+}
+
+// Functions run tasks that are asked for. *tasks.Functions implements it, which
+// has to have TaskKind.
+type Functions interface {
+	Ask(ctx context.Context, tenant, by, kind, name string, input []byte) (tasks.Task, error)
 }
 
 // Service takes requests for backtests and runs them. It is safe for concurrent
@@ -52,14 +55,12 @@ type Service struct {
 	log       Log
 	contracts Contracts
 	store     Store
-	wake      func()
-	now       func() time.Time
-	rand      io.Reader
+	functions Functions
 }
 
-// New makes a service; wake is called after a request.
-func New(log Log, contracts Contracts, store Store, wake func(), now func() time.Time, rand io.Reader) *Service {
-	return &Service{log, contracts, store, wake, now, rand}
+// New makes a service.
+func New(log Log, contracts Contracts, store Store, functions Functions) *Service {
+	return &Service{log, contracts, store, functions}
 }
 
 // Request is what is asked for, and the input of the task.
@@ -109,19 +110,7 @@ func (s *Service) Ask(ctx context.Context, tenant, by string, r Request) (tasks.
 	if err != nil {
 		return tasks.Task{}, err
 	}
-	now := s.now()
-	id, err := span.RandomID(now, s.rand)
-	if err != nil {
-		return tasks.Task{}, err
-	}
-	k := tasks.NewKinds(s.TaskKind())[Kind]
-	d := k.Draft(id, 0, all[0].Name, now)
-	d.AskedBy, d.Input = by, input
-	if err := s.store.Add(ctx, now, tenant, d); err != nil {
-		return tasks.Task{}, err
-	}
-	s.wake()
-	return s.store.Get(ctx, tasks.Key{Tenant: tenant, Origin: id})
+	return s.functions.Ask(ctx, tenant, by, Kind, all[0].Name, input)
 }
 
 // together is the contract and those that it requires, as they are in force.
