@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One part of the soak: rounds of load and kill -9 on every durable backend, until
+# One part of the soak: workers killed under 10,000 tasks, then rounds of load and kill -9 on every durable backend, until
 # each has SOAK_ROUNDS (50) or SOAK_MINUTES (60) are over. What it came to is in
 # SOAK_DIR (./soak-state); another run goes on where this one ended, however it did.
 set -euo pipefail
@@ -16,6 +16,11 @@ mkdir -p "$SOAK_DIR"
 go build -tags grpcnotrace -o "$SOAK_DIR/logline" ./cmd/logline
 go test -tags grpcnotrace -c -o "$SOAK_DIR/soak.test" ./internal/systemtest
 cd internal/systemtest
+# Workers under kills come first, once for each SOAK_DIR.
+if [ ! -e "$SOAK_DIR/tasks.txt" ]; then
+  LOGLINE_TEST_BINARY="$SOAK_DIR/logline" LOGLINE_TEST_TASKS=10000 "$SOAK_DIR/soak.test" -test.v -test.timeout 30m -test.run '^TestTasksUnderKills$' >"$SOAK_DIR/tasks.log" 2>&1 || { cat "$SOAK_DIR/tasks.log"; exit 1; }
+  grep ' tasks through ' "$SOAK_DIR/tasks.log" | tee "$SOAK_DIR/tasks.txt"
+fi
 # In place of this shell, so that whoever kills it kills the soak and nothing is left running.
 export LOGLINE_TEST_BINARY="$SOAK_DIR/logline"
 exec "$SOAK_DIR/soak.test" -test.v -test.parallel 4 -test.timeout "$((minutes + 10))m" -test.run '^TestSoak$'

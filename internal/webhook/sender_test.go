@@ -3,6 +3,7 @@ package webhook
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -185,6 +186,36 @@ func TestHostileReceivers(t *testing.T) {
 		})
 	}
 }
+
+// A compressed answer is not unpacked, however much there is in it: what is kept
+// are its first bytes as they came.
+func TestCompressedAnswersStayPacked(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := io.CopyN(z, zeros{}, 64<<20)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	asked := make(chan string, 1)
+	r := listen(t, "127.0.0.1:0", func(c net.Conn) {
+		request, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, request.Body)
+		asked <- request.Header.Get("Accept-Encoding")
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", packed.Len(), packed.Bytes())
+	})
+	result := New(local()).Send(t.Context(), Endpoint{"http://" + r.addr + "/hook", []webhook.Secret{secret(t)}}, message())
+	require.Equal(t, Delivered, result.Outcome, "%+v", result)
+	require.Empty(t, <-asked, "nothing packed was asked for")
+	require.LessOrEqual(t, len([]rune(result.Answer)), MaxAnswerBytes)
+	require.Contains(t, result.Answer, "\ufffd", "the bytes of gzip's own beginning")
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 // dripping writes text byte by byte after a request, each when the system has
 // room, slower than anybody waits for.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -118,22 +119,52 @@ func TestClockThatJumps(t *testing.T) {
 	})
 }
 
-// A clock goes on by itself from what the server said.
+// A clock goes on by itself from what the server said, whatever this machine's
+// says meanwhile.
 func TestClockGoesOn(t *testing.T) {
 	t.Parallel()
-	server := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	own := hours(5)
-	c := tasks.NewClock(timekeeper(func() (time.Time, bool, error) { return server, true, nil }), own)
-	require.WithinDuration(t, own(), c.Now(), time.Minute, "not asked yet")
-	require.NoError(t, c.Sync(t.Context()))
-	require.WithinDuration(t, server, c.Now(), time.Minute)
-	require.False(t, c.Now().Before(server))
+	synctest.Test(t, func(t *testing.T) {
+		server := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+		var ahead time.Duration
+		own := func() time.Time { return time.Now().Add(ahead) }
+		c := tasks.NewClock(timekeeper(func() (time.Time, bool, error) { return server, true, nil }), own)
+		require.Equal(t, own(), c.Now(), "not asked yet")
+		require.NoError(t, c.Sync(t.Context()))
+		ahead = 5 * time.Hour
+		time.Sleep(time.Minute) // of the bubble's clock
+		require.Equal(t, server.Add(time.Minute), c.Now())
 
-	c = tasks.NewClock(timekeeper(func() (time.Time, bool, error) { return time.Time{}, false, nil }), own)
-	require.NoError(t, c.Sync(t.Context()))
-	require.WithinDuration(t, own(), c.Now(), time.Minute, "the database is this machine's")
+		away := tasks.NewClock(timekeeper(func() (time.Time, bool, error) { return time.Time{}, false, context.DeadlineExceeded }), own)
+		require.ErrorIs(t, away.Sync(t.Context()), context.DeadlineExceeded)
+		require.Equal(t, own(), away.Now())
+		here := tasks.NewClock(timekeeper(func() (time.Time, bool, error) { return time.Time{}, false, nil }), own)
+		require.NoError(t, here.Sync(t.Context()))
+		require.Equal(t, own(), here.Now(), "the database is this machine's")
+	})
 }
 
 type timekeeper func() (time.Time, bool, error)
 
 func (f timekeeper) Time(context.Context) (time.Time, bool, error) { return f() }
+
+// What a process recorded whose clock is ahead is due at once, by the clock that
+// workers go by.
+func TestRecordedAheadIsDueNow(t *testing.T) {
+	databases(t, func(w *world) {
+		// As a worker's clock that is behind the one that records.
+		p := w.start(tasks.WorkerConfig{Poll: 10 * time.Millisecond})
+		p.stop()
+		w.activate(echo)
+		cause := w.submit("test.ping", ping(1))
+		behind := tasks.NewKinds(tasks.Kind{Name: "emit", Run: nothing})
+		early := time.Now().Add(-time.Hour)
+		follower := tasks.NewFollower(w.log, w.store, behind, w.bus, tasks.FollowerConfig{Log: silent, Now: func() time.Time { return early }})
+		ctx, cancel := context.WithCancel(context.Background())
+		var group sync.WaitGroup
+		group.Go(func() { follower.Run(ctx) })
+		got := w.state(tasks.Key{Tenant: w.tenant.ID, Origin: cause}, tasks.Queued)
+		cancel()
+		group.Wait()
+		require.WithinDuration(w.t, early, got.RunAt, time.Millisecond, "it is not due when its recorder's clock says so")
+	})
+}
