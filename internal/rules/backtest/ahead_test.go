@@ -451,6 +451,22 @@ func TestRun(t *testing.T) {
 	require.Less(t, b.Report().Entries, 600, "it ends soon")
 }
 
+// An entry that changes keys or roles is decided by itself, and counts as the others
+// do, also where it is the last one.
+func TestRunTellsOfTheLastEntry(t *testing.T) {
+	t.Parallel()
+	f := newFounded(t)
+	for i := range 20 {
+		f.add("order.made", f.owner.ID(), map[string]any{"id": fmt.Sprint(i), "amount": i})
+	}
+	f.grant(f.owner, f.people[0], span.RoleAdmin)
+	b, err := New([]*contract.Contract{compiled(t, orders)}, Options{Workers: 2})
+	require.NoError(t, err)
+	var told uint64
+	require.NoError(t, b.Run(t.Context(), pagesOf(f.list, 7, nil), func(done uint64) { told = done }))
+	require.EqualValues(t, len(f.list), told)
+}
+
 // A panic while others decide ahead ends the backtest, and nothing else.
 func TestPanicsEndTheBacktest(t *testing.T) {
 	t.Parallel()

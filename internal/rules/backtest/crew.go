@@ -72,6 +72,7 @@ func (c *crew) add(entries []*span.Opened) error {
 				return err
 			}
 			c.now = c.b.now
+			c.count()
 			continue
 		}
 		if c.next == nil {
@@ -109,6 +110,13 @@ func (c *crew) done() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.taken
+}
+
+// count notes that what the backtest has taken is done.
+func (c *crew) count() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken = c.b.next
 }
 
 // give hands the next block to the workers.
