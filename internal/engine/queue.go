@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -18,16 +19,16 @@ var errCancelled = fault.New(fault.Unavailable, "request_cancelled",
 // item is one thing a sequencer does: append a span, or bring the embedded key
 // events of some identities up to date.
 type item struct {
-	span     *span.Span // nil for an embedding, timers, or a change of a schedule
-	hash     span.Hash  // of the span's header
-	expected *uint64    // size the timeline must have before the span
-	known    int        // how many events the directory held of the author; 0 for none
-	embed    []string   // identities to bring up to date
-	fire     bool       // answer the timers that are due
-	wide     bool       // bring the contracts for every tenant up to date
-	schedule *scheduleChange
-	dryRun   bool // decide, record nothing
-	bytes    int  // counted against the queue's limit
+	span     *span.Span            // nil for an embedding, timers, or a change of a schedule
+	hash     span.Hash             // of the span's header
+	expected *uint64               // size the timeline must have before the span
+	known    int                   // how many events the directory held of the author; 0 for none
+	embed    []string              // identities to bring up to date
+	fire     bool                  // answer the timers that are due
+	wide     bool                  // bring the contracts for every tenant up to date
+	schedule *rules.ScheduleChange // what somebody does to a schedule
+	dryRun   bool                  // decide, record nothing
+	bytes    int                   // counted against the queue's limit
 
 	charged  bool // the guest's quota was spent; the sequencer alone touches it
 	evidence bool // that of refusals was spent; likewise

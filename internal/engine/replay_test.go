@@ -82,6 +82,11 @@ func sold(t *testing.T, s setup) *world {
 	settled(t, w)
 	paid("b")
 	made("h", 2)
+	for _, action := range []string{rules.SchedulePause, rules.ScheduleRun, rules.ScheduleResume} {
+		_, err := w.ChangeSchedule(ctx, w.tenant.ID, "shop/decay", action, w.owner.ID())
+		require.NoError(t, err)
+	}
+	settled(t, w)
 	sp := spanOf(t, first)
 	payload, err := span.Canonical(span.Redaction{Spans: []span.SpanRef{{Span: sp.ID, HeaderHash: sp.Hash().String()}}, Reason: "asked"})
 	require.NoError(t, err)

@@ -12,23 +12,6 @@ import (
 	"github.com/danvoulez/logline/internal/span"
 )
 
-// TypeSchedule is the type of the node's entry of what somebody did to a schedule.
-const TypeSchedule = "logline.task.schedule"
-
-// scheduleChange is what somebody does to a schedule.
-type scheduleChange struct {
-	schedule string // contract/schedule
-	action   string
-	by       string // identity
-}
-
-// schedulePayload is what the node's entry says of it.
-type schedulePayload struct {
-	Schedule string `json:"schedule"`
-	Action   string `json:"action"`
-	By       string `json:"by"`
-}
-
 // runPayload is what the node's entry says of a schedule's run, or of a part of it.
 type runPayload struct {
 	Kind     string          `json:"kind"` // schedule
@@ -36,7 +19,7 @@ type runPayload struct {
 	Contract string          `json:"contract,omitempty"`
 	Due      string          `json:"due"`
 	Outcome  string          `json:"outcome,omitempty"` // none: it goes on in another entry
-	Attempt  int             `json:"attempt,omitempty"` // how often it failed
+	Attempt  int             `json:"attempt,omitzero"`  // how often it failed
 	Again    string          `json:"again,omitempty"`   // when it is tried again
 	Code     string          `json:"code,omitempty"`
 	Error    string          `json:"error,omitempty"`
@@ -57,7 +40,9 @@ func (e *Engine) ChangeSchedule(ctx context.Context, tenant, schedule, action, b
 	if err != nil {
 		return rules.Scheduled{}, err
 	}
-	errs := e.inEach(ctx, []string{tenant}, func() *item { return &item{schedule: &scheduleChange{schedule, action, by}} })
+	errs := e.inEach(ctx, []string{tenant}, func() *item {
+		return &item{schedule: &rules.ScheduleChange{Schedule: schedule, Action: action, By: by}}
+	})
 	if errs[0] != nil {
 		return rules.Scheduled{}, errs[0]
 	}
@@ -106,21 +91,21 @@ func Upcoming(s *rules.Scheduled, n int) (out []time.Time) {
 }
 
 // changeSchedule decides what somebody does to a schedule.
-func (r *round) changeSchedule(ctx context.Context, ch *scheduleChange) error {
+func (r *round) changeSchedule(ctx context.Context, ch *rules.ScheduleChange) error {
 	w, err := r.world(ctx)
 	if err != nil {
 		return err
 	}
-	o, err := rules.ChangeSchedule(ctx, w, ch.schedule, ch.action, r.position())
+	o, err := rules.ChangeSchedule(ctx, w, ch.Schedule, ch.Action, r.position())
 	if err != nil {
 		return err
 	}
-	payload, err := span.Canonical(schedulePayload{ch.schedule, ch.action, ch.by})
+	payload, err := span.Canonical(ch)
 	if err != nil {
 		return err
 	}
 	r.timed = true
-	_, err = r.writeOwn(ctx, TypeSchedule, payload, o)
+	_, err = r.writeOwn(ctx, rules.TypeSchedule, payload, o)
 	return err
 }
 

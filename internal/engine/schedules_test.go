@@ -330,7 +330,7 @@ func TestPeopleChangeSchedules(t *testing.T) {
 		_, err = w.ChangeSchedule(ctx, "acme", "ticks/none", rules.SchedulePause, by)
 		require.Equal(t, fault.NotFound, fault.KindOf(err))
 		last := w.entries(w.tenant.ID)[w.size()-1]
-		require.Equal(t, engine.TypeSchedule, last.Span.Type)
+		require.Equal(t, rules.TypeSchedule, last.Span.Type)
 		rec, err := w.log.Get(ctx, w.tenant.ID, last.Span.ID)
 		require.NoError(t, err)
 		require.JSONEq(t, `{"schedule":"ticks/hourly","action":"pause","by":"`+by+`"}`, string(rec.Payload))

@@ -221,6 +221,16 @@ const (
 	ScheduleRun    = "run"
 )
 
+// TypeSchedule is the type of the node's entry of what somebody did to a schedule.
+const TypeSchedule = "logline.task.schedule"
+
+// ScheduleChange is the payload of that entry.
+type ScheduleChange struct {
+	Schedule string `json:"schedule"` // contract/schedule
+	Action   string `json:"action"`
+	By       string `json:"by"` // identity
+}
+
 // ErrNoSchedule is for a name that no schedule in force has.
 var ErrNoSchedule = fault.New(fault.NotFound, "schedule_unknown", "no contract in force has such a schedule; logline schedules list shows those there are")
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/rules/expr"
@@ -76,6 +78,8 @@ func (r *Replay) own(ctx context.Context, l *ledger, e *span.Opened) (*found, er
 		return r.fire(ctx, l, e, answers.Timer), nil
 	case e.Span.Type == span.TypeContract:
 		return r.activate(ctx, l, e), nil
+	case e.Span.Type == rules.TypeSchedule:
+		return r.changeSchedule(ctx, l, e), nil
 	}
 	return &found{outcome: allowed}, nil
 }
@@ -96,6 +100,18 @@ func (r *Replay) activate(ctx context.Context, l *ledger, e *span.Opened) *found
 		return &found{err: err}
 	}
 	return made(rules.Activation(ctx, &l.world, c, p.Action, at(e)))
+}
+
+// changeSchedule does to a schedule what somebody did then.
+func (r *Replay) changeSchedule(ctx context.Context, l *ledger, e *span.Opened) *found {
+	if e.Payload == nil {
+		return &found{outcome: allowed, missing: e.Withheld}
+	}
+	var p rules.ScheduleChange
+	if err := jsonv2.Unmarshal(e.Payload, &p); err != nil {
+		return &found{outcome: allowed, err: err}
+	}
+	return made(rules.ChangeSchedule(ctx, &l.world, p.Schedule, p.Action, at(e)))
 }
 
 // couldNot says that a run of a schedule could not be decided or recorded then, for
