@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32,
 			Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10},
 		Feed:  Feed{Heartbeat: 15 * time.Second, Poll: time.Second, Stall: 30 * time.Second},
-		Tasks: Tasks{Lease: 30 * time.Second, Slots: 16}, Webhook: Webhook{Timeout: 20 * time.Second},
+		Tasks: Tasks{Lease: 30 * time.Second, Slots: 64}, Webhook: Webhook{Timeout: 20 * time.Second},
 		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
 	}, cfg)
 	require.Equal(t, "sqlite:logline-data/logline.db", cfg.Database())

@@ -59,7 +59,7 @@ var settings = []setting{
 	{key: "feed.poll", value: "1s", meaning: "time between looks for entries that no wake-up told of"},
 	{key: "feed.stall", value: "30s", meaning: "how long a feed's client may take nothing before it is cut off"},
 	{key: "tasks.lease", value: "30s", meaning: "after how long without a heartbeat a task of a process that ended runs again"},
-	{key: "tasks.slots", value: 16, meaning: "tasks that a process runs at once"},
+	{key: "tasks.slots", value: 64, meaning: "tasks that a process runs at once"},
 	{key: "webhook.networks", value: "", meaning: "networks that webhooks may call beside the public internet, as 10.1.0.0/16, separated by commas"},
 	{key: "webhook.plain", value: false, meaning: "let webhooks go to http:// addresses too: true or false"},
 	{key: "webhook.proxy", value: "", isURL: true, meaning: "http:// or https:// proxy that all webhooks go through; the environment's is not asked"},

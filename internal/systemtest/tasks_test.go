@@ -38,7 +38,7 @@ func TestKilledWorkersLoseNothing(t *testing.T) {
 func killWorkers(t *testing.T, flags ...string) {
 	const spans, kills = 300, 3
 	random, dir := seed(t), t.TempDir()
-	y := onboard(t, start(t, dir, flags...))
+	y := onboard(t, start(t, dir, append(flags, "--tasks-lease=2s")...))
 	payload, err := span.Canonical(span.Contract{Name: "echo.pings", Version: "1.0.0", Source: echoing, Hash: span.Sum([]byte(echoing)).String(), Action: span.ActionActivate})
 	require.NoError(t, err)
 	_, err = y.api.Append(background(), y.tenant.Id, y.seal(y.owner.Signer(), y.owner.ID(), payload, func(h *span.Header) { h.Type = span.TypeContract }))

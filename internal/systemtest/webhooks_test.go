@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -89,7 +90,7 @@ func TestWebhooksOutliveKills(t *testing.T) {
 
 func deliverUnderKills(t *testing.T, flags ...string) {
 	const spans = 60
-	y := onboard(t, start(t, t.TempDir(), append(flags, "--webhook-plain=true", "--webhook-networks=127.0.0.0/8")...))
+	y := onboard(t, start(t, t.TempDir(), append(flags, "--webhook-plain=true", "--webhook-networks=127.0.0.0/8", "--tasks-lease=2s")...))
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := free.Addr().String()
@@ -164,4 +165,59 @@ func (y *tenancy) told(typ, code string) bool {
 		}
 	}
 	return false
+}
+
+// A receiver that takes messages and never answers keeps its own tenant waiting
+// and nobody else: another tenant's webhook arrives while all that one tenant may
+// have running hang.
+func TestAReceiverThatHangsHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	y := onboard(t, start(t, t.TempDir(), "--webhook-plain=true", "--webhook-networks=127.0.0.0/8", "--tenants=open"))
+	other := &tenancy{server: y.server, owner: register(t, y.server, y.server.client())}
+	own := y.server.client(client.WithSigner(other.owner.Signer(), other.owner.ID(), y.node))
+	var err error
+	other.tenant, err = own.CreateTenant(background(), "", client.NewTenant{Slug: "other", Name: "Other", Owner: other.owner.ID()})
+	require.NoError(t, err)
+	other.attach(y.server)
+
+	hanging, arrived, over := make(chan struct{}, 100), make(chan struct{}, 1), make(chan struct{})
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/hangs" {
+			hanging <- struct{}{}
+			select {
+			case <-over:
+			case <-r.Context().Done():
+			}
+			return
+		}
+		arrived <- struct{}{}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(receiver.Close)
+	t.Cleanup(func() { close(over) })
+	payload, err := span.Canonical(span.Contract{Name: "tell.pings", Version: "1.0.0", Source: telling, Hash: span.Sum([]byte(telling)).String(), Action: span.ActionActivate})
+	require.NoError(t, err)
+	for path, of := range map[string]*tenancy{"/hangs": y, "/works": other} {
+		_, err := of.api.SetWebhook(background(), of.tenant.Id, "front-desk", receiver.URL+path)
+		require.NoError(t, err)
+		_, err = of.api.Append(background(), of.tenant.Id, of.seal(of.owner.Signer(), of.owner.ID(), payload, func(h *span.Header) { h.Type = span.TypeContract }))
+		require.NoError(t, err)
+	}
+	var lines [][]byte
+	for n := range 40 {
+		lines = append(lines, y.note(n))
+	}
+	y.appendAll(lines)
+	for range 16 { // as many as one tenant may have
+		<-hanging
+	}
+	began := time.Now()
+	other.appendAll([][]byte{other.note(1)})
+	select {
+	case <-arrived:
+		t.Logf("it arrived after %s", time.Since(began))
+	case <-time.After(10 * time.Second): // half of what an attempt may take
+		t.Fatalf("the other tenant's webhook waits for one that hangs; log:\n%s", y.Log)
+	}
 }
