@@ -154,13 +154,14 @@ func (r *Replay) unversioned(decision []byte) []byte {
 			decision = again
 		}
 	}
-	for name := range r.byName {
-		decision = versions(name).ReplaceAll(decision, []byte(name))
+	for name, version := range r.versions {
+		decision = version.ReplaceAll(decision, []byte(name))
 	}
 	return decision
 }
 
-func versions(name string) *regexp.Regexp {
+// versionsOf finds the versions of a contract in a decision.
+func versionsOf(name string) *regexp.Regexp {
 	return regexp.MustCompile(regexp.QuoteMeta(name) + `@[0-9A-Za-z.+-]+#[A-Za-z0-9_-]{43}`)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,18 +45,19 @@ type Options struct {
 
 // Replay is a timeline that is decided again. It is not safe for concurrent use.
 type Replay struct {
-	opt     Options
-	people  *people.People
-	record  *ledger
-	would   *ledger // Full, from From on; else nil
-	given   *contract.Set
-	byName  map[string]*contract.Contract // given
-	sources map[string]string             // on the record, by name@version#hash
-	known   map[string]*contract.Contract // compiled, by the same
-	next    uint64                        // seq that is expected of the next entry
-	added   uint64                        // Full: entries of the node that the record has not
-	made    map[string]*rules.Outcome     // Full: what was settled and the record has not come to
-	report  Report
+	opt      Options
+	people   *people.People
+	record   *ledger
+	would    *ledger // Full, from From on; else nil
+	given    *contract.Set
+	byName   map[string]*contract.Contract // given
+	versions map[string]*regexp.Regexp     // of those, see versionsOf
+	sources  map[string]string             // on the record, by name@version#hash
+	known    map[string]*contract.Contract // compiled, by the same
+	next     uint64                        // seq that is expected of the next entry
+	added    uint64                        // Full: entries of the node that the record has not
+	made     map[string]*rules.Outcome     // Full: what was settled and the record has not come to
+	report   Report
 }
 
 // New begins before the first entry of a timeline.
@@ -80,7 +82,7 @@ func New(o Options) (*Replay, error) {
 		o.Compile = rules.Compile
 	}
 	r := &Replay{
-		opt: o, people: people.New(), record: newLedger(), byName: map[string]*contract.Contract{},
+		opt: o, people: people.New(), record: newLedger(), byName: map[string]*contract.Contract{}, versions: map[string]*regexp.Regexp{},
 		sources: map[string]string{}, known: map[string]*contract.Contract{}, made: map[string]*rules.Outcome{},
 	}
 	inForce := make([]contract.InForce, len(o.Contracts))
@@ -88,7 +90,7 @@ func New(o Options) (*Replay, error) {
 		if r.byName[c.Name] != nil {
 			return nil, fault.Newf(fault.Invalid, "contract_twice", "two contracts of the name %s are given; one can decide", c.Name)
 		}
-		inForce[i].Contract, r.byName[c.Name] = c, c
+		inForce[i].Contract, r.byName[c.Name], r.versions[c.Name] = c, c, versionsOf(c.Name)
 	}
 	r.given = contract.NewSet(inForce)
 	for _, c := range r.given.Contracts() {
