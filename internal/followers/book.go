@@ -228,6 +228,9 @@ func note(ctx context.Context, tx *sql.Tx, what string, r *row) error {
 	case toldSkipped:
 		entry, code, text = r.skip, "", ""
 	case toldParked:
+		if code == unclassified {
+			text = "" // it was not written for all who may read the timeline
+		}
 	default:
 		entry, code, text = Nowhere, "", ""
 	}
@@ -311,7 +314,7 @@ func skip(entry uint64) func(*row) (string, error) {
 		switch {
 		case r.Name != Tasks:
 			return "", ErrUnskipped
-		case r.State != Parked || r.Entry != entry:
+		case r.State != Parked || entry == Nowhere || r.Entry != entry:
 			return "", ErrEntry
 		}
 		r.release()

@@ -79,11 +79,14 @@ var (
 // maxError bounds the text of an error that is kept, in bytes.
 const maxError = 500
 
+// unclassified is the code of errors that nobody has put into words for others.
+const unclassified = "internal"
+
 // reason is what is kept of an error.
 func reason(err error) (code, text string) {
 	f := fault.From(err)
 	text = f.Detail
-	if f.Code == "internal" && f.Unwrap() != nil {
+	if f.Code == unclassified && f.Unwrap() != nil {
 		text = f.Unwrap().Error() // of a follower, which is ours
 	}
 	if text = strings.ToValidUTF8(text, "?"); len(text) > maxError {
