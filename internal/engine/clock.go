@@ -16,6 +16,9 @@ import (
 const (
 	// maxFired bounds the timers that one batch answers.
 	maxFired = 100
+	// goesOn is what an answer weighs, of those, after which a schedule goes on: it
+	// may have asked about very many identities.
+	goesOn = 10
 	// clockLag is how long timers that could not be answered wait.
 	clockLag = 5 * time.Second
 	// clockAge is how late after its time a timer may fire whose process has
@@ -29,6 +32,7 @@ type clock struct {
 	mu   sync.Mutex // guards next
 	next map[string]time.Time
 	wake chan struct{}
+	read time.Time // when all tenants were asked last; of keepTime's goroutine
 }
 
 func newClock() *clock { return &clock{next: make(map[string]time.Time), wake: make(chan struct{}, 1)} }
@@ -68,10 +72,17 @@ func (c *clock) due(now time.Time) (tenants []string, wait time.Duration) {
 	return tenants, wait
 }
 
+// old says that all tenants should be asked again: it is long ago, or the clock was
+// put back.
+func (c *clock) old(now time.Time) bool { return c.read.IsZero() || now.Sub(c.read).Abs() > clockAge }
+
 // keepTime answers timers as they become due, until ctx ends.
 func (e *Engine) keepTime(ctx context.Context) {
-	e.readTimers(ctx)
-	for again := e.cfg.Now().Add(clockAge); ; {
+	for {
+		if now := e.cfg.Now(); e.clock.old(now) {
+			e.readTimers(ctx)
+			e.clock.read = now
+		}
 		tenants, wait := e.clock.due(e.cfg.Now())
 		for some := range slices.Chunk(tenants, firedAtOnce) {
 			e.fireIn(ctx, some)
@@ -85,10 +96,6 @@ func (e *Engine) keepTime(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if e.cfg.Now().After(again) {
-			e.readTimers(ctx)
-			again = e.cfg.Now().Add(clockAge)
-		}
 	}
 }
 
@@ -171,7 +178,7 @@ func (r *round) fire(ctx context.Context) error {
 		}
 		before := n
 		for _, t := range due {
-			if failed[t.Key] || n == maxFired {
+			if failed[t.Key] || n >= maxFired {
 				continue
 			}
 			n++
@@ -184,7 +191,10 @@ func (r *round) fire(ctx context.Context) error {
 				r.engine.cfg.Logger.ErrorContext(ctx, "timer not answered", slog.String("tenant", r.tenant), slog.String("timer", t.Key), slog.Any("error", err))
 			}
 			if more {
-				break // what is due first may be another now
+				n += goesOn - 1
+			}
+			if more || r.asked == nil {
+				break // what is due may be another now: so may be the contracts
 			}
 		}
 		if n == before {

@@ -271,6 +271,26 @@ func TestSchedulesThatFail(t *testing.T) {
 	w.verify()
 }
 
+// A timer that goes because another one was answered in the same batch is not
+// answered any more.
+func TestTimersThatGoWithOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	admin := w.member(span.RoleAdmin)
+	require.NoError(t, w.activate(`contract ticks version "1.0.0" {
+  schedule hourly { every: 1h  then { tag "tick" } }
+  rule guarded { on: "logline.contract"  then { require approval { from: [owner]  within: 1h  on_timeout { allow } } } }
+}`).Err)
+	next := w.seal(admin, contractOf(t, `contract ticks version "1.1.0" { rule r { on: "some.type"  then { tag "x" } } }`, span.ActionActivate), typed(span.TypeContract))
+	require.NoError(t, w.submit(next).Err)
+	w.clock.advance(time.Hour)
+	runs(t, w)
+	settled(t, w)
+	require.Equal(t, timeline.StatusExecuted, w.status(next))
+	require.Empty(t, w.ofSchedules(), "the schedule has gone with its version")
+	w.verify()
+}
+
 // A run for very many identities takes several entries and batches, and each has
 // its turn once.
 func TestRunForManyIdentities(t *testing.T) {

@@ -13,9 +13,11 @@ import (
 )
 
 // membersARun bounds how many identities one entry of a run may change, and half a
-// decision what it says of them, so that it fits a line.
+// decision what it says of them, so that it fits a line; membersSeen how many it may
+// ask about, so that a batch ends in time where most are not concerned.
 const (
 	membersARun = 64
+	membersSeen = 1024
 	roomARun    = span.MaxDecision / 2
 )
 
@@ -116,15 +118,16 @@ func (j *judge) part(sc *contract.Schedule, after string, s *sink) (more string,
 		s.ran(o.rule, BranchThen)
 		return "", j.run(sc.Then, o, s)
 	}
-	n := 0
+	n, seen := 0, 0
 	for _, m := range j.w.Standing.Members() {
 		if m.Identity <= after {
 			continue
 		}
-		if n == membersARun || s.bulk() > roomARun {
+		if n == membersARun || seen == membersSeen || s.bulk() > roomARun {
 			return after, nil
 		}
 		after = m.Identity
+		seen++
 		if j.facts.It, err = j.supplier.Identity(m.Identity); err != nil {
 			return "", err
 		}

@@ -146,6 +146,36 @@ func TestRunsForMany(t *testing.T) {
 	require.Equal(t, l.state, l.refolded())
 }
 
+// A run that concerns few of very many asks about so many in one entry, and goes on.
+func TestRunsForFewOfMany(t *testing.T) {
+	t.Parallel()
+	l := with(t, `trust { range: [0.0, 100.0] }`,
+		`schedule s { every: 1d  foreach: identities  where: it.trust > 5.0  then { trust it { add: 1.0 } } }`)
+	for range 1030 {
+		l.member("member")
+	}
+	out := l.late(24 * time.Hour)
+	require.Len(t, out, 2)
+	require.Empty(t, out[0].Ran.Outcome, "it goes on")
+	require.Equal(t, rules.RunDone, out[1].Ran.Outcome)
+	require.Equal(t, began.Add(48*time.Hour), l.schedule("c/s").Due)
+	require.Equal(t, l.state, l.refolded())
+}
+
+// A contract that came into force where no schedules ran has none due; who resumes
+// them lets them run.
+func TestSchedulesThatNeverBegan(t *testing.T) {
+	t.Parallel()
+	l := with(t, `schedule s { every: 1h  then { note "x" } }`)
+	for _, key := range append(l.state.keys("schedule/"), l.state.keys("timer/")...) {
+		delete(l.state, key)
+	}
+	require.Empty(t, l.late(3*time.Hour))
+	require.True(t, l.schedule("c/s").Due.IsZero())
+	l.change("c/s", rules.ScheduleResume)
+	require.Equal(t, []string{"4h0m0s"}, served(l.advance(time.Hour)))
+}
+
 // An entry holds what fits a line, however much a schedule does for each.
 func TestRunsThatSayMuch(t *testing.T) {
 	t.Parallel()
