@@ -1,11 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/rules/cron"
 	"github.com/danvoulez/logline/internal/rules/library"
+	"github.com/danvoulez/logline/internal/rules/lll"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
@@ -31,6 +38,9 @@ standard input.`,
 				return err
 			}
 			documents := l.Documents()[:given]
+			for _, d := range documents {
+				checkTimes(d)
+			}
 			errors, warnings := counts(documents)
 			if asJSON {
 				err = printJSON(env.Stdout, checkJSON(documents, errors, warnings))
@@ -45,6 +55,30 @@ standard input.`,
 	}
 	registerJSON(cmd, &asJSON)
 	return cmd
+}
+
+// checkTimes says which cron lines name no time that is to come, in the time zones
+// that this program knows: a node refuses contracts with such lines.
+func checkTimes(d *library.Document) {
+	if d.Contract == nil {
+		return
+	}
+	check := func(at lll.Range, line, zone string) {
+		if line == "" {
+			return
+		}
+		if _, err := cron.NextIn(line, zone, time.Now()); err != nil {
+			message, fix, _ := strings.Cut(fault.From(err).Detail, "; ")
+			d.Diagnostics = append(d.Diagnostics, lll.Diagnostic{Severity: lll.Error, Offset: at.Offset, End: at.Offset, Message: message, Fix: fix})
+		}
+	}
+	for _, sc := range d.Contract.Schedules {
+		check(sc.Range, sc.Cron, sc.Timezone)
+	}
+	for _, task := range d.Contract.Tasks {
+		check(task.Range, task.Cron, task.Timezone)
+	}
+	slices.SortStableFunc(d.Diagnostics, func(a, b lll.Diagnostic) int { return cmp.Compare(a.Offset, b.Offset) })
 }
 
 func printCheck(env *environment, documents []*library.Document, errors, warnings int) {

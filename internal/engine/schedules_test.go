@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -384,6 +387,33 @@ func TestPeopleChangeSchedules(t *testing.T) {
 		w.verify()
 		w.sound()
 	})
+}
+
+// The schedules of a timeline that another node writes are that node's to run.
+func TestSchedulesOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	var warned atomic.Int64
+	said := slog.New(slog.NewTextHandler(writerFunc(func([]byte) { warned.Add(1) }), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	w, there := newWorld(t, setup{}), newWorld(t, setup{cfg: engine.Config{Logger: said}})
+	require.NoError(t, w.activate(ticking).Err)
+	require.NoError(t, there.activate(ticking).Err)
+	var bundle bytes.Buffer
+	require.NoError(t, w.log.Export(t.Context(), &bundle, w.tenant.ID, 0, 0, standing.Everything()))
+	_, err := there.Import(t.Context(), &bundle, timeline.ImportOptions{Slug: "acme-west", Dir: t.TempDir()})
+	require.NoError(t, err)
+	runs(t, there)
+	for n := range 3 {
+		there.clock.advance(time.Hour)
+		require.Eventually(t, func() bool { return len(there.ofSchedules()) == n+1 }, time.Minute, 10*time.Millisecond)
+	}
+	imported := *there
+	imported.tenant = w.tenant
+	require.Empty(t, imported.ofSchedules())
+	require.Zero(t, warned.Load())
+	for _, action := range []string{rules.SchedulePause, rules.ScheduleRun} {
+		_, err := there.ChangeSchedule(t.Context(), w.tenant.ID, "ticks/hourly", action, w.owner.ID())
+		requireCode(t, timeline.CodeReadOnly, err)
+	}
 }
 
 // others counts what is asked of the rows of all tenants but one.

@@ -97,10 +97,27 @@ func plan(ctx context.Context, w *World, c *contract.Contract, now time.Time) (o
 // planned is plan for what an activation asks: nothing for other actions.
 func planned(ctx context.Context, w *World, c *contract.Contract, action string, now time.Time) ([]scheduleEffect, error) {
 	out, err := plan(ctx, w, c, now)
+	if err == nil && c != nil {
+		err = w.tasksComeBack(c, now)
+	}
 	if action != span.ActionActivate {
 		out = nil // a shadow does nothing, but what it says must be sound
 	}
 	return out, err
+}
+
+// tasksComeBack fails where the cron line of a task names no time, or its zone is
+// none.
+func (w *World) tasksComeBack(c *contract.Contract, now time.Time) error {
+	for _, a := range c.Tasks {
+		if a.Cron == "" || w.NextCron == nil {
+			continue
+		}
+		if _, err := w.NextCron(a.Cron, a.Timezone, now); err != nil {
+			return fault.From(err).At("/payload/source", "has the task "+a.Name)
+		}
+	}
+	return nil
 }
 
 // dueText is a due time as rows have it, "" where none is to come.

@@ -311,11 +311,12 @@ func TestZonesThatAreNone(t *testing.T) {
 		`cron: "0 3 * * *"  timezone: "Atlantis/Capital"`: "timezone_unknown",
 		`cron: "0 3 30 2 *"`:                              "cron_never",
 	} {
-		source := inContract("c", `schedule s { `+line+`  then { note "x" } }`)
-		for _, action := range []string{"activate", "shadow"} {
-			_, err := l.decide(l.contractSpan(by, source, action))
-			require.Equal(t, code, fault.CodeOf(err))
-			require.Equal(t, fault.Invalid, fault.KindOf(err))
+		for _, text := range []string{`schedule s { ` + line + `  then { note "x" } }`, `rule r { on: "a.b"  then { schedule task "t" { ` + line + `  then { note "x" } } } }`} {
+			for _, action := range []string{"activate", "shadow"} {
+				_, err := l.decide(l.contractSpan(by, inContract("c", text), action))
+				require.Equal(t, code, fault.CodeOf(err), text)
+				require.Equal(t, fault.Invalid, fault.KindOf(err))
+			}
 		}
 	}
 	require.Empty(t, l.state)
