@@ -391,11 +391,11 @@ func inTurn(a, b tasks.Task) int {
 const (
 	// beginText begins the runs of a tenant's tasks, by their keys.
 	beginText = `UPDATE tasks SET state = 1, step = step + 1, attempt = attempt + 1, lease_until = $2, worker = $3, cancelling = 0, changed_at = $4
-		WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($5)) RETURNING ` + columns
+		FROM (SELECT value ->> 0 AS o, value ->> 1 AS a FROM json_each($5)) g WHERE tenant = $1 AND origin = g.o AND action = g.a RETURNING ` + columns
 	// startedText keeps for the timeline that they began.
 	startedText = `INSERT INTO task_events (` + eventColumns + `, taken_until)
-		SELECT tenant, origin, action, seq IS NOT NULL, step, 'started', attempt, $2, NULL, '', '', NULL, 0 FROM tasks
-		WHERE tenant = $1 AND (origin, action) IN (SELECT value ->> 0, value ->> 1 FROM json_each($3))`
+		SELECT t.tenant, t.origin, t.action, t.seq IS NOT NULL, t.step, 'started', t.attempt, $2, NULL, '', '', NULL, 0
+		FROM json_each($3) k JOIN tasks t ON t.tenant = $1 AND t.origin = k.value ->> 0 AND t.action = k.value ->> 1`
 )
 
 // Heartbeat implements tasks.Work.
