@@ -29,13 +29,64 @@ const (
 // clock knows when the next timer of each tenant is due: the end of the time for
 // votes, of a workflow's state, of a payload's retention, a task, a schedule.
 type clock struct {
-	mu   sync.Mutex // guards next
+	mu   sync.Mutex // guards next and failed
 	next map[string]time.Time
 	wake chan struct{}
 	read time.Time // when all tenants were asked last; of keepTime's goroutine
+
+	failed map[string]map[string]rest // timers that could not be answered, by tenant and key
 }
 
-func newClock() *clock { return &clock{next: make(map[string]time.Time), wake: make(chan struct{}, 1)} }
+// rest is for how long a timer that could not be answered is left alone.
+type rest struct {
+	until time.Time
+	wait  time.Duration // it was then
+}
+
+const (
+	// longestRest is how long such a timer waits at most: the wait doubles.
+	longestRest = time.Hour
+	// mostFailed bounds how many such timers of a tenant are remembered. Where there
+	// are more all are tried again.
+	mostFailed = 10_000
+)
+
+func newClock() *clock {
+	return &clock{next: make(map[string]time.Time), wake: make(chan struct{}, 1), failed: make(map[string]map[string]rest)}
+}
+
+// fails says that a timer could not be answered.
+func (c *clock) fails(tenant, key string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.failed[tenant]
+	if of == nil || len(of) >= mostFailed {
+		of = make(map[string]rest)
+		c.failed[tenant] = of
+	}
+	wait := min(max(2*of[key].wait, clockLag), longestRest)
+	of[key] = rest{now.Add(wait), wait}
+}
+
+// resting are a tenant's timers that are left alone for now. What was not tried for
+// long is forgotten: it has been answered, or has gone.
+func (c *clock) resting(tenant string, now time.Time) map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]bool)
+	for key, r := range c.failed[tenant] {
+		switch over := now.Sub(r.until); {
+		case over.Abs() > 2*longestRest: // or the clock was put back
+			delete(c.failed[tenant], key)
+		case over < 0:
+			out[key] = true
+		}
+	}
+	if len(c.failed[tenant]) == 0 {
+		delete(c.failed, tenant)
+	}
+	return out
+}
 
 // set says when a tenant's next timer is due; the zero time: there is none.
 func (c *clock) set(tenant string, at time.Time) {
@@ -166,19 +217,19 @@ func (r *round) noteTimers(ctx context.Context) error {
 // makes up for what was missed, or goes on with whom there was no room for.
 func (r *round) fire(ctx context.Context) error {
 	r.timed = true
-	failed := map[string]bool{} // by key
+	rests := r.engine.clock.resting(r.tenant, r.now)
 	for n := 0; n < maxFired; {
 		w, err := r.world(ctx)
 		if err != nil {
 			return err
 		}
-		due, err := rules.Due(ctx, w.State, r.now, maxFired)
+		due, err := rules.Due(ctx, w.State, r.now, maxFired+len(rests))
 		if err != nil {
 			return err
 		}
 		before := n
 		for _, t := range due {
-			if failed[t.Key] || n >= maxFired {
+			if r.stuck = r.stuck || rests[t.Key]; rests[t.Key] || n >= maxFired {
 				continue
 			}
 			n++
@@ -187,7 +238,8 @@ func (r *round) fire(ctx context.Context) error {
 				if r.session.Err() != nil || fault.KindOf(err) == fault.Unavailable || closed(err) {
 					return err
 				}
-				failed[t.Key], r.stuck = true, true // it holds up no other
+				rests[t.Key], r.stuck = true, true // it holds up no other
+				r.engine.clock.fails(r.tenant, t.Key, r.now)
 				r.engine.cfg.Logger.ErrorContext(ctx, "timer not answered", slog.String("tenant", r.tenant), slog.String("timer", t.Key), slog.Any("error", err))
 			}
 			if more {
@@ -201,6 +253,7 @@ func (r *round) fire(ctx context.Context) error {
 			return nil
 		}
 	}
+	r.stuck = false // there may be others behind those
 	return nil
 }
 
@@ -242,7 +295,7 @@ func (r *round) fireOne(ctx context.Context, t rules.Timer) error {
 			return err
 		}
 	}
-	o, err := rules.Fire(ctx, w, t, causing, r.position())
+	o, err := r.fireSafely(ctx, w, t, causing)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (r *round) runSchedule(ctx context.Context, t rules.Timer) (next time.Time,
 	if err != nil {
 		return next, err
 	}
-	o, failure := r.fireSafely(ctx, w, t)
+	o, failure := r.fireSafely(ctx, w, t, nil)
 	if failure == nil {
 		failure = r.writeRun(ctx, o, &t, nil)
 	}
@@ -134,16 +134,17 @@ func (r *round) runSchedule(ctx context.Context, t rules.Timer) (next time.Time,
 	return o.Ran.Next, r.writeRun(ctx, o, &t, failure)
 }
 
-// fireSafely decides a run; one that panics has failed.
-func (r *round) fireSafely(ctx context.Context, w *rules.World, t rules.Timer) (o *rules.Outcome, err error) {
+// fireSafely decides the answer to a timer; one that panics has failed, and costs the
+// others of its batch nothing.
+func (r *round) fireSafely(ctx context.Context, w *rules.World, t rules.Timer, causing *span.Span) (o *rules.Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.engine.cfg.Logger.ErrorContext(ctx, "a schedule's run panicked", slog.String("tenant", r.tenant), slog.String("schedule", t.Schedule),
+			r.engine.cfg.Logger.ErrorContext(ctx, "answering a timer panicked", slog.String("tenant", r.tenant), slog.String("timer", t.Key),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			err = fault.New(fault.Internal, "run_panicked", "the run panicked; the node's log says where")
 		}
 	}()
-	return rules.Fire(ctx, w, t, nil, r.position())
+	return rules.Fire(ctx, w, t, causing, r.position())
 }
 
 func (r *round) writeRun(ctx context.Context, o *rules.Outcome, t *rules.Timer, failure error) error {
