@@ -144,6 +144,10 @@ func TestParking(t *testing.T) {
 		require.Equal(h.t, 2, s.Tries)
 		require.Equal(h.t, errPoison.Error(), s.Error)
 		require.False(h.t, w.May(tenantA, 9), "it waits after a failure")
+		h.clock.ms.Add(-time.Hour.Milliseconds())
+		require.True(h.t, w.May(tenantA, 9), "the clock was put back")
+		h.clock.ms.Add(time.Hour.Milliseconds())
+		require.False(h.t, w.May(tenantA, 9))
 		h.clock.ms.Add(time.Hour.Milliseconds())
 		require.True(h.t, w.May(tenantA, 9))
 

@@ -65,7 +65,9 @@ func (w *Watch) May(tenant string, head uint64) bool {
 	}
 	now := w.board.cfg.Now()
 	p.noted(0, head, now)
-	return p.State != Paused && p.State != Parked && !p.again.After(now)
+	wait := p.again.Sub(now)
+	waits := wait > 0 && wait <= w.board.cfg.Longest // else the clock was put back
+	return p.State != Paused && p.State != Parked && !waits
 }
 
 // Skips says that somebody decided to pass over this entry. A follower that does
