@@ -207,3 +207,14 @@ func (r *LineResult) UnmarshalJSON(data []byte) error {
 	}
 	return nil
 }
+
+// Simulate has the node try sealed spans together, each seeing those before it, and
+// say all that would happen, as JSON (openapi.Simulation). Nothing is recorded.
+func (c *Client) Simulate(ctx context.Context, tenant string, spans [][]byte) (json.RawMessage, error) {
+	resp, err := c.api.SimulateSpansWithBody(ctx, tenant, "application/x-ndjson", bytes.NewReader(bytes.Join(spans, []byte("\n"))), c.plain)
+	body, _, err := answerOf(resp, err, maxEntries)
+	if err == nil {
+		err = strictly(body)
+	}
+	return body, err
+}

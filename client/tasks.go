@@ -95,3 +95,15 @@ type BacktestRequest = openapi.BacktestRequest
 func (c *Client) RequestBacktest(ctx context.Context, tenant string, r BacktestRequest) (*Task, error) {
 	return value[Task](c.api.RequestBacktest(ctx, tenant, r, c.edit))
 }
+
+// ReplayRequest is a range to decide again.
+type ReplayRequest = openapi.ReplayRequest
+
+// ReplayMode is validate, selective or full.
+type ReplayMode = openapi.ReplayRequestMode
+
+// RequestReplay lets the node decide a range of a tenant's timeline again. The
+// task's output has the progress, and the report once it is completed.
+func (c *Client) RequestReplay(ctx context.Context, tenant string, r ReplayRequest) (*Task, error) {
+	return value[Task](c.api.RequestReplay(ctx, tenant, r, c.edit))
+}

@@ -67,6 +67,13 @@ const (
 	RegistrationSubjectService      RegistrationSubject = "service"
 )
 
+// Defines values for ReplayRequestMode.
+const (
+	Full      ReplayRequestMode = "full"
+	Selective ReplayRequestMode = "selective"
+	Validate  ReplayRequestMode = "validate"
+)
+
 // Defines values for ScheduleMissed.
 const (
 	All  ScheduleMissed = "all"
@@ -220,7 +227,8 @@ type AppendResult struct {
 	Decision Decision `json:"decision,omitempty"`
 
 	// Detail The erasable part of a decision
-	Detail DecisionDetail `json:"detail,omitempty"`
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
 
 	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
 	Emitted Names `json:"emitted,omitempty"`
@@ -252,7 +260,8 @@ type Appended struct {
 	Decision   Decision `json:"decision,omitempty"`
 
 	// Detail The erasable part of a decision
-	Detail DecisionDetail `json:"detail,omitempty"`
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
 
 	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
 	Emitted Names `json:"emitted,omitempty"`
@@ -825,6 +834,28 @@ type Registration struct {
 // RegistrationSubject With custody
 type RegistrationSubject string
 
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	// From The first entry that is decided again
+	From uint64            `json:"from,omitempty"`
+	Mode ReplayRequestMode `json:"mode,omitempty"`
+
+	// Select In the mode selective: which entries
+	Select []string `json:"select,omitempty"`
+
+	// Show How many differences the report lists
+	Show int `json:"show,omitempty"`
+
+	// Sources Of contracts that decide in the place of those of the same name
+	Sources []string `json:"sources,omitempty"`
+
+	// To The first after it that is not; 0: to the end
+	To uint64 `json:"to,omitempty"`
+}
+
+// ReplayRequestMode defines model for ReplayRequest.Mode.
+type ReplayRequestMode string
+
 // Revocation defines model for Revocation.
 type Revocation struct {
 	// Reason At most 64 bytes without personal data
@@ -971,6 +1002,63 @@ type Signer struct {
 
 	// Types What a delegated key may sign
 	Types []string `json:"types,omitempty"`
+}
+
+// SimulatedEffect One thing that would happen. Which members there are depends on its kind:
+// transition, timeout, trust, quota, approval, vote, settle, undo, emit, call,
+// schedule, run, retain, count. An emitted span has its decision: no contract
+// decides what the node records. A call has the message that the endpoint would
+// get.
+type SimulatedEffect = json.RawMessage
+
+// SimulatedEntry defines model for SimulatedEntry.
+type SimulatedEntry struct {
+	At       Time                   `json:"at"`
+	Causes   []string               `json:"causes,omitempty"`
+	Decision Decision               `json:"decision"`
+	Effects  []SimulatedEffect      `json:"effects"`
+	Payload  map[string]interface{} `json:"payload"`
+	Type     string                 `json:"type"`
+}
+
+// SimulatedSpan defines model for SimulatedSpan.
+type SimulatedSpan struct {
+	Decision Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
+
+	// Follows What the node would record with it, such as the resolution of a span that now has its votes
+	Follows []SimulatedEntry `json:"follows,omitempty"`
+
+	// Line Counted from 1
+	Line int `json:"line"`
+
+	// Problem Why it would not be appended
+	Problem map[string]interface{} `json:"problem,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Status That of an append: 201, 202 while it waits for votes, 200 where a contract would only simulate it, else that of the problem
+	Status int         `json:"status"`
+	Trace  []TraceStep `json:"trace,omitempty"`
+}
+
+// Simulation defines model for Simulation.
+type Simulation struct {
+	At Time `json:"at"`
+
+	// Later What the node would record because of these spans as time goes by, if nothing else happened
+	Later []SimulatedEntry `json:"later"`
+
+	// More There is more in later than is told
+	More bool `json:"more"`
+
+	// Size Of the timeline on which they were tried
+	Size  uint64          `json:"size"`
+	Spans []SimulatedSpan `json:"spans"`
 }
 
 // SkipRequest defines model for SkipRequest.
@@ -1586,6 +1674,12 @@ type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsAp
 
 // SkipEntryJSONRequestBody defines body for SkipEntry for application/json ContentType.
 type SkipEntryJSONRequestBody = SkipRequest
+
+// RequestReplayJSONRequestBody defines body for RequestReplay for application/json ContentType.
+type RequestReplayJSONRequestBody = ReplayRequest
+
+// SimulateSpansJSONRequestBody defines body for SimulateSpans for application/json ContentType.
+type SimulateSpansJSONRequestBody = Span
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
@@ -2292,6 +2386,26 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
 	ListQueues(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RequestReplayWithBody Decide a range of the timeline again, and report what comes out otherwise than is recorded
+	//
+	// For who may see every entry, an auditor. The answer is a task; its output has the
+	// progress and, once it is completed, the report (replay), for whoever asked.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+	RequestReplayWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestReplay Decide a range of the timeline again, and report what comes out otherwise than is recorded
+	//
+	// For who may see every entry, an auditor. The answer is a task; its output has the
+	// progress and, once it is completed, the report (replay), for whoever asked.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+	RequestReplay(ctx context.Context, tenant TenantParameter, body RequestReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSchedules The schedules of the contracts in force that run by the clock
 	//
 	// For owners, admins and auditors.
@@ -2328,6 +2442,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/run (the `RunSchedule` operationId).
 	RunSchedule(ctx context.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SimulateSpansWithBody Try up to 100 spans together, and say all that would happen
+	//
+	// Needs no credential but the spans' own signatures. They are tried in order on
+	// the timeline as it is, each seeing those before it, whether they are signed as
+	// simulated or as executed: what would be decided, every effect, what the node
+	// would record at once, and what time would bring if nothing else happened.
+	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+	// not signed, are answered as when one is appended where no other is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+	SimulateSpansWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SimulateSpans Try up to 100 spans together, and say all that would happen
+	//
+	// Needs no credential but the spans' own signatures. They are tried in order on
+	// the timeline as it is, each seeing those before it, whether they are signed as
+	// simulated or as executed: what would be decided, every effect, what the node
+	// would record at once, and what time would bring if nothing else happened.
+	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+	// not signed, are answered as when one is appended where no other is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+	SimulateSpans(ctx context.Context, tenant TenantParameter, body SimulateSpansJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSpans Entries by filter, in the order of the timeline
 	//
@@ -3517,6 +3659,46 @@ func (c *Client) ListQueues(ctx context.Context, tenant TenantParameter, reqEdit
 	return c.Client.Do(req)
 }
 
+// RequestReplayWithBody Decide a range of the timeline again, and report what comes out otherwise than is recorded
+//
+// For who may see every entry, an auditor. The answer is a task; its output has the
+// progress and, once it is completed, the report (replay), for whoever asked.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+func (c *Client) RequestReplayWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestReplayRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestReplay Decide a range of the timeline again, and report what comes out otherwise than is recorded
+//
+// For who may see every entry, an auditor. The answer is a task; its output has the
+// progress and, once it is completed, the report (replay), for whoever asked.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+func (c *Client) RequestReplay(ctx context.Context, tenant TenantParameter, body RequestReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestReplayRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSchedules The schedules of the contracts in force that run by the clock
 //
 // For owners, admins and auditors.
@@ -3594,6 +3776,54 @@ func (c *Client) ResumeSchedule(ctx context.Context, tenant TenantParameter, con
 // Corresponds with POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/run (the `RunSchedule` operationId).
 func (c *Client) RunSchedule(ctx context.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRunScheduleRequest(c.Server, tenant, contract, schedule)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateSpansWithBody Try up to 100 spans together, and say all that would happen
+//
+// Needs no credential but the spans' own signatures. They are tried in order on
+// the timeline as it is, each seeing those before it, whether they are signed as
+// simulated or as executed: what would be decided, every effect, what the node
+// would record at once, and what time would bring if nothing else happened.
+// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+// not signed, are answered as when one is appended where no other is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+func (c *Client) SimulateSpansWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSimulateSpansRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateSpans Try up to 100 spans together, and say all that would happen
+//
+// Needs no credential but the spans' own signatures. They are tried in order on
+// the timeline as it is, each seeing those before it, whether they are signed as
+// simulated or as executed: what would be decided, every effect, what the node
+// would record at once, and what time would bring if nothing else happened.
+// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+// not signed, are answered as when one is appended where no other is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+func (c *Client) SimulateSpans(ctx context.Context, tenant TenantParameter, body SimulateSpansJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSimulateSpansRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5992,6 +6222,53 @@ func NewListQueuesRequest(server string, tenant TenantParameter) (*http.Request,
 	return req, nil
 }
 
+// NewRequestReplayRequest calls the generic RequestReplay builder with application/json body
+func NewRequestReplayRequest(server string, tenant TenantParameter, body RequestReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestReplayRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewRequestReplayRequestWithBody constructs an http.Request for the RequestReplay method, with any body, and a specified content type
+func NewRequestReplayRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/replays", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListSchedulesRequest constructs an http.Request for the ListSchedules method
 func NewListSchedulesRequest(server string, tenant TenantParameter) (*http.Request, error) {
 	var err error
@@ -6214,6 +6491,53 @@ func NewRunScheduleRequest(server string, tenant TenantParameter, contract Contr
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSimulateSpansRequest calls the generic SimulateSpans builder with application/json body
+func NewSimulateSpansRequest(server string, tenant TenantParameter, body SimulateSpansJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSimulateSpansRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewSimulateSpansRequestWithBody constructs an http.Request for the SimulateSpans method, with any body, and a specified content type
+func NewSimulateSpansRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/simulations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7941,6 +8265,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/queues (the `ListQueues` operationId).
 	ListQueuesWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*ListQueuesResponse, error)
 
+	// RequestReplayWithBodyWithResponse Decide a range of the timeline again, and report what comes out otherwise than is recorded
+	//
+	// For who may see every entry, an auditor. The answer is a task; its output has the
+	// progress and, once it is completed, the report (replay), for whoever asked.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+	RequestReplayWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestReplayResponse, error)
+
+	// RequestReplayWithResponse Decide a range of the timeline again, and report what comes out otherwise than is recorded
+	//
+	// For who may see every entry, an auditor. The answer is a task; its output has the
+	// progress and, once it is completed, the report (replay), for whoever asked.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+	RequestReplayWithResponse(ctx context.Context, tenant TenantParameter, body RequestReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestReplayResponse, error)
+
 	// ListSchedulesWithResponse The schedules of the contracts in force that run by the clock
 	//
 	// For owners, admins and auditors.
@@ -7987,6 +8331,34 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/run (the `RunSchedule` operationId).
 	RunScheduleWithResponse(ctx context.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter, reqEditors ...RequestEditorFn) (*RunScheduleResponse, error)
+
+	// SimulateSpansWithBodyWithResponse Try up to 100 spans together, and say all that would happen
+	//
+	// Needs no credential but the spans' own signatures. They are tried in order on
+	// the timeline as it is, each seeing those before it, whether they are signed as
+	// simulated or as executed: what would be decided, every effect, what the node
+	// would record at once, and what time would bring if nothing else happened.
+	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+	// not signed, are answered as when one is appended where no other is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+	SimulateSpansWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SimulateSpansResponse, error)
+
+	// SimulateSpansWithResponse Try up to 100 spans together, and say all that would happen
+	//
+	// Needs no credential but the spans' own signatures. They are tried in order on
+	// the timeline as it is, each seeing those before it, whether they are signed as
+	// simulated or as executed: what would be decided, every effect, what the node
+	// would record at once, and what time would bring if nothing else happened.
+	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+	// not signed, are answered as when one is appended where no other is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+	SimulateSpansWithResponse(ctx context.Context, tenant TenantParameter, body SimulateSpansJSONRequestBody, reqEditors ...RequestEditorFn) (*SimulateSpansResponse, error)
 
 	// ListSpansWithResponse Entries by filter, in the order of the timeline
 	//
@@ -10156,6 +10528,54 @@ func (r ListQueuesResponse) ContentType() string {
 	return ""
 }
 
+type RequestReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Task
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RequestReplayResponse) GetJSON202() *Task {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequestReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequestReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequestReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSchedulesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10390,6 +10810,54 @@ func (r RunScheduleResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RunScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SimulateSpansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Simulation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SimulateSpansResponse) GetJSON200() *Simulation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SimulateSpansResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SimulateSpansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SimulateSpansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SimulateSpansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SimulateSpansResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12174,6 +12642,38 @@ func (c *ClientWithResponses) ListQueuesWithResponse(ctx context.Context, tenant
 	return ParseListQueuesResponse(rsp)
 }
 
+// RequestReplayWithBodyWithResponse Decide a range of the timeline again, and report what comes out otherwise than is recorded
+//
+// For who may see every entry, an auditor. The answer is a task; its output has the
+// progress and, once it is completed, the report (replay), for whoever asked.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+func (c *ClientWithResponses) RequestReplayWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestReplayResponse, error) {
+	rsp, err := c.RequestReplayWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestReplayResponse(rsp)
+}
+
+// RequestReplayWithResponse Decide a range of the timeline again, and report what comes out otherwise than is recorded
+//
+// For who may see every entry, an auditor. The answer is a task; its output has the
+// progress and, once it is completed, the report (replay), for whoever asked.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/replays (the `RequestReplay` operationId).
+func (c *ClientWithResponses) RequestReplayWithResponse(ctx context.Context, tenant TenantParameter, body RequestReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestReplayResponse, error) {
+	rsp, err := c.RequestReplay(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestReplayResponse(rsp)
+}
+
 // ListSchedulesWithResponse The schedules of the contracts in force that run by the clock
 //
 // For owners, admins and auditors.
@@ -12249,6 +12749,46 @@ func (c *ClientWithResponses) RunScheduleWithResponse(ctx context.Context, tenan
 		return nil, err
 	}
 	return ParseRunScheduleResponse(rsp)
+}
+
+// SimulateSpansWithBodyWithResponse Try up to 100 spans together, and say all that would happen
+//
+// Needs no credential but the spans' own signatures. They are tried in order on
+// the timeline as it is, each seeing those before it, whether they are signed as
+// simulated or as executed: what would be decided, every effect, what the node
+// would record at once, and what time would bring if nothing else happened.
+// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+// not signed, are answered as when one is appended where no other is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+func (c *ClientWithResponses) SimulateSpansWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SimulateSpansResponse, error) {
+	rsp, err := c.SimulateSpansWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSimulateSpansResponse(rsp)
+}
+
+// SimulateSpansWithResponse Try up to 100 spans together, and say all that would happen
+//
+// Needs no credential but the spans' own signatures. They are tried in order on
+// the timeline as it is, each seeing those before it, whether they are signed as
+// simulated or as executed: what would be decided, every effect, what the node
+// would record at once, and what time would bring if nothing else happened.
+// Nothing is recorded, done or charged. Spans that are not for this tenant, or
+// not signed, are answered as when one is appended where no other is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/simulations (the `SimulateSpans` operationId).
+func (c *ClientWithResponses) SimulateSpansWithResponse(ctx context.Context, tenant TenantParameter, body SimulateSpansJSONRequestBody, reqEditors ...RequestEditorFn) (*SimulateSpansResponse, error) {
+	rsp, err := c.SimulateSpans(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSimulateSpansResponse(rsp)
 }
 
 // ListSpansWithResponse Entries by filter, in the order of the timeline
@@ -13941,6 +14481,39 @@ func ParseListQueuesResponse(rsp *http.Response) (*ListQueuesResponse, error) {
 	return response, nil
 }
 
+// ParseRequestReplayResponse parses an HTTP response from a RequestReplayWithResponse call
+func ParseRequestReplayResponse(rsp *http.Response) (*RequestReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Task
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListSchedulesResponse parses an HTTP response from a ListSchedulesWithResponse call
 func ParseListSchedulesResponse(rsp *http.Response) (*ListSchedulesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14089,6 +14662,39 @@ func ParseRunScheduleResponse(rsp *http.Response) (*RunScheduleResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSimulateSpansResponse parses an HTTP response from a SimulateSpansWithResponse call
+func ParseSimulateSpansResponse(rsp *http.Response) (*SimulateSpansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SimulateSpansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Simulation
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -29,6 +29,9 @@ type replayFlags struct {
 	contracts []string
 	bundle    string
 	show      int
+	execute   bool
+	remote    bool
+	yes       bool
 }
 
 func newReplayCmd(env *environment) *cobra.Command {
@@ -57,27 +60,18 @@ that logline export wrote from its first entry on; it is read without any server
 not verified here: that is logline verify. Whoever reads must be allowed to see every
 entry. Entries whose payload is erased are named and not decided.
 
+--execute does the spans again that were decided, at most 1000: for each a new span
+of yours, with the same type, title, subject, tags and payload, that says what it
+replays (tag replays:SPAN, and SPAN among its causes) and when that occurred. It is
+decided as any other. Done twice it appends nothing twice.
+
 The exit code is 0 where everything comes out the same, and 1 where something does
-not. Entries that could not be decided do not change it; the report counts them.`,
+not, or something that was to be done again was refused. Entries that could not be decided do not change it; the report counts them.`,
 		Example: `  logline replay --tenant acme
   logline replay --from 1000 --to 2000 --mode full --contracts payments_approval.lll
   logline replay --bundle acme.ndjson --mode selective --select 'payment.*' --select tag:auto --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, elapsed, err := flags.run(cmd, env)
-			if err != nil {
-				return err
-			}
-			if flags.json {
-				err = printJSON(env.Stdout, report)
-			} else {
-				err = printReplay(env, report, elapsed)
-			}
-			if err == nil && report.Differs() {
-				err = &exitError{code: exitFailed}
-			}
-			return err
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.do(cmd, env) },
 	}
 	flags.registerTenant(cmd)
 	cmd.Flags().Uint64Var(&flags.from, "from", 0, "the first entry that is decided again")
@@ -86,11 +80,73 @@ not. Entries that could not be decided do not change it; the report counts them.
 	cmd.Flags().StringArrayVar(&flags.choose, "select", nil, "in the mode selective: which entries, a `CONDITION`; may be repeated")
 	cmd.Flags().StringSliceVar(&flags.contracts, "contracts", nil, "`FILE`s whose contracts decide in the place of those of the same name")
 	cmd.Flags().StringVar(&flags.bundle, "bundle", "", "decide the timeline in this `FILE`, without a server")
+	cmd.Flags().BoolVar(&flags.remote, "task", false, "have the node do it, as a task; logline tasks show TASK has the report")
+	cmd.Flags().BoolVar(&flags.execute, "execute", false, "do the spans again that were decided, by new spans of yours")
+	cmd.Flags().BoolVar(&flags.yes, "yes", false, "with --execute: really do it")
 	cmd.Flags().IntVar(&flags.show, "show", 10, "how many differences to list, the first ones")
 	return cmd
 }
 
-func (f *replayFlags) run(cmd *cobra.Command, env *environment) (*replay.Report, time.Duration, error) {
+// do decides again and prints what came out, and with --execute does again.
+func (f *replayFlags) do(cmd *cobra.Command, env *environment) error {
+	switch {
+	case f.remote && (f.execute || f.bundle != ""):
+		return usagef("--task is for the node; leave out --execute and --bundle")
+	case f.execute && f.bundle != "":
+		return usagef("--execute appends at the node of the timeline; leave --bundle out")
+	case f.execute && len(f.contracts) > 0:
+		return usagef("--execute does spans again under the contracts in force; leave --contracts out")
+	case f.execute && !f.yes:
+		return usagef("--execute appends new spans that do again what these did; confirm with --yes")
+	}
+	if f.remote {
+		opt, err := f.options(env)
+		if err != nil {
+			return err
+		}
+		task, err := f.remotely(cmd.Context(), env, opt)
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return printJSON(env.Stdout, task)
+		}
+		fmt.Fprintf(env.Stdout, "The node decides it again as task %s; logline tasks show %s has the report.\n", task.Id, task.Id)
+		return nil
+	}
+	var chosen again
+	report, elapsed, err := f.run(cmd, env, &chosen)
+	if err != nil {
+		return err
+	}
+	var done []executed
+	if f.execute {
+		s, err := f.openTenant(env)
+		if err != nil {
+			return err
+		}
+		if done, err = s.execute(cmd, chosen.list); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		err = printJSON(env.Stdout, struct {
+			*replay.Report
+			Executed []executed `json:"executed,omitempty"`
+		}{report, done})
+	} else {
+		err = printReplay(env, report, elapsed)
+	}
+	if err == nil && !f.json && f.execute {
+		err = printExecuted(env, done)
+	}
+	if err == nil && (report.Differs() || slices.ContainsFunc(done, func(x executed) bool { return x.Status == "refused" })) {
+		err = &exitError{code: exitFailed}
+	}
+	return err
+}
+
+func (f *replayFlags) run(cmd *cobra.Command, env *environment, chosen *again) (*replay.Report, time.Duration, error) {
 	if f.show < 0 {
 		return nil, 0, usagef("--show must be 0 or more")
 	}
@@ -100,6 +156,9 @@ func (f *replayFlags) run(cmd *cobra.Command, env *environment) (*replay.Report,
 	opt, err := f.options(env)
 	if err != nil {
 		return nil, 0, err
+	}
+	if f.execute {
+		opt.Decided = chosen.take
 	}
 	r, err := replay.New(opt)
 	if err != nil {

@@ -69,6 +69,7 @@ Start with "logline demo" in any git repository, or "logline serve".
 	root.AddCommand(clientCommands(env)...)
 	root.AddCommand(newRulesCmd(env))
 	root.AddCommand(newReplayCmd(env))
+	root.AddCommand(newSimulateCmd(env))
 	root.AddCommand(newDocsCmd(env, root))
 	root.InitDefaultCompletionCmd()
 	markStarted(env, root)

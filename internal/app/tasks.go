@@ -52,7 +52,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	if err := functions.Register("engine",
 		tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
 		tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
-		l.backtests.TaskKind(),
+		l.backtests.TaskKind(), l.backtests.ReplayKind(),
 	); err != nil {
 		return nil, err
 	}

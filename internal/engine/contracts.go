@@ -152,6 +152,7 @@ func (r *round) writeOwn(ctx context.Context, typ string, payload []byte, o *rul
 	if _, err = r.admit(&d); err != nil {
 		return "", err
 	}
+	r.rehearsal.note(r, typ, payload, o, causes)
 	r.contractsMayChange(typ)
 	return sp.ID, nil
 }
@@ -160,6 +161,9 @@ func (r *round) writeOwn(ctx context.Context, typ string, payload []byte, o *rul
 // evidence where its author has a role (PROTOCOL §4).
 func (r *round) reject(ctx context.Context, it *item, o *rules.Outcome) answer {
 	refusal, author := o.Refusal, it.span.Author
+	if r.rehearsal != nil {
+		return answer{Result: Result{Err: refusal.Fault(), Foresight: o}}
+	}
 	if len(r.session.Tx().Roles(author)) == 0 || refusal.Contract == "" {
 		return refuse(refusal.Fault())
 	}
@@ -252,6 +256,9 @@ func (r *round) past(ctx context.Context, spanID string) (*rules.Past, error) {
 func (r *round) spanOf(ctx context.Context, spanID string) (*span.Span, error) {
 	if sp := r.waiting[spanID]; sp != nil {
 		return sp, nil
+	}
+	if p, ok := r.byID[spanID]; ok {
+		return p.span, nil
 	}
 	found, err := r.session.Find(ctx, []string{spanID})
 	if err != nil {

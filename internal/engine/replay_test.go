@@ -62,6 +62,10 @@ func sold(t *testing.T, s setup) *world {
 	}
 	paid := func(id string) { send(w.seal(ana, fmt.Appendf(nil, `{"id":%q}`, id), typed("order.paid"))) }
 	send(w.seal(ana, []byte(`{"text":"private"}`), typed("note.taken")))
+	for _, action := range []string{"pause", "resume"} {
+		_, err := w.ChangeSchedule(ctx, w.tenant.ID, "shop/nightly", action, w.owner.ID())
+		require.NoError(t, err)
+	}
 	first := made("a", 10)
 	made("b", 20)
 	paid("a")

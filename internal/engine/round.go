@@ -40,6 +40,7 @@ type round struct {
 	stuck      bool                  // a timer could not be answered
 	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
 	found      map[string]timeline.Found
+	rehearsal  *rehearsal // nothing is committed; nil: it is
 }
 
 // placed is a span admitted in this round.
@@ -207,7 +208,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	switch {
 	case err != nil:
 		return refuse(err)
-	case it.dryRun || it.span.Status == span.StatusSimulated || o.Verdict == rules.Simulate:
+	case r.rehearsal == nil && (it.dryRun || it.span.Status == span.StatusSimulated) || o.Verdict == rules.Simulate:
 		return answer{Result: Result{Outcome: Simulated, Decision: o.Decision, Foresight: o}}
 	case o.Verdict == rules.Reject:
 		return r.reject(ctx, it, o)
@@ -225,7 +226,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 		r.wait(it.span)
 	}
 	draft := r.drafts - 1
-	if guest && !it.charged {
+	if guest && !it.charged && r.rehearsal == nil {
 		it.charged = true
 		r.engine.guests.spend(r.tenant, it.span.Author, r.now)
 	}
@@ -237,7 +238,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 		ref:         standing.Ref{ID: it.span.ID, Seq: seq, Author: it.span.Author, HeaderHash: it.hash},
 		payloadHash: it.span.PayloadHash, span: it.span, decision: d.Decision, draft: draft,
 	}
-	return answer{Result: Result{Outcome: Created, Decision: d.Decision}}
+	return answer{Result: Result{Outcome: Created, Decision: d.Decision, Foresight: o}}
 }
 
 // wait keeps a span that waits for votes, which may be in the same batch.

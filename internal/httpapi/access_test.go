@@ -49,6 +49,8 @@ var mayWhat = map[string]string{
 	"testWebhook":      "owner admin",
 	"deleteWebhook":    "owner admin",
 	"requestBacktest":  "auditor",
+	"requestReplay":    "auditor",
+	"simulateSpans":    "owner admin member agent auditor guest stranger anonymous", // the spans' signatures are judged
 	"exportBundle":     "owner admin member agent auditor guest",
 	"feed":             "owner admin member agent auditor guest",
 	"createFeedTicket": "owner admin member agent auditor guest",

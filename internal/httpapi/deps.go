@@ -30,6 +30,8 @@ type Engine interface {
 	Submit(ctx context.Context, tenant string, raw []byte, opt engine.Options) engine.Result
 	// SubmitMany decides and appends lines, answering one result each, in order.
 	SubmitMany(ctx context.Context, tenant string, lines [][]byte) []engine.Result
+	// Simulate tries spans together and records nothing.
+	Simulate(ctx context.Context, tenant string, lines [][]byte) (*engine.Simulation, error)
 	// EmbedEvent takes one key event into the directory and into every timeline
 	// that holds the identity; pending names the timelines it could not reach.
 	EmbedEvent(ctx context.Context, identity string, event []byte) (info id.Info, pending []string, err error)
@@ -116,6 +118,7 @@ type Webhooks interface {
 // Backtests takes requests for them. *backtests.Service implements it.
 type Backtests interface {
 	Ask(ctx context.Context, tenant, by string, r backtests.Request) (tasks.Task, error)
+	AskReplay(ctx context.Context, tenant, by string, r backtests.ReplayRequest) (tasks.Task, error)
 }
 
 // Followers are what reads timelines by cursor, by tenant id. *followers.Board

@@ -263,7 +263,7 @@ var routes = map[string]struct {
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "revokeAPIKey": {},
-	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
+	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "requestReplay": {}, "simulateSpans": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
 }
 
 func rawEvents(keys *id.Keys) (out []json.RawMessage) {

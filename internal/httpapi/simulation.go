@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"encoding/json"
+
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -28,6 +30,11 @@ func appendSimulation(dst []byte, r *engine.Result) []byte {
 	dst = appendNames(dst, `,"called":[`, o.Called)
 	dst = appendNames(dst, `,"scheduled":[`, o.Scheduled)
 	dst = appendTrace(dst, o.Trace)
+	if effects, err := effectViews(o, "", "", ""); err == nil && len(effects) > 0 {
+		if list, err := json.Marshal(effects); err == nil {
+			dst = append(append(dst, `,"effects":`...), list...)
+		}
+	}
 	if o.Detail != nil {
 		dst = append(dst, `,"detail":`...)
 		dst = append(dst, o.Detail.Canonical()...) // it has no salt yet, and needs none

@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules/backtest"
+	"github.com/danvoulez/logline/internal/rules/replay"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -214,7 +215,7 @@ func recent(tallies []tasks.Tally, queue string, now time.Time) api.QueueRecent 
 }
 
 // errReadsAll is for who asks about entries that it may not see.
-var errReadsAll = fault.New(fault.Forbidden, "role_forbidden", "a backtest decides every entry, so it is for who may see them all: an auditor")
+var errReadsAll = fault.New(fault.Forbidden, "role_forbidden", "backtests and replays read every entry, so they are for who may see them all: an auditor")
 
 // RequestBacktest makes a task of a backtest.
 func (s *Server) RequestBacktest(c echo.Context, tenant api.TenantParameter) error {
@@ -231,6 +232,28 @@ func (s *Server) RequestBacktest(c echo.Context, tenant api.TenantParameter) err
 	}
 	t, err := s.deps.Backtests.Ask(c.Request().Context(), o.ID, o.who.Identity,
 		backtests.Request{Source: body.Source, Clock: backtest.Clock(body.Clock), Show: body.Show})
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, o.shown(&t))
+}
+
+// RequestReplay makes a task of a replay.
+func (s *Server) RequestReplay(c echo.Context, tenant api.TenantParameter) error {
+	o, err := s.operate(c, tenant)
+	if err != nil {
+		return err
+	}
+	if !o.reader.ReadsAll() {
+		return errReadsAll
+	}
+	var body api.ReplayRequest
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	t, err := s.deps.Backtests.AskReplay(c.Request().Context(), o.ID, o.who.Identity, backtests.ReplayRequest{
+		From: body.From, To: body.To, Mode: replay.Mode(body.Mode), Select: body.Select, Sources: body.Sources, Show: body.Show,
+	})
 	if err != nil {
 		return err
 	}

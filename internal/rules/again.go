@@ -114,3 +114,18 @@ func together(a, b map[string]float64) map[string]float64 {
 	maps.Copy(out, a)
 	return out
 }
+
+// DueAt are the timers of a due time of the form of recorded_at, at most limit.
+func DueAt(ctx context.Context, s State, due string, limit int) ([]Timer, error) {
+	rows, err := s.Range(ctx, timerPrefix+due+"/", "", limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]Timer, len(rows))
+	for i, r := range rows {
+		if out[i], err = readTimer(ctx, s, r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

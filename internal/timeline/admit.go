@@ -39,7 +39,12 @@ func (s *Session) Admit(d *Draft, recordedAt string) (seq uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	change, err := s.tx.Apply(a.entry, d.Span.Payload, s.look)
+	entry := a.entry
+	if s.rehearsed && h.Status == span.StatusSimulated {
+		played := *entry
+		played.Span.Status, entry = span.StatusExecuted, &played
+	}
+	change, err := s.tx.Apply(entry, d.Span.Payload, s.look)
 	if err == nil {
 		err = s.err
 	}

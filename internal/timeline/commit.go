@@ -26,6 +26,9 @@ func (s *Session) Commit(ctx context.Context) ([]Receipt, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
+	if s.rehearsed {
+		return nil, fault.New(fault.Internal, "session_rehearsed", "what was rehearsed is not committed")
+	}
 	defer s.fail(fault.New(fault.Internal, "session_committed", "the session has committed; begin another one"))
 	if len(s.admitted) == 0 {
 		return nil, nil

@@ -45,6 +45,8 @@ type Session struct {
 	held  Held // the head, where this process has it to itself
 	guess bool // the head is as this process knows it, and nobody asked the store
 
+	rehearsed bool // nothing is ever committed
+
 	err    error // why nothing more can be admitted or committed
 	closed bool
 }
@@ -209,6 +211,10 @@ func (s *Session) Confirm(ctx context.Context, ids []string) error {
 	s.guess = false
 	return nil
 }
+
+// Rehearse makes the session one in which everything is tried and nothing is ever
+// committed: it admits simulated spans like executed ones, and Commit fails.
+func (s *Session) Rehearse() { s.rehearsed = true }
 
 // Guessed says whether the session rests on a guess that nobody confirmed.
 func (s *Session) Guessed() bool { return s.guess }

@@ -1,7 +1,7 @@
-// Package backtests runs backtests as tasks: somebody asks what a contract would
+// Package backtests runs backtests and replays as tasks: somebody asks what a contract would
 // have decided about a timeline, and a worker lets it decide all of it again,
-// tells how far it is, and leaves the report. What a backtest is, is
-// internal/rules/backtest's to say; this package finds the entries and contracts
+// tells how far it is, and leaves the report. What they are is
+// internal/rules/backtest's and internal/rules/replay's to say; this package finds the entries and contracts
 // and decides nothing.
 package backtests
 
@@ -17,6 +17,7 @@ import (
 	"github.com/danvoulez/logline/internal/rules/backtest"
 	"github.com/danvoulez/logline/internal/rules/contract"
 	"github.com/danvoulez/logline/internal/rules/cron"
+	"github.com/danvoulez/logline/internal/rules/replay"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -74,6 +75,7 @@ type Request struct {
 type Output struct {
 	Progress *Progress        `json:"progress,omitempty"`
 	Report   *backtest.Report `json:"report,omitempty"`
+	Replay   *replay.Report   `json:"replay,omitempty"`
 }
 
 // Progress counts entries.
@@ -106,11 +108,16 @@ func (s *Service) Ask(ctx context.Context, tenant, by string, r Request) (tasks.
 	if _, err := backtest.New(all, backtest.Options{Clock: r.Clock, NextCron: cron.NextIn}); err != nil {
 		return tasks.Task{}, err
 	}
-	input, err := json.Marshal(r)
+	return s.queue(ctx, tenant, by, Kind, all[0].Name, r)
+}
+
+// queue makes a task of a request by identity by.
+func (s *Service) queue(ctx context.Context, tenant, by, kind, name string, request any) (tasks.Task, error) {
+	input, err := json.Marshal(request)
 	if err != nil {
 		return tasks.Task{}, err
 	}
-	return s.functions.Ask(ctx, tenant, by, Kind, all[0].Name, input)
+	return s.functions.Ask(ctx, tenant, by, kind, name, input)
 }
 
 // together is the contract and those that it requires, as they are in force.
@@ -166,31 +173,43 @@ func (s *Service) run(ctx context.Context, t *tasks.Task) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.decide(ctx, t, b, 0); err != nil {
+		return nil, err
+	}
+	return json.Marshal(Output{Report: b.Report()})
+}
+
+// decider decides a timeline again while it is read.
+type decider interface {
+	Run(ctx context.Context, pages iter.Seq2[[]*span.Opened, error], progress func(done uint64)) error
+}
+
+// decide has a timeline decided again up to an entry, 0 for all of it, as whoever
+// asked for the task sees it, and tells how far that is.
+func (s *Service) decide(ctx context.Context, t *tasks.Task, b decider, to uint64) error {
 	view, err := s.log.Standing(ctx, t.Tenant)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reader := standing.ReaderFor(view, t.AskedBy, false)
 	if !reader.ReadsAll() {
-		return nil, fault.New(fault.Forbidden, "entries_withheld", "who asked for it may not see every entry any more")
+		return fault.New(fault.Forbidden, "entries_withheld", "who asked for it may not see every entry any more")
 	}
 	timelineNow, err := s.log.Tenant(ctx, t.Tenant)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if to == 0 {
+		to = timelineNow.Size
 	}
 	last := time.Now()
-	pages := s.log.Opened(ctx, t.Tenant, 0, timelineNow.Size, reader)
-	err = b.Run(ctx, pages, func(done uint64) {
+	return b.Run(ctx, s.log.Opened(ctx, t.Tenant, 0, min(to, timelineNow.Size), reader), func(done uint64) {
 		if time.Since(last) < every {
 			return
 		}
 		last = time.Now()
-		if out, err := json.Marshal(Output{Progress: &Progress{done, timelineNow.Size}}); err == nil {
+		if out, err := json.Marshal(Output{Progress: &Progress{done, to}}); err == nil {
 			_ = s.store.Note(ctx, t.Lease(), out) // for people: the next one comes soon
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(Output{Report: b.Report()})
 }

@@ -63,6 +63,13 @@ const (
 	RegistrationSubjectService      RegistrationSubject = "service"
 )
 
+// Defines values for ReplayRequestMode.
+const (
+	Full      ReplayRequestMode = "full"
+	Selective ReplayRequestMode = "selective"
+	Validate  ReplayRequestMode = "validate"
+)
+
 // Defines values for ScheduleMissed.
 const (
 	All  ScheduleMissed = "all"
@@ -216,7 +223,8 @@ type AppendResult struct {
 	Decision Decision `json:"decision,omitempty"`
 
 	// Detail The erasable part of a decision
-	Detail DecisionDetail `json:"detail,omitempty"`
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
 
 	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
 	Emitted Names `json:"emitted,omitempty"`
@@ -248,7 +256,8 @@ type Appended struct {
 	Decision   Decision `json:"decision,omitempty"`
 
 	// Detail The erasable part of a decision
-	Detail DecisionDetail `json:"detail,omitempty"`
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
 
 	// Emitted Of what a decision asks the node to do: types, webhooks, tasks
 	Emitted Names `json:"emitted,omitempty"`
@@ -821,6 +830,28 @@ type Registration struct {
 // RegistrationSubject With custody
 type RegistrationSubject string
 
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	// From The first entry that is decided again
+	From uint64            `json:"from,omitempty"`
+	Mode ReplayRequestMode `json:"mode,omitempty"`
+
+	// Select In the mode selective: which entries
+	Select []string `json:"select,omitempty"`
+
+	// Show How many differences the report lists
+	Show int `json:"show,omitempty"`
+
+	// Sources Of contracts that decide in the place of those of the same name
+	Sources []string `json:"sources,omitempty"`
+
+	// To The first after it that is not; 0: to the end
+	To uint64 `json:"to,omitempty"`
+}
+
+// ReplayRequestMode defines model for ReplayRequest.Mode.
+type ReplayRequestMode string
+
 // Revocation defines model for Revocation.
 type Revocation struct {
 	// Reason At most 64 bytes without personal data
@@ -967,6 +998,63 @@ type Signer struct {
 
 	// Types What a delegated key may sign
 	Types []string `json:"types,omitempty"`
+}
+
+// SimulatedEffect One thing that would happen. Which members there are depends on its kind:
+// transition, timeout, trust, quota, approval, vote, settle, undo, emit, call,
+// schedule, run, retain, count. An emitted span has its decision: no contract
+// decides what the node records. A call has the message that the endpoint would
+// get.
+type SimulatedEffect = json.RawMessage
+
+// SimulatedEntry defines model for SimulatedEntry.
+type SimulatedEntry struct {
+	At       Time                   `json:"at"`
+	Causes   []string               `json:"causes,omitempty"`
+	Decision Decision               `json:"decision"`
+	Effects  []SimulatedEffect      `json:"effects"`
+	Payload  map[string]interface{} `json:"payload"`
+	Type     string                 `json:"type"`
+}
+
+// SimulatedSpan defines model for SimulatedSpan.
+type SimulatedSpan struct {
+	Decision Decision `json:"decision,omitempty"`
+
+	// Detail The erasable part of a decision
+	Detail  DecisionDetail    `json:"detail,omitempty"`
+	Effects []SimulatedEffect `json:"effects,omitempty"`
+
+	// Follows What the node would record with it, such as the resolution of a span that now has its votes
+	Follows []SimulatedEntry `json:"follows,omitempty"`
+
+	// Line Counted from 1
+	Line int `json:"line"`
+
+	// Problem Why it would not be appended
+	Problem map[string]interface{} `json:"problem,omitempty"`
+
+	// Refusal Who would refuse a simulated span, and why
+	Refusal *Refusal `json:"refusal,omitempty"`
+
+	// Status That of an append: 201, 202 while it waits for votes, 200 where a contract would only simulate it, else that of the problem
+	Status int         `json:"status"`
+	Trace  []TraceStep `json:"trace,omitempty"`
+}
+
+// Simulation defines model for Simulation.
+type Simulation struct {
+	At Time `json:"at"`
+
+	// Later What the node would record because of these spans as time goes by, if nothing else happened
+	Later []SimulatedEntry `json:"later"`
+
+	// More There is more in later than is told
+	More bool `json:"more"`
+
+	// Size Of the timeline on which they were tried
+	Size  uint64          `json:"size"`
+	Spans []SimulatedSpan `json:"spans"`
 }
 
 // SkipRequest defines model for SkipRequest.
@@ -1583,6 +1671,12 @@ type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsAp
 // SkipEntryJSONRequestBody defines body for SkipEntry for application/json ContentType.
 type SkipEntryJSONRequestBody = SkipRequest
 
+// RequestReplayJSONRequestBody defines body for RequestReplay for application/json ContentType.
+type RequestReplayJSONRequestBody = ReplayRequest
+
+// SimulateSpansJSONRequestBody defines body for SimulateSpans for application/json ContentType.
+type SimulateSpansJSONRequestBody = Span
+
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
 
@@ -1863,6 +1957,9 @@ type ServerInterface interface {
 	// ListQueues How many tasks each queue has, by state, for how long they wait, and how runs end lately
 	// (GET /v1/tenants/{tenant}/queues)
 	ListQueues(ctx echo.Context, tenant TenantParameter) error
+	// RequestReplay Decide a range of the timeline again, and report what comes out otherwise than is recorded
+	// (POST /v1/tenants/{tenant}/replays)
+	RequestReplay(ctx echo.Context, tenant TenantParameter) error
 	// ListSchedules The schedules of the contracts in force that run by the clock
 	// (GET /v1/tenants/{tenant}/schedules)
 	ListSchedules(ctx echo.Context, tenant TenantParameter) error
@@ -1878,6 +1975,9 @@ type ServerInterface interface {
 	// RunSchedule Let a schedule run now, once
 	// (POST /v1/tenants/{tenant}/schedules/{contract}/{schedule}/run)
 	RunSchedule(ctx echo.Context, tenant TenantParameter, contract ContractParameter, schedule ScheduleParameter) error
+	// SimulateSpans Try up to 100 spans together, and say all that would happen
+	// (POST /v1/tenants/{tenant}/simulations)
+	SimulateSpans(ctx echo.Context, tenant TenantParameter) error
 	// ListSpans Entries by filter, in the order of the timeline
 	// (GET /v1/tenants/{tenant}/spans)
 	ListSpans(ctx echo.Context, tenant TenantParameter, params ListSpansParams) error
@@ -2798,6 +2898,22 @@ func (w *ServerInterfaceWrapper) ListQueues(ctx echo.Context) error {
 	return err
 }
 
+// RequestReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestReplay(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestReplay(ctx, tenant)
+	return err
+}
+
 // ListSchedules converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSchedules(ctx echo.Context) error {
 	var err error
@@ -2939,6 +3055,22 @@ func (w *ServerInterfaceWrapper) RunSchedule(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RunSchedule(ctx, tenant, contract, schedule)
+	return err
+}
+
+// SimulateSpans converts echo context to params.
+func (w *ServerInterfaceWrapper) SimulateSpans(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SimulateSpans(ctx, tenant)
 	return err
 }
 
@@ -3619,7 +3751,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tasks/:task", wrapper.GetTask, options.OperationMiddlewares["getTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/cancel", wrapper.CancelTask, options.OperationMiddlewares["cancelTask"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/tasks/:task/requeue", wrapper.RequeueTask, options.OperationMiddlewares["requeueTask"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/simulations", wrapper.SimulateSpans, options.OperationMiddlewares["simulateSpans"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/backtests", wrapper.RequestBacktest, options.OperationMiddlewares["requestBacktest"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/replays", wrapper.RequestReplay, options.OperationMiddlewares["requestReplay"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/queues", wrapper.ListQueues, options.OperationMiddlewares["listQueues"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/schedules", wrapper.ListSchedules, options.OperationMiddlewares["listSchedules"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/schedules/:contract/:schedule", wrapper.GetSchedule, options.OperationMiddlewares["getSchedule"]...)

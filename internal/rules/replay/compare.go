@@ -26,6 +26,11 @@ type side struct {
 // compare holds what came out against what is recorded.
 func (r *Replay) compare(e *span.Opened, f *found) error {
 	r.report.Decided++
+	if r.opt.Decided != nil && e.Span.Author != r.people.View().Node() {
+		if err := r.opt.Decided(e); err != nil {
+			return err
+		}
+	}
 	was, salt, err := recordedSide(e)
 	if err != nil {
 		return err
@@ -144,20 +149,34 @@ func reasoned(reason string) []byte {
 	return (&span.Detail{Reasons: []string{reason}}).Canonical()
 }
 
-// unversioned leaves out which version of a given contract decided, and what it
-// counts: both are otherwise by themselves.
+// unversioned leaves out that a given contract had a say, in which version, and what
+// it counts: all that is otherwise by itself.
 func (r *Replay) unversioned(decision []byte) []byte {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(decision, &members) == nil && members["values"] != nil {
-		delete(members, "values")
-		if again, err := span.Canonical(members); err == nil {
-			decision = again
+	var contracts []string
+	if json.Unmarshal(decision, &members) != nil {
+		return decision
+	}
+	delete(members, "values")
+	delete(members, "evaluator")
+	if json.Unmarshal(members["contracts"], &contracts) == nil {
+		delete(members, "contracts")
+		contracts = slices.DeleteFunc(contracts, func(ref string) bool {
+			name, _, _ := strings.Cut(ref, "@")
+			return r.byName[name] != nil
+		})
+		if raw, err := json.Marshal(contracts); err == nil && len(contracts) > 0 {
+			members["contracts"] = raw
 		}
 	}
-	for name, version := range r.versions {
-		decision = version.ReplaceAll(decision, []byte(name))
+	again, err := span.Canonical(members)
+	if err != nil {
+		return decision
 	}
-	return decision
+	for name, version := range r.versions {
+		again = version.ReplaceAll(again, []byte(name))
+	}
+	return again
 }
 
 // versionsOf finds the versions of a contract in a decision.

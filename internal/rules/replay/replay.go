@@ -36,6 +36,9 @@ type Options struct {
 	// these were in force or not.
 	Contracts []*contract.Contract
 	Keep      int // differences, and entries not decided, that the report lists; the first ones
+	// Decided is called with each entry of the range that was decided again, and is
+	// not the node's own; nil for nobody. Its error ends the replay.
+	Decided func(e *span.Opened) error
 	// Compile gives the contract of a source on the record; nil: rules.Compile.
 	Compile func(source string) (*contract.Contract, error)
 	// NextCron and CronBetween are those of rules.World.
