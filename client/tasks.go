@@ -12,6 +12,8 @@ type (
 	TaskPage = openapi.TaskPage
 	Queue    = openapi.Queue
 	Follower = openapi.Follower
+	// QueueRecent is how the runs of a queue ended in the last minutes.
+	QueueRecent = openapi.QueueRecent
 )
 
 // TaskFilter asks for some of a tenant's tasks.

@@ -38,6 +38,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newTasksCmd(env),
 		newSchedulesCmd(env),
 		newFollowersCmd(env),
+		newTopCmd(env),
 		newProofCmd(env),
 		newExportCmd(env),
 		newVerifyCmd(env),

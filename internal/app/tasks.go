@@ -38,6 +38,7 @@ type labour struct {
 	follower *tasks.Follower
 	worker   *tasks.Worker
 	teller   *tasks.Teller
+	news     *tasks.News
 	sweeper  *tasks.Sweeper
 
 	backtests *backtests.Service
@@ -45,7 +46,7 @@ type labour struct {
 
 func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe) (*labour, error) {
 	l := &labour{
-		store: taskstore.New(a.db),
+		store: taskstore.New(a.db), news: tasks.NewNews(),
 	}
 	functions := tasks.NewFunctions(l.store, func() { l.worker.Wake() }, a.opt.Now, a.opt.Rand)
 	l.backtests = backtests.New(log, book, l.store, functions)
@@ -64,10 +65,10 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	now := func() time.Time { return l.worker.Now() }
 	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: now, Log: a.log, Watch: board.Watch(followers.Teller)})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
-		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake,
+		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake, News: l.news,
 	})
 	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{
-		Now: now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks),
+		Now: now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks), News: l.news,
 	})
 	l.sweeper = tasks.NewSweeper(log, l.store, tasks.SweeperConfig{Now: a.opt.Now, Log: a.log})
 	return l, nil
@@ -96,6 +97,13 @@ func (l *labour) start(ctx context.Context) (stop func(), err error) {
 	}, nil
 }
 
+// tell passes on how a task stands that somebody changed.
+func (l *labour) tell(t tasks.Task, err error) {
+	if err == nil {
+		l.news.Tell(t)
+	}
+}
+
 // desk is the store for people: what they change is taken up at once, by the time
 // that workers go by.
 type desk struct {
@@ -106,6 +114,7 @@ type desk struct {
 // Cancel implements tasks.Desk.
 func (d desk) Cancel(ctx context.Context, _ time.Time, k tasks.Key) (tasks.Task, error) {
 	t, err := d.Desk.Cancel(ctx, d.work.worker.Now(), k)
+	d.work.tell(t, err)
 	d.work.teller.Wake()
 	return t, err
 }
@@ -113,6 +122,7 @@ func (d desk) Cancel(ctx context.Context, _ time.Time, k tasks.Key) (tasks.Task,
 // Requeue implements tasks.Desk.
 func (d desk) Requeue(ctx context.Context, _ time.Time, k tasks.Key, more int) (tasks.Task, error) {
 	t, err := d.Desk.Requeue(ctx, d.work.worker.Now(), k, more)
+	d.work.tell(t, err)
 	d.work.worker.Wake()
 	return t, err
 }

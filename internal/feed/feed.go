@@ -122,8 +122,8 @@ func (h *Hub) Subscribe(ctx context.Context, req Request) (*Subscription, error)
 	s := &Subscription{
 		hub: h, follower: f, tenant: req.Tenant, authorize: req.Authorize, query: req.Query, sieve: sieve,
 		told: req.From, seen: req.From, noted: req.From, size: size,
-		filters: make(chan timeline.Query),
-		due:     time.Now().Add(h.cfg.Heartbeat), // before the timer's, so that it is due when the timer says so
+		filters: make(chan timeline.Query), asides: make(chan *Message),
+		due: time.Now().Add(h.cfg.Heartbeat), // before the timer's, so that it is due when the timer says so
 	}
 	s.timer = time.NewTimer(h.cfg.Heartbeat)
 	return s, nil

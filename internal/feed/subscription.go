@@ -25,6 +25,7 @@ type Subscription struct {
 	tenant    string
 	authorize func(context.Context) (standing.Reader, error)
 	filters   chan timeline.Query
+	asides    chan *Message
 	timer     *time.Timer // of the heartbeat
 	due       time.Time   // of the heartbeat
 	size      uint64      // of the timeline at the start
@@ -44,6 +45,7 @@ type Subscription struct {
 	live  bool // it had everything once
 
 	waiting func() // called before waiting; nil: nothing
+	between bool   // the last message was an aside
 	greeted bool
 	beat    bool      // a heartbeat is owed
 	ack     bool      // the word that a filter holds is owed
@@ -69,6 +71,23 @@ func (s *Subscription) SetFilter(ctx context.Context, q timeline.Query) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// Aside puts a message of a transport's own between the others, as soon as Next
+// is called. It waits until Next has taken it and is false when ctx ended first.
+func (s *Subscription) Aside(ctx context.Context, typ string, json []byte) bool {
+	select {
+	case s.asides <- &Message{Type: typ, JSON: json}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// aside is the message as it goes out.
+func (s *Subscription) aside(m *Message) *Message {
+	m.Next, s.between = s.told, true
+	return m
 }
 
 // Close ends the subscription; closing twice is harmless.
@@ -115,6 +134,14 @@ func (s *Subscription) step(ctx context.Context) (*Message, error) {
 		return s.refilter(q)
 	default:
 	}
+	if !s.between { // however many there are, every other step is the timeline's
+		select {
+		case m := <-s.asides:
+			return s.aside(m), nil
+		default:
+		}
+	}
+	s.between = false
 	p := s.follower.at(s.seen, batch)
 	if p.err != nil {
 		return nil, s.Closed(CodeInternal, "the timeline cannot be read")
@@ -323,6 +350,8 @@ func (s *Subscription) wait(ctx context.Context, p position) (*Message, error) {
 	case <-s.timer.C:
 	case q := <-s.filters:
 		return s.refilter(q)
+	case m := <-s.asides:
+		return s.aside(m), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -277,6 +277,7 @@ type Deps struct {
 	Verifier   id.Verifier // nil: one of its own, whose tables of keys nobody else fills
 	// Wakes says which timelines have grown; without it feeds look by themselves.
 	Wakes     feed.Waker
+	News      *tasks.News  // how tasks stand that this process changed; nil: the timeline alone tells of them
 	MirrorLag func() int64 // entries that a mirror lacks; nil where there is none
 	SearchLag func() int64 // entries that the index of words lacks; nil where nothing makes it
 	TaskLag   func() int64 // entries whose actions are not made tasks of yet; nil where the engine is off

@@ -1,6 +1,19 @@
 package httpapi
 
-import "github.com/labstack/echo/v4"
+import (
+	"encoding/json"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/engine/tasks"
+)
 
 // Routes are the routes as echo serves them.
 func (s *Server) Routes() []*echo.Route { return s.echo.Routes() }
+
+// ParseTaskFilter reads a client's message about tasks; the filter says which it lets.
+func ParseTaskFilter(raw []byte) (lets func(*tasks.Task) bool, again []byte, mine bool, err error) {
+	f, mine, err := parseTaskFilter(raw)
+	again, _ = json.Marshal(f)
+	return f.lets, again, mine, err
+}

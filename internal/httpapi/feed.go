@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -63,7 +65,8 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
 	c.SetRequest(c.Request().WithContext(ctx))
-	req, err := s.feedRequest(c, tenant, &params)
+	f := &feeding{server: s, place: place, ctx: ctx, cancel: cancel}
+	req, err := s.feedRequest(c, tenant, &params, &f.seen)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,11 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 		return err
 	}
 	defer sub.Close()
-	return run(c, &feeding{server: s, sub: sub, place: place, ctx: ctx, cancel: cancel})
+	f.sub, f.tenant = sub, req.Tenant
+	err = run(c, f)
+	cancel(nil)
+	f.others.Wait()
+	return err
 }
 
 // connKey is the key of the connection in the context of its requests.
@@ -100,6 +107,11 @@ type feeding struct {
 	place  *place
 	ctx    context.Context // of the request, which lasts as long as the feed
 	cancel context.CancelCauseFunc
+
+	tenant string                   // id
+	seen   atomic.Pointer[operator] // who reads, as of the last time that was asked
+	tasks  *taskFeed                // nil until the client asks for tasks; of who reads what it sends
+	others sync.WaitGroup           // goroutines beside the two of a socket
 }
 
 // feedTransport is what the request asks to be answered with.
@@ -130,7 +142,7 @@ func sameOrigin(req *http.Request) error {
 }
 
 // feedRequest checks what is asked for, and by whom.
-func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams) (feed.Request, error) {
+func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams, reads *atomic.Pointer[operator]) (feed.Request, error) {
 	q, err := queryOf(&api.ListSpansParams{
 		Type: p.Type, Author: p.Author, Subject: p.Subject, Tag: p.Tag, Status: p.Status,
 		Since: p.Since, Until: p.Until, Cause: p.Cause, Q: p.Q,
@@ -155,6 +167,9 @@ func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams) (
 			}
 		}
 		seen, err := s.lookAs(c, tenantID, who)
+		if err == nil {
+			reads.Store(&operator{seen, who})
+		}
 		return seen.reader, err
 	}}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/feed"
+	"github.com/danvoulez/logline/internal/timeline"
 )
 
 // closeWait is how long an ended feed waits for its close frame to be sent, and
@@ -105,7 +106,15 @@ func (s *socket) receive() {
 			s.cancel(&feed.Closed{Code: websocket.CloseUnsupportedData, Why: "messages are text"})
 			continue
 		}
-		q, err := feed.ParseFilter(raw)
+		filter, mine, err := parseTaskFilter(raw)
+		if mine && err == nil {
+			s.showTasks(filter)
+			continue
+		}
+		var q timeline.Query
+		if !mine {
+			q, err = feed.ParseFilter(raw)
+		}
 		if err != nil {
 			s.cancel(&feed.Closed{Code: feed.CodeMessage, Why: fieldsOf(err)})
 			continue

@@ -37,6 +37,7 @@ type FollowerConfig struct {
 	Log   *slog.Logger     // slog.Default()
 	Made  func()           // called after tasks were made, by whatever process; may be nil
 	Watch *followers.Watch // of followers.Tasks; may be nil
+	News  *News            // told of tasks that were made; may be nil
 }
 
 // Follower reads every timeline that this node writes, in order and by cursor,
@@ -300,11 +301,29 @@ func (f *Follower) follow(ctx context.Context, tenant string, p *place) error {
 			continue
 		}
 		p.stored = p.next
+		if made == len(drafts) { // else some were there, and it is not known how they stand
+			f.tell(tenant, drafts)
+		}
 		if made > 0 {
 			f.cfg.Made()
 		}
 	}
 	return nil
+}
+
+// tell passes on that tasks were made.
+func (f *Follower) tell(tenant string, drafts []Draft) {
+	if f.cfg.News.Silent() {
+		return
+	}
+	now := f.cfg.Now()
+	for i := range drafts {
+		d := &drafts[i]
+		f.cfg.News.Tell(Task{
+			Key: Key{tenant, d.Origin, d.Action}, Queue: d.Queue, Kind: d.Kind, Name: d.Name, Priority: d.Priority, Attempts: d.Attempts,
+			RunAt: d.RunAt, Seq: d.Seq, MadeAt: now, ChangedAt: now,
+		})
+	}
 }
 
 // read gives the next entries: those that this process has just committed, if

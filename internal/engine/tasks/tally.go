@@ -80,7 +80,7 @@ func (w *Worker) tally(ctx context.Context) {
 	if len(list) == 0 {
 		return
 	}
-	if err := w.store.Tally(ctx, list, w.cfg.Now().Add(-tallyKept)); err != nil && ctx.Err() == nil {
+	if err := w.store.Tally(ctx, list, w.clock.Now().Add(-tallyKept)); err != nil && ctx.Err() == nil {
 		w.cfg.Log.WarnContext(ctx, "what runs came to was not counted", slog.Any("error", err))
 	}
 }

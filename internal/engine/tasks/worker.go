@@ -27,6 +27,7 @@ type WorkerConfig struct {
 	Random  func() float64   // in [0, 1): math/rand
 	Log     *slog.Logger     // slog.Default()
 	Settled func()           // called after runs have ended; may be nil
+	News    *News            // told how tasks stand; may be nil
 }
 
 func (c WorkerConfig) withDefaults() WorkerConfig {
@@ -80,6 +81,7 @@ type run struct {
 // ended is what came of a run.
 type ended struct {
 	Settlement
+	of   *Task
 	lost bool // there is nothing to settle
 }
 
@@ -161,6 +163,7 @@ func (w *Worker) claim(ctx, base context.Context, runs *sync.WaitGroup) {
 			if err != nil {
 				w.cfg.Log.WarnContext(ctx, "no tasks claimed; the next look tries again", slog.Any("error", err))
 			}
+			w.cfg.News.Tell(list...)
 			for i := range list {
 				w.begin(base, runs, &list[i])
 			}
@@ -224,7 +227,7 @@ func (w *Worker) call(ctx context.Context, k *Kind, t *Task) (output []byte, err
 // judge says what comes of a run that gave output and err; cause is why it was
 // told to end, nil where it was not.
 func (w *Worker) judge(t *Task, k *Kind, output []byte, err, cause error) ended {
-	e := ended{Settlement: Settlement{Lease: t.Lease(), State: Completed, Output: output, RunAt: w.clock.Now()}}
+	e := ended{Settlement: Settlement{Lease: t.Lease(), State: Completed, Output: output, RunAt: w.clock.Now()}, of: t}
 	switch {
 	case err == nil: // whatever it was told meanwhile
 		return e
@@ -290,7 +293,8 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 	for wait, left := 50*time.Millisecond, w.cfg.Lease; len(list) > 0; wait = min(2*wait, 2*time.Second) {
 		done, err := w.store.Settle(ctx, w.clock.Now(), false, list)
 		if err == nil {
-			w.tallies.count(w.cfg.Now(), list, done)
+			w.tallies.count(w.clock.Now(), list, done)
+			w.tell(batch, done)
 			if lost := len(list) - len(done); lost > 0 {
 				w.cfg.Log.WarnContext(ctx, "tasks ended whose lease was lost; they run again", slog.Int("tasks", lost))
 			}
@@ -306,6 +310,18 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 			retry.Stop()
 			return
 		case <-retry.C:
+		}
+	}
+}
+
+// tell passes on how tasks stand whose runs were settled.
+func (w *Worker) tell(batch []ended, done []Key) {
+	if w.cfg.News.Silent() {
+		return
+	}
+	for i := range batch {
+		if e := &batch[i]; slices.Contains(done, e.Key) {
+			w.cfg.News.Tell(settled(*e.of, &e.Settlement, w.clock.Now()))
 		}
 	}
 }
@@ -401,6 +417,11 @@ func (w *Worker) reclaim(ctx context.Context) error {
 		}
 	}
 	done, err := w.store.Settle(ctx, now, true, ends)
+	for i := range lapsed {
+		if slices.Contains(done, lapsed[i].Key) {
+			w.cfg.News.Tell(settled(lapsed[i], &ends[i], now))
+		}
+	}
 	if len(done) > 0 {
 		w.cfg.Log.InfoContext(ctx, "tasks of ended processes taken up", slog.Int("tasks", len(done)))
 		w.Wake()
