@@ -28,7 +28,7 @@ test: ## all tests; needs Go and git alone
 	@bash scripts/test.sh $(ARGS)
 
 # Packages in which goroutines meet; the rest is pure, or runs a binary of its own.
-RACY := ./client/ $(addprefix ./internal/,app bus engine/... feed httpapi id importer/... lifecycle onboarding outbox relay rules/backtest storage timeline/... webhook)
+RACY := ./client/ $(addprefix ./internal/,app bus engine/... feed followers httpapi id importer/... lifecycle onboarding outbox relay rules/backtest storage timeline/... webhook)
 
 # One goroutine tells its story there, thousands of times over, or compares pure
 # functions; and SQLite in memory is asked what SQLite in a file is asked. make test

@@ -27,6 +27,8 @@ const (
 	FeedGap        = "gap"        // From, To: left out by filter or because the caller may not see them
 	FeedCheckpoint = "checkpoint" // Note: the signed checkpoint of everything before Next
 	FeedHeartbeat  = "heartbeat"  // nothing new
+	FeedTask       = "task"       // Task: how a task stands that has changed
+	FeedTasks      = "tasks"      // changes of tasks are shown from here on, again after each reconnection; Missed
 )
 
 // Close codes of a feed (PROTOCOL §8).
@@ -55,6 +57,8 @@ type FeedEvent struct {
 	Note     string
 	Size     uint64 // entries there were when the feed began
 	Next     uint64 // every entry before this one was told; resume from here
+	Task     *Task
+	Missed   bool // changes of tasks were left out: list them
 }
 
 // FeedNotice tells of a connection that was lost, or (Err nil) of one that goes on.
@@ -68,10 +72,21 @@ type FeedNotice struct {
 type FeedOptions struct {
 	From   uint64 // first seq, or FeedNow
 	Filter Filter // Descending, Limit and Cursor are not looked at
+	// Tasks, when set, shows changes of tasks too, to whoever may see tasks. What
+	// changes while the connection is lost is not shown later.
+	Tasks *TaskWatch
 	// Notice, when set, is called between events, by whoever ranges.
 	Notice func(FeedNotice)
 	// MaxWait bounds the wait between attempts to reconnect; 0 is 10 s.
 	MaxWait time.Duration
+}
+
+// TaskWatch says which changes of tasks to show; what is empty asks nothing.
+type TaskWatch struct {
+	States []string `json:"states,omitempty"`
+	Kinds  []string `json:"kinds,omitempty"`
+	Queues []string `json:"queues,omitempty"`
+	Tasks  []string `json:"tasks,omitempty"` // ids
 }
 
 // Follow gives the entries of a timeline as they are committed, without end,
@@ -144,6 +159,9 @@ func (f *follower) connection(ctx context.Context, yield func(FeedEvent, error) 
 		if m.Type == FeedHello {
 			silence = 3*time.Duration(m.Heartbeat*float64(time.Second)) + feedSlack
 			f.greeted()
+			if err := f.watchTasks(conn); err != nil {
+				return err
+			}
 		} else {
 			f.failed = 0
 		}
@@ -152,6 +170,18 @@ func (f *follower) connection(ctx context.Context, yield func(FeedEvent, error) 
 			return nil
 		}
 	}
+}
+
+// watchTasks asks for changes of tasks.
+func (f *follower) watchTasks(conn *websocket.Conn) error {
+	if f.options.Tasks == nil {
+		return nil
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(feedHandshake))
+	return conn.WriteJSON(struct {
+		Type string `json:"type"`
+		*TaskWatch
+	}{FeedTasks, f.options.Tasks})
 }
 
 // feedMessageIn is any message of the server.
@@ -166,6 +196,8 @@ type feedMessageIn struct {
 	Entry     json.RawMessage `json:"entry"`
 	Status    string          `json:"status"`
 	Note      string          `json:"note"`
+	Task      *Task           `json:"task"`
+	Missed    bool            `json:"missed"`
 }
 
 // take holds a message against what was told before it. An empty event is one
@@ -208,6 +240,13 @@ func (f *follower) take(m *feedMessageIn) (FeedEvent, error) {
 		}
 	case FeedCheckpoint:
 		e.Note = m.Note
+	case FeedTask:
+		if m.Task == nil {
+			return FeedEvent{}, nil
+		}
+		e.Task = m.Task
+	case FeedTasks:
+		e.Missed = m.Missed
 	default:
 		return FeedEvent{}, nil
 	}

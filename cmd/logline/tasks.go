@@ -21,7 +21,7 @@ func newTasksCmd(env *environment) *cobra.Command {
 task, which the engine runs until it is done. A task is named <span>.<n>: the n-th
 action of that span. Those that failed for good wait for somebody to queue them again.
 docs/engine.md explains it.`,
-		newTasksListCmd(env), newTasksShowCmd(env), newTasksStatsCmd(env),
+		newTasksListCmd(env), newTasksShowCmd(env), newTasksStatsCmd(env), newTasksWatchCmd(env),
 		newTasksChangeCmd(env, "cancel", "Cancel a task: a queued one at once, a running one within seconds", (*client.Client).CancelTask),
 		newTasksChangeCmd(env, "requeue", "Let a failed or cancelled task run again", (*client.Client).RequeueTask))
 }

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
@@ -104,6 +106,40 @@ func TestTasksInAFeed(t *testing.T) {
 		require.NoError(t, err)
 		c.stop()
 	}
+}
+
+// The Go client asks for tasks again after each reconnection.
+func TestClientWatchesTasks(t *testing.T) {
+	t.Parallel()
+	w, news := tasked(t)
+	b := newBridge(t, w.url)
+	c, err := client.New(b.url, client.WithSigner(w.owner.Signer(), w.owner.ID(), w.node.ID()), client.WithClock(w.clock.now))
+	require.NoError(t, err)
+	task := tasks.Task{Key: tasks.Key{Tenant: w.tenant.Id, Origin: span.NewID(w.clock.now(), [10]byte{1})}, Kind: "emit", Queue: "emit", State: tasks.Failed, Code: "down", RunAt: w.clock.now(), MadeAt: w.clock.now(), ChangedAt: w.clock.now()}
+	begun, shown := 0, 0
+	ctx, cancel := context.WithTimeout(t.Context(), 2*feedPatience)
+	defer cancel()
+	for e, err := range c.Follow(ctx, w.tenant.Id, client.FeedOptions{From: client.FeedNow, Tasks: &client.TaskWatch{States: []string{"failed"}}}) {
+		require.NoError(t, err)
+		switch e.Type {
+		case client.FeedTasks:
+			require.False(t, e.Missed)
+			begun++
+			task.Step++
+			other := task
+			other.State = tasks.Completed
+			other.Origin = span.NewID(w.clock.now(), [10]byte{2})
+			news.Tell(other, task)
+		case client.FeedTask:
+			require.Equal(t, []string{task.ID(), "failed", "down"}, []string{e.Task.Id, string(e.Task.State), e.Task.Code})
+			if shown++; shown == 2 {
+				require.Equal(t, 2, begun)
+				return
+			}
+			b.cut()
+		}
+	}
+	require.Fail(t, "the feed ended", "%v", ctx.Err())
 }
 
 // tell is the entry with which another process tells of a change.
