@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
 )
 
 // FuzzProfiles: a profile file is refused, or read such that adding a profile
@@ -47,6 +48,32 @@ func FuzzProfiles(f *testing.F) {
 				continue
 			}
 			require.Equal(t, p, got.Profiles[i])
+		}
+	})
+}
+
+// FuzzDrafts: spans to be are refused, or are such that a node could take what is
+// signed of them: known members alone, a type, and a payload that is an object in
+// its one form.
+func FuzzDrafts(f *testing.F) {
+	f.Add([]byte(`{"type":"sale.paid","payload":{"id":"a","amount":5},"tags":["x"],"causes":["01890a5d-ac96-774b-bcce-b302099a8057"]}` + "\n" + `{"type":"a.b"}`))
+	f.Add([]byte(`{"type":"a.b","payload":[]}`))
+	f.Add([]byte(`{"type":"a.b","type":"c.d"}`))
+	f.Add([]byte("\n\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		drafts, err := parseDrafts(raw)
+		if err != nil {
+			require.Nil(t, drafts)
+			return
+		}
+		require.NotEmpty(t, drafts)
+		for _, d := range drafts {
+			require.True(t, span.ValidType(d.typ))
+			again, err := span.Canonicalize(d.canonical)
+			require.NoError(t, err)
+			require.Equal(t, string(again), string(d.canonical))
+			require.Equal(t, byte('{'), d.canonical[0])
+			require.NoError(t, checkVisibility(d.visibility))
 		}
 	})
 }

@@ -148,3 +148,29 @@ func TestARuleThatMovesAWorkflowIsToldOnce(t *testing.T) {
 	require.Equal(t, []string{"4: late: its condition holds", "  5: the order goes to cancelled"},
 		explainedBy(t, moving, `{"type": "order.delayed", "data": {"id": "o1", "days": 5}}`, "{}"))
 }
+
+// What undid a span is told with the lines that say so.
+func TestACompensationIsTold(t *testing.T) {
+	t.Parallel()
+	l := library.Read([]library.Source{{Name: "till.lll", Text: `contract till version "1.0.0" {
+  workflow sale {
+    key: data.id
+    initial: open
+    state open
+    state paid { final: true }
+    transition open -> paid on "sale.paid"
+  }
+  compensate unpay {
+    on: "sale.paid"
+    when: data.amount < 100
+    then { transition sale to open }
+    else { reject "too much" }
+  }
+}`}})
+	require.False(t, l.Documents()[0].Failed())
+	var said []string
+	for _, s := range because.Rules(l.Contract, []string{"till/unpay"}) {
+		said = append(said, fmt.Sprintf("%d: %s", s.Line(), s.Text))
+	}
+	require.Equal(t, []string{"11: unpay: its condition holds", "12: the sale goes to open"}, said)
+}
