@@ -56,6 +56,7 @@ type Board struct {
 	mu      sync.Mutex // guards watches
 	watches map[string]*Watch
 	looking sync.Mutex // held while what is held is read and taken over
+	reports int        // so far; of Run's goroutine
 }
 
 // New makes a board on a migrated database. It starts nothing.
@@ -169,13 +170,14 @@ func (w *Watch) held() (out []string) {
 	return out
 }
 
-// report keeps where followers are.
+// report keeps where followers are: each once, however fast they go on meanwhile.
 func (b *Board) report(ctx context.Context) error {
 	own, now := b.own(), b.cfg.Now()
+	b.reports++
 	for {
 		var list []Status
 		for _, w := range own {
-			list = append(list, w.unreported(reportsAtOnce-len(list), now)...)
+			list = append(list, w.unreported(b.reports, reportsAtOnce-len(list), now)...)
 		}
 		if len(list) == 0 {
 			return nil

@@ -26,6 +26,7 @@ type place struct {
 	waits int       // failures since it last went on
 	skip  uint64    // an entry to pass over, or Nowhere
 	dirty bool      // not reported yet
+	in    int       // the last report that it was in
 }
 
 // at gives the place in a timeline. The caller holds mu.
@@ -199,16 +200,17 @@ func (w *Watch) status(tenant string) (Status, bool) {
 	return p.Status, true
 }
 
-// unreported takes up to limit places of which there is news.
-func (w *Watch) unreported(limit int, now time.Time) (out []Status) {
+// unreported takes up to limit places of which there is news and which are not in a
+// report yet.
+func (w *Watch) unreported(report, limit int, now time.Time) (out []Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.places {
 		if len(out) == limit {
 			break
 		}
-		if p.dirty {
-			p.dirty, p.SeenAt = false, now
+		if p.dirty && p.in != report {
+			p.dirty, p.in, p.SeenAt = false, report, now
 			out = append(out, p.Status)
 		}
 	}
