@@ -38,7 +38,7 @@ func TestReadingAContract(t *testing.T) {
 	contract := file.Contracts()[0]
 	require.Equal(t, "Nothing above the automatic limit leaves the till without two distinct approvals.", contract.Doc())
 	require.Equal(t, "payments.approval", contract.Name())
-	require.Equal(t, "1.2.0", contract.After("version").Text)
+	require.Equal(t, "1.3.0", contract.After("version").Text)
 	requires, ok := contract.Value("requires").Strings()
 	require.True(t, ok)
 	require.Equal(t, []string{"identity.lifecycle ^1.0"}, requires)
@@ -48,7 +48,7 @@ func TestReadingAContract(t *testing.T) {
 	require.Equal(t, 48*time.Hour, window)
 
 	rules := contract.Children("rule")
-	require.Len(t, rules, 3)
+	require.Len(t, rules, 4)
 	priority, ok := rules[0].Value("priority").Int()
 	require.True(t, ok)
 	require.EqualValues(t, 10, priority)
