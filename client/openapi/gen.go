@@ -2449,8 +2449,10 @@ type ClientInterface interface {
 	// the timeline as it is, each seeing those before it, whether they are signed as
 	// simulated or as executed: what would be decided, every effect, what the node
 	// would record at once, and what time would bring if nothing else happened.
-	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-	// not signed, are answered as when one is appended where no other is.
+	// Nothing is recorded or done; a guest's spans count against the guest's quota.
+	// One simulation at a time is tried on a timeline; one that has waited for 10 s
+	// is refused with 429. Spans that are not for this tenant, or not signed, are
+	// answered as when one is appended where no other is.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2463,8 +2465,10 @@ type ClientInterface interface {
 	// the timeline as it is, each seeing those before it, whether they are signed as
 	// simulated or as executed: what would be decided, every effect, what the node
 	// would record at once, and what time would bring if nothing else happened.
-	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-	// not signed, are answered as when one is appended where no other is.
+	// Nothing is recorded or done; a guest's spans count against the guest's quota.
+	// One simulation at a time is tried on a timeline; one that has waited for 10 s
+	// is refused with 429. Spans that are not for this tenant, or not signed, are
+	// answered as when one is appended where no other is.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3792,8 +3796,10 @@ func (c *Client) RunSchedule(ctx context.Context, tenant TenantParameter, contra
 // the timeline as it is, each seeing those before it, whether they are signed as
 // simulated or as executed: what would be decided, every effect, what the node
 // would record at once, and what time would bring if nothing else happened.
-// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-// not signed, are answered as when one is appended where no other is.
+// Nothing is recorded or done; a guest's spans count against the guest's quota.
+// One simulation at a time is tried on a timeline; one that has waited for 10 s
+// is refused with 429. Spans that are not for this tenant, or not signed, are
+// answered as when one is appended where no other is.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3816,8 +3822,10 @@ func (c *Client) SimulateSpansWithBody(ctx context.Context, tenant TenantParamet
 // the timeline as it is, each seeing those before it, whether they are signed as
 // simulated or as executed: what would be decided, every effect, what the node
 // would record at once, and what time would bring if nothing else happened.
-// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-// not signed, are answered as when one is appended where no other is.
+// Nothing is recorded or done; a guest's spans count against the guest's quota.
+// One simulation at a time is tried on a timeline; one that has waited for 10 s
+// is refused with 429. Spans that are not for this tenant, or not signed, are
+// answered as when one is appended where no other is.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8338,8 +8346,10 @@ type ClientWithResponsesInterface interface {
 	// the timeline as it is, each seeing those before it, whether they are signed as
 	// simulated or as executed: what would be decided, every effect, what the node
 	// would record at once, and what time would bring if nothing else happened.
-	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-	// not signed, are answered as when one is appended where no other is.
+	// Nothing is recorded or done; a guest's spans count against the guest's quota.
+	// One simulation at a time is tried on a timeline; one that has waited for 10 s
+	// is refused with 429. Spans that are not for this tenant, or not signed, are
+	// answered as when one is appended where no other is.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8352,8 +8362,10 @@ type ClientWithResponsesInterface interface {
 	// the timeline as it is, each seeing those before it, whether they are signed as
 	// simulated or as executed: what would be decided, every effect, what the node
 	// would record at once, and what time would bring if nothing else happened.
-	// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-	// not signed, are answered as when one is appended where no other is.
+	// Nothing is recorded or done; a guest's spans count against the guest's quota.
+	// One simulation at a time is tried on a timeline; one that has waited for 10 s
+	// is refused with 429. Spans that are not for this tenant, or not signed, are
+	// answered as when one is appended where no other is.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12757,8 +12769,10 @@ func (c *ClientWithResponses) RunScheduleWithResponse(ctx context.Context, tenan
 // the timeline as it is, each seeing those before it, whether they are signed as
 // simulated or as executed: what would be decided, every effect, what the node
 // would record at once, and what time would bring if nothing else happened.
-// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-// not signed, are answered as when one is appended where no other is.
+// Nothing is recorded or done; a guest's spans count against the guest's quota.
+// One simulation at a time is tried on a timeline; one that has waited for 10 s
+// is refused with 429. Spans that are not for this tenant, or not signed, are
+// answered as when one is appended where no other is.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12777,8 +12791,10 @@ func (c *ClientWithResponses) SimulateSpansWithBodyWithResponse(ctx context.Cont
 // the timeline as it is, each seeing those before it, whether they are signed as
 // simulated or as executed: what would be decided, every effect, what the node
 // would record at once, and what time would bring if nothing else happened.
-// Nothing is recorded, done or charged. Spans that are not for this tenant, or
-// not signed, are answered as when one is appended where no other is.
+// Nothing is recorded or done; a guest's spans count against the guest's quota.
+// One simulation at a time is tried on a timeline; one that has waited for 10 s
+// is refused with 429. Spans that are not for this tenant, or not signed, are
+// answered as when one is appended where no other is.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -26,7 +26,7 @@ func newSimulateCmd(env *environment) *cobra.Command {
 timeline as it is, each seeing those before it: what would be decided, every effect
 (transitions, quotas, trust, votes asked for, spans emitted, webhooks called, tasks),
 what the node would record at once, and what time would bring if nothing else
-happened. Nothing is recorded, done or charged.
+happened. Nothing is recorded or done.
 
 FILE has a JSON object a line, at most 100: {"type": …, "payload": {…}}, and where they
 matter title, subject, tags, visibility, occurred_at, on_behalf_of, causes, id. For one

@@ -141,6 +141,7 @@ type Engine struct {
 	checks   chan struct{} // one token for each span that may be checked at once
 	imports  chan struct{} // held by the one import at work
 	guests   *quotas
+	stages   *stages // of simulations
 	events   *quotas // of key events
 	refusals *quotas // by contracts
 	library  library
@@ -163,6 +164,7 @@ func New(log *timeline.Log, dir Directory, v id.Verifier, decider Decider, node 
 		log: log, dir: dir, verify: v, decide: decider, node: node, bus: b, cfg: cfg,
 		random: &lockedReader{r: cfg.Rand},
 		checks: make(chan struct{}, cfg.Workers), imports: make(chan struct{}, 1),
+		stages: newStages(),
 		guests: newQuotas(cfg.GuestQuota), events: newQuotas(cfg.EventQuota), refusals: newQuotas(cfg.RefusalQuota),
 		clock: newClock(), library: library{book: rulebook.New(log)},
 		queues: make(map[string]*queue),

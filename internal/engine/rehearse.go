@@ -16,7 +16,7 @@ const (
 	// maxLater bounds what a simulation says that time brings.
 	maxLater = 64
 	// rehearsalTimeout bounds how long a simulation keeps others from appending.
-	rehearsalTimeout = 5 * time.Second
+	rehearsalTimeout = 2 * time.Second
 )
 
 // Simulation is what would become of spans that nobody records.
@@ -81,8 +81,9 @@ func (h *rehearsal) taken() []Follower {
 // Simulate tries spans in order on the timeline as it is, each seeing those before
 // it, and says all that would happen: decisions, effects, what the node would record
 // at once and what time would bring. They may be signed as simulated or as executed;
-// they are judged alike, and nothing is recorded, done or charged. tenant is an id or
-// a slug. An error is about the simulation, not about one of its spans.
+// they are judged alike, and nothing is recorded or done; to a guest they count like
+// spans appended. One simulation at a time is tried on a timeline, which has rest in
+// between. tenant is an id or a slug. An error is about the simulation, not about one of its spans.
 func (e *Engine) Simulate(ctx context.Context, tenant string, lines [][]byte) (*Simulation, error) {
 	if len(lines) == 0 || len(lines) > MaxRehearsed {
 		return nil, fault.Newf(fault.Invalid, "simulation_size", "a simulation has 1 to %d spans, and this has %d", MaxRehearsed, len(lines))
@@ -96,6 +97,11 @@ func (e *Engine) Simulate(ctx context.Context, tenant string, lines [][]byte) (*
 	if len(p.items) == 0 {
 		return nil, results[0].Err // nobody here has signed any of it
 	}
+	leave, err := e.stages.enter(ctx, tenant)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, rehearsalTimeout)
 	defer cancel()
 	s, err := e.log.Begin(ctx, tenant)

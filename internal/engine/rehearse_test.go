@@ -149,3 +149,21 @@ func without(list []string, prefix string) (out []string) {
 	}
 	return out
 }
+
+// A guest's spans that are tried cost what spans cost that are appended.
+func TestGuestsSimulateWithinTheirQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{cfg: engine.Config{GuestQuota: 3}})
+	guest := w.member(span.RoleGuest)
+	var lines [][]byte
+	for n := range 4 {
+		lines = append(lines, w.note(guest, n))
+	}
+	tried, err := w.Simulate(t.Context(), w.tenant.ID, lines)
+	require.NoError(t, err)
+	for _, r := range tried.Spans[:3] {
+		require.NoError(t, r.Err)
+	}
+	requireCode(t, "guest_quota", tried.Spans[3].Err)
+	requireCode(t, "guest_quota", w.submit(lines[0]).Err)
+}

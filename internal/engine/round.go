@@ -226,7 +226,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 		r.wait(it.span)
 	}
 	draft := r.drafts - 1
-	if guest && !it.charged && r.rehearsal == nil {
+	if guest && !it.charged {
 		it.charged = true
 		r.engine.guests.spend(r.tenant, it.span.Author, r.now)
 	}
