@@ -106,7 +106,7 @@ func TestFailedRestoreLeavesNothing(t *testing.T) {
 			damaged := file + ".damaged"
 			for at := 0; at < len(whole); at += 1 + len(whole)/5 {
 				changed := bytes.Clone(whole)
-				changed[at] ^= 0x40
+				changed[at] ^= 0xff // zstd has single bits that mean nothing
 				require.NoError(t, os.WriteFile(damaged, changed, 0o600))
 				_, err = Restore(t.Context(), cfg, quiet(), damaged, RestoreOptions{})
 				require.Error(t, err)
