@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/danvoulez/logline/client/openapi"
 )
@@ -62,6 +63,18 @@ func (c *Client) APIKeys(ctx context.Context, identity string) ([]APIKey, error)
 		}
 		cursor = *page.Next
 	}
+}
+
+// APIKey shows one API key of an identity.
+func (c *Client) APIKey(ctx context.Context, identity, key string) (*APIKey, error) {
+	return value[APIKey](c.api.GetAPIKey(ctx, path(identity), path(key), c.edit))
+}
+
+// RotateAPIKey makes an API key that takes the place of another, which stays good
+// for overlap; expires is the new one's end, "" for a life as long as the old
+// one's. Its Key is in this answer alone.
+func (c *Client) RotateAPIKey(ctx context.Context, identity, key string, overlap time.Duration, expires string) (*APIKey, error) {
+	return value[APIKey](c.api.RotateAPIKey(ctx, path(identity), path(key), openapi.APIKeyRotation{Overlap: overlap.String(), Expires: expires}, c.edit))
 }
 
 // RevokeAPIKey ends an API key at once and for good.

@@ -16,6 +16,13 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for APIKeyRight.
+const (
+	Append APIKeyRight = "append"
+	Read   APIKeyRight = "read"
+	Tasks  APIKeyRight = "tasks"
+)
+
 // Defines values for AppendedSimulated.
 const (
 	True AppendedSimulated = true
@@ -188,11 +195,21 @@ type APIKey struct {
 	Identity Identifier `json:"identity"`
 
 	// Key The API key itself; only in the answer that makes it
-	Key       string   `json:"key,omitempty"`
-	Label     string   `json:"label,omitempty"`
-	RevokedAt Time     `json:"revoked_at,omitempty"`
-	Tenant    UUID     `json:"tenant,omitempty"`
-	Types     []string `json:"types,omitempty"`
+	Key   string `json:"key,omitempty"`
+	Label string `json:"label,omitempty"`
+
+	// ReplacedBy The key that took its place
+	ReplacedBy string `json:"replaced_by,omitempty"`
+
+	// Replaces The key whose place it took
+	Replaces  string `json:"replaces,omitempty"`
+	RevokedAt Time   `json:"revoked_at,omitempty"`
+
+	// RevokedBy LogLine ID
+	RevokedBy Identifier    `json:"revoked_by,omitempty"`
+	Rights    []APIKeyRight `json:"rights,omitempty"`
+	Tenant    UUID          `json:"tenant,omitempty"`
+	Types     []string      `json:"types,omitempty"`
 
 	// UsedAt Last use
 	UsedAt Time `json:"used_at,omitempty"`
@@ -202,6 +219,18 @@ type APIKey struct {
 type APIKeyPage struct {
 	Items []APIKey `json:"items"`
 	Next  *string  `json:"next"`
+}
+
+// APIKeyRight defines model for APIKeyRight.
+type APIKeyRight string
+
+// APIKeyRotation defines model for APIKeyRotation.
+type APIKeyRotation struct {
+	// Expires The new key's end; without one it lasts as long as the old one was made for
+	Expires Time `json:"expires,omitempty"`
+
+	// Overlap How long the old key stays good, as 24h or 0s; 24h without it, 720h at most
+	Overlap string `json:"overlap,omitempty"`
 }
 
 // Act A revert, redaction, approval or resolution of the span
@@ -639,10 +668,16 @@ type Names = []string
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
+	// Expires Its end; without one the node's own rule counts
 	Expires Time `json:"expires,omitempty"`
 
 	// Label What it is for; no personal data
 	Label string `json:"label,omitempty"`
+
+	// Rights What it may do: read; append, that is have events signed; tasks, that is
+	// make, cancel and run them and hold what works. Without any: read, and
+	// append where types are named.
+	Rights []APIKeyRight `json:"rights,omitempty"`
 
 	// Tenant The one tenant, by id or slug, where it counts
 	Tenant string `json:"tenant,omitempty"`
@@ -1410,6 +1445,9 @@ type Why struct {
 	Unresolved []UUID `json:"unresolved"`
 }
 
+// APIKeyParameter defines model for APIKeyParameter.
+type APIKeyParameter = string
+
 // ContractParameter defines model for ContractParameter.
 type ContractParameter = string
 
@@ -1650,6 +1688,9 @@ type AddKeyEventJSONRequestBody = KeyEvent
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
+type RotateAPIKeyJSONRequestBody = APIKeyRotation
 
 // RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
 type RevokeIdentityJSONRequestBody = Revocation
@@ -2061,7 +2102,34 @@ type ClientInterface interface {
 	// Any API key may revoke itself.
 	//
 	// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
-	RevokeAPIKey(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAPIKey One API key, without what is secret in it
+	//
+	// For whom listAPIKeys is for.
+	//
+	// Corresponds with GET /v1/identities/{identity}/keys/{key} (the `GetAPIKey` operationId).
+	GetAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateAPIKeyWithBody Make an API key that takes the place of another; it is shown this once
+	//
+	// For whom listAPIKeys is for. The new key has the same terms and an id of
+	// its own; the old one stays good beside it for a while.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+	RotateAPIKeyWithBody(ctx context.Context, identity IdentityParameter, key APIKeyParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateAPIKey Make an API key that takes the place of another; it is shown this once
+	//
+	// For whom listAPIKeys is for. The new key has the same terms and an id of
+	// its own; the old one stays good beside it for a while.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+	RotateAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokeIdentityWithBody Have the node end an identity in its custody for good
 	//
@@ -2968,8 +3036,65 @@ func (c *Client) CreateAPIKey(ctx context.Context, identity IdentityParameter, b
 // Any API key may revoke itself.
 //
 // Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
-func (c *Client) RevokeAPIKey(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RevokeAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeAPIKeyRequest(c.Server, identity, key)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAPIKey One API key, without what is secret in it
+//
+// For whom listAPIKeys is for.
+//
+// Corresponds with GET /v1/identities/{identity}/keys/{key} (the `GetAPIKey` operationId).
+func (c *Client) GetAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAPIKeyRequest(c.Server, identity, key)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateAPIKeyWithBody Make an API key that takes the place of another; it is shown this once
+//
+// For whom listAPIKeys is for. The new key has the same terms and an id of
+// its own; the old one stays good beside it for a while.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+func (c *Client) RotateAPIKeyWithBody(ctx context.Context, identity IdentityParameter, key APIKeyParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequestWithBody(c.Server, identity, key, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateAPIKey Make an API key that takes the place of another; it is shown this once
+//
+// For whom listAPIKeys is for. The new key has the same terms and an id of
+// its own; the old one stays good beside it for a while.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+func (c *Client) RotateAPIKey(ctx context.Context, identity IdentityParameter, key APIKeyParameter, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequest(c.Server, identity, key, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4715,7 +4840,7 @@ func NewCreateAPIKeyRequestWithBody(server string, identity IdentityParameter, c
 }
 
 // NewRevokeAPIKeyRequest constructs an http.Request for the RevokeAPIKey method
-func NewRevokeAPIKeyRequest(server string, identity IdentityParameter, key string) (*http.Request, error) {
+func NewRevokeAPIKeyRequest(server string, identity IdentityParameter, key APIKeyParameter) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4751,6 +4876,101 @@ func NewRevokeAPIKeyRequest(server string, identity IdentityParameter, key strin
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGetAPIKeyRequest constructs an http.Request for the GetAPIKey method
+func NewGetAPIKeyRequest(server string, identity IdentityParameter, key APIKeyParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/keys/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateAPIKeyRequest calls the generic RotateAPIKey builder with application/json body
+func NewRotateAPIKeyRequest(server string, identity IdentityParameter, key APIKeyParameter, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateAPIKeyRequestWithBody(server, identity, key, "application/json", bodyReader)
+}
+
+// NewRotateAPIKeyRequestWithBody constructs an http.Request for the RotateAPIKey method, with any body, and a specified content type
+func NewRotateAPIKeyRequestWithBody(server string, identity IdentityParameter, key APIKeyParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/identities/%s/keys/%s/rotate", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7908,7 +8128,36 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
-	RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+	RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+
+	// GetAPIKeyWithResponse One API key, without what is secret in it
+	//
+	// For whom listAPIKeys is for.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/identities/{identity}/keys/{key} (the `GetAPIKey` operationId).
+	GetAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*GetAPIKeyResponse, error)
+
+	// RotateAPIKeyWithBodyWithResponse Make an API key that takes the place of another; it is shown this once
+	//
+	// For whom listAPIKeys is for. The new key has the same terms and an id of
+	// its own; the old one stays good beside it for a while.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+	RotateAPIKeyWithBodyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
+
+	// RotateAPIKeyWithResponse Make an API key that takes the place of another; it is shown this once
+	//
+	// For whom listAPIKeys is for. The new key has the same terms and an id of
+	// its own; the old one stays good beside it for a while.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+	RotateAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
 	// RevokeIdentityWithBodyWithResponse Have the node end an identity in its custody for good
 	//
@@ -9204,6 +9453,102 @@ func (r RevokeAPIKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAPIKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *APIKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAPIKeyResponse) GetJSON200() *APIKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetAPIKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAPIKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAPIKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAPIKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAPIKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateAPIKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *APIKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RotateAPIKeyResponse) GetJSON201() *APIKey {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateAPIKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateAPIKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateAPIKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateAPIKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateAPIKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12067,12 +12412,59 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, iden
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/identities/{identity}/keys/{key} (the `RevokeAPIKey` operationId).
-func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
 	rsp, err := c.RevokeAPIKey(ctx, identity, key, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseRevokeAPIKeyResponse(rsp)
+}
+
+// GetAPIKeyWithResponse One API key, without what is secret in it
+//
+// For whom listAPIKeys is for.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/identities/{identity}/keys/{key} (the `GetAPIKey` operationId).
+func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, reqEditors ...RequestEditorFn) (*GetAPIKeyResponse, error) {
+	rsp, err := c.GetAPIKey(ctx, identity, key, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAPIKeyResponse(rsp)
+}
+
+// RotateAPIKeyWithBodyWithResponse Make an API key that takes the place of another; it is shown this once
+//
+// For whom listAPIKeys is for. The new key has the same terms and an id of
+// its own; the old one stays good beside it for a while.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKeyWithBody(ctx, identity, key, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateAPIKeyResponse(rsp)
+}
+
+// RotateAPIKeyWithResponse Make an API key that takes the place of another; it is shown this once
+//
+// For whom listAPIKeys is for. The new key has the same terms and an id of
+// its own; the old one stays good beside it for a while.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/identities/{identity}/keys/{key}/rotate (the `RotateAPIKey` operationId).
+func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, identity IdentityParameter, key APIKeyParameter, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKey(ctx, identity, key, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateAPIKeyResponse(rsp)
 }
 
 // RevokeIdentityWithBodyWithResponse Have the node end an identity in its custody for good
@@ -13568,6 +13960,72 @@ func ParseRevokeAPIKeyResponse(rsp *http.Response) (*RevokeAPIKeyResponse, error
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAPIKeyResponse parses an HTTP response from a GetAPIKeyWithResponse call
+func ParseGetAPIKeyResponse(rsp *http.Response) (*GetAPIKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAPIKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest APIKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateAPIKeyResponse parses an HTTP response from a RotateAPIKeyWithResponse call
+func ParseRotateAPIKeyResponse(rsp *http.Response) (*RotateAPIKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateAPIKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest APIKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -154,6 +154,20 @@ func loggedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// grabCmd sets a variable to what the last output has in the parentheses of a pattern.
+func grabCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: grab NAME PATTERN")
+	}
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	found := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("%q is not in the output, or has not one pair of parentheses", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(serverKey{}).(*scriptServer)
 	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGKILL": syscall.SIGKILL}

@@ -37,6 +37,7 @@ type Config struct {
 	MasterKey      string        `mapstructure:"master_key"`
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
+	APIKeys        APIKeys       `mapstructure:"api_keys"`
 	WitnessPolicy  string        `mapstructure:"witness_policy"`
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
@@ -211,6 +212,12 @@ func (c Config) check(key string) string {
 				return fault.From(err).Detail
 			}
 		}
+	case "api_keys.life":
+		return within(c.APIKeys.Life, 0, longestLife)
+	case "api_keys.max_life":
+		return within(c.APIKeys.MaxLife, 0, longestLife)
+	case "api_keys.overlap":
+		return within(c.APIKeys.Overlap, time.Second, 365*24*time.Hour)
 	case "witness_policy":
 		if _, err := c.witnesses(); err != nil {
 			return fault.From(err).Detail

@@ -82,7 +82,7 @@ func (a *App) wire(ctx context.Context) error {
 	deps := httpapi.Deps{
 		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Webhooks: endpoints, Followers: board, News: work.news,
-		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
+		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
 		Wakes: wakeups,

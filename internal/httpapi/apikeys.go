@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -23,6 +24,9 @@ func (s *Server) CreateAPIKey(c echo.Context, identity api.IdentityParameter) er
 		return err
 	}
 	terms := id.APIKey{Identity: full, Label: body.Label, Types: body.Types, ExpiresAt: body.Expires, CreatedBy: who.Identity}
+	for _, r := range body.Rights {
+		terms.Rights = append(terms.Rights, string(r))
+	}
 	if body.Tenant != "" {
 		seen, err := s.lookAs(c, body.Tenant, who)
 		if fault.KindOf(err) == fault.NotFound {
@@ -37,9 +41,53 @@ func (s *Server) CreateAPIKey(c echo.Context, identity api.IdentityParameter) er
 	if err != nil {
 		return err
 	}
+	s.tellKey(c, "made", &key, who.Identity)
+	return showKey(c, key, text)
+}
+
+// showKey shows a new API key, this once.
+func showKey(c echo.Context, key id.APIKey, text string) error {
 	out := apiKeyOf(key)
 	out.Key = text
 	return answer(c, http.StatusCreated, out)
+}
+
+// GetAPIKey shows one of an identity's API keys, without what is secret in it.
+func (s *Server) GetAPIKey(c echo.Context, identity api.IdentityParameter, key api.APIKeyParameter) error {
+	full := withScheme(identity)
+	if _, err := s.steward(c, full); err != nil {
+		return err
+	}
+	found, err := s.deps.APIKeys.Get(c.Request().Context(), full, key)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, apiKeyOf(found))
+}
+
+// RotateAPIKey makes an API key that takes the place of another.
+func (s *Server) RotateAPIKey(c echo.Context, identity api.IdentityParameter, key api.APIKeyParameter) error {
+	full := withScheme(identity)
+	who, err := s.steward(c, full)
+	if err != nil {
+		return err
+	}
+	var body api.APIKeyRotation
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	overlap := id.DefaultOverlap
+	if body.Overlap != "" {
+		if overlap, err = time.ParseDuration(body.Overlap); err != nil {
+			return fault.New(fault.Invalid, "overlap_malformed", "a duration is written as 24h, 90m or 0s").At("/overlap", "is no duration")
+		}
+	}
+	fresh, text, err := s.deps.APIKeys.Rotate(c.Request().Context(), full, key, overlap, body.Expires, who.Identity)
+	if err != nil {
+		return err
+	}
+	s.tellKey(c, "replaced", &fresh, who.Identity)
+	return showKey(c, fresh, text)
 }
 
 // ListAPIKeys lists an identity's API keys, without what is secret in them.
@@ -80,7 +128,7 @@ func (s *Server) ListAPIKeys(c echo.Context, identity api.IdentityParameter, par
 }
 
 // RevokeAPIKey ends an API key; any API key may end itself.
-func (s *Server) RevokeAPIKey(c echo.Context, identity api.IdentityParameter, key string) error {
+func (s *Server) RevokeAPIKey(c echo.Context, identity api.IdentityParameter, key api.APIKeyParameter) error {
 	full := withScheme(identity)
 	who, err := s.known(c)
 	if err != nil {
@@ -91,16 +139,22 @@ func (s *Server) RevokeAPIKey(c echo.Context, identity api.IdentityParameter, ke
 			return err
 		}
 	}
-	revoked, err := s.deps.APIKeys.Revoke(c.Request().Context(), full, key)
+	revoked, err := s.deps.APIKeys.Revoke(c.Request().Context(), full, key, who.Identity)
 	if err != nil {
 		return err
 	}
+	s.tellKey(c, "revoked", &revoked, who.Identity)
 	return answer(c, http.StatusOK, apiKeyOf(revoked))
 }
 
 func apiKeyOf(k id.APIKey) api.APIKey {
-	return api.APIKey{
+	out := api.APIKey{
 		Id: k.ID, Identity: k.Identity, Label: k.Label, Types: k.Types, Tenant: k.Tenant, CreatedBy: k.CreatedBy,
-		CreatedAt: k.CreatedAt, Expires: k.ExpiresAt, UsedAt: k.UsedAt, RevokedAt: k.RevokedAt,
+		CreatedAt: k.CreatedAt, Expires: k.ExpiresAt, UsedAt: k.UsedAt, RevokedAt: k.RevokedAt, RevokedBy: k.RevokedBy,
+		Replaces: k.Replaces, ReplacedBy: k.ReplacedBy, Rights: make([]api.APIKeyRight, len(k.Rights)),
 	}
+	for i, r := range k.Rights {
+		out.Rights[i] = api.APIKeyRight(r)
+	}
+	return out
 }

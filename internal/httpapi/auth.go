@@ -37,49 +37,6 @@ func bearer(c echo.Context) (string, error) {
 	return token, nil
 }
 
-// caller is who sent the request, nobody for a request without a credential. One
-// that proves nothing is an error everywhere but where none is looked at.
-func (s *Server) caller(c echo.Context) (id.Credential, error) {
-	token, err := bearer(c)
-	if err != nil || token == "" {
-		return id.Credential{}, err
-	}
-	return s.callerOf(c, token)
-}
-
-// callerOf is whose credential it is: an API key's, or that of a token signed by
-// the caller's own key. Every route that wants to know the caller asks here.
-func (s *Server) callerOf(c echo.Context, token string) (id.Credential, error) {
-	ctx := c.Request().Context()
-	if id.IsAPIKey(token) {
-		return s.deps.APIKeys.Authenticate(ctx, token)
-	}
-	return s.signerOf(token, func(who string) (*id.Chain, error) { return s.deps.Directory.Chain(ctx, who) })
-}
-
-// signerOf is who signed a token, and what the key that did may do.
-func (s *Server) signerOf(token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
-	var signer *id.Chain
-	identity, key, err := s.tokens.Verify(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
-		signer, err = chain(who)
-		return signer, err
-	})
-	if err != nil {
-		return id.Credential{}, err
-	}
-	grant, _ := signer.Key(key)
-	return id.Credential{Identity: identity, Key: grant}, nil
-}
-
-// known is caller for routes that take no anonymous request.
-func (s *Server) known(c echo.Context) (id.Credential, error) {
-	who, err := s.caller(c)
-	if err == nil && who.Identity == "" {
-		err = errCredential
-	}
-	return who, err
-}
-
 // sight is a tenant together with what the caller may read of it.
 type sight struct {
 	timeline.Tenant

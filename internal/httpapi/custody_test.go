@@ -86,7 +86,7 @@ func TestCustodyOverHTTP(t *testing.T) {
 
 	// Revocation ends its keys too.
 	w.post(pathOf(made.Id, "/revoke"), w.token(w.owner), map[string]string{"reason": "left"}).want(t, http.StatusCreated)
-	w.get(w.at(""), key.Key).problem(t, http.StatusUnauthorized, "identity_not_active")
+	w.get(w.at(""), key.Key).problem(t, http.StatusUnauthorized, "credential_invalid")
 }
 
 // A delegated key that may sign tokens reads as its identity. What outlives the
@@ -188,8 +188,8 @@ func TestAPIKeysOverHTTP(t *testing.T) {
 	w.get(w.at(""), key.Key[:len(key.Key)-1]).problem(t, http.StatusUnauthorized, "api_key_malformed")
 	w.do(w.request(http.MethodDelete, pathOf(own.ID(), "/keys/"+second.Id), key.Key, "", nil)).problem(t, http.StatusForbidden, "api_key_cannot_manage")
 	w.do(w.request(http.MethodDelete, pathOf(own.ID(), "/keys/"+second.Id), second.Key, "", nil)).want(t, http.StatusOK)
-	w.get(w.at(""), second.Key).problem(t, http.StatusUnauthorized, "api_key_revoked")
+	w.get(w.at(""), second.Key).problem(t, http.StatusUnauthorized, "credential_invalid")
 	w.do(w.request(http.MethodDelete, pathOf(own.ID(), "/keys/none"), w.token(own), "", nil)).problem(t, http.StatusNotFound, "api_key_unknown")
 	w.clock.advance(time.Hour)
-	w.get(w.at(""), key.Key).problem(t, http.StatusUnauthorized, "api_key_expired")
+	w.get(w.at(""), key.Key).problem(t, http.StatusUnauthorized, "credential_invalid")
 }

@@ -158,7 +158,11 @@ type Custody interface {
 type APIKeys interface {
 	Create(ctx context.Context, terms id.APIKey) (key id.APIKey, text string, err error)
 	List(ctx context.Context, identity, after string, limit int) ([]id.APIKey, error)
-	Revoke(ctx context.Context, identity, key string) (id.APIKey, error)
+	Get(ctx context.Context, identity, key string) (id.APIKey, error)
+	// Rotate makes a key that takes the place of another, which stays good for
+	// overlap; expires is the new one's end, "" for a life as long as the old one's.
+	Rotate(ctx context.Context, identity, key string, overlap time.Duration, expires, by string) (fresh id.APIKey, text string, err error)
+	Revoke(ctx context.Context, identity, key, by string) (id.APIKey, error)
 	// Authenticate says whose key it is.
 	Authenticate(ctx context.Context, text string) (id.Credential, error)
 }
@@ -274,7 +278,10 @@ type Deps struct {
 	Events     Events
 	Onboarding Onboarding
 	Node       Node
-	Verifier   id.Verifier // nil: one of its own, whose tables of keys nobody else fills
+	// Authenticators take kinds of credentials beside API keys and signed tokens,
+	// told by their forms.
+	Authenticators []Authenticator
+	Verifier       id.Verifier // nil: one of its own, whose tables of keys nobody else fills
 	// Wakes says which timelines have grown; without it feeds look by themselves.
 	Wakes     feed.Waker
 	News      *tasks.News  // how tasks stand that this process changed; nil: the timeline alone tells of them

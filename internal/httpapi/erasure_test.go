@@ -262,7 +262,7 @@ var routes = map[string]struct {
 
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
-	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "revokeAPIKey": {},
+	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "getAPIKey": {}, "rotateAPIKey": {}, "revokeAPIKey": {},
 	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "requestReplay": {}, "simulateSpans": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
 }
 

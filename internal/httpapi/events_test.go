@@ -22,7 +22,7 @@ import (
 func (w *world) eventer(role string, types ...string) (identity, key string) {
 	w.t.Helper()
 	made := w.held(w.owner, role)
-	return made.Id, w.apiKey(w.owner, made.Id, map[string]any{"types": types}).Key
+	return made.Id, w.apiKey(w.owner, made.Id, map[string]any{"types": types, "rights": []string{"append", "read"}}).Key
 }
 
 func (w *world) event(key, contentType, body string, headers ...string) reply {
@@ -94,21 +94,21 @@ func TestWhoseEventsAreTaken(t *testing.T) {
 	size := w.size()
 	w.event("", structured, paid).problem(t, http.StatusUnauthorized, "credential_required")
 	w.event(w.token(w.owner), structured, paid).problem(t, http.StatusForbidden, "events_unsigned")
-	own := w.apiKey(w.owner, w.owner.ID(), map[string]any{})
+	own := w.apiKey(w.owner, w.owner.ID(), map[string]any{"rights": []string{"append"}})
 	w.event(own.Key, structured, paid).problem(t, http.StatusForbidden, "events_unsigned")
 	p := w.event(key, structured, eventText("1", "notes.written", "1")).problem(t, http.StatusForbidden, "api_key_type_not_allowed")
 	require.Equal(t, "/type", p.Fields[0].Pointer)
-	all := w.apiKey(w.owner, identity, map[string]any{})
+	all := w.apiKey(w.owner, identity, map[string]any{"rights": []string{"append"}})
 	w.event(all.Key, structured, eventText("2", "logline.member", "1")).want(t, http.StatusCreated) // as event.logline.member
 
 	outsider := w.held(w.owner)
-	w.event(w.apiKey(w.owner, outsider.Id, map[string]any{}).Key, structured, paid).problem(t, http.StatusNotFound, "tenant_unknown")
+	w.event(w.apiKey(w.owner, outsider.Id, map[string]any{"rights": []string{"append"}}).Key, structured, paid).problem(t, http.StatusNotFound, "tenant_unknown")
 	_, auditor := w.eventer(span.RoleAuditor)
 	w.event(auditor, structured, paid).problem(t, http.StatusForbidden, "append_forbidden")
 	require.Equal(t, size+3, w.size(), "one event, and one grant with the identity that it names")
 
 	w.post(pathOf(identity, "/revoke"), w.token(w.owner), map[string]string{}).want(t, http.StatusCreated)
-	w.event(key, structured, paid).problem(t, http.StatusUnauthorized, "identity_not_active")
+	w.event(key, structured, paid).problem(t, http.StatusUnauthorized, "credential_invalid")
 }
 
 func TestEventModes(t *testing.T) {

@@ -172,6 +172,15 @@ func (f *failing) story(foreign []byte, foreignTenant string) []step {
 				return f.request(http.MethodDelete, pathOf(held.Id, "/keys/"+key.Id), f.token(f.owner), "", nil)
 			}
 		}},
+		{name: "replace an API key", ready: func(f *failing) func() *http.Request {
+			key := f.apiKey(f.owner, f.owner.ID(), map[string]any{})
+			return f.posting(pathOf(f.owner.ID(), "/keys/"+key.Id+"/rotate"), f.token(f.owner), "application/json", []byte(`{}`))
+		}, there: "api_key_replaced"},
+		{name: "an API key", ready: func(f *failing) func() *http.Request {
+			return f.getting(func() string {
+				return pathOf(f.owner.ID(), "/keys/"+f.apiKey(f.owner, f.owner.ID(), map[string]any{}).Id)
+			})(f)
+		}},
 		{name: "list API keys", ready: f.getting(func() string { return pathOf(f.owner.ID(), "/keys") })},
 		{name: "take a handle", ready: func(f *failing) func() *http.Request {
 			n++
@@ -426,7 +435,7 @@ var asked = []string{
 	"Append", "TenantByID", "TenantBySlug", "Tenants", "Head", "Range", "At", "Spent", "Select", "Count", "Linked", "Holding", "Hashes", "Checkpoint",
 	"Directory.Register", "Directory.Get", "Directory.ByHandle", "Directory.Chain", "Directory.SetLabels", "Directory.Check", "Directory.Add",
 	"Custody.Create", "Custody.Maker", "Custody.Rotation", "Custody.Revocation", "Custody.Keep",
-	"APIKeys.Create", "APIKeys.List", "APIKeys.Revoke", "APIKeys.Authenticate",
+	"APIKeys.Create", "APIKeys.List", "APIKeys.Get", "APIKeys.Rotate", "APIKeys.Revoke", "APIKeys.Authenticate",
 }
 
 // TestEveryCallOfAStore makes each call of every store fail, in each way, in a

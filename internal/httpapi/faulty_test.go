@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/httpapi"
@@ -105,8 +106,21 @@ func (k faultyAPIKeys) List(ctx context.Context, identity, after string, limit i
 	return storetest.CallFor(ctx, k.f, "APIKeys.List", func(ctx context.Context) ([]id.APIKey, error) { return k.k.List(ctx, identity, after, limit) })
 }
 
-func (k faultyAPIKeys) Revoke(ctx context.Context, identity, key string) (id.APIKey, error) {
-	return storetest.CallFor(ctx, k.f, "APIKeys.Revoke", func(ctx context.Context) (id.APIKey, error) { return k.k.Revoke(ctx, identity, key) })
+func (k faultyAPIKeys) Get(ctx context.Context, identity, key string) (id.APIKey, error) {
+	return storetest.CallFor(ctx, k.f, "APIKeys.Get", func(ctx context.Context) (id.APIKey, error) { return k.k.Get(ctx, identity, key) })
+}
+
+func (k faultyAPIKeys) Rotate(ctx context.Context, identity, key string, overlap time.Duration, expires, by string) (fresh id.APIKey, text string, err error) {
+	fresh, err = storetest.CallFor(ctx, k.f, "APIKeys.Rotate", func(ctx context.Context) (id.APIKey, error) {
+		var made id.APIKey
+		made, text, err = k.k.Rotate(ctx, identity, key, overlap, expires, by)
+		return made, err
+	})
+	return fresh, text, err
+}
+
+func (k faultyAPIKeys) Revoke(ctx context.Context, identity, key, by string) (id.APIKey, error) {
+	return storetest.CallFor(ctx, k.f, "APIKeys.Revoke", func(ctx context.Context) (id.APIKey, error) { return k.k.Revoke(ctx, identity, key, by) })
 }
 
 func (k faultyAPIKeys) Authenticate(ctx context.Context, text string) (id.Credential, error) {

@@ -205,19 +205,19 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 	if c.Request().Header.Get(echo.HeaderAuthorization) != "" {
 		return "", "", fault.New(fault.Invalid, "parameter_invalid", "give a ticket or an Authorization header, not both")
 	}
-	t, err := s.tickets.spend(*ticket, s.now())
-	if err != nil {
-		return "", "", err
+	by := &ticketAuthenticator{server: s}
+	if !by.Takes(*ticket) {
+		return "", "", errTicket
 	}
-	who, err := s.callerOf(c, t.token)
+	who, err := by.Authenticate(c.Request().Context(), *ticket)
 	if err != nil {
 		return "", "", err
 	}
 	seen, err := s.lookAs(c, tenant, who)
-	if fault.KindOf(err) == fault.NotFound || err == nil && seen.ID != t.tenant {
+	if fault.KindOf(err) == fault.NotFound || err == nil && seen.ID != by.spent.tenant {
 		err = errTicket
 	}
-	return t.token, seen.ID, err
+	return by.spent.token, seen.ID, err
 }
 
 // ending is how the feed ends after err, nil when there is nobody to tell.

@@ -141,7 +141,7 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
-		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
+		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}

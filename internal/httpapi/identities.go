@@ -92,7 +92,7 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	if err == nil && named {
 		err = manages(signer)
 	}
-	return err
+	return uniform(err)
 }
 
 // foldEvents judges the events of a registration far enough to know whose

@@ -155,6 +155,8 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 		}
 	case errors.Is(err, errCut):
 		level, cause = slog.LevelWarn, err
+	case res.Status == http.StatusUnauthorized:
+		cause = err // the answer does not say why; no error repeats a credential
 	case operators(c.Path()):
 		level = slog.LevelDebug
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"net/netip"
 	"slices"
 
 	"github.com/labstack/echo/v4"
@@ -64,8 +63,7 @@ func (s *Server) GetNode(c echo.Context) error {
 
 // fromThisMachine says whether the caller is a process here and no proxy.
 func fromThisMachine(req *http.Request) bool {
-	addr, err := netip.ParseAddrPort(req.RemoteAddr)
-	return err == nil && addr.Addr().Unmap().IsLoopback() &&
+	return clientAddress(req).IsLoopback() &&
 		req.Header.Get(echo.HeaderXForwardedFor) == "" && req.Header.Get("Forwarded") == ""
 }
 

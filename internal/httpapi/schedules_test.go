@@ -59,5 +59,5 @@ func TestSchedules(t *testing.T) {
 	}
 	w.get(hourly, member).problem(t, http.StatusForbidden, "role_forbidden")
 	limited := w.apiKey(w.owner, w.owner.ID(), map[string]any{"types": []string{"a.*"}}).Key
-	w.post(hourly+"/run", limited, nil).problem(t, http.StatusForbidden, "role_forbidden")
+	w.post(hourly+"/run", limited, nil).problem(t, http.StatusForbidden, "api_key_right_missing")
 }

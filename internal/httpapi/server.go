@@ -45,6 +45,8 @@ type Server struct {
 	verify    id.Verifier
 	tokens    *id.Tokens
 	tickets   *tickets
+	bearers   []Authenticator // of what an Authorization header holds
+	founders  []Authenticator // and of routes that take the bootstrap token
 	upgrader  *websocket.Upgrader
 	stopping  context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
 	endFeeds  context.CancelFunc
@@ -72,6 +74,8 @@ func New(deps Deps) *Server {
 		s.verify = id.DefaultVerifier()
 	}
 	s.tokens = id.NewTokens(s.verify)
+	s.bearers = s.authenticators()
+	s.founders = append([]Authenticator{bootstrapAuthenticator{}}, s.bearers...)
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams = make(chan struct{}, s.limits.Streams)

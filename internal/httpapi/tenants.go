@@ -4,13 +4,11 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
-	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -53,20 +51,15 @@ func (s *Server) founder(c echo.Context) (token, caller string, err error) {
 		return "", "", err
 	case token == "":
 		return "", "", errCredential
-	case !isJWT(token) && !id.IsAPIKey(token):
+	}
+	who, err := authenticate(c.Request().Context(), s.founders, token)
+	switch {
+	case err != nil:
+		return "", "", err
+	case who.How == byBootstrap:
 		return token, "", nil
 	}
-	who, err := s.callerOf(c, token)
-	if err == nil {
-		err = manages(who)
-	}
-	return "", who.Identity, err
-}
-
-// isJWT tells a signed token from a bootstrap token: a JWT begins with the
-// base64url of `{"`.
-func isJWT(token string) bool {
-	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
+	return "", who.Identity, manages(who)
 }
 
 // ListTenants lists the tenants the caller may read.

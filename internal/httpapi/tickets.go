@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -19,6 +22,7 @@ const (
 	maxTickets    = 10_000 // that wait to be used
 	maxTicketsOne = 64     // of one identity
 	ticketBytes   = 32
+	ticketPrefix  = "llt_" // for whoever looks for secrets where they should not be
 )
 
 var (
@@ -61,7 +65,7 @@ func (t *tickets) add(k ticket, now time.Time) (string, error) {
 	}
 	var secret [ticketBytes]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
-	text := base64.RawURLEncoding.EncodeToString(secret[:])
+	text := ticketPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	t.waits[sha256.Sum256([]byte(text))] = k
 	return text, nil
 }
@@ -77,6 +81,25 @@ func (t *tickets) spend(text string, now time.Time) (ticket, error) {
 		return ticket{}, errTicket
 	}
 	return k, nil
+}
+
+// ticketAuthenticator takes a ticket, in the one place where a ticket may stand,
+// and spends it. It is of one request; the caller is whoever the ticket was made
+// for, if the credential that it was made with is still good.
+type ticketAuthenticator struct {
+	server *Server
+	spent  ticket // what was taken
+}
+
+func (*ticketAuthenticator) Takes(credential string) bool {
+	return strings.HasPrefix(credential, ticketPrefix)
+}
+
+func (a *ticketAuthenticator) Authenticate(ctx context.Context, credential string) (who id.Credential, err error) {
+	if a.spent, err = a.server.tickets.spend(credential, a.server.now()); err != nil {
+		return who, err
+	}
+	return authenticate(ctx, a.server.bearers, a.spent.token)
 }
 
 // CreateFeedTicket makes a ticket for one feed of the tenant.

@@ -31,20 +31,59 @@ type APIKey struct {
 	ID        string
 	Identity  string   // whom it speaks for
 	Label     string   // may be ""
+	Rights    []string // what it may do (RightRead …), sorted
 	Types     []string // patterns of the types that the node signs for it; none: any but logline.*
 	Tenant    string   // the one tenant where it counts, "" for every
 	CreatedBy string   // LogLine ID
 	CreatedAt string
 	ExpiresAt string // first instant at which it no longer holds, "" for never
-	UsedAt    string // last use, to the hour; "" for never
+	UsedAt    string // last use, to the minute; "" for never
 	RevokedAt string // "" while it is valid
+	RevokedBy string // LogLine ID
+
+	Replaces   string // id of the key whose place it took, "" for none
+	ReplacedBy string // id of the key that took its place, "" for none
 }
+
+// What an API key may do. What changes its own identity, or says where webhooks
+// go, takes a reserved type in Types instead (Credential.Manages, Covers).
+const (
+	RightRead   = "read"   // whatever its identity may read
+	RightAppend = "append" // have events signed, of its types
+	RightTasks  = "tasks"  // make, cancel and run tasks, hold followers and schedules, where its identity may
+)
+
+// Has says whether the key has a right.
+func (k APIKey) Has(right string) bool { return slices.Contains(k.Rights, right) }
+
+// rightsOf are the rights that a key is made with: those asked for, sorted, or
+// else the least that make sense of its terms.
+func rightsOf(k APIKey) ([]string, error) {
+	if len(k.Rights) == 0 {
+		if len(k.Types) > 0 {
+			return []string{RightAppend, RightRead}, nil
+		}
+		return []string{RightRead}, nil
+	}
+	rights := slices.Sorted(slices.Values(k.Rights))
+	for i, r := range rights {
+		if r != RightRead && r != RightAppend && r != RightTasks || i > 0 && rights[i-1] == r {
+			return nil, fault.New(fault.Invalid, "rights_unknown", "the rights of an API key are read, append and tasks, each named once").At("/rights", "are not rights")
+		}
+	}
+	return rights, nil
+}
+
+var errNoAppend = fault.New(fault.Forbidden, "api_key_right_missing", "this API key has no right to append; make one with the right append")
 
 func (k APIKey) grant() Grant { return Grant{Types: k.Types} }
 
 // MaySign says whether the node may sign a span of typ for the key; forbidden
-// api_key_type_not_allowed.
+// api_key_type_not_allowed or api_key_right_missing.
 func (k APIKey) MaySign(typ string) error {
+	if !k.Has(RightAppend) {
+		return errNoAppend
+	}
 	if k.grant().Covers(typ) {
 		return nil
 	}

@@ -20,13 +20,26 @@ import (
 )
 
 const (
-	// MaxAPIKeys bounds an identity's keys, the revoked and expired ones not counted.
+	// MaxAPIKeys bounds an identity's keys, the revoked and expired ones not
+	// counted. While keys are being replaced there may be twice as many.
 	MaxAPIKeys     = 64
 	maxAPIKeyTypes = 32
 	// useGrain is how coarse the time of last use is: it bounds the writes that
 	// reading callers cost, and what an operator learns about them.
-	useGrain = time.Hour
+	useGrain = time.Minute
+
+	// DefaultOverlap is how long a replaced API key is good beside the new one,
+	// where nobody says otherwise.
+	DefaultOverlap = 24 * time.Hour
+	defaultLongest = 30 * 24 * time.Hour
 )
+
+// APIKeyConfig is how long API keys may last.
+type APIKeyConfig struct {
+	Life    time.Duration // of a key for which nobody asks an end; 0: for ever
+	MaxLife time.Duration // the longest that may be asked for; 0: no bound
+	Overlap time.Duration // the longest that a replaced key may stay good; 0: 30 days
+}
 
 // APIKeys holds the API keys of this node's identities in SQL, as hashes. It is
 // safe for concurrent use, also by several processes: a revocation counts at
@@ -35,30 +48,49 @@ type APIKeys struct {
 	db   *storage.DB
 	now  func() time.Time
 	rand io.Reader
+	cfg  APIKeyConfig
 }
 
 // NewAPIKeys works on a migrated database; it starts nothing.
-func NewAPIKeys(db *storage.DB, now func() time.Time, rand io.Reader) *APIKeys {
-	return &APIKeys{db: db, now: now, rand: rand}
+func NewAPIKeys(db *storage.DB, now func() time.Time, rand io.Reader, cfg APIKeyConfig) *APIKeys {
+	if cfg.Overlap == 0 {
+		cfg.Overlap = defaultLongest
+	}
+	return &APIKeys{db: db, now: now, rand: rand, cfg: cfg}
 }
 
-// Create makes an API key of the terms in k (Identity, Label, Types, Tenant,
-// ExpiresAt, CreatedBy) and returns it with its text, which is nowhere else.
-// Codes: types_malformed, types_too_many, types_reserved_pattern,
-// label_malformed, expires_malformed, identity_unknown, identity_not_active,
-// api_keys_too_many.
+// Create makes an API key of the terms in k (Identity, Label, Rights, Types,
+// Tenant, ExpiresAt, CreatedBy) and returns it with its text, which is nowhere
+// else. Codes: rights_unknown, types_malformed, types_too_many,
+// types_reserved_pattern, label_malformed, expires_malformed, expires_too_late,
+// identity_unknown, identity_not_active, api_keys_too_many.
 func (a *APIKeys) Create(ctx context.Context, k APIKey) (APIKey, string, error) {
-	now := span.FormatTime(a.now())
+	k, text, err := a.make(k)
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	err = a.db.InTx(ctx, func(tx *sql.Tx) error { return a.insert(ctx, tx, k, text, MaxAPIKeys) })
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	return k, text, nil
+}
+
+// make judges the terms of a key and makes its id and its secret.
+func (a *APIKeys) make(k APIKey) (APIKey, string, error) {
+	now := a.now()
 	if err := checkTypes(k.Types); err != nil {
 		return APIKey{}, "", err
 	}
 	if len(k.Label) > MaxTextBytes || !utf8.ValidString(k.Label) || strings.ContainsFunc(k.Label, unicode.IsControl) {
 		return APIKey{}, "", fault.Newf(fault.Invalid, "label_malformed", "a label has at most %d bytes, no control character and no personal data", MaxTextBytes).At("/label", "is no label")
 	}
-	if k.ExpiresAt != "" {
-		if _, err := span.ParseTime(k.ExpiresAt); err != nil || k.ExpiresAt <= now {
-			return APIKey{}, "", fault.New(fault.Invalid, "expires_malformed", "expires is a time to come, of the form YYYY-MM-DDTHH:MM:SS.mmmZ").At("/expires", "is no time to come")
-		}
+	var err error
+	if k.Rights, err = rightsOf(k); err != nil {
+		return APIKey{}, "", err
+	}
+	if k.ExpiresAt, err = a.end(k.ExpiresAt, now); err != nil {
+		return APIKey{}, "", err
 	}
 	text, err := newAPIKey(a.rand)
 	if err != nil {
@@ -67,30 +99,54 @@ func (a *APIKeys) Create(ctx context.Context, k APIKey) (APIKey, string, error) 
 	if k.ID, err = apiKeyID(text); err != nil {
 		return APIKey{}, "", err
 	}
-	k.CreatedAt, k.UsedAt, k.RevokedAt = now, "", ""
-	types, err := json.Marshal(k.Types)
-	if err != nil {
-		return APIKey{}, "", fmt.Errorf("encode types: %w", err)
-	}
-	hash := apiKeyHash(text)
-	err = a.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := a.room(ctx, tx, k.Identity, now); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO api_keys (id, identity, hash, label, types, tenant, created_by, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			k.ID, k.Identity, hash[:], k.Label, string(types), optional(k.Tenant), k.CreatedBy, k.CreatedAt, optional(k.ExpiresAt))
-		return storage.Classify(err)
-	})
-	if err != nil {
-		return APIKey{}, "", err
-	}
+	k.CreatedAt, k.UsedAt, k.RevokedAt, k.RevokedBy, k.ReplacedBy = span.FormatTime(now), "", "", "", ""
 	return k, text, nil
 }
 
+// end is when a key that is made now shall end, "" for never.
+func (a *APIKeys) end(asked string, now time.Time) (string, error) {
+	last := ""
+	if a.cfg.MaxLife > 0 {
+		last = span.FormatTime(now.Add(a.cfg.MaxLife))
+	}
+	switch {
+	case asked == "" && a.cfg.Life > 0 && (last == "" || a.cfg.Life < a.cfg.MaxLife):
+		return span.FormatTime(now.Add(a.cfg.Life)), nil
+	case asked == "":
+		return last, nil
+	}
+	if _, err := span.ParseTime(asked); err != nil || asked <= span.FormatTime(now) {
+		return "", fault.New(fault.Invalid, "expires_malformed", "expires is a time to come, of the form YYYY-MM-DDTHH:MM:SS.mmmZ").At("/expires", "is no time to come")
+	}
+	if last != "" && asked > last {
+		return "", fault.Newf(fault.Invalid, "expires_too_late", "API keys of this node last until %s at most; ask for an earlier end, and replace the key in time", last).At("/expires", "is too late")
+	}
+	return asked, nil
+}
+
+// insert keeps a key of make's where the identity has room for it.
+func (a *APIKeys) insert(ctx context.Context, tx *sql.Tx, k APIKey, text string, most int) error {
+	if err := a.room(ctx, tx, k.Identity, k.CreatedAt, most); err != nil {
+		return err
+	}
+	types, err := json.Marshal(k.Types)
+	if err != nil {
+		return fmt.Errorf("encode types: %w", err)
+	}
+	rights, err := json.Marshal(k.Rights)
+	if err != nil {
+		return fmt.Errorf("encode rights: %w", err)
+	}
+	hash := apiKeyHash(text)
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO api_keys (id, identity, hash, label, rights, types, tenant, created_by, created_at, expires_at, replaces)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		k.ID, k.Identity, hash[:], k.Label, string(rights), string(types), optional(k.Tenant), k.CreatedBy, k.CreatedAt, optional(k.ExpiresAt), optional(k.Replaces))
+	return storage.Classify(err)
+}
+
 // room says whether the identity may have one more key.
-func (a *APIKeys) room(ctx context.Context, tx *sql.Tx, identity, now string) error {
+func (a *APIKeys) room(ctx context.Context, tx *sql.Tx, identity, now string, most int) error {
 	chain, err := loadChain(ctx, tx, identity)
 	if err != nil {
 		return err
@@ -103,13 +159,13 @@ func (a *APIKeys) room(ctx context.Context, tx *sql.Tx, identity, now string) er
 		identity, now).Scan(&n); err != nil {
 		return failed("count API keys", err)
 	}
-	if n >= MaxAPIKeys {
+	if n >= most {
 		return fault.Newf(fault.Conflict, "api_keys_too_many", "the identity has %d API keys; revoke one that is no longer used", n)
 	}
 	return nil
 }
 
-const apiKeyColumns = `id, identity, label, types, tenant, created_by, created_at, expires_at, used_at, revoked_at`
+const apiKeyColumns = `id, identity, label, rights, types, tenant, created_by, created_at, expires_at, used_at, revoked_at, revoked_by, replaces, replaced_by`
 
 // List is at most limit of an identity's keys after the key with the id after,
 // by id, the revoked and expired ones too.
@@ -133,18 +189,33 @@ func (a *APIKeys) List(ctx context.Context, identity, after string, limit int) (
 	return all, nil
 }
 
+// Get is one of an identity's keys; not_found api_key_unknown.
+func (a *APIKeys) Get(ctx context.Context, identity, key string) (APIKey, error) {
+	return getAPIKey(ctx, a.db.Read, identity, key)
+}
+
+// rower is a database or a transaction.
+type rower interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func getAPIKey(ctx context.Context, from rower, identity, key string) (APIKey, error) {
+	k, err := scanAPIKey(from.QueryRowContext(ctx, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1 AND identity = $2`, key, identity).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return APIKey{}, fault.New(fault.NotFound, "api_key_unknown", "the identity has no such API key")
+	}
+	return k, err
+}
+
 // Revoke ends an identity's key for good; revoking it again changes nothing.
 // not_found api_key_unknown.
-func (a *APIKeys) Revoke(ctx context.Context, identity, key string) (k APIKey, err error) {
+func (a *APIKeys) Revoke(ctx context.Context, identity, key, by string) (k APIKey, err error) {
 	now := span.FormatTime(a.now())
 	err = a.db.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND identity = $3 AND revoked_at IS NULL`, now, key, identity); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $1, revoked_by = $2 WHERE id = $3 AND identity = $4 AND revoked_at IS NULL`, now, by, key, identity); err != nil {
 			return failed("revoke API key", err)
 		}
-		k, err = scanAPIKey(tx.QueryRowContext(ctx, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1 AND identity = $2`, key, identity).Scan)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "api_key_unknown", "the identity has no such API key")
-		}
+		k, err = getAPIKey(ctx, tx, identity, key)
 		return err
 	})
 	return k, err
@@ -163,7 +234,8 @@ func (a *APIKeys) Authenticate(ctx context.Context, text string) (Credential, er
 	var status string
 	k, err := scanAPIKey(func(dest ...any) error {
 		return a.db.Read.QueryRowContext(ctx, `
-			SELECT k.id, k.identity, k.label, k.types, k.tenant, k.created_by, k.created_at, k.expires_at, k.used_at, k.revoked_at, k.hash, i.status
+			SELECT k.id, k.identity, k.label, k.rights, k.types, k.tenant, k.created_by, k.created_at, k.expires_at, k.used_at, k.revoked_at, k.revoked_by,
+				k.replaces, k.replaced_by, k.hash, i.status
 			FROM api_keys k JOIN identities i ON i.id = k.identity WHERE k.id = $1`, key).Scan(append(dest, &hash, &status)...)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -182,18 +254,18 @@ func (a *APIKeys) Authenticate(ctx context.Context, text string) (Credential, er
 		return Credential{}, refuse("identity_not_active", "the identity of this API key is "+status)
 	}
 	a.noteUse(ctx, k, now)
-	return Credential{Identity: k.Identity, APIKey: &k}, nil
+	return Credential{How: ByAPIKey, Identity: k.Identity, APIKey: &k, Expires: k.ExpiresAt}, nil
 }
 
-// noteUse keeps the hour of the last use. That it cannot be written keeps
+// noteUse keeps the minute of the last use. That it cannot be written keeps
 // nobody from reading.
 func (a *APIKeys) noteUse(ctx context.Context, k APIKey, now time.Time) {
-	hour := span.FormatTime(now.Truncate(useGrain))
-	if k.UsedAt >= hour {
+	minute := span.FormatTime(now.Truncate(useGrain))
+	if k.UsedAt >= minute {
 		return
 	}
 	_ = a.db.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE api_keys SET used_at = $1 WHERE id = $2 AND (used_at IS NULL OR used_at < $1)`, hour, k.ID)
+		_, err := tx.ExecContext(ctx, `UPDATE api_keys SET used_at = $1 WHERE id = $2 AND (used_at IS NULL OR used_at < $1)`, minute, k.ID)
 		return err
 	})
 }
@@ -201,9 +273,9 @@ func (a *APIKeys) noteUse(ctx context.Context, k APIKey, now time.Time) {
 // scanAPIKey reads a row of apiKeyColumns; sql.ErrNoRows as it is.
 func scanAPIKey(scan func(dest ...any) error) (APIKey, error) {
 	var k APIKey
-	var types string
-	var tenant, expires, used, revoked sql.NullString
-	err := scan(&k.ID, &k.Identity, &k.Label, &types, &tenant, &k.CreatedBy, &k.CreatedAt, &expires, &used, &revoked)
+	var rights, types string
+	var tenant, expires, used, revoked, revoker, replaces, replacedBy sql.NullString
+	err := scan(&k.ID, &k.Identity, &k.Label, &rights, &types, &tenant, &k.CreatedBy, &k.CreatedAt, &expires, &used, &revoked, &revoker, &replaces, &replacedBy)
 	if errors.Is(err, sql.ErrNoRows) {
 		return APIKey{}, err
 	}
@@ -211,6 +283,10 @@ func scanAPIKey(scan func(dest ...any) error) (APIKey, error) {
 		return APIKey{}, failed("read API key", err)
 	}
 	k.Tenant, k.ExpiresAt, k.UsedAt, k.RevokedAt = tenant.String, expires.String, used.String, revoked.String
+	k.RevokedBy, k.Replaces, k.ReplacedBy = revoker.String, replaces.String, replacedBy.String
+	if err := json.Unmarshal([]byte(rights), &k.Rights); err != nil {
+		return APIKey{}, fmt.Errorf("read API key's rights: %w", err)
+	}
 	if err := json.Unmarshal([]byte(types), &k.Types); err != nil {
 		return APIKey{}, fmt.Errorf("read API key's types: %w", err)
 	}

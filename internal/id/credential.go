@@ -1,12 +1,34 @@
 package id
 
-// Credential is what a caller proved itself with: a token signed by a key of
-// the identity, or one of its API keys. The zero value is nobody.
+// How a caller proved who it is.
+const (
+	ByToken  = "token"   // a JWT signed by a key of the identity
+	ByAPIKey = "api_key" // an API key of the identity
+)
+
+// Credential is who a caller proved to be, by what, and how far that goes: a
+// token signed by a key of the identity, or one of its API keys. The zero value
+// is nobody.
 type Credential struct {
+	How      string  // ByToken …; "" for nobody
 	Identity string  // LogLine ID
 	Key      Grant   // of the key that signed the token, as it is now
 	APIKey   *APIKey // nil for a token
+	Expires  string  // first instant at which it no longer holds, whatever else happens; "" for none
 }
+
+// Name is what the caller proved itself with, by a name that is no secret: the
+// public key, or the API key's id; "" for nobody.
+func (c Credential) Name() string {
+	if c.APIKey != nil {
+		return c.APIKey.ID
+	}
+	return c.Key.Key
+}
+
+// Has says whether the credential goes as far as a right of API keys; only
+// those can lack one.
+func (c Credential) Has(right string) bool { return c.APIKey == nil || c.APIKey.Has(right) }
 
 // Reaches says whether the credential counts in a tenant (by id).
 func (c Credential) Reaches(tenant string) bool {

@@ -1,7 +1,9 @@
 package id
 
 import (
+	"crypto/rand"
 	"database/sql"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -173,7 +175,7 @@ func TestAPIKeys(t *testing.T) {
 		info, err := c.Create(ctx, SubjectService, "", "", testMaker)
 		require.NoError(t, err)
 		at := testTime
-		keys := NewAPIKeys(db, func() time.Time { return at }, source(4))
+		keys := NewAPIKeys(db, func() time.Time { return at }, source(4), APIKeyConfig{})
 		terms := APIKey{Identity: info.ID, Label: "ci", Types: []string{"orders.*"}, CreatedBy: testMaker,
 			ExpiresAt: span.FormatTime(testTime.Add(3 * time.Hour))}
 		made, text, err := keys.Create(ctx, terms)
@@ -198,7 +200,7 @@ func TestAPIKeys(t *testing.T) {
 		require.Len(t, hash, 32)
 		require.NotContains(t, keyID+label+types+string(hash), text[len(apiKeyPrefix)+apiKeyIDLen:])
 
-		// Last use is kept by the hour and written once an hour.
+		// Last use is kept by the minute and written once a minute.
 		used := func() string {
 			t.Helper()
 			all, err := keys.List(ctx, info.ID, "", 10)
@@ -206,15 +208,15 @@ func TestAPIKeys(t *testing.T) {
 			require.Len(t, all, 1)
 			return all[0].UsedAt
 		}
-		require.Equal(t, "2026-01-02T03:00:00.000Z", used())
-		at = testTime.Add(50 * time.Minute)
+		require.Equal(t, "2026-01-02T03:04:00.000Z", used())
+		at = testTime.Add(50 * time.Second)
 		_, err = keys.Authenticate(ctx, text)
 		require.NoError(t, err)
-		require.Equal(t, "2026-01-02T03:00:00.000Z", used())
-		at = testTime.Add(time.Hour)
+		require.Equal(t, "2026-01-02T03:04:00.000Z", used())
+		at = testTime.Add(time.Minute)
 		_, err = keys.Authenticate(ctx, text)
 		require.NoError(t, err)
-		require.Equal(t, "2026-01-02T04:00:00.000Z", used())
+		require.Equal(t, "2026-01-02T03:05:00.000Z", used())
 
 		at = testTime.Add(3 * time.Hour)
 		_, err = keys.Authenticate(ctx, text)
@@ -222,13 +224,13 @@ func TestAPIKeys(t *testing.T) {
 		at = testTime
 
 		// Another process revokes it.
-		elsewhere := NewAPIKeys(open(), func() time.Time { return at }, source(5))
-		revoked, err := elsewhere.Revoke(ctx, info.ID, made.ID)
+		elsewhere := NewAPIKeys(open(), func() time.Time { return at }, source(5), APIKeyConfig{})
+		revoked, err := elsewhere.Revoke(ctx, info.ID, made.ID, testMaker)
 		require.NoError(t, err)
 		require.Equal(t, testStamp, revoked.RevokedAt)
 		_, err = keys.Authenticate(ctx, text)
 		requireCode(t, "api_key_revoked", err)
-		_, err = keys.Revoke(ctx, testMaker, made.ID)
+		_, err = keys.Revoke(ctx, testMaker, made.ID, testMaker)
 		requireCode(t, "api_key_unknown", err)
 
 		// A revoked identity's keys end with it.
@@ -258,12 +260,13 @@ func TestAPIKeyRefusals(t *testing.T) {
 		_, dir := custodyOn(t, db, nil)
 		own := newKeys(t, SubjectPerson, 3)
 		register(t, dir, own, "", "")
-		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4))
+		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4), APIKeyConfig{})
 		for code, k := range map[string]APIKey{
 			"types_malformed":        {Types: []string{"Orders"}},
 			"types_reserved_pattern": {Types: []string{"logline.*"}},
 			"types_too_many":         {Types: make([]string, maxAPIKeyTypes+1)},
 			"label_malformed":        {Label: "a\nb"},
+			"rights_unknown":         {Rights: []string{RightRead, "write"}},
 			"expires_malformed":      {ExpiresAt: testStamp},
 		} {
 			k.Identity = own.ID()
@@ -282,7 +285,7 @@ func TestAPIKeyRefusals(t *testing.T) {
 		}
 		_, _, err = keys.Create(ctx, APIKey{Identity: own.ID()})
 		requireCode(t, "api_keys_too_many", err)
-		_, err = keys.Revoke(ctx, own.ID(), first)
+		_, err = keys.Revoke(ctx, own.ID(), first, own.ID())
 		require.NoError(t, err)
 		_, text, err := keys.Create(ctx, APIKey{Identity: own.ID()})
 		require.NoError(t, err)
@@ -314,6 +317,149 @@ func TestAPIKeyRefusals(t *testing.T) {
 	})
 }
 
+// TestAPIKeyRotation: two keys for a while, and never longer than that.
+func TestAPIKeyRotation(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
+		db, ctx := database(t)(), t.Context()
+		_, dir := custodyOn(t, db, nil)
+		own := newKeys(t, SubjectPerson, 3)
+		register(t, dir, own, "", "")
+		at := testTime
+		keys := NewAPIKeys(db, func() time.Time { return at }, source(4), APIKeyConfig{Overlap: 48 * time.Hour})
+		good := func(text string) bool {
+			_, err := keys.Authenticate(ctx, text)
+			return err == nil
+		}
+		old, oldText, err := keys.Create(ctx, APIKey{Identity: own.ID(), Label: "ci", Types: []string{"orders.*"}, Rights: []string{RightTasks, RightRead},
+			ExpiresAt: span.FormatTime(testTime.Add(30 * 24 * time.Hour))})
+		require.NoError(t, err)
+		require.Equal(t, []string{RightRead, RightTasks}, old.Rights)
+
+		for _, overlap := range []time.Duration{-time.Second, 48*time.Hour + 1} {
+			_, _, err = keys.Rotate(ctx, own.ID(), old.ID, overlap, "", own.ID())
+			requireCode(t, "overlap_too_long", err)
+		}
+		_, _, err = keys.Rotate(ctx, testMaker, old.ID, 0, "", testMaker)
+		requireCode(t, "api_key_unknown", err)
+
+		// The new one has the terms of the old one, and a life as long.
+		at = testTime.Add(24 * time.Hour)
+		fresh, freshText, err := keys.Rotate(ctx, own.ID(), old.ID, time.Hour, "", testMaker)
+		require.NoError(t, err)
+		require.NotEqual(t, old.ID, fresh.ID)
+		require.Equal(t, []any{old.Label, old.Rights, old.Types, old.ID, testMaker, span.FormatTime(at.Add(30 * 24 * time.Hour))},
+			[]any{fresh.Label, fresh.Rights, fresh.Types, fresh.Replaces, fresh.CreatedBy, fresh.ExpiresAt})
+		was, err := keys.Get(ctx, own.ID(), old.ID)
+		require.NoError(t, err)
+		require.Equal(t, fresh.ID, was.ReplacedBy)
+		require.Equal(t, span.FormatTime(at.Add(time.Hour)), was.ExpiresAt)
+		require.True(t, good(oldText) && good(freshText))
+		_, _, err = keys.Rotate(ctx, own.ID(), old.ID, 0, "", own.ID())
+		requireCode(t, "api_key_replaced", err)
+		at = at.Add(time.Hour)
+		require.False(t, good(oldText), "the overlap is over")
+		require.True(t, good(freshText))
+
+		// At once; an end before the overlap's stays; what has ended is not replaced.
+		next, nextText, err := keys.Rotate(ctx, own.ID(), fresh.ID, 0, span.FormatTime(at.Add(time.Minute)), own.ID())
+		require.NoError(t, err)
+		require.False(t, good(freshText))
+		require.True(t, good(nextText))
+		last, _, err := keys.Rotate(ctx, own.ID(), next.ID, time.Hour, "", own.ID())
+		require.NoError(t, err)
+		was, err = keys.Get(ctx, own.ID(), next.ID)
+		require.NoError(t, err)
+		require.Equal(t, next.ExpiresAt, was.ExpiresAt)
+		_, err = keys.Revoke(ctx, own.ID(), last.ID, testMaker)
+		require.NoError(t, err)
+		was, err = keys.Get(ctx, own.ID(), last.ID)
+		require.NoError(t, err)
+		require.Equal(t, testMaker, was.RevokedBy)
+		_, _, err = keys.Rotate(ctx, own.ID(), last.ID, 0, "", own.ID())
+		requireCode(t, "api_key_ended", err)
+	})
+}
+
+// TestAPIKeyIsReplacedOnce: of several that replace a key at once, one does.
+func TestAPIKeyIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
+		db, ctx := database(t)(), t.Context()
+		_, dir := custodyOn(t, db, nil)
+		own := newKeys(t, SubjectPerson, 3)
+		register(t, dir, own, "", "")
+		keys := NewAPIKeys(db, func() time.Time { return testTime }, rand.Reader, APIKeyConfig{})
+		old, _, err := keys.Create(ctx, APIKey{Identity: own.ID()})
+		require.NoError(t, err)
+		errs := make([]error, 8)
+		var all sync.WaitGroup
+		for i := range errs {
+			all.Go(func() { _, _, errs[i] = keys.Rotate(ctx, own.ID(), old.ID, time.Hour, "", own.ID()) })
+		}
+		all.Wait()
+		made := 0
+		for _, err := range errs {
+			if err == nil {
+				made++
+				continue
+			}
+			requireCode(t, "api_key_replaced", err)
+		}
+		require.Equal(t, 1, made)
+		list, err := keys.List(ctx, own.ID(), "", 10)
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+	})
+}
+
+func TestAPIKeyLives(t *testing.T) {
+	t.Parallel()
+	in := func(d time.Duration) string { return span.FormatTime(testTime.Add(d)) }
+	for _, c := range []struct {
+		cfg         APIKeyConfig
+		asked, want string
+		code        string
+	}{
+		{APIKeyConfig{}, "", "", ""},
+		{APIKeyConfig{}, in(1000 * time.Hour), in(1000 * time.Hour), ""},
+		{APIKeyConfig{Life: time.Hour}, "", in(time.Hour), ""},
+		{APIKeyConfig{Life: time.Hour, MaxLife: time.Minute}, "", in(time.Minute), ""},
+		{APIKeyConfig{MaxLife: time.Minute}, "", in(time.Minute), ""},
+		{APIKeyConfig{Life: time.Hour, MaxLife: 2 * time.Hour}, in(2 * time.Hour), in(2 * time.Hour), ""},
+		{APIKeyConfig{Life: time.Hour, MaxLife: 2 * time.Hour}, in(2*time.Hour + time.Millisecond), "", "expires_too_late"},
+		{APIKeyConfig{}, in(0), "", "expires_malformed"},
+	} {
+		keys := NewAPIKeys(nil, func() time.Time { return testTime }, source(4), c.cfg)
+		k, _, err := keys.make(APIKey{ExpiresAt: c.asked})
+		require.Equal(t, c.code, fault.CodeOf(err), "%+v", c)
+		require.Equal(t, c.want, k.ExpiresAt, "%+v", c)
+	}
+}
+
+func TestAPIKeyRights(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		k    APIKey
+		want []string
+	}{
+		{APIKey{}, []string{RightRead}}, // the least
+		{APIKey{Types: []string{"a.*"}}, []string{RightAppend, RightRead}},
+		{APIKey{Types: []string{"a.*"}, Rights: []string{RightRead}}, []string{RightRead}},
+		{APIKey{Rights: []string{RightTasks, RightAppend}}, []string{RightAppend, RightTasks}},
+	} {
+		got, err := rightsOf(c.k)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+		c.k.Rights = got
+		require.Equal(t, slices.Contains(got, RightAppend), c.k.MaySign("a.b") == nil)
+	}
+	for _, rights := range [][]string{{""}, {"admin"}, {RightRead, RightRead}, {"READ"}} {
+		_, err := rightsOf(APIKey{Rights: rights})
+		requireCode(t, "rights_unknown", err)
+	}
+}
+
 func TestAPIKeyWrongSecret(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
@@ -321,7 +467,7 @@ func TestAPIKeyWrongSecret(t *testing.T) {
 		_, dir := custodyOn(t, db, nil)
 		own := newKeys(t, SubjectPerson, 3)
 		register(t, dir, own, "", "")
-		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4))
+		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4), APIKeyConfig{})
 		_, text, err := keys.Create(ctx, APIKey{Identity: own.ID()})
 		require.NoError(t, err)
 		forged := text[:len(apiKeyPrefix)+apiKeyIDLen] + text[len(apiKeyPrefix)+apiKeyIDLen+1:len(apiKeyPrefix)+apiKeyBodyLen] + "a"

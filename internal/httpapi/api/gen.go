@@ -12,6 +12,13 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for APIKeyRight.
+const (
+	Append APIKeyRight = "append"
+	Read   APIKeyRight = "read"
+	Tasks  APIKeyRight = "tasks"
+)
+
 // Defines values for AppendedSimulated.
 const (
 	True AppendedSimulated = true
@@ -184,11 +191,21 @@ type APIKey struct {
 	Identity Identifier `json:"identity"`
 
 	// Key The API key itself; only in the answer that makes it
-	Key       string   `json:"key,omitempty"`
-	Label     string   `json:"label,omitempty"`
-	RevokedAt Time     `json:"revoked_at,omitempty"`
-	Tenant    UUID     `json:"tenant,omitempty"`
-	Types     []string `json:"types,omitempty"`
+	Key   string `json:"key,omitempty"`
+	Label string `json:"label,omitempty"`
+
+	// ReplacedBy The key that took its place
+	ReplacedBy string `json:"replaced_by,omitempty"`
+
+	// Replaces The key whose place it took
+	Replaces  string `json:"replaces,omitempty"`
+	RevokedAt Time   `json:"revoked_at,omitempty"`
+
+	// RevokedBy LogLine ID
+	RevokedBy Identifier    `json:"revoked_by,omitempty"`
+	Rights    []APIKeyRight `json:"rights,omitempty"`
+	Tenant    UUID          `json:"tenant,omitempty"`
+	Types     []string      `json:"types,omitempty"`
 
 	// UsedAt Last use
 	UsedAt Time `json:"used_at,omitempty"`
@@ -198,6 +215,18 @@ type APIKey struct {
 type APIKeyPage struct {
 	Items []APIKey `json:"items"`
 	Next  *string  `json:"next"`
+}
+
+// APIKeyRight defines model for APIKeyRight.
+type APIKeyRight string
+
+// APIKeyRotation defines model for APIKeyRotation.
+type APIKeyRotation struct {
+	// Expires The new key's end; without one it lasts as long as the old one was made for
+	Expires Time `json:"expires,omitempty"`
+
+	// Overlap How long the old key stays good, as 24h or 0s; 24h without it, 720h at most
+	Overlap string `json:"overlap,omitempty"`
 }
 
 // Act A revert, redaction, approval or resolution of the span
@@ -635,10 +664,16 @@ type Names = []string
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
+	// Expires Its end; without one the node's own rule counts
 	Expires Time `json:"expires,omitempty"`
 
 	// Label What it is for; no personal data
 	Label string `json:"label,omitempty"`
+
+	// Rights What it may do: read; append, that is have events signed; tasks, that is
+	// make, cancel and run them and hold what works. Without any: read, and
+	// append where types are named.
+	Rights []APIKeyRight `json:"rights,omitempty"`
 
 	// Tenant The one tenant, by id or slug, where it counts
 	Tenant string `json:"tenant,omitempty"`
@@ -1406,6 +1441,9 @@ type Why struct {
 	Unresolved []UUID `json:"unresolved"`
 }
 
+// APIKeyParameter defines model for APIKeyParameter.
+type APIKeyParameter = string
+
 // ContractParameter defines model for ContractParameter.
 type ContractParameter = string
 
@@ -1647,6 +1685,9 @@ type AddKeyEventJSONRequestBody = KeyEvent
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
+// RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
+type RotateAPIKeyJSONRequestBody = APIKeyRotation
+
 // RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
 type RevokeIdentityJSONRequestBody = Revocation
 
@@ -1872,7 +1913,13 @@ type ServerInterface interface {
 	CreateAPIKey(ctx echo.Context, identity IdentityParameter) error
 	// RevokeAPIKey Revoke an API key, at once and for good
 	// (DELETE /v1/identities/{identity}/keys/{key})
-	RevokeAPIKey(ctx echo.Context, identity IdentityParameter, key string) error
+	RevokeAPIKey(ctx echo.Context, identity IdentityParameter, key APIKeyParameter) error
+	// GetAPIKey One API key, without what is secret in it
+	// (GET /v1/identities/{identity}/keys/{key})
+	GetAPIKey(ctx echo.Context, identity IdentityParameter, key APIKeyParameter) error
+	// RotateAPIKey Make an API key that takes the place of another; it is shown this once
+	// (POST /v1/identities/{identity}/keys/{key}/rotate)
+	RotateAPIKey(ctx echo.Context, identity IdentityParameter, key APIKeyParameter) error
 	// RevokeIdentity Have the node end an identity in its custody for good
 	// (POST /v1/identities/{identity}/revoke)
 	RevokeIdentity(ctx echo.Context, identity IdentityParameter) error
@@ -2234,7 +2281,7 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 	}
 
 	// ------------- Path parameter "key" -------------
-	var key string
+	var key APIKeyParameter
 
 	err = runtime.BindStyledParameterWithOptions("simple", "key", ctx.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -2243,6 +2290,54 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RevokeAPIKey(ctx, identity, key)
+	return err
+}
+
+// GetAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAPIKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", ctx.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAPIKey(ctx, identity, key)
+	return err
+}
+
+// RotateAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateAPIKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", ctx.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateAPIKey(ctx, identity, key)
 	return err
 }
 
@@ -3730,6 +3825,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/identities/:identity/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
 	router.DELETE(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
+	router.GET(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
+	router.POST(options.BaseURL+"/v1/identities/:identity/keys/:key/rotate", wrapper.RotateAPIKey, options.OperationMiddlewares["rotateAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)
 	router.POST(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatures, options.OperationMiddlewares["verifySignatures"]...)
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)

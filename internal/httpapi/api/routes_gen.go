@@ -25,6 +25,8 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/identities/{identity}/keys", Module: "id"},
 		{Method: "POST", Path: "/v1/identities/{identity}/keys", Module: "id"},
 		{Method: "DELETE", Path: "/v1/identities/{identity}/keys/{key}", Module: "id"},
+		{Method: "GET", Path: "/v1/identities/{identity}/keys/{key}", Module: "id"},
+		{Method: "POST", Path: "/v1/identities/{identity}/keys/{key}/rotate", Module: "id"},
 		{Method: "POST", Path: "/v1/identities/{identity}/revoke", Module: "id"},
 		{Method: "POST", Path: "/v1/identities/{identity}/rotate", Module: "id"},
 		{Method: "GET", Path: "/v1/node", Module: "id"},
