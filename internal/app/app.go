@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
@@ -58,6 +59,7 @@ type App struct {
 	master     *id.MasterKey // nil: none is set
 	notes      string        // where checkpoints given out are noted; "" for the data directory's
 	keysStored bool          // the node's keys are in the database, not in a file
+	own        *admin.Timeline
 
 	ready chan struct{}
 	url   string // valid once ready is closed

@@ -49,7 +49,7 @@ func saved(t *testing.T, cfg Config) (file string) {
 	var out bytes.Buffer
 	sum, err := Backup(t.Context(), cfg, quiet(), BackupOptions{Keys: true}, &out)
 	require.NoError(t, err)
-	require.Equal(t, 1, sum.Timelines)
+	require.Equal(t, 2, sum.Timelines) // the node's own too
 	require.NotZero(t, sum.Entries)
 	file = filepath.Join(t.TempDir(), "node.backup")
 	require.NoError(t, os.WriteFile(file, out.Bytes(), 0o600))
@@ -71,13 +71,14 @@ func TestRestoreAcross(t *testing.T) {
 				file := saved(t, source(t))
 				out, err := Restore(t.Context(), cfg, quiet(), file, RestoreOptions{})
 				require.NoError(t, err)
-				require.Len(t, out.Renewed, 1)
+				require.Len(t, out.Renewed, 2)
 				require.True(t, strings.HasSuffix(out.Renewed[0].Origin, "/1"), out.Renewed[0].Origin)
 				results, err := Fsck(t.Context(), cfg, quiet(), FsckOptions{})
 				require.NoError(t, err)
-				require.Len(t, results, 1)
+				require.Len(t, results, 2)
 				require.Empty(t, results[0].Findings)
-				require.Equal(t, out.Summary.Entries+1, results[0].Entries)
+				require.Empty(t, results[1].Findings)
+				require.Equal(t, out.Summary.Entries+2, results[0].Entries+results[1].Entries)
 
 				n := start(t, cfg, nil)
 				require.Equal(t, out.Summary.Header.Node, n.NodeID())
@@ -151,7 +152,7 @@ func TestFailedReplaceKeepsTheNodeGoing(t *testing.T) {
 
 			out, err := Restore(t.Context(), cfg, quiet(), file, RestoreOptions{Replace: true})
 			require.NoError(t, err)
-			require.Len(t, out.Renewed, 1)
+			require.Len(t, out.Renewed, 2)
 			require.NotEqual(t, given, notesIn(t, cfg), "the new epoch is noted")
 			require.NoDirExists(t, filepath.Join(cfg.DataDir, "checkpoints.restoring"))
 		})
@@ -215,8 +216,9 @@ func TestFsckBesideServer(t *testing.T) {
 	makeTenant(t, n, strings.TrimSpace(string(token)))
 	results, err := Fsck(t.Context(), cfg, quiet(), FsckOptions{})
 	require.NoError(t, err)
-	require.Len(t, results, 1)
+	require.Len(t, results, 2)
 	require.Empty(t, results[0].Findings)
+	require.Empty(t, results[1].Findings)
 	elsewhere := cfg
 	elsewhere.DataDir = filepath.Join(t.TempDir(), "other")
 	_, err = Fsck(t.Context(), elsewhere, quiet(), FsckOptions{Repair: true})

@@ -30,7 +30,7 @@ var (
 	_ engine.Directory       = (*id.Directory)(nil)
 	_ engine.Decider         = rules.Decide
 	_ onboarding.TenantMaker = tenantMaker{}
-	_ httpapi.Engine         = (*engine.Engine)(nil)
+	_ httpapi.Engine         = told{}
 	_ httpapi.Log            = (*timeline.Log)(nil)
 	_ httpapi.Contracts      = (*rulebook.Book)(nil)
 	_ httpapi.Webhooks       = (*endpoint.Book)(nil)
@@ -42,9 +42,9 @@ var (
 	_ httpapi.Node           = (*id.Node)(nil)
 )
 
-// tenantMaker is the engine that makes timelines and the log that lists them.
+// tenantMaker is what makes timelines, and tells of it, and the log that lists them.
 type tenantMaker struct {
-	*engine.Engine
+	told
 	*timeline.Log
 }
 
@@ -62,6 +62,9 @@ func (a *App) wire(ctx context.Context) error {
 	}
 	wakeups := bus.New()
 	eng := a.newEngine(log, directory, verify, wakeups)
+	own := a.newAdmin(eng, log)
+	a.own = own
+	telling := told{eng, own, a.log}
 	scribe := tasks.NewScribe(eng, log, a.node.ID())
 	board := a.newBoard(wakeups, scribe)
 	copies, indexer := a.newMirror(store, wakeups, board), a.newIndexer(store, wakeups, board)
@@ -73,14 +76,14 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tenants := onboarding.New(a.db, tenantMaker{eng, log}, onboarding.Config{
+	tenants := onboarding.New(a.db, tenantMaker{telling, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
 
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
-		Engine: eng, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
+		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
@@ -120,6 +123,11 @@ func (a *App) wire(ctx context.Context) error {
 				}
 				defer stop() // after the last commit, as the relay
 				defer startIndexer(ctx, indexer)()
+				forgo, err := a.startAdmin(ctx, own)
+				if err != nil {
+					return err
+				}
+				defer forgo()
 				ready()
 				defer a.startRelay(ctx, wakeups)()
 				return eng.Run(ctx)

@@ -93,7 +93,7 @@ func sameContracts(a, b []contract.InForce) bool {
 func (r *round) catchUpContracts(ctx context.Context) error {
 	e := r.engine
 	home, err := e.homeOf(ctx)
-	if err != nil || home == "" || home == r.tenant {
+	if err != nil || home == "" || home == r.tenant || r.session.Tx().Owner() == e.node.ID() {
 		return err
 	}
 	want, err := e.wanted(ctx, home, false)
@@ -221,7 +221,8 @@ func (e *Engine) askedOfAll(ctx context.Context, home string, sp *span.Span) (p 
 	return p, nil, ok && now.Tenant == contract.NodeWide && now.Mode == contract.Enforced && now.Version == p.Version && now.Hash.String() == p.Hash
 }
 
-// eachOther visits the tenants that this node writes, but for its own.
+// eachOther visits the tenants that this node writes, but for its own: the home,
+// and the timeline of its operators' acts, where nothing is for contracts to decide.
 func (e *Engine) eachOther(ctx context.Context, home string, visit func(timeline.Tenant) error) error {
 	after := ""
 	for {
@@ -230,7 +231,7 @@ func (e *Engine) eachOther(ctx context.Context, home string, visit func(timeline
 			return err
 		}
 		for _, t := range tenants {
-			if after = t.ID; t.ReadOnly || t.ID == home {
+			if after = t.ID; t.ReadOnly || t.ID == home || t.OfNode() {
 				continue
 			}
 			if err := visit(t); err != nil {

@@ -20,6 +20,8 @@ type OwnOptions struct {
 	Subject    string
 	Tags       []string
 	Causes     []string
+	OnBehalfOf string // who asked the node to say it
+	OccurredAt string // when it happened, where that is not now
 	Visibility string // when empty: public where the protocol asks for it, else organization
 }
 
@@ -107,6 +109,7 @@ func (e *Engine) sealOwn(signer id.Signer, tenant, typ string, payload []byte, o
 	return id.SealSpan(signer, span.Header{
 		ID: spanID, Tenant: tenant, Author: e.node.ID(), Type: typ, Title: opt.Title,
 		Subject: opt.Subject, Tags: opt.Tags, Causes: opt.Causes,
+		OnBehalfOf: opt.OnBehalfOf, OccurredAt: opt.OccurredAt,
 		Time: span.FormatTime(at), Status: span.StatusExecuted, Visibility: opt.Visibility,
 	}, payload, salt)
 }

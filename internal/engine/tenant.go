@@ -31,16 +31,32 @@ func (e *Engine) CreateTenant(ctx context.Context, slug, name, owner string, pub
 	if err := mayOwn(info); err != nil {
 		return timeline.Tenant{}, err
 	}
-	genesis, err := e.genesis(slug, name, owner)
+	return e.found(ctx, slug, name, info, publicReading)
+}
+
+// CreateOwnTenant begins a timeline that the node itself owns: the one in which it
+// tells what its operators do (docs/administration.md). A slug that exists is
+// timeline.ErrTenantTaken.
+func (e *Engine) CreateOwnTenant(ctx context.Context, slug, name string) (timeline.Tenant, error) {
+	if err := e.Ready(ctx); err != nil {
+		return timeline.Tenant{}, err
+	}
+	return e.found(ctx, slug, name, id.Info{ID: e.node.ID()}, false)
+}
+
+// found begins a timeline; of an owner that is the node itself the events are in it
+// anyway.
+func (e *Engine) found(ctx context.Context, slug, name string, owner id.Info, publicReading bool) (timeline.Tenant, error) {
+	genesis, err := e.genesis(slug, name, owner.ID)
 	if err != nil {
 		return timeline.Tenant{}, err
 	}
-	drafts, err := e.firstDrafts(genesis, info)
+	drafts, err := e.firstDrafts(genesis, owner)
 	if err != nil {
 		return timeline.Tenant{}, err
 	}
 	receipts, err := e.log.Create(ctx, timeline.Tenant{
-		ID: genesis.Tenant, Slug: slug, Name: name, Node: genesis.Node, Owner: owner,
+		ID: genesis.Tenant, Slug: slug, Name: name, Node: genesis.Node, Owner: owner.ID,
 		PublicReading: publicReading, CreatedAt: drafts[0].Span.Time,
 	}, drafts)
 	if err != nil {

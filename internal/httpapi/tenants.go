@@ -90,7 +90,9 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 			return err
 		}
 		for _, t := range found {
-			after = t.ID
+			if after = t.ID; t.OfNode() && !t.ReadOnly {
+				continue // it is nobody's tenant; its operators know its name
+			}
 			if !t.PublicReading && !slices.Contains(holding, t.ID) {
 				continue // nobody holds a role where they are not embedded
 			}

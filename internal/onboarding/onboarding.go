@@ -236,7 +236,7 @@ func markOf(ctx context.Context, db *storage.DB) (spent, error) {
 }
 
 // anyTenant is the id of some tenant of this node's own, "" when there is none:
-// what was imported spends no token.
+// what was imported spends no token, nor does what the node tells of itself.
 func (s *Service) anyTenant(ctx context.Context) (string, error) {
 	const page = 100
 	for after := ""; ; {
@@ -245,7 +245,7 @@ func (s *Service) anyTenant(ctx context.Context) (string, error) {
 			return "", err
 		}
 		for _, t := range found {
-			if after = t.ID; !t.ReadOnly {
+			if after = t.ID; !t.ReadOnly && !t.OfNode() {
 				return t.ID, nil
 			}
 		}

@@ -33,6 +33,10 @@ type Tenant struct {
 	ReadOnly       bool   // another node writes it: it was imported here; set by Log
 }
 
+// OfNode says of a timeline that the node which began it owns it: there it tells what
+// its operators do. It is no tenant of anybody's.
+func (t Tenant) OfNode() bool { return t.Owner != "" && t.Owner == t.Node }
+
 // Head is the committed end of a timeline.
 type Head struct {
 	Size       uint64
