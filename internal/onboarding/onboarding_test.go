@@ -308,3 +308,15 @@ func TestWhoMayImport(t *testing.T) {
 	open := f.start(t, func(c *Config) { c.OpenTenants = true })
 	require.NoError(t, open.MayImport(t.Context(), "", "bob"))
 }
+
+// TestTheNodesOwnTimelineSpendsNoToken: a node that has told of an act before its
+// first tenant was made still takes the token for that.
+func TestTheNodesOwnTimelineSpendsNoToken(t *testing.T) {
+	t.Parallel()
+	f, ctx := setUp(t), t.Context()
+	f.maker.made = []timeline.Tenant{{ID: "own", Slug: "node-admin", Node: "logline-id://node", Owner: "logline-id://node"}}
+	s := f.start(t, nil)
+	made, err := s.CreateTenant(ctx, f.token(t), "acme", "Acme", "me", false)
+	require.NoError(t, err)
+	require.Equal(t, "acme", made.Slug)
+}

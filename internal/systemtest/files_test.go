@@ -41,5 +41,5 @@ func TestFilesBesidePostgres(t *testing.T) {
 	require.Zero(t, y.terminate(), "log:\n%s", y.Log)
 	entries, err := os.ReadDir(files)
 	require.NoError(t, err)
-	require.Len(t, entries, 2, "the tenant's folder and the lock")
+	require.Len(t, entries, 3, "the tenant's folder, the node's own and the lock")
 }
