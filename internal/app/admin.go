@@ -9,11 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os/user"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/engine"
@@ -182,13 +180,4 @@ func changes(before, now held, first bool) (acts []admin.Act) {
 		acts = append(acts, admin.Act{Type: admin.NodeKeyRotated, Facts: map[string]any{"from": before.NodeKey, "to": now.NodeKey}})
 	}
 	return acts
-}
-
-// osUser is who runs this program, "" where the system does not say.
-func osUser() string {
-	u, err := user.Current()
-	if err != nil || len(u.Username) > 64 || !utf8.ValidString(u.Username) {
-		return ""
-	}
-	return u.Username
 }
