@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
 	"github.com/danvoulez/logline/internal/relay"
@@ -45,6 +46,8 @@ type Config struct {
 	Feed           Feed          `mapstructure:"feed"`
 	Tasks          Tasks         `mapstructure:"tasks"`
 	Webhook        Webhook       `mapstructure:"webhook"`
+	Proxy          Proxy         `mapstructure:"proxy"`
+	CORS           CORS          `mapstructure:"cors"`
 	Window         Window        `mapstructure:"window"`
 }
 
@@ -92,7 +95,7 @@ const (
 // signature alone: as configured, and by default on a server that only its own
 // machine can reach.
 func (c Config) OpenRegistration() bool {
-	return c.Registration == Open || c.Registration == Auto && loopback(c.Listen)
+	return c.Registration == Open || c.Registration == Auto && c.hereAlone()
 }
 
 // Database is the URL of the database, with the default filled in.
@@ -262,6 +265,14 @@ func (c Config) check(key string) string {
 		return within(c.Tasks.Lease, time.Second, 10*time.Minute)
 	case "tasks.slots":
 		return within(c.Tasks.Slots, 1, 1000)
+	case "proxy.trusted", "proxy.header":
+		if _, err := c.Proxy.trusted(key); err != nil {
+			return fault.From(err).Detail
+		}
+	case "cors.origins":
+		if _, err := httpapi.ParseOrigins(c.CORS.Origins); err != nil {
+			return fault.From(err).Detail
+		}
 	case "webhook.networks":
 		if _, err := c.Webhook.networks(); err != nil {
 			return fault.From(err).Detail

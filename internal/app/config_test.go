@@ -174,6 +174,9 @@ func TestWrongValues(t *testing.T) {
 		{file: "listen: 'example.com:80'\n", want: "config_invalid: listen: the host must be an IP address"},
 		{file: "log_level: loud\n", want: "config_invalid: log_level: must be one of debug, info, warn, error"},
 		{file: "modules: id,htpapi\n", want: `config_invalid: modules: there is no module "htpapi"; known: id, timeline, rules, engine, onboarding, httpapi, or all`},
+		{file: "proxy:\n  trusted: 0.0.0.0/0\n", want: "config_invalid: proxy.trusted: must not trust every address"},
+		{file: "proxy:\n  header: X-Client\n", want: "config_invalid: proxy.header: must be X-Forwarded-For"},
+		{file: "cors:\n  origins: '*'\n", want: "config_invalid: cors.origins: must be exact origins"},
 		{file: "database_url: mysql://x\n", want: `config_invalid: database_url: the database URL has the unknown scheme "mysql"`},
 		{file: "database_url: postgres://x:y\n", want: "config_invalid: database_url: the PostgreSQL URL cannot be read"},
 		{file: "bootstrap_token: short\n", want: "config_invalid: bootstrap_token: must have 20 to 200 letters"},
@@ -205,6 +208,7 @@ func TestRegistrationIsOpenOnLoopbackAlone(t *testing.T) {
 		require.Equal(t, open, Config{Listen: listen, Registration: Auto}.OpenRegistration(), listen)
 		require.True(t, Config{Listen: listen, Registration: Open}.OpenRegistration())
 		require.False(t, Config{Listen: listen, Registration: Closed}.OpenRegistration())
+		require.False(t, Config{Listen: listen, Registration: Auto, Proxy: Proxy{Trusted: "loopback"}}.OpenRegistration(), "a proxy brings others")
 	}
 }
 

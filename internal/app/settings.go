@@ -67,6 +67,9 @@ var settings = []setting{
 	{key: "webhook.plain", value: false, meaning: "let webhooks go to http:// addresses too: true or false"},
 	{key: "webhook.proxy", value: "", isURL: true, meaning: "http:// or https:// proxy that all webhooks go through; the environment's is not asked"},
 	{key: "webhook.timeout", value: "20s", meaning: "longest that one attempt to deliver a webhook takes"},
+	{key: "proxy.trusted", value: "", meaning: "proxies whose word about clients is taken: networks as 10.1.0.0/16, addresses, loopback, private or railway, separated by commas; empty for none"},
+	{key: "proxy.header", value: "", meaning: "the one header it is read from: X-Forwarded-For, Forwarded or X-Real-IP; empty for X-Real-IP from railway, X-Forwarded-For from others"},
+	{key: "cors.origins", value: "", meaning: "origins of the pages that may use the API from a browser, as https://app.example.com, separated by commas; empty for the server's own alone"},
 	{key: "window.past", value: "168h", meaning: "how far a span's time may lie before the time it is recorded"},
 	{key: "window.future", value: "5m", meaning: "how far a span's time may lie after the time it is recorded"},
 }

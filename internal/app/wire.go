@@ -87,7 +87,7 @@ func (a *App) wire(ctx context.Context) error {
 		Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
-		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !loopback(a.cfg.Listen),
+		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !a.cfg.hereAlone(),
 		Wakes: wakeups,
 		Limits: httpapi.Limits{
 			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
@@ -97,6 +97,9 @@ func (a *App) wire(ctx context.Context) error {
 		},
 		SpoolDir: a.cfg.DataDir,
 		Logger:   a.log, Now: a.opt.Now, Version: a.opt.Version,
+	}
+	if err := a.guard(&deps); err != nil {
+		return err
 	}
 	if copies != nil {
 		deps.MirrorLag = copies.Lag

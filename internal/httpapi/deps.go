@@ -298,6 +298,8 @@ type Deps struct {
 	// for the identity's own token: set it where more than this machine can reach
 	// the server.
 	ProtectNames bool
+	Proxies      Proxies // whose word about clients is taken; nil: nobody's
+	Origins      Origins // of the pages that may read answers, beside the server's own; nil: no others
 	Limits       Limits
 	SpoolDir     string           // for bundles on their way in; "": the system's
 	Logger       *slog.Logger     // nil: silent

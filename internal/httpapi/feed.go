@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 	if err := onlyKnown(c, params); err != nil {
 		return err
 	}
-	if err := sameOrigin(c.Request()); err != nil {
+	if err := s.ownOrigin(c.Request()); err != nil {
 		return err
 	}
 	run, err := s.feedTransport(c.Request())
@@ -126,19 +125,6 @@ func (s *Server) feedTransport(req *http.Request) (func(echo.Context, *feeding) 
 		return feedEvents, nil
 	}
 	return nil, errFeedTransport
-}
-
-// sameOrigin refuses requests that a browser sends for a page of somebody else.
-func sameOrigin(req *http.Request) error {
-	origins := req.Header.Values(echo.HeaderOrigin)
-	if len(origins) == 0 {
-		return nil
-	}
-	u, err := url.Parse(origins[0])
-	if err != nil || len(origins) > 1 || !equalFoldASCII(u.Host, req.Host) {
-		return errOrigin
-	}
-	return nil
 }
 
 // feedRequest checks what is asked for, and by whom.

@@ -25,7 +25,7 @@ func newUpgrader() *websocket.Upgrader {
 		ReadBufferSize:  1024,
 		WriteBufferSize: 4096,
 		WriteBufferPool: &sync.Pool{},
-		CheckOrigin:     func(*http.Request) bool { return true }, // sameOrigin did
+		CheckOrigin:     func(*http.Request) bool { return true }, // ownOrigin did
 		Error:           func(http.ResponseWriter, *http.Request, int, error) {},
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 )
 
-// maxRequestID bounds a request id that a caller may choose.
+// maxRequestID bounds a request id that a proxy may choose.
 const maxRequestID = 128
 
 // observe gives the request its id, renders its error, counts it and logs it.
@@ -28,8 +28,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		began := time.Now()
 		req, res := c.Request(), c.Response()
 		header := res.Header()
-		header[echo.HeaderXRequestID] = []string{requestID(req)}
-		header[echo.HeaderXContentTypeOptions], header[echo.HeaderCacheControl] = s.always.nosniff, s.always.noStore
+		header[echo.HeaderXRequestID] = []string{s.requestID(req)}
+		s.always.begin(header, s.secure(req))
 		if req.Body == http.NoBody {
 			// The deadline for sending a request must not end one that was sent whole.
 			_ = http.NewResponseController(res.Writer).SetReadDeadline(time.Time{})
@@ -37,7 +37,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 
-		err := s.guard(next, c)
+		err := s.guard(s.share(next), c)
 		if err != nil {
 			c.Error(err)
 		}
@@ -169,7 +169,7 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", res.Status),
 		slog.Int64("bytes", res.Size), slog.Duration("took", took), slog.String("request_id", idOf(c)),
-		slog.String("remote", req.RemoteAddr),
+		slog.String("remote", s.clientAddress(req).String()),
 	}
 	if cause != nil {
 		attrs = append(attrs, slog.Any("error", cause))
@@ -180,11 +180,12 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 // idOf is the id of a request that observe has seen.
 func idOf(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
 
-// requestID is the caller's X-Request-Id where it is printable and short, a new
-// one otherwise.
-func requestID(req *http.Request) string {
-	if id := req.Header.Get(echo.HeaderXRequestID); id != "" && len(id) <= maxRequestID && plain(id) {
-		return id
+// requestID is the X-Request-Id that a trusted proxy gives the request, where it
+// is one, printable and short; a new one otherwise. Anybody else could make the
+// log speak of other people's requests.
+func (s *Server) requestID(req *http.Request) string {
+	if given := req.Header[echo.HeaderXRequestID]; len(given) == 1 && len(given[0]) <= maxRequestID && plain(given[0]) && s.fromProxy(req) {
+		return given[0]
 	}
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -192,6 +193,9 @@ func requestID(req *http.Request) string {
 }
 
 func plain(id string) bool {
+	if id == "" {
+		return false
+	}
 	for i := range len(id) {
 		switch c := id[i]; {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',

@@ -31,7 +31,7 @@ func (s *Server) GetReady(c echo.Context) error {
 // GetMetrics serves the Prometheus text format, to this machine and to whoever
 // has a credential: figures on load are not for everybody.
 func (s *Server) GetMetrics(c echo.Context) error {
-	if !fromThisMachine(c.Request()) {
+	if !s.fromThisMachine(c.Request()) {
 		if _, err := s.known(c); err != nil {
 			return err
 		}
@@ -59,12 +59,6 @@ func (s *Server) GetNode(c echo.Context) error {
 	node.Limits.Header, node.Limits.Payload = s.limits.Span.Header, s.limits.Span.Payload
 	node.Limits.Line, node.Limits.Body = s.limits.Line, int64(s.limits.Body)
 	return answer(c, http.StatusOK, node)
-}
-
-// fromThisMachine says whether the caller is a process here and no proxy.
-func fromThisMachine(req *http.Request) bool {
-	return clientAddress(req).IsLoopback() &&
-		req.Header.Get(echo.HeaderXForwardedFor) == "" && req.Header.Get("Forwarded") == ""
 }
 
 func rawEvents(events [][]byte) []api.KeyEvent {

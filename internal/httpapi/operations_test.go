@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,7 +65,7 @@ func TestMetricsAreNotForEverybody(t *testing.T) {
 	handler := httpapi.New(httpapi.Deps{}).Handler()
 	for addr, status := range map[string]int{"192.0.2.7:80": 401, "127.0.0.1:80": 200, "[::1]:80": 200, "@": 401} {
 		req, rec := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
-		req.RemoteAddr = addr
+		req.RemoteAddr, req.Host = addr, "localhost:8080"
 		handler.ServeHTTP(rec, req)
 		require.Equal(t, status, rec.Code, addr)
 	}
@@ -87,16 +88,49 @@ func TestNotReady(t *testing.T) {
 
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
-	w := newNode(t)
+	direct, proxied := newNode(t), newNode(t, func(d *httpapi.Deps) {
+		var err error
+		d.Proxies, err = httpapi.ParseProxies("loopback", "")
+		require.NoError(t, err)
+	})
 	for given, kept := range map[string]bool{
-		"abc-123": true, "": false, "two words": false, "<script>": false, strings.Repeat("x", 129): false,
+		"abc-123": true, "": false, "two words": false, "<script>": false, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false,
 	} {
-		req := w.request(http.MethodGet, "/v1/nowhere", "", "", nil)
-		req.Header.Set("X-Request-Id", given)
-		r := w.do(req)
-		p := r.problem(t, http.StatusNotFound, "route_unknown")
-		require.Equal(t, kept, p.Instance == given, given)
-		require.NotEmpty(t, p.Instance)
+		for _, w := range []*world{direct, proxied} {
+			req := w.request(http.MethodGet, "/v1/nowhere", "", "", nil)
+			req.Header.Set("X-Request-Id", given)
+			r := w.do(req)
+			p := r.problem(t, http.StatusNotFound, "route_unknown")
+			require.Equal(t, kept && w == proxied, p.Instance == given, given)
+			require.NotEmpty(t, p.Instance)
+		}
+	}
+}
+
+// Figures on load go to whoever is on this machine: not to its pages of other
+// sites, and not through a proxy on it.
+func TestMetricsForThisMachine(t *testing.T) {
+	t.Parallel()
+	handler := httpapi.New(httpapi.Deps{}).Handler()
+	for name, c := range map[string]struct {
+		host   string
+		header http.Header
+		status int
+	}{
+		"by name":               {"localhost", nil, 200},
+		"by name and port":      {"LOCALHOST:8080", nil, 200},
+		"by address":            {"127.0.0.1:8080", nil, 200},
+		"by address of IPv6":    {"[::1]:8080", nil, 200},
+		"a name pointed here":   {"evil.example:8080", nil, 401},
+		"a page":                {"localhost:8080", http.Header{"Origin": {"http://localhost:8080"}}, 401},
+		"through a proxy":       {"localhost:8080", http.Header{"X-Real-Ip": {"127.0.0.1"}}, 401},
+		"through another proxy": {"localhost:8080", http.Header{"X-Forwarded-Proto": {"http"}}, 401},
+	} {
+		req, rec := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+		req.RemoteAddr, req.Host = "127.0.0.1:4321", c.host
+		maps.Copy(req.Header, c.header)
+		handler.ServeHTTP(rec, req)
+		require.Equal(t, c.status, rec.Code, name)
 	}
 }
 

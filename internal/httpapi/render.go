@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/base64"
+	"net/http"
 	"strconv"
 	"sync"
 
@@ -17,10 +18,45 @@ import (
 
 // headers are the values of headers that every answer, or every one in JSON, has.
 // net/http reads them and nobody writes them.
-type headers struct{ nosniff, noStore, json []string }
+type headers struct {
+	noStore, json, vary []string
+	hsts                []string
+	safe                []safeHeader
+}
 
+type safeHeader struct {
+	name  string // canonical
+	value []string
+}
+
+// What browsers are told with every answer. Nothing here is a page: what a
+// browser is brought to open all the same loads nothing, runs nothing, stands in
+// no frame, tells nobody where it was and cannot be embedded elsewhere.
 func newHeaders() headers {
-	return headers{[]string{"nosniff"}, []string{"no-store"}, []string{typeJSON}}
+	return headers{
+		noStore: []string{"no-store"}, json: []string{typeJSON}, vary: []string{echo.HeaderOrigin},
+		hsts: []string{"max-age=31536000"},
+		safe: []safeHeader{
+			{echo.HeaderXContentTypeOptions, []string{"nosniff"}},
+			{echo.HeaderContentSecurityPolicy, []string{"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}},
+			{echo.HeaderReferrerPolicy, []string{"no-referrer"}},
+			{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
+			{"Cross-Origin-Opener-Policy", []string{"same-origin"}},
+			{"Permissions-Policy", []string{"camera=(), geolocation=(), microphone=(), payment=(), usb=()"}},
+		},
+	}
+}
+
+// begin gives an answer the headers that all have: it may be read by nobody but
+// who asked, unless a handler says otherwise.
+func (h *headers) begin(to http.Header, secure bool) {
+	for i := range h.safe {
+		to[h.safe[i].name] = h.safe[i].value
+	}
+	to[echo.HeaderCacheControl] = h.noStore
+	if secure {
+		to[echo.HeaderStrictTransportSecurity] = h.hsts
+	}
 }
 
 // sendJSON answers with a body that is JSON already. Its length is told, where

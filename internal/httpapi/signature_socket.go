@@ -34,7 +34,7 @@ var (
 // than one under way, however fast it sends.
 func (s *Server) VerifySignatureStream(c echo.Context) error {
 	req := c.Request()
-	if err := sameOrigin(req); err != nil {
+	if err := s.ownOrigin(req); err != nil {
 		return err
 	}
 	if !websocket.IsWebSocketUpgrade(req) {

@@ -104,7 +104,7 @@ func (a *ticketAuthenticator) Authenticate(ctx context.Context, credential strin
 
 // CreateFeedTicket makes a ticket for one feed of the tenant.
 func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) error {
-	if err := sameOrigin(c.Request()); err != nil {
+	if err := s.ownOrigin(c.Request()); err != nil {
 		return err
 	}
 	who, err := s.known(c)

@@ -60,7 +60,7 @@ func (s *Server) tile(c echo.Context, tenant, path string) error {
 	header := c.Response().Header()
 	header.Set(echo.HeaderCacheControl, cache)
 	if t.Entries {
-		header.Set(echo.HeaderVary, echo.HeaderAuthorization)
+		header.Add(echo.HeaderVary, echo.HeaderAuthorization)
 	}
 	return c.Blob(http.StatusOK, typeTile, body)
 }
