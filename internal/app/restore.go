@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/backup"
@@ -291,7 +293,7 @@ func contents(ctx context.Context, db *storage.DB) (string, error) {
 
 // removeDatabase removes a SQLite database with its logs.
 func removeDatabase(path string) error {
-	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+	for _, name := range storage.Files(path) {
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fault.Newf(fault.Unavailable, "file_unusable", "%s is in the way and cannot be removed", name).Because(err)
 		}
@@ -301,9 +303,12 @@ func removeDatabase(path string) error {
 
 // moveDatabase renames a database that nobody has open.
 func moveDatabase(from, to string) error {
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		if err := os.Rename(from+suffix, to+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
-			return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", from+suffix, to+suffix).Because(err)
+	names := storage.Files(from)
+	slices.Reverse(names) // the database itself comes last
+	for _, name := range names {
+		suffix := strings.TrimPrefix(name, from)
+		if err := os.Rename(name, to+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
+			return fault.Newf(fault.Unavailable, "file_unusable", "%s cannot be renamed to %s", name, to+suffix).Because(err)
 		}
 	}
 	if err := atomicfile.SyncDir(filepath.Dir(to)); err != nil {

@@ -47,3 +47,27 @@ func Wait(ctx context.Context, path string) (*os.File, error) {
 		}
 	}
 }
+
+// Lock is a lock file that is taken and given back over and over, by one
+// goroutine at a time. It is Try's lock: whoever holds the one waits for the
+// other.
+type Lock struct {
+	path string
+	held handle
+}
+
+// Open makes a lock of the file at path without taking it, and makes the file for
+// the owner alone (0600) when it is missing. Close gives it up.
+func Open(path string) (*Lock, error) {
+	l := &Lock{path: path}
+	return l, l.open()
+}
+
+// Try takes the lock without waiting; ErrLocked while another holder has it.
+func (l *Lock) Try() error { return l.try() }
+
+// Unlock gives the lock back.
+func (l *Lock) Unlock() error { return l.unlock() }
+
+// Close closes the file, and with it gives the lock back.
+func (l *Lock) Close() error { return l.close() }

@@ -34,3 +34,28 @@ func TestOneHolderAtATime(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, ErrLocked)
 }
+
+func TestLockIsTakenOverAndOver(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	one, err := Open(path)
+	require.NoError(t, err)
+	other, err := Open(path)
+	require.NoError(t, err)
+	for range 3 {
+		require.NoError(t, one.Try())
+		require.ErrorIs(t, other.Try(), ErrLocked)
+		_, err := Try(path)
+		require.ErrorIs(t, err, ErrLocked)
+		require.NoError(t, one.Unlock())
+		require.NoError(t, other.Try())
+		require.ErrorIs(t, one.Try(), ErrLocked)
+		require.NoError(t, other.Unlock())
+	}
+	require.NoError(t, one.Try())
+	require.NoError(t, one.Close())
+	require.NoError(t, other.Try())
+	require.NoError(t, other.Close())
+	_, err = Open(filepath.Join(path, "x"))
+	require.Error(t, err)
+}

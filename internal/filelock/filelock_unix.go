@@ -21,3 +21,17 @@ func tryLock(f *os.File) error {
 	}
 	return err
 }
+
+// handle is a file that stays open, locked or not.
+type handle struct{ file *os.File }
+
+func (l *Lock) open() (err error) {
+	l.held.file, err = openFile(l.path)
+	return err
+}
+
+func (l *Lock) try() error { return tryLock(l.held.file) }
+
+func (l *Lock) unlock() error { return syscall.Flock(int(l.held.file.Fd()), syscall.LOCK_UN) }
+
+func (l *Lock) close() error { return l.held.file.Close() }

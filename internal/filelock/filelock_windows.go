@@ -26,3 +26,33 @@ func openFile(path string) (*os.File, error) {
 }
 
 func tryLock(*os.File) error { return nil }
+
+// handle is a file that is open as long as the lock is held.
+type handle struct{ file *os.File }
+
+// open finds out whether the file can be opened.
+func (l *Lock) open() error {
+	err := l.try()
+	if errors.Is(err, ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.unlock()
+}
+
+func (l *Lock) try() (err error) {
+	l.held.file, err = openFile(l.path)
+	return err
+}
+
+func (l *Lock) unlock() error { return l.close() }
+
+func (l *Lock) close() error {
+	file := l.held.file
+	if l.held.file = nil; file == nil {
+		return nil
+	}
+	return file.Close()
+}

@@ -23,7 +23,7 @@ func (d *DB) Direct(ctx context.Context, fn func(*DirectTx) error) error {
 		if !ok {
 			return fmt.Errorf("%T is no connection to SQLite", raw)
 		}
-		return c.tx.run(fn)
+		return c.tx.run(ctx, c.turns, fn)
 	})
 	// Given back before anything else: there is one connection. What comes of that
 	// changes nothing about the transaction.
@@ -41,7 +41,10 @@ func (d *DB) Direct(ctx context.Context, fn func(*DirectTx) error) error {
 }
 
 // directConnector opens connections to SQLite that Direct can use.
-type directConnector struct{ driver.Connector }
+type directConnector struct {
+	driver.Connector
+	turns *turnstile
+}
 
 func (c directConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
@@ -52,7 +55,7 @@ func (c directConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("%T is no connection as database/sql uses them", conn), conn.Close())
 	}
-	return &directConn{sqliteConn: known, tx: DirectTx{conn: known, prepared: make(map[string]driver.Stmt)}}, nil
+	return &directConn{sqliteConn: known, turns: c.turns, tx: DirectTx{conn: known, prepared: make(map[string]driver.Stmt)}}, nil
 }
 
 // sqliteConn is what database/sql asks of a connection of this driver.
@@ -73,7 +76,17 @@ type sqliteConn interface {
 // left, and the driver cannot give one back later.
 type directConn struct {
 	sqliteConn
-	tx DirectTx
+	turns *turnstile
+	tx    DirectTx
+}
+
+// BeginTx takes the write lock when it is this handle's turn.
+func (c *directConn) BeginTx(ctx context.Context, opts driver.TxOptions) (tx driver.Tx, err error) {
+	err = c.turns.pass(ctx, func() error {
+		tx, err = c.sqliteConn.BeginTx(ctx, opts)
+		return err
+	})
+	return tx, err
 }
 
 func (c *directConn) Close() error {
@@ -89,8 +102,8 @@ type DirectTx struct {
 }
 
 // run runs fn between BEGIN and COMMIT.
-func (t *DirectTx) run(fn func(*DirectTx) error) (err error) {
-	if _, err := t.Exec("BEGIN IMMEDIATE"); err != nil {
+func (t *DirectTx) run(ctx context.Context, turns *turnstile, fn func(*DirectTx) error) (err error) {
+	if err := turns.pass(ctx, func() error { _, err := t.Exec("BEGIN IMMEDIATE"); return err }); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	done := false

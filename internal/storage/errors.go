@@ -71,8 +71,7 @@ func classifySQL(err error) *fault.Error {
 	case sqlite3.SQLITE_FULL:
 		return errDiskFull
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fault.New(fault.Unavailable, "database_busy",
-			"the database is locked by another writer; try again in a moment").After(time.Second)
+		return errBusy
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return fault.New(fault.Unavailable, "database_readonly",
 			"the database cannot be written; check the owner and permissions of the data directory and its file system")

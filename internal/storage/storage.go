@@ -40,6 +40,7 @@ type DB struct {
 	Dialect string
 
 	pg     *postgres // nil on SQLite
+	turns  turnstile // for those who have the connection of Write
 	memory bool
 	anchor *sql.Conn   // keeps a memory: database alive while no pool holds a connection
 	owed   atomic.Bool // a TruncateWAL found a reader in its way
@@ -70,16 +71,19 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, openError(target, err)
 	}
-	db.Write = sql.OpenDB(directConnector{connector})
+	if !target.Memory {
+		db.turns = openTurnstile(target.Path)
+	}
+	db.Write = sql.OpenDB(directConnector{connector, &db.turns})
 	db.Write.SetMaxOpenConns(1)
 	db.Write.SetMaxIdleConns(1)
 	// The writer opens first: it creates the file and switches it to WAL,
 	// which the readers then find.
 	if err := db.Write.PingContext(ctx); err != nil {
-		return nil, errors.Join(openError(target, err), db.Write.Close())
+		return nil, errors.Join(openError(target, err), db.Close())
 	}
 	if db.Read, err = sql.Open("sqlite", read); err != nil {
-		return nil, errors.Join(openError(target, err), db.Write.Close())
+		return nil, errors.Join(openError(target, err), db.Close())
 	}
 	readers := max(4, runtime.GOMAXPROCS(0))
 	db.Read.SetMaxOpenConns(readers)
@@ -105,7 +109,8 @@ func Open(ctx context.Context, url string) (*DB, error) {
 // have.
 //
 // Write transactions run one after the other, in all processes: what fn reads
-// in tx stays true until the commit. On PostgreSQL an advisory lock does that,
+// in tx stays true until the commit. Processes that write at the same time take
+// turns; who has waited 10 s for SQLite's lock gets database_busy. On PostgreSQL an advisory lock does that,
 // which timelines, whose appends compare and set their own head, do without.
 func (d *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) (err error) {
 	tx, err := d.Write.BeginTx(ctx, nil)
@@ -158,7 +163,7 @@ func (d *DB) Close() error {
 					d.closeErr = errors.Join(d.closeErr, conn.Close())
 				}
 			}
-			d.closeErr = errors.Join(d.closeErr, d.Write.Close())
+			d.closeErr = errors.Join(d.closeErr, d.Write.Close(), d.turns.close())
 		}
 		if d.pg != nil && d.pg.pool != nil {
 			d.pg.close()

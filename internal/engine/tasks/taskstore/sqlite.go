@@ -354,20 +354,21 @@ func (w *writing) claimOf(c *tasks.Claim, queues []*queueOf, n int) (begun []tas
 	if len(found) == 0 {
 		return nil, nil
 	}
-	keys, taken := make([][2]any, len(found)), map[string]int{}
+	tenant := queues[0].tenant
+	keys, taken := make([][3]any, len(found)), map[string]int{}
 	for i := range found {
-		keys[i] = [2]any{found[i].Origin, found[i].Action}
+		keys[i] = [3]any{tenant, found[i].Origin, found[i].Action}
 		taken[found[i].Queue]++
 	}
-	tenant, named := queues[0].tenant, list(keys)
+	named := list(keys)
 	if err := w.query(func(row scanner) error {
 		t, err := scanTask(row)
 		begun = append(begun, t)
 		return err
-	}, beginText, tenant, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli(), named); err != nil {
+	}, beginText, named, c.Until.UnixMilli(), c.Worker, c.Now.UnixMilli()); err != nil {
 		return nil, err
 	}
-	if _, err := w.exec(startedText, tenant, c.Now.UnixMilli(), named); err != nil {
+	if _, err := w.exec(startedText, named, c.Now.UnixMilli()); err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
@@ -388,13 +389,16 @@ func inTurn(a, b tasks.Task) int {
 }
 
 const (
-	// beginText begins the runs of a tenant's tasks, by their keys.
+	// beginText begins the runs of tasks, by their keys. The tenant stands in each
+	// of them: were it given once, the planner would go through all the tenant's
+	// tasks, and hold each against the keys.
 	beginText = `UPDATE tasks SET state = 1, step = step + 1, attempt = attempt + 1, lease_until = $2, worker = $3, cancelling = 0, changed_at = $4
-		FROM (SELECT value ->> 0 AS o, value ->> 1 AS a FROM json_each($5)) g WHERE tenant = $1 AND origin = g.o AND action = g.a RETURNING ` + columns
+		FROM (SELECT value ->> 0 AS t, value ->> 1 AS o, value ->> 2 AS a FROM json_each($1)) g
+		WHERE tenant = g.t AND origin = g.o AND action = g.a RETURNING ` + columns
 	// startedText keeps for the timeline that they began.
 	startedText = `INSERT INTO task_events (` + eventColumns + `, taken_until)
 		SELECT t.tenant, t.origin, t.action, t.seq IS NOT NULL, t.step, 'started', t.attempt, $2, NULL, '', '', NULL, 0
-		FROM json_each($3) k JOIN tasks t ON t.tenant = $1 AND t.origin = k.value ->> 0 AND t.action = k.value ->> 1`
+		FROM json_each($1) k JOIN tasks t ON t.tenant = k.value ->> 0 AND t.origin = k.value ->> 1 AND t.action = k.value ->> 2`
 )
 
 // Heartbeat implements tasks.Work.

@@ -318,10 +318,10 @@ func TestManyClaim(t *testing.T) {
 		var mu sync.Mutex
 		seen, at, greatest := map[tasks.Key]int{}, map[string]int{}, 0
 		var group sync.WaitGroup
-		failed := make(chan error, workers)
+		failed, settled := make(chan error, workers), make(chan struct{}, 1)
 		for n := range workers {
 			group.Go(func() {
-				failed <- drain(b.t.Context(), stores[n%2], func(list []tasks.Task, by int) {
+				failed <- drain(b.t.Context(), stores[n%2], settled, func(list []tasks.Task, by int) {
 					mu.Lock()
 					defer mu.Unlock()
 					for i := range list {
@@ -347,8 +347,16 @@ func TestManyClaim(t *testing.T) {
 	})
 }
 
-// drain claims and completes until nothing is queued.
-func drain(ctx context.Context, s tasks.Store, count func(list []tasks.Task, by int)) error {
+// drain claims and completes until nothing is queued. Who finds nothing to claim
+// waits until another has settled something.
+func drain(ctx context.Context, s tasks.Store, settled chan struct{}, count func(list []tasks.Task, by int)) error {
+	tell := func() {
+		select {
+		case settled <- struct{}{}:
+		default:
+		}
+	}
+	defer tell() // the next one looks, and ends too
 	after := ""
 	for {
 		list, err := s.Claim(ctx, tasks.Claim{Now: t0, Until: t0.Add(time.Minute), Most: 5, After: after, Queues: []string{"emit"}, Worker: "w"})
@@ -367,6 +375,7 @@ func drain(ctx context.Context, s tasks.Store, count func(list []tasks.Task, by 
 			if err != nil || len(done) != len(list) {
 				return fmt.Errorf("settled %d of %d: %w", len(done), len(list), err)
 			}
+			tell()
 			continue
 		}
 		left := int64(0)
@@ -379,6 +388,11 @@ func drain(ctx context.Context, s tasks.Store, count func(list []tasks.Task, by 
 		}
 		if left == 0 {
 			return nil
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
