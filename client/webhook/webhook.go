@@ -80,6 +80,9 @@ func (s Secret) String() string { return secretPrefix + "…" }
 // GoString is String.
 func (s Secret) GoString() string { return s.String() }
 
+// Format implements fmt.Formatter: no verb shows the secret.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
 // Sign is the signature of a message, as the header has it. id has no full
 // stop, see [CheckID]; at counts in whole seconds.
 func (s Secret) Sign(id string, at time.Time, body []byte) string {

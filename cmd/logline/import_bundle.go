@@ -14,7 +14,7 @@ import (
 func newImportBundleCmd(env *environment) *cobra.Command {
 	var flags clientFlags
 	var believed pins
-	var slug, token string
+	var slug, tokenFile string
 	cmd := &cobra.Command{
 		Use:   "bundle FILE",
 		Short: "Bring another node's timeline to this node, to be read here",
@@ -46,9 +46,9 @@ lets them make tenants; whoever has the bootstrap token, before there is a tenan
 			if err != nil {
 				return err
 			}
-			send := client.ImportOptions{Slug: slug, Node: opt.Node, Checkpoint: string(opt.Checkpoint), Bootstrap: token}
-			if s.keys == nil && token == "" {
-				if send.Bootstrap, err = (&onboardFlags{}).findToken(env); err != nil {
+			send := client.ImportOptions{Slug: slug, Node: opt.Node, Checkpoint: string(opt.Checkpoint)}
+			if s.keys == nil || tokenFile != "" {
+				if send.Bootstrap, err = (&onboardFlags{tokenFile: tokenFile}).findToken(env); err != nil {
 					return err
 				}
 			}
@@ -79,7 +79,7 @@ lets them make tenants; whoever has the bootstrap token, before there is a tenan
 	flags.register(cmd)
 	cmd.Flags().StringVar(&slug, "slug", "", "name of the timeline at this node (default: the one it has)")
 	believed.register(cmd)
-	cmd.Flags().StringVar(&token, "token", "", "the bootstrap token of a node without a tenant; better in LOGLINE_BOOTSTRAP_TOKEN")
+	registerTokenFile(cmd, &tokenFile)
 	return cmd
 }
 

@@ -31,7 +31,7 @@ const (
 type onboardFlags struct {
 	profile, url, slug, tenantName   string
 	handle, name, subject, keyFile   string
-	token, dataDir                   string
+	tokenFile, dataDir               string
 	noPassphrase, publicRead, asJSON bool
 }
 
@@ -42,7 +42,7 @@ func newOnboardCmd(env *environment) *cobra.Command {
 		Short: "Make the node's first tenant and your identity, and save them as a profile",
 		Long: `Make your identity (a key file, protected by a passphrase) and with it the first
 tenant of a new node, named SLUG (default: main). The node's one-time bootstrap
-token is taken from --token, from LOGLINE_BOOTSTRAP_TOKEN or, on the same
+token is taken from --token-file, from LOGLINE_BOOTSTRAP_TOKEN or, on the same
 machine, from the file bootstrap-token in the node's data directory.
 
 Every command asks for the passphrase; LOGLINE_PASSPHRASE answers for scripts.
@@ -67,7 +67,7 @@ When it is interrupted, run it again: it continues with the key it made.`,
 	flags.StringVar(&f.name, "name", "", "your name in the node's directory, which can be erased")
 	flags.StringVar(&f.subject, "subject", "person", "what you are: person, organization, service or agent")
 	flags.StringVar(&f.keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
-	flags.StringVar(&f.token, "token", "", "the bootstrap token; better from the environment or its file")
+	registerTokenFile(cmd, &f.tokenFile)
 	flags.StringVar(&f.dataDir, "data-dir", "", "the node's data directory, to find the token (default ./logline-data, or LOGLINE_DATA_DIR)")
 	flags.BoolVar(&f.noPassphrase, "no-passphrase", false, "keep the key unprotected")
 	flags.BoolVar(&f.publicRead, "public-reading", false, "let anybody read what is marked public")
@@ -184,8 +184,8 @@ func (f *onboardFlags) register(ctx context.Context, env *environment, p profile
 // findToken looks for the bootstrap token where it can be. Finding none is no
 // error: the node may let anybody make tenants, and says so if not.
 func (f *onboardFlags) findToken(env *environment) (string, error) {
-	if token := firstOf(f.token, env.Getenv("LOGLINE_BOOTSTRAP_TOKEN")); token != "" {
-		return token, nil
+	if token, err := givenToken(env, f.tokenFile); token != "" || err != nil {
+		return token, err
 	}
 	path := filepath.Join(firstOf(f.dataDir, env.Getenv("LOGLINE_DATA_DIR"), "logline-data"), bootstrapToken)
 	raw, err := os.ReadFile(path)

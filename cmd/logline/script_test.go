@@ -38,7 +38,7 @@ type scriptServer struct {
 // scriptVars is what a script's processes are told; a script sets them by env.
 var scriptVars = []string{
 	"HOME", "XDG_CONFIG_HOME", "PATH", "TMPDIR", "WORK", "PORT", "DATABASE_URL", "REDIS_URL",
-	"LOGLINE_DATA_DIR", "LOGLINE_BOOTSTRAP_TOKEN", "LOGLINE_MASTER_KEY", "LOGLINE_MODULES", "LOGLINE_REGISTRATION", "LOGLINE_LOG_LEVEL",
+	"LOGLINE_DATA_DIR", "LOGLINE_BOOTSTRAP_TOKEN", "LOGLINE_MASTER_KEY", "LOGLINE_MASTER_KEY_FILE", "LOGLINE_MASTER_KEY_PREVIOUS", "LOGLINE_MASTER_KEY_PREVIOUS_FILE", "LOGLINE_MODULES", "LOGLINE_REGISTRATION", "LOGLINE_LOG_LEVEL",
 }
 
 func serveCmd(ts *testscript.TestScript, neg bool, args []string) {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/secret"
 )
 
 var errPassphraseNeeded = fault.New(fault.Unauthenticated, "passphrase_needed",
@@ -31,7 +34,28 @@ func loadKeys(env *environment, path string) (keys *id.Keys, passphrase string, 
 		passphrase = p
 		return p, err
 	})
+	if e := secret.Exposure(path); err == nil && passphrase == "" && e != "" {
+		fmt.Fprintln(env.Stderr, "Warning:", e) // what was read is read: refusing to sign takes nothing back
+	}
 	return keys, passphrase, err
+}
+
+// maxTokenFile bounds a file with a bootstrap token, in bytes.
+const maxTokenFile = 1024
+
+func registerTokenFile(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "token-file", "", "`FILE` with the bootstrap token, for the first tenant (default: LOGLINE_BOOTSTRAP_TOKEN)")
+}
+
+// givenToken is the bootstrap token from a file, else from the environment, ""
+// for none. There is no flag for the token itself: everybody on a machine sees
+// command lines.
+func givenToken(env *environment, file string) (string, error) {
+	if file == "" {
+		return env.Getenv("LOGLINE_BOOTSTRAP_TOKEN"), nil
+	}
+	text, err := secret.ReadFile(file, "the bootstrap token file", maxTokenFile)
+	return strings.TrimSpace(string(text)), err
 }
 
 // newPassphrase is what to protect a new key file with: LOGLINE_PASSPHRASE,

@@ -61,6 +61,9 @@ and what is set, shows "logline config print".
 // it is a usage error.
 func loadConfig(env *environment, cmd *cobra.Command) (app.Config, []app.Value, error) {
 	cfg, values, err := app.Load(app.Sources{Flags: cmd.Flags(), Getenv: env.Getenv, Dir: "."})
+	for _, warning := range app.Overheard(cmd.Flags()) {
+		fmt.Fprintln(env.Stderr, "Warning:", warning)
+	}
 	if err != nil {
 		err = &usageError{err: err}
 	}

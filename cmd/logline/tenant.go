@@ -111,7 +111,7 @@ func tallies(counts []openapi.Count) string {
 
 func newTenantCreateCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var name, token string
+	var name, tokenFile string
 	var publicReading bool
 	cmd := &cobra.Command{
 		Use:   "create SLUG",
@@ -128,7 +128,11 @@ itself); later ones are made by whom the node's configuration allows.`,
 			if err != nil {
 				return err
 			}
-			t, err := s.client.CreateTenant(cmd.Context(), firstOf(token, env.Getenv("LOGLINE_BOOTSTRAP_TOKEN")), client.NewTenant{
+			token, err := givenToken(env, tokenFile)
+			if err != nil {
+				return err
+			}
+			t, err := s.client.CreateTenant(cmd.Context(), token, client.NewTenant{
 				Slug: args[0], Name: firstOf(name, args[0]), Owner: s.keys.ID(), PublicReading: publicReading,
 			})
 			if err != nil {
@@ -147,7 +151,7 @@ itself); later ones are made by whom the node's configuration allows.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "the tenant's name for people (default: its slug)")
-	cmd.Flags().StringVar(&token, "token", "", "the bootstrap token, for the first tenant; better from the environment")
+	registerTokenFile(cmd, &tokenFile)
 	cmd.Flags().BoolVar(&publicReading, "public-reading", false, "let anybody read what is marked public")
 	return cmd
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/danvoulez/logline/client/webhook"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/secret"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
@@ -40,6 +41,9 @@ receiver of yours keeps them beside its work.`,
 			text, err := os.ReadFile(secretFile)
 			if err != nil {
 				return fault.Newf(fault.Invalid, "secret_file", "the file with the webhook's secret cannot be read: %s", ui.Clean(err.Error()))
+			}
+			if e := secret.Exposure(secretFile); e != "" {
+				fmt.Fprintln(env.Stderr, "Warning:", ui.Clean(e))
 			}
 			l.secret = strings.TrimSpace(string(text))
 			if _, err := webhook.ParseSecret(l.secret); err != nil {

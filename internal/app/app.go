@@ -56,9 +56,9 @@ type App struct {
 	store      io.Closer    // of timelines; nil until it is open
 	appends    func() error // why the store takes nothing; nil where it cannot say
 	node       *id.Node
-	master     *id.MasterKey // nil: none is set
-	notes      string        // where checkpoints given out are noted; "" for the data directory's
-	keysStored bool          // the node's keys are in the database, not in a file
+	masters    id.Masters // none: none is set
+	notes      string     // where checkpoints given out are noted; "" for the data directory's
+	keysStored bool       // the node's keys are in the database, not in a file
 	own        *admin.Timeline
 
 	ready chan struct{}
@@ -84,10 +84,8 @@ func (a *App) open(ctx context.Context) (err error) {
 	if a.modules, err = lifecycle.Select(a.cfg.Modules, Modules()); err != nil {
 		return err
 	}
-	if a.cfg.MasterKey != "" {
-		if a.master, err = id.ParseMasterKey(a.cfg.MasterKey); err != nil {
-			return err
-		}
+	if a.masters, err = a.cfg.masters(); err != nil {
+		return err
 	}
 	if a.lock, err = storage.LockDir(a.cfg.DataDir); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/lifecycle"
 	"github.com/danvoulez/logline/internal/relay"
+	"github.com/danvoulez/logline/internal/secret"
 	"github.com/danvoulez/logline/internal/storage"
 )
 
@@ -34,8 +35,7 @@ type Config struct {
 	Modules        string        `mapstructure:"modules"`
 	LogLevel       string        `mapstructure:"log_level"`
 	LogFormat      string        `mapstructure:"log_format"`
-	BootstrapToken string        `mapstructure:"bootstrap_token"`
-	MasterKey      string        `mapstructure:"master_key"`
+	BootstrapToken secret.Text   `mapstructure:"bootstrap_token"`
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
 	APIKeys        APIKeys       `mapstructure:"api_keys"`
@@ -49,6 +49,11 @@ type Config struct {
 	Proxy          Proxy         `mapstructure:"proxy"`
 	CORS           CORS          `mapstructure:"cors"`
 	Window         Window        `mapstructure:"window"`
+
+	MasterKey             secret.Text `mapstructure:"master_key"`
+	MasterKeyFile         string      `mapstructure:"master_key_file"`
+	MasterKeyPrevious     secret.Text `mapstructure:"master_key_previous"`
+	MasterKeyPreviousFile string      `mapstructure:"master_key_previous_file"`
 }
 
 // Limits bound what callers may send.
@@ -206,15 +211,11 @@ func (c Config) check(key string) string {
 	case "tenants":
 		return oneOf(c.Tenants, Open, Closed)
 	case "bootstrap_token":
-		if c.BootstrapToken != "" && (!tokenPattern.MatchString(c.BootstrapToken) || id.IsAPIKey(c.BootstrapToken)) {
+		if token := c.BootstrapToken.Reveal(); token != "" && (!tokenPattern.MatchString(token) || id.IsAPIKey(token)) {
 			return "must have 20 to 200 letters, digits, _ and -, and not begin like an API key; unset it to have one made"
 		}
-	case "master_key":
-		if c.MasterKey != "" {
-			if _, err := id.ParseMasterKey(c.MasterKey); err != nil {
-				return fault.From(err).Detail
-			}
-		}
+	case "master_key", "master_key_file", "master_key_previous", "master_key_previous_file":
+		return c.checkMaster(key)
 	case "api_keys.life":
 		return within(c.APIKeys.Life, 0, longestLife)
 	case "api_keys.max_life":

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
@@ -164,7 +165,8 @@ func (l *loader) unknown() []string {
 func decode(key string, value any, cfg *Config) error {
 	one := viper.New()
 	one.Set(key, value)
-	return one.UnmarshalExact(cfg)
+	return one.UnmarshalExact(cfg, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
+		mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(","), mapstructure.TextUnmarshallerHookFunc())))
 }
 
 // shortReason says what kind of value was expected, and keeps secrets out.

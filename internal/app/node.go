@@ -7,19 +7,25 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/secret"
 )
 
 // openNode reads or makes the node's keys, and says where they are.
 func (a *App) openNode(ctx context.Context) error {
 	home := id.NodeHome{Dir: a.cfg.DataDir, DB: a.db}
-	if a.master != nil && !a.cfg.inMemory() { // a database in memory keeps nothing
-		home.Master = a.master
+	if len(a.masters) > 0 && !a.cfg.inMemory() { // a database in memory keeps nothing
+		home.Masters = a.masters
 	}
 	o, err := home.Open(ctx, a.opt.Now(), a.opt.Rand)
 	if err != nil {
 		return err
 	}
 	a.node, a.keysStored = o.Node, o.Stored
+	a.warnExposed(ctx)
+	if err := a.tellSealing(ctx, home.Masters); err != nil {
+		return err
+	}
 	node, file := slog.String("node", o.Node.ID()), slog.String("file", o.Path)
 	switch {
 	case o.Created && o.Stored:
@@ -32,6 +38,45 @@ func (a *App) openNode(ctx context.Context) error {
 		a.log.WarnContext(ctx, "the node's keys are also sealed in the database, but LOGLINE_MASTER_KEY is not set: they come from the file, and cannot be rotated", node, file)
 	}
 	return nil
+}
+
+// tellSealing says what is left to do while one master key takes over from another.
+func (a *App) tellSealing(ctx context.Context, masters id.Masters) error {
+	if len(masters) == 0 {
+		return nil
+	}
+	s, err := id.ReadSealing(ctx, a.db)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for master, n := range s.Under {
+		if master != masters[0].ID() {
+			left += n
+		}
+	}
+	switch sealing, set := slog.String("sealing", s.By.ID), slog.String("set", masters[0].ID()); {
+	case s.By.ID != masters[0].ID():
+		a.log.WarnContext(ctx, "the database is still sealed under the master key before the one that is set; when every process has both, run logline keys rotate-master", sealing, set)
+	case left > 0:
+		a.log.WarnContext(ctx, "the exchange of the master key is not finished; run logline keys rotate-master again", slog.Int("left", left), set)
+	case len(masters) > 1:
+		a.log.InfoContext(ctx, "nothing is sealed under the previous master key any more; unset it", slog.String("previous", masters[1].ID()), set)
+	}
+	return nil
+}
+
+// warnExposed says which secrets in the data directory others can read. It stops
+// nothing: what was readable may have been read, and a volume that an
+// orchestrator opens to a group is no reason not to serve.
+func (a *App) warnExposed(ctx context.Context) {
+	for _, exposed := range []string{
+		secret.Exposure(filepath.Join(a.cfg.DataDir, id.NodeKeyFile)), secret.Exposure(onboarding.TokenPath(a.cfg.DataDir)), secret.FolderExposure(a.cfg.DataDir),
+	} {
+		if exposed != "" {
+			a.log.WarnContext(ctx, "others than this user can reach secrets", slog.String("warning", exposed))
+		}
+	}
 }
 
 // rotateNode replaces the node's key by the next one where it is kept.

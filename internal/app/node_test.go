@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/secret"
 	"github.com/danvoulez/logline/internal/storage/pgtest"
 )
 
@@ -48,7 +49,7 @@ func processesAreOneNode(t *testing.T, shared string) {
 	t.Helper()
 	process := func(master string) Config {
 		cfg := config(filepath.Join(t.TempDir(), "data"))
-		cfg.DatabaseURL, cfg.MasterKey = shared, master
+		cfg.DatabaseURL, cfg.MasterKey = shared, secret.New(master)
 		return cfg
 	}
 	first, second := process(masterKey(t, oneMaster)), process(masterKey(t, oneMaster))
@@ -59,7 +60,7 @@ func processesAreOneNode(t *testing.T, shared string) {
 	require.NotContains(t, b.logs.String(), "node keys made")
 	for _, cfg := range []Config{first, second} {
 		require.NoFileExists(t, filepath.Join(cfg.DataDir, id.NodeKeyFile))
-		require.NotContains(t, a.logs.String()+b.logs.String(), cfg.MasterKey)
+		require.NotContains(t, a.logs.String()+b.logs.String(), cfg.MasterKey.Reveal())
 	}
 	token, err := os.ReadFile(onboarding.TokenPath(second.DataDir))
 	require.NoError(t, err)
@@ -92,20 +93,20 @@ func TestKeyFileIsSealed(t *testing.T) {
 	n := start(t, cfg, nil)
 	node := n.NodeID()
 	require.NoError(t, n.stop())
-	cfg.MasterKey = masterKey(t, oneMaster)
+	cfg.MasterKey = secret.New(masterKey(t, oneMaster))
 	n = start(t, cfg, nil)
 	require.Equal(t, node, n.NodeID())
 	require.Contains(t, n.logs.String(), "node keys sealed in the database")
 	require.NoError(t, n.stop())
 	require.FileExists(t, filepath.Join(cfg.DataDir, id.NodeKeyFile))
 
-	cfg.MasterKey = ""
+	cfg.MasterKey = secret.Text{}
 	n = start(t, cfg, nil)
 	require.Contains(t, n.logs.String(), "LOGLINE_MASTER_KEY is not set")
 	require.NoError(t, n.stop())
 
 	// A database in memory forgets, so the file is all there is.
-	cfg.MasterKey, cfg.DatabaseURL = masterKey(t, oneMaster), "memory:"
+	cfg.MasterKey, cfg.DatabaseURL = secret.New(masterKey(t, oneMaster)), "memory:"
 	n = start(t, cfg, nil)
 	require.Equal(t, node, n.NodeID())
 	require.NoError(t, n.stop())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,6 +188,9 @@ func (r *restore) check(ctx context.Context) error {
 		return fault.Newf(fault.Unavailable, "archive_newer",
 			"the backup has schema version %d and this program knows only %d; use the newer logline that made it", schema, known)
 	}
+	if err := r.opens(); err != nil {
+		return err
+	}
 	keys, err := id.LoadKeys(r.keyPath(), nil)
 	switch {
 	case err == nil && keys.ID() != node:
@@ -196,7 +200,7 @@ func (r *restore) check(ctx context.Context) error {
 		return nil
 	case fault.CodeOf(err) != "key_file_missing":
 		return err
-	case r.survey.KeyFile() != nil, r.survey.Sealed(node) && r.cfg.MasterKey != "":
+	case r.survey.KeyFile() != nil, r.survey.Sealed(node) && r.cfg.hasMaster():
 		return nil
 	case r.survey.Sealed(node):
 		return fault.Newf(fault.Unavailable, "master_key_required",
@@ -204,6 +208,26 @@ func (r *restore) check(ctx context.Context) error {
 	}
 	return fault.Newf(fault.Unavailable, "node_keys_missing",
 		"the backup is of the node %s and was made without --with-keys; put a copy of its %s into %s first", node, id.NodeKeyFile, r.cfg.DataDir)
+}
+
+// opens makes sure that what is sealed in the archive opens, where a master key is
+// set: an archive holds keys under two of them if it was made during an exchange.
+func (r *restore) opens() error {
+	masters, err := r.cfg.masters()
+	if err != nil || len(masters) == 0 {
+		return err
+	}
+	var lacking []string
+	for _, master := range slices.Sorted(maps.Keys(r.survey.Under())) {
+		if !slices.ContainsFunc(masters, func(k *id.MasterKey) bool { return k.ID() == master }) {
+			lacking = append(lacking, fmt.Sprintf("%d under %s", r.survey.Under()[master], master))
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	return fault.Newf(fault.Unavailable, "master_key_wrong",
+		"keys in the backup are sealed under master keys that are not set (%s); set the one that the backup was made with, or, beside a newer one, as LOGLINE_MASTER_KEY_PREVIOUS; exchange it afterwards by logline keys rotate-master", strings.Join(lacking, ", "))
 }
 
 // schema is what this program knows for the database's dialect.
@@ -444,10 +468,8 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 	if err := a.db.Migrate(ctx); err != nil {
 		return err
 	}
-	if cfg.MasterKey != "" {
-		if a.master, err = id.ParseMasterKey(cfg.MasterKey); err != nil {
-			return err
-		}
+	if a.masters, err = cfg.masters(); err != nil {
+		return err
 	}
 	if err := r.tables(ctx, a.db); err != nil {
 		return err

@@ -37,6 +37,9 @@ var settings = []setting{
 	{key: "log_format", value: "auto", meaning: "text, json, or auto: text on a terminal"},
 	{key: "bootstrap_token", value: "", secret: true, meaning: "token for the first tenant; empty to have one made in the data directory"},
 	{key: "master_key", value: "", secret: true, meaning: "32 random bytes, base64 or hex, that seal keys in the database; `logline config master-key` makes one"},
+	{key: "master_key_file", value: "", meaning: "file that holds the master key, readable by the user of the server alone; instead of master_key"},
+	{key: "master_key_previous", value: "", secret: true, meaning: "the master key before it, while `logline keys rotate-master` is not done"},
+	{key: "master_key_previous_file", value: "", meaning: "file that holds it; instead of master_key_previous"},
 	{key: "registration", value: Auto, meaning: "identities may be registered by anybody: open, closed, or auto: open on loopback alone"},
 	{key: "tenants", value: Closed, meaning: "tenants after the first may be made by anybody registered: open or closed"},
 	{key: "api_keys.life", value: "8760h", meaning: "how long an API key lasts for which nobody asks an end; 0s for ever"},
@@ -90,19 +93,36 @@ func (s setting) shown(value any) string {
 		return "(set, not shown)"
 	case s.isURL:
 		if u, err := url.Parse(text); err == nil {
-			q := u.Query()
-			for name := range q {
-				if strings.Contains(strings.ToLower(name), "password") {
-					q.Set(name, "xxxxx")
-					u.RawQuery = q.Encode()
-				}
-			}
+			redact(u)
 			return u.Redacted()
 		}
 		return "(set, not shown)" // not a URL, so nobody knows where the password is
 	default:
 		return text
 	}
+}
+
+// redact puts something in the place of passwords among a URL's parameters, and
+// says whether there were any.
+func redact(u *url.URL) (found bool) {
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(strings.ToLower(name), "password") {
+			q.Set(name, "xxxxx")
+			u.RawQuery, found = q.Encode(), true
+		}
+	}
+	return found
+}
+
+// hasPassword says whether a URL holds a password, or may: it cannot be read.
+func hasPassword(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return true
+	}
+	_, set := u.User.Password()
+	return set || redact(u)
 }
 
 // AddFlags adds one flag for each setting that may be given on a command line,
@@ -122,6 +142,11 @@ func AddDataFlags(flags *pflag.FlagSet) { addSome(flags, "data_dir", "database_u
 // AddCopyFlags adds those, and the flags that say where a copy of it is kept.
 func AddCopyFlags(flags *pflag.FlagSet) {
 	addSome(flags, "data_dir", "database_url", "timeline", "mirror", "mirror_payloads")
+}
+
+// AddMasterFlags adds the flags that say where a node's data is, and its master keys.
+func AddMasterFlags(flags *pflag.FlagSet) {
+	addSome(flags, "data_dir", "database_url", "master_key_file", "master_key_previous_file")
 }
 
 // AddServerFlags adds the flags that say where a node serves.

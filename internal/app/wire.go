@@ -77,11 +77,11 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	tenants := onboarding.New(a.db, tenantMaker{telling, log}, onboarding.Config{
-		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken, OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
+		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken.Reveal(), OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
 
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
-	custody := id.NewCustody(a.db, a.master, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
+	custody := id.NewCustody(a.db, a.masters, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Webhooks: endpoints, Followers: board, News: work.news,

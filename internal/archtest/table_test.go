@@ -35,6 +35,7 @@ var table = map[string]rule{
 	"internal/fault":          {never: []string{"ours"}},
 	"internal/atomicfile":     {never: []string{"ours"}},
 	"internal/filelock":       {never: []string{"ours"}},
+	"internal/secret":         {never: []string{"ours"}, except: []string{"internal/fault"}},
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
 	"internal/bus":            {never: []string{"modules", "internal/storage"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
@@ -121,7 +122,9 @@ type Survey struct {
 	header Header
 	keys   []byte
 	sealed map[string]bool // identities with sealed keys
-	column int
+	under  map[string]int  // them by the id of the master key
+	column int             // of the identity
+	master int             // of that id
 	table  string
 }
 
@@ -129,7 +132,7 @@ var _ Handler = (*Survey)(nil)
 
 // NewSurvey makes an empty one. folder is that of the node; nil for none.
 func NewSurvey(v id.Verifier, folder timeline.Folder) *Survey {
-	return &Survey{verify: v, folder: folder, folds: map[string]*timeline.Refold{}, sealed: map[string]bool{}}
+	return &Survey{verify: v, folder: folder, folds: map[string]*timeline.Refold{}, sealed: map[string]bool{}, under: map[string]int{}}
 }
 
 // KeyFile is the node's key file, nil where the archive has none.
@@ -139,17 +142,15 @@ func (s *Survey) KeyFile() []byte { return s.keys }
 // master key.
 func (s *Survey) Sealed(identity string) bool { return s.sealed[identity] }
 
+// Under is how many keys are sealed under each master key, by its id.
+func (s *Survey) Under() map[string]int { return s.under }
+
 // Header implements Handler.
 func (s *Survey) Header(h Header) error { s.header = h; return nil }
 
 // Table implements Handler.
 func (s *Survey) Table(name string, columns []string) error {
-	s.table, s.column = name, -1
-	for i, c := range columns {
-		if c == "identity" {
-			s.column = i
-		}
-	}
+	s.table, s.column, s.master = name, slices.Index(columns, "identity"), slices.Index(columns, "master")
 	return nil
 }
 
@@ -158,6 +159,11 @@ func (s *Survey) Row(values []any) error {
 	if s.table == "sealed_keys" && s.column >= 0 {
 		if identity, ok := values[s.column].(string); ok {
 			s.sealed[identity] = true
+		}
+		if s.master >= 0 {
+			if master, ok := values[s.master].(string); ok {
+				s.under[master]++
+			}
 		}
 	}
 	return nil

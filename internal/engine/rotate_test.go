@@ -186,7 +186,7 @@ func TestProcessTakesUpARotationMadeElsewhere(t *testing.T) {
 	a.enlist()
 	b := a.process()
 	for _, p := range []*world{a, b} { // the file that a made is sealed by whoever is first
-		o, err := id.NodeHome{Dir: dir, DB: p.db, Master: master}.Open(ctx, p.clock.now(), rand.Reader)
+		o, err := id.NodeHome{Dir: dir, DB: p.db, Masters: id.Masters{master}}.Open(ctx, p.clock.now(), rand.Reader)
 		require.NoError(t, err)
 		p.node = o.Node
 		p.log = p.newLog()

@@ -137,7 +137,7 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	functions := tasks.NewFunctions(w.tasks, func() {}, w.clock.now, rand.Reader)
 	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, functions)
 	require.NoError(t, functions.Register("engine", w.backtests.TaskKind(), w.backtests.ReplayKind()))
-	custody := id.NewCustody(db, master, w.dir, w.node.ID(), w.clock.now, rand.Reader)
+	custody := id.NewCustody(db, id.Masters{master}, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,

@@ -23,15 +23,15 @@ type Custody struct {
 
 // NewCustody works on a migrated database. Without a master key it makes no
 // identities and signs for none (master_key_required).
-func NewCustody(db *storage.DB, master *MasterKey, dir *Directory, node string, now func() time.Time, rand io.Reader) *Custody {
-	return &Custody{vault: NewVault(db, master, rand), dir: dir, node: node, now: now, rand: rand}
+func NewCustody(db *storage.DB, masters Masters, dir *Directory, node string, now func() time.Time, rand io.Reader) *Custody {
+	return &Custody{vault: NewVault(db, masters, rand), dir: dir, node: node, now: now, rand: rand}
 }
 
 // Create makes an identity of a subject (person, organization, service or
 // agent) in this node's custody for maker, and registers it; handle and name
 // may be "". Both its keys are sealed in the transaction that registers it.
 func (c *Custody) Create(ctx context.Context, subject, handle, name, maker string) (Info, error) {
-	if c.vault.master == nil {
+	if len(c.vault.masters) == 0 {
 		return Info{}, fault.New(fault.Unavailable, "master_key_required",
 			"this node holds no keys for others: it has no master key. Whoever runs it makes one with `logline config master-key` and sets LOGLINE_MASTER_KEY")
 	}
@@ -85,7 +85,7 @@ func (c *Custody) keys(ctx context.Context, identity string) (*Keys, error) {
 // Held signs for an identity in custody.
 type Held struct {
 	Signer        // with its primary
-	Secret []byte // 32 bytes that only this node knows, from which salts are derived
+	Secret []byte `json:"-"` // 32 bytes that only this node knows, from which salts are derived
 }
 
 // Held unseals what signs for an identity.

@@ -20,11 +20,11 @@ const (
 	testMaker = "logline-id://" + "makermakermakermakermakermakermakermakermakermakerma"
 )
 
-func custodyOn(t *testing.T, db *storage.DB, master *MasterKey) (*Custody, *Directory) {
+func custodyOn(t *testing.T, db *storage.DB, masters ...*MasterKey) (*Custody, *Directory) {
 	t.Helper()
 	now := func() time.Time { return testTime }
 	dir := NewDirectory(db, StdVerifier(), now)
-	return NewCustody(db, master, dir, testNode, now, source(9)), dir
+	return NewCustody(db, masters, dir, testNode, now, source(9)), dir
 }
 
 func TestCustody(t *testing.T) {
@@ -79,7 +79,7 @@ func TestCustodyRefusals(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		db, ctx := database(t)(), t.Context()
-		without, dir := custodyOn(t, db, nil)
+		without, dir := custodyOn(t, db)
 		_, err := without.Create(ctx, SubjectService, "", "", testMaker)
 		requireCode(t, "master_key_required", err)
 		c, _ := custodyOn(t, db, masterOf(t, 1))
@@ -257,7 +257,7 @@ func TestAPIKeyRefusals(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		db, ctx := database(t)(), t.Context()
-		_, dir := custodyOn(t, db, nil)
+		_, dir := custodyOn(t, db)
 		own := newKeys(t, SubjectPerson, 3)
 		register(t, dir, own, "", "")
 		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4), APIKeyConfig{})
@@ -464,7 +464,7 @@ func TestAPIKeyWrongSecret(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		db, ctx := database(t)(), t.Context()
-		_, dir := custodyOn(t, db, nil)
+		_, dir := custodyOn(t, db)
 		own := newKeys(t, SubjectPerson, 3)
 		register(t, dir, own, "", "")
 		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4), APIKeyConfig{})

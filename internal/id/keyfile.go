@@ -181,7 +181,7 @@ func formatKeyFile(k *Keys) ([]byte, error) {
 		f.Former = append(f.Former, span.B64(d.seed()))
 	}
 	if k.secret != nil {
-		f.Secret = span.B64(k.secret)
+		f.Secret = span.B64(k.secret[:])
 	}
 	for _, e := range k.events {
 		f.Events = append(f.Events, e.Raw)
@@ -259,10 +259,11 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 		k.former = append(k.former, key(seed, "former"))
 	}
 	if f.Secret != "" {
-		var e error
-		if k.secret, e = span.ParseB64(f.Secret, 32); e != nil {
-			err = errors.Join(err, fmt.Errorf("the secret: %w", e))
+		raw, e := span.ParseB64(f.Secret, 32)
+		if e != nil {
+			return errors.Join(err, fmt.Errorf("the secret: %w", e))
 		}
+		k.secret = (*[32]byte)(raw)
 	}
 	if err != nil {
 		return err

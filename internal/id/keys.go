@@ -22,7 +22,7 @@ type Signer interface {
 
 // SecretKey is an Ed25519 key in memory.
 type SecretKey struct {
-	private ed25519.PrivateKey
+	private *ed25519.PrivateKey // by its address, which is what fmt finds where it may call no method
 	public  string
 }
 
@@ -31,14 +31,14 @@ var _ Signer = (*SecretKey)(nil)
 // NewSecretKey is the key of a 32-byte seed (RFC 8032).
 func NewSecretKey(seed [32]byte) *SecretKey {
 	private := ed25519.NewKeyFromSeed(seed[:])
-	return &SecretKey{private: private, public: span.B64(private.Public().(ed25519.PublicKey))}
+	return &SecretKey{private: &private, public: span.B64(private.Public().(ed25519.PublicKey))}
 }
 
 // Public is the b64u public key.
 func (k *SecretKey) Public() string { return k.public }
 
 // Sign signs message as it is; the caller prefixes the domain line.
-func (k *SecretKey) Sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
+func (k *SecretKey) Sign(message []byte) []byte { return ed25519.Sign(*k.private, message) }
 
 func (k *SecretKey) seed() []byte { return k.private.Seed() }
 
@@ -57,7 +57,7 @@ type Keys struct {
 	next      *SecretKey // nil for ghosts
 	delegated []*SecretKey
 	former    []*SecretKey // a node's earlier primaries, in order; see Node.Rotate
-	secret    []byte       // importer's, 32 bytes; nil for ghosts
+	secret    *[32]byte    // importer's; nil for ghosts. By its address, as a private key
 	events    []*Event
 	chain     *Chain
 }
@@ -85,7 +85,7 @@ func newKeysIn(subject, custody string, now time.Time, rand io.Reader) (*Keys, e
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{primary: primary, next: next, secret: secret[:]}
+	k := &Keys{primary: primary, next: next, secret: &secret}
 	return k, k.begin(&Event{Kind: KindInception, Subject: subject, Key: primary.Public(),
 		Next: commitment(next.Public()), Custody: custody, Time: span.FormatTime(now)})
 }
@@ -143,7 +143,12 @@ func (k *Keys) Delegated(key string) Signer {
 
 // Secret is the importer's secret: 32 random bytes kept in the key file, from
 // which ghosts and salts are derived. nil for ghosts.
-func (k *Keys) Secret() []byte { return slices.Clone(k.secret) }
+func (k *Keys) Secret() []byte {
+	if k.secret == nil {
+		return nil
+	}
+	return slices.Clone(k.secret[:])
+}
 
 // Rotate makes the next key the primary and commits to a new one, with 32
 // bytes of rand. All delegations end.

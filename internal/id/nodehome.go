@@ -22,9 +22,9 @@ const nodeSetting = "node"
 // Either way the database belongs to one node for good: with other keys the
 // timelines in it could not be continued.
 type NodeHome struct {
-	Dir    string
-	DB     *storage.DB // migrated
-	Master *MasterKey  // nil: the keys are in the file
+	Dir     string
+	DB      *storage.DB // migrated
+	Masters Masters     // none: the keys are in the file
 }
 
 // Opening is how a node's keys were found.
@@ -72,7 +72,7 @@ func (h NodeHome) open(ctx context.Context, now time.Time, rand io.Reader) (Open
 		return Opening{}, fault.Newf(fault.Unavailable, "node_mismatch",
 			"the database belongs to the node %s, but %s holds the keys of %s; bring the two that belong together", owner, h.path(), file.ID())
 	}
-	if h.Master == nil {
+	if len(h.Masters) == 0 {
 		return h.openFile(ctx, owner, file, now, rand)
 	}
 	return h.openSealed(ctx, owner, file, now, rand)
@@ -86,7 +86,7 @@ func (h NodeHome) openFile(ctx context.Context, owner string, file *Keys, now ti
 	case err != nil:
 		return Opening{}, err
 	case file == nil && spare:
-		return Opening{}, errMasterRequired("this node (" + owner + ")")
+		return Opening{}, errMasterRequired("the keys of this node (" + owner + ")")
 	case file == nil && owner != "":
 		return Opening{}, h.missing(owner)
 	case spare && len(file.events) < kept.size:
@@ -109,7 +109,7 @@ func (h NodeHome) openFile(ctx context.Context, owner string, file *Keys, now ti
 // openSealed is for a node with a master key: the file, where there is one, is
 // taken over once, and whenever it is ahead.
 func (h NodeHome) openSealed(ctx context.Context, owner string, file *Keys, now time.Time, rand io.Reader) (Opening, error) {
-	vault := NewVault(h.DB, h.Master, rand)
+	vault := NewVault(h.DB, h.Masters, rand)
 	o := Opening{Stored: true, Spare: file != nil}
 	keys := file
 	kept, found, err := vault.row(ctx, h.DB.Read, owner)
@@ -140,9 +140,12 @@ func (h NodeHome) openSealed(ctx context.Context, owner string, file *Keys, now 
 		return o, err
 	}
 	if !o.Created && !o.Sealed {
-		return o, nil
+		return o, h.noteMaster(ctx, kept.master, now)
 	}
 	return o, h.DB.InTx(ctx, func(tx *sql.Tx) error {
+		if err := h.Masters.begin(ctx, tx, kept.master, now); err != nil {
+			return err
+		}
 		if owner == "" {
 			if err := claim(ctx, tx, keys.ID()); err != nil {
 				return err
@@ -192,7 +195,7 @@ func (p keyFileAt) place() string { return string(p) }
 type unsealedCopy struct{ keyFileAt }
 
 func (u unsealedCopy) replace(_ context.Context, k *Keys, _ int) error {
-	return errMasterRequired(k.ID())
+	return errMasterRequired("the keys of " + k.ID())
 }
 
 // sealedAt keeps a node's keys in a vault, for every process of the node.

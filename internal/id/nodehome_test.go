@@ -69,11 +69,11 @@ func TestNodeWithoutADisk(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		open, master := database(t), masterOf(t, 1)
-		first := NodeHome{Dir: t.TempDir(), DB: open(), Master: master}
+		first := NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{master}}
 		a := first.mustOpen(t, 1)
 		require.True(t, a.Created)
 		require.True(t, a.Stored)
-		second := NodeHome{Dir: filepath.Join(t.TempDir(), "none"), DB: open(), Master: masterOf(t, 1)}
+		second := NodeHome{Dir: filepath.Join(t.TempDir(), "none"), DB: open(), Masters: Masters{masterOf(t, 1)}}
 		b := second.mustOpen(t, 2)
 		require.False(t, b.Created)
 		require.Equal(t, a.Node.Events(), b.Node.Events())
@@ -96,7 +96,7 @@ func TestNodeFirstStartsAtOnce(t *testing.T) {
 		const processes = 6
 		homes := make([]NodeHome, processes)
 		for i := range homes {
-			homes[i] = NodeHome{Dir: t.TempDir(), DB: open(), Master: master}
+			homes[i] = NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{master}}
 		}
 		opened, failures := make([]Opening, processes), make([]error, processes)
 		var wg sync.WaitGroup
@@ -148,12 +148,12 @@ func TestMasterKeyOverKeyFile(t *testing.T) {
 		require.NoError(t, err)
 
 		withMaster := plain
-		withMaster.Master = masterOf(t, 1)
+		withMaster.Masters = Masters{masterOf(t, 1)}
 		sealed := withMaster.mustOpen(t, 2)
 		require.True(t, sealed.Sealed)
 		require.Equal(t, before.Node.Events(), sealed.Node.Events())
 		require.False(t, withMaster.mustOpen(t, 3).Sealed, "once")
-		elsewhere := NodeHome{Dir: t.TempDir(), DB: open(), Master: withMaster.Master}
+		elsewhere := NodeHome{Dir: t.TempDir(), DB: open(), Masters: withMaster.Masters}
 		require.Equal(t, before.Node.ID(), elsewhere.mustOpen(t, 4).Node.ID())
 		kept, err := os.ReadFile(before.Path)
 		require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestFileAheadOfSealedKeys(t *testing.T) {
 		home.mustOpen(t, 1)
 		older, _, err := OpenNode(home.Dir, testTime, source(2))
 		require.NoError(t, err)
-		home.Master = masterOf(t, 1)
+		home.Masters = Masters{masterOf(t, 1)}
 		sealed := home.mustOpen(t, 3)
 		require.NoError(t, older.Rotate(t.Context(), testTime, source(4)))
 		ahead := home.mustOpen(t, 5)
@@ -206,7 +206,7 @@ func TestNodeHomeRefusals(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		open := database(t)
-		home := NodeHome{Dir: t.TempDir(), DB: open(), Master: masterOf(t, 1)}
+		home := NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{masterOf(t, 1)}}
 		node := home.mustOpen(t, 1).Node
 		owner, rows, sealed := held(t, home.DB)
 		unchanged := func(what string) {
@@ -215,13 +215,13 @@ func TestNodeHomeRefusals(t *testing.T) {
 			require.Equal(t, []any{owner, rows, sealed}, []any{nowOwner, nowRows, nowSealed}, what)
 		}
 
-		wrong := NodeHome{Dir: t.TempDir(), DB: open(), Master: masterOf(t, 2)}
+		wrong := NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{masterOf(t, 2)}}
 		_, err := wrong.Open(t.Context(), testTime, source(2))
 		requireCode(t, "master_key_wrong", err)
 		require.NoFileExists(t, filepath.Join(wrong.Dir, NodeKeyFile))
 		unchanged("wrong master key")
 
-		stranger := NodeHome{Dir: t.TempDir(), DB: open(), Master: home.Master}
+		stranger := NodeHome{Dir: t.TempDir(), DB: open(), Masters: home.Masters}
 		_, _, err = OpenNode(stranger.Dir, testTime, source(3))
 		require.NoError(t, err)
 		_, err = stranger.Open(t.Context(), testTime, source(4))
@@ -230,9 +230,12 @@ func TestNodeHomeRefusals(t *testing.T) {
 
 		// A blob from another row, and a damaged one, are never taken for keys.
 		custody := newKeys(t, SubjectNode, 5)
-		vault := NewVault(home.DB, home.Master, source(6))
-		moved, err := vault.seal(custody)
-		require.NoError(t, err)
+		vault := NewVault(home.DB, home.Masters, source(6))
+		var moved []byte
+		require.NoError(t, home.DB.InTx(t.Context(), func(tx *sql.Tx) (err error) {
+			_, moved, err = vault.seal(t.Context(), tx, custody)
+			return err
+		}))
 		for what, blob := range map[string][]byte{"moved": moved, "cut": sealed[:len(sealed)-1], "empty": {}} {
 			require.NoError(t, home.DB.InTx(t.Context(), func(tx *sql.Tx) error {
 				_, err := tx.Exec(`UPDATE sealed_keys SET sealed = $1`, blob)
@@ -258,7 +261,7 @@ func TestSealedNodeRotates(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
 		open, master := database(t), masterOf(t, 1)
 		process := func(seed byte) (NodeHome, *Node) {
-			h := NodeHome{Dir: t.TempDir(), DB: open(), Master: master}
+			h := NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{master}}
 			return h, h.mustOpen(t, seed).Node
 		}
 		home, a := process(1)

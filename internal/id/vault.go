@@ -18,15 +18,15 @@ const purposeKeys = "keys"
 // its custody. A write takes effect only where the row is as the writer knew it.
 // It is safe for concurrent use, also by several processes.
 type Vault struct {
-	db     *storage.DB
-	master *MasterKey // nil: nothing can be sealed or opened
-	rand   io.Reader
+	db      *storage.DB
+	masters Masters // none: nothing can be sealed or opened
+	rand    io.Reader
 }
 
 // NewVault works on a migrated database. Without a master key it can only say
 // what there is.
-func NewVault(db *storage.DB, master *MasterKey, rand io.Reader) *Vault {
-	return &Vault{db: db, master: master, rand: rand}
+func NewVault(db *storage.DB, masters Masters, rand io.Reader) *Vault {
+	return &Vault{db: db, masters: masters, rand: rand}
 }
 
 // sealedRow is a row of sealed_keys.
@@ -53,14 +53,11 @@ func (v *Vault) row(ctx context.Context, q querier, identity string) (r sealedRo
 
 // open unseals a row.
 func (v *Vault) open(identity string, r sealedRow) (*Keys, error) {
-	if v.master == nil {
-		return nil, errMasterRequired(identity)
+	master, err := v.masters.named(r.master, "the keys of "+identity)
+	if err != nil {
+		return nil, err
 	}
-	if r.master != v.master.ID() {
-		return nil, fault.Newf(fault.Unavailable, "master_key_wrong",
-			"the keys of %s are sealed under the master key %s, and LOGLINE_MASTER_KEY is another (%s); set the one they were sealed with", identity, r.master, v.master.ID())
-	}
-	plain, err := v.master.Open(purposeKeys, identity, r.sealed)
+	plain, err := master.Open(purposeKeys, identity, r.sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -74,15 +71,20 @@ func (v *Vault) open(identity string, r sealedRow) (*Keys, error) {
 	return keys, nil
 }
 
-func (v *Vault) seal(k *Keys) ([]byte, error) {
-	if v.master == nil {
-		return nil, errMasterRequired(k.ID())
+// seal seals keys under the master key that the database is sealed with now,
+// which is read in the transaction that writes them: a rotation of the master
+// key, whose transaction it comes before or after, misses none.
+func (v *Vault) seal(ctx context.Context, tx *sql.Tx, k *Keys) (master string, sealed []byte, err error) {
+	with, err := v.masters.sealing(ctx, tx, k.ID())
+	if err != nil {
+		return "", nil, err
 	}
 	plain, err := formatKeyFile(k)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return v.master.Seal(purposeKeys, k.ID(), plain, v.rand)
+	sealed, err = with.Seal(purposeKeys, k.ID(), plain, v.rand)
+	return with.ID(), sealed, err
 }
 
 // load is an identity's keys; not_found sealed_keys_missing without any.
@@ -99,25 +101,25 @@ func (v *Vault) load(ctx context.Context, identity string) (*Keys, error) {
 
 // insert stores keys that have no row yet; raced when they have one by now.
 func (v *Vault) insert(ctx context.Context, tx *sql.Tx, k *Keys, maker string) error {
-	sealed, err := v.seal(k)
+	master, sealed, err := v.seal(ctx, tx, k)
 	if err != nil {
 		return err
 	}
 	return took(tx.ExecContext(ctx, `
 		INSERT INTO sealed_keys (identity, master, size, sealed, maker) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity) DO NOTHING`,
-		k.ID(), v.master.ID(), len(k.events), sealed, sql.NullString{String: maker, Valid: maker != ""}))
+		k.ID(), master, len(k.events), sealed, sql.NullString{String: maker, Valid: maker != ""}))
 }
 
 // replace stores a later state of keys over the one with size events; raced
 // when that one is there no more.
 func (v *Vault) replace(ctx context.Context, tx *sql.Tx, k *Keys, size int) error {
-	sealed, err := v.seal(k)
+	master, sealed, err := v.seal(ctx, tx, k)
 	if err != nil {
 		return err
 	}
 	return took(tx.ExecContext(ctx, `
 		UPDATE sealed_keys SET master = $1, size = $2, sealed = $3 WHERE identity = $4 AND size = $5`,
-		v.master.ID(), len(k.events), sealed, k.ID(), size))
+		master, len(k.events), sealed, k.ID(), size))
 }
 
 // errRaced says that another process, or another caller, was first: read again.
@@ -136,9 +138,4 @@ func took(res sql.Result, err error) error {
 		return errRaced
 	}
 	return nil
-}
-
-func errMasterRequired(identity string) error {
-	return fault.Newf(fault.Unavailable, "master_key_required",
-		"the keys of %s are sealed in the database; set LOGLINE_MASTER_KEY to the master key they were sealed with", identity)
 }
