@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/danvoulez/logline/internal/secret/plant"
 	"github.com/danvoulez/logline/internal/storage"
 )
 
@@ -101,11 +102,21 @@ func (s *scriptServer) follow(stderr io.Reader, ready chan<- string) {
 
 // end sends the signal and waits for the process.
 func (s *scriptServer) end(ts *testscript.TestScript, sig syscall.Signal) error {
+	defer s.search(ts)
 	cmd := s.cmd
 	s.cmd = nil
 	ts.Check(cmd.Process.Signal(sig))
 	<-s.read // before Wait, which closes the pipe
 	return cmd.Wait()
+}
+
+// search fails the script where its server printed what looks like a secret.
+func (s *scriptServer) search(ts *testscript.TestScript) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := plant.Looks(s.log.Bytes()); len(found) > 0 {
+		ts.Fatalf("secrets in what the server printed: %v", found)
+	}
 }
 
 // awaitCmd runs a command until what it prints is as a pattern says.

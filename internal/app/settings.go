@@ -92,7 +92,7 @@ func (s setting) shown(value any) string {
 	case s.secret:
 		return "(set, not shown)"
 	case s.isURL:
-		if u, err := url.Parse(text); err == nil {
+		if u, err := url.Parse(text); err == nil && (u.Host != "" || u.Scheme == "sqlite" || u.Scheme == "memory") {
 			redact(u)
 			return u.Redacted()
 		}

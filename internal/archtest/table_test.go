@@ -35,6 +35,7 @@ var table = map[string]rule{
 	"internal/fault":          {never: []string{"ours"}},
 	"internal/atomicfile":     {never: []string{"ours"}},
 	"internal/filelock":       {never: []string{"ours"}},
+	"internal/secret/plant":   {testing: true, never: []string{"ours"}},
 	"internal/secret":         {never: []string{"ours"}, except: []string{"internal/fault"}},
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
@@ -122,6 +123,7 @@ var confined = map[string][]string{
 	"internal/httpapi/spectest":           {},                                      // for tests alone
 	"internal/guards":                     {},                                      // for tests alone
 	"internal/rules/naive":                {},                                      // for tests alone
+	"internal/secret/plant":               {},                                      // for tests alone
 	"internal/storage/pgtest":             {"internal/timeline/storetest/backend"}, // for tests alone
 	"internal/timeline/storetest/backend": {},
 	"internal/systemtest/liar":            {}, // for tests alone

@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -59,7 +61,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.Any("panic", p),
+			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.String("panic", panicked(p)),
 				slog.String("request_id", idOf(c)), slog.String("stack", string(debug.Stack())))
 			err = fault.From(errors.New("panic"))
 			if c.Response().Committed {
@@ -68,6 +70,16 @@ func (s *Server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 		}
 	}()
 	return next(c)
+}
+
+// panicked is what may be logged of a panic: what the language says, and of
+// anything else its type, since a value may hold what the caller sent. Where it
+// happened, the stack tells, in which values are addresses.
+func panicked(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
 
 // admit bounds how many requests are served at once; the operator's own routes

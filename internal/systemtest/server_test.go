@@ -17,6 +17,7 @@ import (
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
+	"github.com/danvoulez/logline/internal/secret/plant"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 	"github.com/danvoulez/logline/internal/systemtest/syscalls"
 )
@@ -93,7 +94,10 @@ func started(t *testing.T, p *program.Server) *server {
 	t.Helper()
 	require.NoError(t, lookAtSources())
 	require.NoError(t, p.Start())
-	t.Cleanup(p.Kill)
+	t.Cleanup(func() {
+		p.Kill()
+		require.Empty(t, plant.Looks(p.Log.Bytes()), "secrets in what a server printed")
+	})
 	return &server{Server: p, t: t}
 }
 

@@ -157,6 +157,9 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
+// Wait returns when the process has ended and all that it printed is kept.
+func (s *Server) Wait() { <-s.exited }
+
 // Terminate sends SIGTERM and returns the exit code.
 func (s *Server) Terminate() (int, error) {
 	if err := s.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -214,6 +217,13 @@ func (l *Log) Write(p []byte) (int, error) {
 		return 0, errClosedLog
 	}
 	return l.buf.Write(p)
+}
+
+// Bytes is a copy of all that is kept.
+func (l *Log) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.buf.Bytes())
 }
 
 // String is the end of the log.

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Searches the output of a run for what looks like a secret: scripts/leaks.sh FILE…
+# It tells where and of which kind, and never what. internal/secret/plant knows the
+# same shapes, and a test holds the two to each other.
+set -euo pipefail
+names=("an API key" "a bootstrap token" "a webhook's secret" "a signed token (JWT)" "an Authorization header"
+  "a password in a URL" "a private key in PEM" "a seed in a key file" "an age identity")
+shapes=(
+  'llk_[a-z2-7]{75}'
+  'llb_[A-Za-z0-9_-]{43}'
+  'whsec_[A-Za-z0-9+/]{32,}'
+  'eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{40,}'
+  '[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]"?[]:=[ ]+"?([Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]) [A-Za-z0-9._~+/=-]{12,}'
+  '(postgres|postgresql|redis|rediss|https?)://[^[:space:]:/@"]*:[^[:space:]@/"]+@'
+  '-----BEGIN [A-Z ]*PRIVATE KEY-----'
+  '"(primary|secret)":[[:space:]]*"[A-Za-z0-9_-]{43}"'
+  'AGE-SECRET-KEY-1[A-Z0-9]{20,}'
+)
+export LC_ALL=C
+all=$(IFS='|'; echo "${shapes[*]}")
+found=0
+for file in "$@"; do
+  grep -qaE -e "$all" "$file" || continue # the usual case: one pass
+  for i in "${!shapes[@]}"; do
+    while IFS=: read -r line _; do
+      echo "$file, line $line: what looks like ${names[$i]}" >&2
+      found=1
+    done < <(grep -naE -e "${shapes[$i]}" "$file" | grep -avE '://[^[:space:]:/@"]*:(xxxxx|password|…|\*\*\*)@' || true)
+  done
+done
+if [ "$found" != 0 ]; then
+  echo "a secret in the output of a run: find who printed it" >&2
+  exit 1
+fi
