@@ -65,7 +65,11 @@ func (a *App) wire(ctx context.Context) error {
 	own := a.newAdmin(eng, log)
 	a.own = own
 	telling := told{eng, own, a.log}
-	scribe := tasks.NewScribe(eng, log, a.node.ID())
+	secret, err := a.node.IDSecret()
+	if err != nil {
+		return err
+	}
+	scribe := tasks.NewScribe(eng, log, a.node.ID(), secret)
 	board := a.newBoard(wakeups, scribe)
 	copies, indexer := a.newMirror(store, wakeups, board), a.newIndexer(store, wakeups, board)
 	sender, endpoints, err := a.newWebhooks()

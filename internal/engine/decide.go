@@ -130,7 +130,43 @@ func (r *round) decide(ctx context.Context, it *item) (*rules.Outcome, error) {
 	if own {
 		return rules.Activate(ctx, w, sp, r.position())
 	}
-	return r.engine.decide(ctx, w, sp, r.position())
+	return r.engine.inTime(ctx, func(ctx context.Context) (*rules.Outcome, error) {
+		return r.engine.decide(ctx, w, sp, r.position())
+	})
+}
+
+// errTooLong is no decision, so that the same span may be decided when there is
+// more time for it.
+var errTooLong = fault.New(fault.Limited, "decision_too_long",
+	"the contracts in force here take longer about this than they may; nothing was recorded. Look for rules that walk through long lists, or for too many of them").After(30 * time.Second)
+
+// inTime has contracts asked for as long as Config.DecisionTimeout. What they said
+// when their time was over, or that of the batch, is no outcome.
+func (e *Engine) inTime(ctx context.Context, ask func(context.Context) (*rules.Outcome, error)) (*rules.Outcome, error) {
+	limit := &timeLimit{Context: ctx, end: time.Now().Add(e.cfg.DecisionTimeout)}
+	o, err := ask(limit)
+	switch {
+	case ctx.Err() != nil:
+		return nil, errUndecided.Because(context.Cause(ctx))
+	case limit.passed:
+		return nil, errTooLong
+	}
+	return o, err
+}
+
+// timeLimit is a context whose Err, and nothing else of it, ends at a time: it
+// stops expressions, and no question to the store. It is for one goroutine.
+type timeLimit struct {
+	context.Context
+	end    time.Time
+	passed bool
+}
+
+func (t *timeLimit) Err() error {
+	if t.passed = t.passed || time.Now().After(t.end); t.passed {
+		return context.DeadlineExceeded
+	}
+	return t.Context.Err()
 }
 
 // allowed is the outcome where no contract is asked.

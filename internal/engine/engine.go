@@ -79,8 +79,9 @@ type Config struct {
 	EventQuota   int           // key events a minute of one identity: 60
 	RefusalQuota int           // refusals by contract that an author leaves on a timeline in a minute: 10
 
-	CommitTimeout time.Duration // one batch, all retries included: 30 s
-	DrainTimeout  time.Duration // queued work at shutdown: 10 s
+	CommitTimeout   time.Duration // one batch, all retries included: 30 s
+	DecisionTimeout time.Duration // contracts about one span or timer: 5 s
+	DrainTimeout    time.Duration // queued work at shutdown: 10 s
 
 	// Home is the node's own tenant, whose owners activate the contracts for every
 	// tenant; "" while there is none. nil: this node has no such contracts.
@@ -117,7 +118,7 @@ func (c Config) withDefaults() Config {
 		value time.Duration
 	}{
 		{&c.PastWindow, 7 * 24 * time.Hour}, {&c.FutureWindow, 5 * time.Minute},
-		{&c.CommitTimeout, 30 * time.Second}, {&c.DrainTimeout, 10 * time.Second},
+		{&c.CommitTimeout, 30 * time.Second}, {&c.DecisionTimeout, 5 * time.Second}, {&c.DrainTimeout, 10 * time.Second},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

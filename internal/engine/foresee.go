@@ -27,7 +27,9 @@ func (r *round) foresee(ctx context.Context, batch []*item, i int, state timelin
 	}
 	w := *r.asked
 	w.State = state
-	o, err := r.engine.decide(ctx, &w, it.span, r.position())
+	o, err := r.engine.inTime(ctx, func(ctx context.Context) (*rules.Outcome, error) {
+		return r.engine.decide(ctx, &w, it.span, r.position())
+	})
 	if err != nil || o.Verdict > rules.Pending {
 		return true
 	}

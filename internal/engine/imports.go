@@ -9,17 +9,19 @@ import (
 )
 
 // Import takes over a bundle of another node's timeline (see timeline.Log.Import)
-// and wakes whoever follows it. One is taken at a time, for each may need a lot
-// of memory; others wait.
+// and wakes whoever follows it. One that has come whole is taken at a time, for each
+// may need a lot of memory; others wait.
 func (e *Engine) Import(ctx context.Context, bundle io.Reader, opt timeline.ImportOptions) (timeline.Imported, error) {
-	select {
-	case e.imports <- struct{}{}:
-		defer func() { <-e.imports }()
-	case <-ctx.Done():
-		return timeline.Imported{}, errCancelled.Because(context.Cause(ctx))
-	}
 	if err := e.Ready(ctx); err != nil {
 		return timeline.Imported{}, err
+	}
+	opt.Turn = func(ctx context.Context) (done func(), err error) {
+		select {
+		case e.imports <- struct{}{}:
+			return func() { <-e.imports }, nil
+		case <-ctx.Done():
+			return nil, errCancelled.Because(context.Cause(ctx))
+		}
 	}
 	out, err := e.log.Import(ctx, bundle, opt)
 	if err == nil && out.To > out.From {

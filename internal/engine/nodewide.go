@@ -209,6 +209,11 @@ func (e *Engine) askedOfAll(ctx context.Context, home string, sp *span.Span) (p 
 	if err != nil || !view.Can(sp.Author, standing.RightOwn) {
 		return nil, nil, false
 	}
+	// The signature holds for the key that the span names; whose that is comes before
+	// anything that costs something.
+	if chain, err := e.dir.Chain(ctx, sp.Author); err != nil || chain.MaySign(sp.Signature.Key, sp.Type, span.FormatTime(e.cfg.Now())) != nil {
+		return nil, nil, false
+	}
 	if p.Action != span.ActionRetire {
 		c, err = e.library.book.Compile(p.Source)
 		return p, c, err == nil && c.Tenant == contract.NodeWide

@@ -3,11 +3,13 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 )
 
 const (
@@ -97,7 +99,7 @@ func (e *Engine) Simulate(ctx context.Context, tenant string, lines [][]byte) (*
 	if len(p.items) == 0 {
 		return nil, results[0].Err // nobody here has signed any of it
 	}
-	leave, err := e.stages.enter(ctx, tenant)
+	leave, err := e.stages.enter(ctx, e.stageOf(ctx, tenant, p.items))
 	if err != nil {
 		return nil, fault.From(err)
 	}
@@ -131,6 +133,16 @@ func (e *Engine) Simulate(ctx context.Context, tenant string, lines [][]byte) (*
 	out.More, err = r.later(ctx)
 	out.Later = h.taken()
 	return out, err
+}
+
+// stageOf names the stage of spans: those whose authors may append nothing here
+// are refused, and keep waiting nobody but each other.
+func (e *Engine) stageOf(ctx context.Context, tenant string, items []*item) string {
+	view, err := e.log.Standing(ctx, tenant)
+	if err == nil && !slices.ContainsFunc(items, func(it *item) bool { return view.Can(it.span.Author, standing.RightAppend) }) {
+		return tenant + " strangers"
+	}
+	return tenant
 }
 
 // rehearse tries one span. A panic is its own.

@@ -144,7 +144,9 @@ func (r *round) fireSafely(ctx context.Context, w *rules.World, t rules.Timer, c
 			err = fault.New(fault.Internal, "run_panicked", "the run panicked; the node's log says where")
 		}
 	}()
-	return rules.Fire(ctx, w, t, causing, r.position())
+	return r.engine.inTime(ctx, func(ctx context.Context) (*rules.Outcome, error) {
+		return rules.Fire(ctx, w, t, causing, r.position())
+	})
 }
 
 func (r *round) writeRun(ctx context.Context, o *rules.Outcome, t *rules.Timer, failure error) error {

@@ -17,3 +17,15 @@ func ParseTaskFilter(raw []byte) (lets func(*tasks.Task) bool, again []byte, min
 	again, _ = json.Marshal(f)
 	return f.lets, again, mine, err
 }
+
+// Places are places, for tests.
+type Places struct{ p *places }
+
+func NewPlaces(most int) Places { return Places{newPlaces(most)} }
+
+func (p Places) Try(holder string) bool {
+	ok, _ := p.p.try(holder)
+	return ok
+}
+
+func (p Places) Give(holder string) { p.p.give(holder) }

@@ -70,17 +70,18 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	if begins, err := s.deps.Onboarding.Begins(ctx, token); begins || err != nil {
 		return err
 	}
-	chain, err := foldEvents(events)
+	identity, err := foundedBy(events)
 	if err != nil {
 		return err
 	}
 	signer, err := s.signerOf(token, func(who string) (*id.Chain, error) {
+		if who != identity {
+			return nil, errName
+		}
 		known, err := s.deps.Directory.Chain(ctx, who)
 		switch {
-		case who != chain.ID():
-			return nil, errName
 		case fault.KindOf(err) == fault.NotFound && s.deps.OpenRegistration:
-			return chain, nil
+			return foldEvents(events, s.verify)
 		case fault.KindOf(err) == fault.NotFound:
 			return nil, errRegistration
 		}
@@ -95,10 +96,28 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	return uniform(err)
 }
 
+var errNoEvents = fault.New(fault.Invalid, "events_missing", "registering an identity takes its key events, the inception first").
+	At("/events", "is empty")
+
+// foundedBy is the LogLine ID that the first of some events gives, no signature
+// checked.
+func foundedBy(events [][]byte) (string, error) {
+	if len(events) == 0 {
+		return "", errNoEvents
+	}
+	event, err := id.ParseEvent(events[0])
+	if err != nil {
+		return "", err
+	}
+	return event.IdentityID(), nil
+}
+
 // foldEvents judges the events of a registration far enough to know whose
 // token may accompany them; the directory judges them in full.
-func foldEvents(events [][]byte) (*id.Chain, error) {
-	verifier := id.StdVerifier()
+func foldEvents(events [][]byte, verifier id.Verifier) (*id.Chain, error) {
+	if len(events) > id.MaxRegisterEvents {
+		return nil, fault.Newf(fault.Invalid, "events_too_many", "at most %d events register an identity; send the later ones one by one", id.MaxRegisterEvents).At("/events", "is too long")
+	}
 	var chain *id.Chain
 	for i, raw := range events {
 		event, err := id.ParseEvent(raw)
@@ -112,10 +131,6 @@ func foldEvents(events [][]byte) (*id.Chain, error) {
 		if err != nil {
 			return nil, err
 		}
-	}
-	if chain == nil {
-		return nil, fault.New(fault.Invalid, "events_missing", "registering an identity takes its key events, the inception first").
-			At("/events", "is empty")
 	}
 	return chain, nil
 }
@@ -160,9 +175,20 @@ func (s *Server) AddKeyEvent(c echo.Context, identity api.IdentityParameter) err
 	if !span.IsIdentity(full) {
 		return errIdentity
 	}
+	before, err := s.deps.Directory.Chain(c.Request().Context(), full)
+	if err != nil {
+		return err
+	}
 	info, pending, err := s.deps.Engine.EmbedEvent(c.Request().Context(), full, event)
 	if err != nil {
 		return err
+	}
+	if len(info.Events) == before.Len() {
+		// Events are open, so anybody can send one again; which tenants hold the
+		// identity is told to itself.
+		if who, err := s.caller(c); err != nil || who.Identity != full {
+			pending = nil
+		}
 	}
 	return answer(c, http.StatusCreated, api.KeyEventAdded{Id: info.ID, Status: info.Status, Pending: pending})
 }

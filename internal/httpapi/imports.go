@@ -13,6 +13,9 @@ import (
 	"github.com/danvoulez/logline/internal/timeline/bundle"
 )
 
+// maxImports is how many bundles come in at once, each into a file of its own.
+const maxImports = 8
+
 var (
 	errBundleType = fault.New(fault.Invalid, "content_type_unsupported",
 		"send the bundle as application/x-ndjson, not compressed, and say so in Content-Type")
@@ -36,10 +39,11 @@ func (s *Server) ImportBundle(c echo.Context, tenant api.TenantParameter, params
 		return err
 	}
 	ctx := c.Request().Context()
-	if !s.takePlace(ctx, s.streams) {
+	leave := s.takePlace(ctx, s.imports, s.holder(c.Request()))
+	if leave == nil {
 		return errBusy
 	}
-	defer func() { <-s.streams }()
+	defer leave()
 	rc := http.NewResponseController(c.Response().Writer)
 	body := &pacedReader{r: c.Request().Body, rc: rc, stall: s.limits.Stall}
 	out, err := s.deps.Engine.Import(ctx, body, opt)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -78,10 +79,11 @@ func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params
 	if given(params.Cosigned) && params.To != nil {
 		return wrong("to", "left out with cosigned, which ends where the cosigned checkpoint does")
 	}
-	if !s.takePlace(c.Request().Context(), s.exports) {
+	leave := s.takePlace(c.Request().Context(), s.exports, cmp.Or(seen.reader.Identity, s.holder(c.Request())))
+	if leave == nil {
 		return errBusy
 	}
-	defer func() { <-s.exports }()
+	defer leave()
 	res := c.Response()
 	rc := http.NewResponseController(res.Writer)
 	_ = rc.SetReadDeadline(time.Time{})

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -32,8 +33,10 @@ type Server struct {
 	echo    *echo.Echo
 	metrics *metrics
 	slots   chan struct{} // one held by each request being served
-	streams chan struct{} // one held by each NDJSON append
-	exports chan struct{} // one held by each bundle that is being read
+	streams *places       // one held by each NDJSON append
+	exports *places       // one held by each bundle that is being read
+	imports *places       // one held by each bundle that comes in
+	checks  chan struct{} // one held by each message whose signature is being checked
 	room    room          // for what is large
 	always  headers
 	bodies  bodies
@@ -78,8 +81,9 @@ func New(deps Deps) *Server {
 	s.founders = append([]Authenticator{bootstrapAuthenticator{}}, s.bearers...)
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
-	s.streams = make(chan struct{}, s.limits.Streams)
-	s.exports = make(chan struct{}, s.limits.Exports)
+	s.streams, s.exports = newPlaces(s.limits.Streams), newPlaces(s.limits.Exports)
+	s.imports = newPlaces(maxImports)
+	s.checks = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.left, s.always = s.limits.Room, newHeaders()
 	s.echo.HTTPErrorHandler = s.renderError
 	s.echo.Use(s.observe, s.admit)

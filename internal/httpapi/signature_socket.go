@@ -48,6 +48,9 @@ func (s *Server) VerifySignatureStream(c echo.Context) error {
 		return err
 	}
 	defer place.leave()
+	if err := place.hold("address "+s.holder(req), errVerifiers); err != nil {
+		return err
+	}
 	conn, err := s.openSocket(c)
 	if err != nil {
 		return err

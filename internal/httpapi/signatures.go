@@ -59,6 +59,12 @@ func (s *Server) verdict(ctx context.Context, check *api.SignatureCheck) (api.Ve
 	if err != nil {
 		return api.Verdict{}, err
 	}
+	select { // as many at a time as there are processors: one check may try 32 keys, and asks for no credential
+	case s.checks <- struct{}{}:
+		defer func() { <-s.checks }()
+	case <-ctx.Done():
+		return api.Verdict{}, errBusy.Because(context.Cause(ctx))
+	}
 	v, err := id.CheckSignature(ctx, s.verify, id.SignatureCheck{Identity: check.Identity, Key: check.Key, Message: message, Signature: check.Signature},
 		s.now(), s.deps.Directory.Chain)
 	if err != nil {

@@ -27,10 +27,11 @@ const usualResult = 2048
 // goroutines work at once: one reads lines, this one submits what has come, one
 // writes results; each waits only for its neighbour. All have ended when it returns.
 func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
-	if !s.takePlace(c.Request().Context(), s.streams) {
+	leave := s.takePlace(c.Request().Context(), s.streams, s.holder(c.Request()))
+	if leave == nil {
 		return errBusy
 	}
-	defer func() { <-s.streams }()
+	defer leave()
 	rc := http.NewResponseController(c.Response().Writer)
 	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
 	st := &appendStream{server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc, id: idOf(c), lines: newLineQueue()}
@@ -57,21 +58,6 @@ func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
 		}
 	}()
 	return st.run(c)
-}
-
-// takePlace waits a while for one of the places for streams of a kind; a short
-// one gives its place back soon.
-func (s *Server) takePlace(ctx context.Context, places chan struct{}) bool {
-	timer := time.NewTimer(s.limits.Stall / 6)
-	defer timer.Stop()
-	select {
-	case places <- struct{}{}:
-		return true
-	case <-timer.C:
-	case <-ctx.Done():
-	case <-s.stop:
-	}
-	return false
 }
 
 // appendStream is one NDJSON append.

@@ -257,13 +257,29 @@ const sealingDomain = "logline.node-seal.v1\n"
 // that it needs no set-up, and is as safe as they are: in node.key, or sealed
 // under the master key. Whoever has the database alone has neither.
 func (n *Node) SealingKey() (*MasterKey, error) {
+	raw, err := n.derive(sealingDomain)
+	if err != nil {
+		return nil, err
+	}
+	return newMasterKey(raw)
+}
+
+// spanIDDomain is what the secret of the node's span ids is derived under.
+const spanIDDomain = "logline.node-ids.v1\n"
+
+// IDSecret is what the ids of the node's own spans follow from, beside what they
+// are for: the same for ever, and nobody else's to know.
+func (n *Node) IDSecret() ([]byte, error) { return n.derive(spanIDDomain) }
+
+// derive is 32 bytes that follow from the node's secret and a domain.
+func (n *Node) derive(domain string) ([]byte, error) {
 	secret := n.current().Secret()
 	if len(secret) == 0 {
 		return nil, malformed(n.home.place(), "holds no secret beside its keys", nil)
 	}
-	raw, err := hkdf.Key(sha256.New, secret, nil, sealingDomain, masterBytes)
+	raw, err := hkdf.Key(sha256.New, secret, nil, domain, masterBytes)
 	if err != nil {
 		return nil, fmt.Errorf("derive from the node's secret: %w", err)
 	}
-	return newMasterKey(raw)
+	return raw, nil
 }

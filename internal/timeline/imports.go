@@ -21,6 +21,9 @@ type ImportOptions struct {
 	Verify bundle.Options // pins, and limits
 	Dir    string         // of the temporary file; "" is the system's
 	Max    int64          // bytes of the bundle; 0: 64 MiB. Memory grows by several times as much
+	// Turn is waited for once the bundle is on the disk, so that one which comes
+	// slowly keeps nobody waiting; done ends the turn. nil: there are no turns.
+	Turn func(ctx context.Context) (done func(), err error)
 }
 
 // defaultImport is the largest bundle that is taken, in bytes.
@@ -63,6 +66,13 @@ func (l *Log) Import(ctx context.Context, r io.Reader, opt ImportOptions) (Impor
 		return Imported{}, err
 	}
 	defer done()
+	if opt.Turn != nil {
+		over, err := opt.Turn(ctx)
+		if err != nil {
+			return Imported{}, err
+		}
+		defer over()
+	}
 	opt.Verify.Workers = cmp.Or(opt.Verify.Workers, l.cfg.Workers)
 	report, err := bundle.Verify(ctx, file, opt.Verify)
 	if err != nil {

@@ -147,12 +147,15 @@ type process struct {
 	stop     func()
 }
 
+// nodeSecret is what nobody but the node knows.
+const nodeSecret = "of the node"
+
 // start runs a process with these kinds, and emit, until it is stopped or the
 // test ends.
 func (w *world) start(cfg tasks.WorkerConfig, kinds ...tasks.Kind) *process {
 	w.t.Helper()
 	p := &process{}
-	scribe := tasks.NewScribe(w.eng, w.log, w.node.ID())
+	scribe := tasks.NewScribe(w.eng, w.log, w.node.ID(), []byte(nodeSecret))
 	all := tasks.NewKinds(append(kinds, tasks.Kind{Name: rules.ActionEmit, Run: tasks.NewEmitter(w.log, scribe).Run})...)
 	p.teller = tasks.NewTeller(w.store, scribe, tasks.TellerConfig{Log: silent, Poll: 20 * time.Millisecond})
 	cfg.Log, cfg.Settled = silent, p.teller.Wake

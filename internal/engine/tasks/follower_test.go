@@ -226,8 +226,8 @@ func TestTheTimelineTellsEverything(t *testing.T) {
 	})
 }
 
-// Ids that follow from what they are for can be reckoned by others. Whoever
-// spends one before the node keeps no span from being emitted.
+// Ids that follow from what they are for cannot be reckoned by others, and whoever
+// spends one before the node all the same keeps no span from being emitted.
 func TestSpentIDs(t *testing.T) {
 	databases(t, func(w *world) {
 		w.activate(echo)
@@ -238,8 +238,12 @@ func TestSpentIDs(t *testing.T) {
 		require.NoError(w.t, err)
 		at, err := span.ParseTime(e.RecordedAt)
 		require.NoError(w.t, err)
+		for n := range 16 { // as many as are passed over, without the secret
+			id := tasks.DerivedID(nil, at, "emit", cause+".0", w.tenant.ID, fmt.Sprint(n))
+			w.submit("test.pong", ping(9), func(h *span.Header) { h.ID, h.Causes = id, []string{cause} })
+		}
 		for n := range 2 {
-			id := tasks.DerivedID(at, "emit", cause+".0", w.tenant.ID, fmt.Sprint(n))
+			id := tasks.DerivedID([]byte(nodeSecret), at, "emit", cause+".0", w.tenant.ID, fmt.Sprint(n))
 			w.submit("test.pong", ping(9), func(h *span.Header) { h.ID, h.Causes = id, []string{cause} })
 		}
 		p := w.start(tasks.WorkerConfig{})
@@ -257,11 +261,11 @@ func TestSpentIDs(t *testing.T) {
 		// A run whose end was not settled emits it again, and nothing comes of it.
 		rec, err = w.log.Get(w.t.Context(), w.tenant.ID, cause)
 		require.NoError(w.t, err)
-		scribe := tasks.NewScribe(w.eng, w.log, w.node.ID())
+		scribe := tasks.NewScribe(w.eng, w.log, w.node.ID(), []byte(nodeSecret))
 		before := len(w.entries())
 		out, err := tasks.NewEmitter(w.log, scribe).Run(w.t.Context(), &tasks.Task{Key: tasks.Key{Tenant: w.tenant.ID, Origin: cause}})
 		require.NoError(w.t, err)
-		require.Contains(w.t, string(out), tasks.DerivedID(at, "emit", cause+".0", w.tenant.ID, "2"))
+		require.Contains(w.t, string(out), tasks.DerivedID([]byte(nodeSecret), at, "emit", cause+".0", w.tenant.ID, "2"))
 		require.Len(w.t, w.entries(), before)
 	})
 }
@@ -269,7 +273,7 @@ func TestSpentIDs(t *testing.T) {
 func TestTellsAtTheEnd(t *testing.T) {
 	databases(t, func(w *world) {
 		k := w.add("kind")
-		teller := tasks.NewTeller(w.store, tasks.NewScribe(w.eng, w.log, w.node.ID()), tasks.TellerConfig{Poll: time.Hour, Log: silent})
+		teller := tasks.NewTeller(w.store, tasks.NewScribe(w.eng, w.log, w.node.ID(), []byte(nodeSecret)), tasks.TellerConfig{Poll: time.Hour, Log: silent})
 		ctx, cancel := context.WithCancel(w.t.Context())
 		cancel()
 		teller.Run(ctx)

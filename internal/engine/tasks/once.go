@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"slices"
 	"strconv"
@@ -25,24 +26,29 @@ type Spans interface {
 }
 
 // Scribe records the node's spans about tasks, each once: its id follows from
-// what it is for.
+// what it is for, and from a secret, so that nobody can spend it before the node
+// and keep what a contract asks for from being done.
 type Scribe struct {
 	author Author
 	spans  Spans
 	node   string // LogLine ID
+	secret []byte
 }
 
-// NewScribe records as the node of this id.
-func NewScribe(author Author, spans Spans, node string) *Scribe { return &Scribe{author, spans, node} }
+// NewScribe records as the node of this id. secret is the node's, the same in all
+// its processes and for ever.
+func NewScribe(author Author, spans Spans, node string, secret []byte) *Scribe {
+	return &Scribe{author, spans, node, secret}
+}
 
 // maxOthers bounds the ids that others have spent before the node came to them.
 const maxOthers = 16
 
-// record records a span, unless it is there already, and gives its id. Ids can
-// be reckoned by others: one that somebody else has spent is passed over.
+// record records a span, unless it is there already, and gives its id. One that
+// somebody else has spent is passed over.
 func (s *Scribe) record(ctx context.Context, tenant, typ string, payload []byte, opt engine.OwnOptions, at time.Time, of ...string) (spanID string, err error) {
 	for n := range maxOthers {
-		opt.ID = derivedID(at, append(of, tenant, strconv.Itoa(n))...)
+		opt.ID = derivedID(s.secret, at, append(of, tenant, strconv.Itoa(n))...)
 		r := s.author.SubmitOwn(ctx, tenant, typ, payload, opt)
 		if fault.CodeOf(r.Err) != "id_conflict" {
 			return opt.ID, r.Err
@@ -73,7 +79,8 @@ func (s *Scribe) Tell(ctx context.Context, tenant, typ string, payload []byte, a
 }
 
 // derivedID is a span id that follows from what it is for.
-func derivedID(at time.Time, of ...string) string {
-	sum := sha256.Sum256([]byte("logline.task.v1\n" + strings.Join(of, "\n")))
-	return span.NewID(at, [10]byte(sum[:10]))
+func derivedID(secret []byte, at time.Time, of ...string) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("logline.task.v1\n" + strings.Join(of, "\n")))
+	return span.NewID(at, [10]byte(mac.Sum(nil)[:10]))
 }

@@ -47,7 +47,7 @@ func (p *poisoned) Advance(ctx context.Context, now time.Time, tenant string, fr
 // watched is a follower in a process, and the board it is seen on.
 func (w *world) watched(inbox tasks.Inbox) *followers.Board {
 	w.t.Helper()
-	scribe := tasks.NewScribe(w.eng, w.log, w.node.ID())
+	scribe := tasks.NewScribe(w.eng, w.log, w.node.ID(), []byte(nodeSecret))
 	b := followers.New(w.db, followers.Config{
 		Look: 5 * time.Millisecond, Report: 20 * time.Millisecond, Tries: 3, First: time.Millisecond, Longest: 10 * time.Millisecond,
 		Log: silent, Author: scribe, Wake: func(tenant string) { w.bus.Publish(bus.Appended{Tenant: tenant}) },

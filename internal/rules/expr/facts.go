@@ -63,6 +63,11 @@ type Supplier interface {
 	State(workflow, key string) (string, error)
 }
 
+// Ender is a Supplier that says when the time for a decision is over. From then on
+// evaluations fail at once with TooCostly, and what is made of that counts for
+// nothing.
+type Ender interface{ Ended() bool }
+
 // Args are the values of an aggregate's filters, zero for those it has not.
 type Args struct {
 	By, Subject string
@@ -74,8 +79,12 @@ type Args struct {
 type Input struct {
 	span, data, actor, tenant, approvals, now, enteredAt, it ref.Val
 	supplier                                                 *supplierVal
+	ends                                                     Ender
 	weight                                                   int // of the data
 }
+
+// over says that no evaluation is begun any more.
+func (in *Input) over() bool { return in.ends != nil && in.ends.Ended() }
 
 // noVotes is what most spans have.
 var noVotes = newList(nil)
@@ -83,6 +92,7 @@ var noVotes = newList(nil)
 // Bind makes facts ready. What they point to must not be changed afterwards.
 func Bind(f Facts) *Input {
 	in := &Input{supplier: &supplierVal{f.Supplier}}
+	in.ends, _ = f.Supplier.(Ender)
 	if f.Span != nil {
 		in.span = &spanVal{f.Span}
 	}

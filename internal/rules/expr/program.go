@@ -42,6 +42,9 @@ func (p *Program) Cost() uint64 { return p.estimate }
 // Eval gives the value, which is of the type that was wanted and about MaxData
 // bytes of JSON at most, or an *EvalError.
 func (p *Program) Eval(in *Input) (Value, error) {
+	if in.over() {
+		return Value{}, p.late()
+	}
 	out, _, err := p.planned(in).Eval((*activation)(in))
 	if err != nil {
 		return Value{}, p.explain(err)
@@ -66,6 +69,9 @@ func (p *Program) planned(in *Input) cel.Program {
 
 // Bool is Eval for a program that was compiled to yield Bool.
 func (p *Program) Bool(in *Input) (bool, error) {
+	if in.over() {
+		return false, p.late()
+	}
 	out, _, err := p.planned(in).Eval((*activation)(in))
 	if err != nil {
 		return false, p.explain(err)
@@ -75,6 +81,11 @@ func (p *Program) Bool(in *Input) (bool, error) {
 		return false, p.unwanted(Value{out})
 	}
 	return bool(b), nil
+}
+
+// late is the error of an evaluation that is not begun any more.
+func (p *Program) late() error {
+	return &EvalError{Reason: TooCostly, Offset: p.whole.offset, End: p.whole.end, Message: "there is no time left for this"}
 }
 
 // unwanted is the error for a value of another type. A null is an absent value.

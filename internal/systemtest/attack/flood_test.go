@@ -176,3 +176,50 @@ func TestFloodAfterAuthentication(t *testing.T) {
 	require.NotZero(t, counts[http.StatusOK], "the flood was none")
 	require.Zero(t, counts[http.StatusInternalServerError])
 }
+
+// Gained would be: all places for streams, held by clients that send nothing.
+func TestPlacesAreNotHeldByOne(t *testing.T) {
+	s := alone(t)
+	var held []net.Conn
+	t.Cleanup(func() {
+		for _, c := range held {
+			_ = c.Close()
+		}
+	})
+	for range 80 { // more than there are
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		require.NoError(t, err)
+		held = append(held, conn)
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", s.at("/spans"))
+		require.NoError(t, err)
+	}
+	s.works(t, aside(t), 3)
+	client := aside(t)
+	raw := s.seal(s.member, `{"n":1}`)
+	began := time.Now()
+	resp, err := client.Post(s.URL+s.at("/spans"), "application/x-ndjson", bytes.NewReader(raw))
+	require.NoError(t, err)
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode, "after %s: %s", time.Since(began), body)
+
+	// The same with bundles that are read, and with those that are sent.
+	token := s.token(s.auditor)
+	evil := s.token(s.mallory)
+	for range 40 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		require.NoError(t, err)
+		held = append(held, conn)
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "/v1/tenants/"+absent+"/bundle", evil)
+		require.NoError(t, err)
+	}
+	req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/tenants/"+absent+"/bundle", strings.NewReader("{}\n"))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err = client.Do(req)
+	require.NoError(t, err)
+	body, _ = io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode, "a bundle's turn does not come: %s", body)
+}

@@ -440,3 +440,36 @@ func (s *scene) resident(t testing.TB) int64 {
 	require.NoError(t, err)
 	return resident * int64(os.Getpagesize())
 }
+
+// sealAs is a span in the name of an identity, signed with somebody else's key.
+func (s *scene) sealAs(signer *id.Keys, author string, tenant *client.Tenant, typ, payload string) []byte {
+	s.t.Helper()
+	return s.seal(signer, payload, in(tenant), typed(typ), func(h *span.Header) { h.Author = author })
+}
+
+// payloadOf is the payload of a span as it is sent.
+func payloadOf(t testing.TB, raw []byte) json.RawMessage {
+	t.Helper()
+	var sp struct{ Payload json.RawMessage }
+	require.NoError(t, json.Unmarshal(raw, &sp))
+	return sp.Payload
+}
+
+// used is how much processor time the node has taken so far; 0 where the system
+// does not tell.
+func (s *scene) used(t testing.TB) time.Duration {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	var ticks time.Duration
+	for _, field := range fields[11:13] { // utime and stime, in hundredths of a second
+		var n int64
+		_, err := fmt.Sscan(field, &n)
+		require.NoError(t, err)
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
+}
