@@ -67,18 +67,27 @@ type reader struct {
 	sum    Summary
 }
 
-// next is the next line, its end included.
-func (r *reader) next() ([]byte, error) {
-	var line []byte
+// maxFirst bounds the first line of a backup, and the first of a part, in bytes: a
+// file that somebody sent is known for none before it has cost anything.
+const maxFirst = 4 << 20
+
+// next is the next line, of at most so many bytes, its end included. It is put
+// together once, so that a long one takes no more than twice its size.
+func (r *reader) next(most int) ([]byte, error) {
+	var pieces [][]byte
+	size := 0
 	for {
 		piece, err := r.in.ReadSlice('\n')
-		line = append(line, piece...)
+		pieces, size = append(pieces, bytes.Clone(piece)), size+len(piece)
 		switch {
 		case err == nil:
 			r.number++
-			return line, nil
+			if len(pieces) == 1 {
+				return pieces[0], nil
+			}
+			return bytes.Join(pieces, nil), nil
 		case errors.Is(err, bufio.ErrBufferFull):
-			if len(line) > maxLine {
+			if size > most {
 				return nil, invalid("line %d is too long", r.number+1)
 			}
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -95,7 +104,7 @@ var endOfPart = []byte(`{"end":`)
 // body is the next line of a part; at the part's end ok is false and the line
 // is not part of it.
 func (r *reader) body() (line []byte, ok bool, err error) {
-	if line, err = r.next(); err != nil || bytes.HasPrefix(line, endOfPart) {
+	if line, err = r.next(maxLine); err != nil || bytes.HasPrefix(line, endOfPart) {
 		return line, false, err
 	}
 	r.hash.Write(line)
@@ -124,7 +133,7 @@ func (r *reader) decode(line []byte, to any) error {
 }
 
 func (r *reader) header() error {
-	line, err := r.next()
+	line, err := r.next(maxFirst)
 	if err != nil {
 		return err
 	}
@@ -150,7 +159,7 @@ func (r *reader) header() error {
 
 // part reads the next part, or the manifest and the end.
 func (r *reader) part() (done bool, err error) {
-	line, err := r.next()
+	line, err := r.next(maxFirst)
 	if err != nil {
 		return false, err
 	}

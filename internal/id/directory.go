@@ -123,11 +123,19 @@ func checkLabels(handle, name string) error {
 		return fault.New(fault.Invalid, "handle_malformed", "a handle has 1 to 63 of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit").
 			At("/handle", "is no handle")
 	}
-	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > MaxNameLength || strings.ContainsFunc(name, unicode.IsControl) {
-		return fault.Newf(fault.Invalid, "name_malformed", "a name has at most %d characters, none of them a control character", MaxNameLength).
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > MaxNameLength || strings.ContainsFunc(name, unseen) {
+		return fault.Newf(fault.Invalid, "name_malformed", "a name has at most %d characters, none of them a control character or one that is not seen", MaxNameLength).
 			At("/name", "is no name")
 	}
 	return nil
+}
+
+// unseen says of a character that it is none in a name: controls, and what turns
+// text, breaks a line or is not seen, by which one name passes for another. Joiners
+// are seen in what they join; scripts need them.
+func unseen(r rune) bool {
+	const zeroWidthNonJoiner, zeroWidthJoiner = 0x200c, 0x200d
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) && r != zeroWidthNonJoiner && r != zeroWidthJoiner
 }
 
 func parseEvents(events [][]byte) ([]*Event, error) {

@@ -86,11 +86,15 @@ func Cut(s string, n int) string {
 }
 
 // Clean makes s fit for one line of a terminal: control characters, which could
-// move the cursor or change colours, become spaces.
+// move the cursor or change colours, and what turns text, breaks a line or is not
+// seen at all become spaces. Joiners stay: scripts need them.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		// C0, DEL and C1 controls, and what turns the direction of text.
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		switch {
+		case r < 0x20, r >= 0x7f && r < 0xa0, // C0, DEL and C1 controls
+			r == 0x061c, r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // directions
+			r == 0x2028, r == 0x2029, // ends of lines and paragraphs
+			r == 0x200b, r >= 0x2060 && r <= 0x2064, r == 0xfeff, r >= 0xe0000 && r <= 0xe007f: // unseen
 			return ' '
 		}
 		return r

@@ -473,3 +473,5 @@ func (s *scene) used(t testing.TB) time.Duration {
 	}
 	return ticks * 10 * time.Millisecond
 }
+
+func simulated(h *span.Header) { h.Status = span.StatusSimulated }
