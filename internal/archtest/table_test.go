@@ -40,6 +40,7 @@ var table = map[string]rule{
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
 	"internal/bus":            {never: []string{"modules", "internal/storage"}},
+	"internal/ratelimit":      {never: []string{"modules", "internal/storage", "drivers"}},
 	"internal/relay":          {never: []string{"modules", "internal/storage", "drivers"}},
 	"internal/storage":        {never: []string{"modules"}},
 	"internal/storage/pgtest": {testing: true, never: []string{"ours"}},
@@ -117,7 +118,7 @@ var confined = map[string][]string{
 	"github.com/labstack/echo/v4":         {"internal/httpapi"},
 	"modernc.org/sqlite":                  {"internal/storage", "internal/timeline/sqlitestore"},
 	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore", "internal/engine/tasks/taskstore", "internal/bench"},
-	"github.com/redis/go-redis/v9":        {"internal/relay"},
+	"github.com/redis/go-redis/v9":        {"internal/ratelimit", "internal/relay"},
 	"cel.dev/cel-go":                      {"internal/rules/expr", "internal/bench/decide"},
 	"internal/app":                        {"cmd/logline"},
 	"internal/httpapi/spectest":           {},                                      // for tests alone
