@@ -55,6 +55,7 @@ type App struct {
 	db         *storage.DB
 	store      io.Closer    // of timelines; nil until it is open
 	appends    func() error // why the store takes nothing; nil where it cannot say
+	rates      io.Closer    // what is shared of rate limits; nil: nothing is
 	node       *id.Node
 	masters    id.Masters // none: none is set
 	notes      string     // where checkpoints given out are noted; "" for the data directory's
@@ -142,6 +143,9 @@ func (a *App) NodeID() string { return a.node.ID() }
 func (a *App) Close() error {
 	a.closeOnce.Do(func() {
 		var errs []error
+		if a.rates != nil {
+			errs = append(errs, a.rates.Close())
+		}
 		if a.store != nil {
 			errs = append(errs, a.store.Close())
 		}

@@ -42,6 +42,7 @@ type Config struct {
 	WitnessPolicy  string        `mapstructure:"witness_policy"`
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
+	Rate           Rate          `mapstructure:"rate"`
 	Limits         Limits        `mapstructure:"limits"`
 	Feed           Feed          `mapstructure:"feed"`
 	Tasks          Tasks         `mapstructure:"tasks"`
@@ -230,6 +231,10 @@ func (c Config) check(key string) string {
 		return within(c.WitnessWait, time.Second, 10*time.Minute)
 	case "drain_timeout":
 		return within(c.DrainTimeout, time.Second, time.Hour)
+	case "rate.address", "rate.identity", "rate.key", "rate.tenant":
+		if _, err := c.rate(key); err != nil {
+			return err.Error()
+		}
 	case "limits.header":
 		return within(c.Limits.Header, 1024, 32<<10) // a line, decision included, is at most 65,535 bytes
 	case "limits.payload":

@@ -61,7 +61,11 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	wakeups := bus.New()
-	eng := a.newEngine(log, directory, verify, wakeups)
+	gate, err := a.newGate()
+	if err != nil {
+		return err
+	}
+	eng := a.newEngine(log, directory, verify, wakeups, gate)
 	own := a.newAdmin(eng, log)
 	a.own = own
 	telling := told{eng, own, a.log}
@@ -91,6 +95,7 @@ func (a *App) wire(ctx context.Context) error {
 		Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
+		Gate:             gate,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !a.cfg.hereAlone(),
 		Wakes: wakeups,
 		Limits: httpapi.Limits{
@@ -260,13 +265,13 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 }
 
 // newEngine is the way into the timelines.
-func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus) *engine.Engine {
+func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus, gate engine.Gate) *engine.Engine {
 	return engine.New(log, directory, verify, rules.Decide, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload},
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
-		DrainTimeout: a.cfg.DrainTimeout / 3,
-		Home:         func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
+		DrainTimeout: a.cfg.DrainTimeout / 3, Gate: gate,
+		Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
 	})
 }
 

@@ -56,6 +56,15 @@ type Node interface {
 	LogKey() ed25519.PublicKey
 }
 
+// Gate bounds how much authors send. *quota.Gate implements it. It is safe for
+// concurrent use.
+type Gate interface {
+	// Author counts spans that a key has signed for an author, once their
+	// signatures were checked and before they wait for their turn; limited when
+	// that is too many.
+	Author(ctx context.Context, author, key string, spans int) error
+}
+
 // Decider says what becomes of a span that form, signature, keys and roles
 // already permit: rules.Decide. It must be a pure function of its arguments,
 // quick, and safe for concurrent use. An error refuses the span. Spans authored
@@ -86,6 +95,8 @@ type Config struct {
 	// Home is the node's own tenant, whose owners activate the contracts for every
 	// tenant; "" while there is none. nil: this node has no such contracts.
 	Home func(context.Context) (tenant string, err error)
+
+	Gate Gate // nil: whoever sends may send as much as the queue holds
 
 	Limits span.Limits
 	Logger *slog.Logger // slog.Default()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,9 @@ func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Opti
 	if err != nil {
 		return Result{Err: fault.From(err)}
 	}
+	if err := e.count(ctx, it); err != nil {
+		return Result{Err: err}
+	}
 	it.expected, it.dryRun = opt.ExpectedSize, opt.DryRun
 	return e.submitItem(ctx, tenant, it)
 }
@@ -76,8 +80,9 @@ func (e *Engine) submitItem(ctx context.Context, tenant string, it *item) Result
 }
 
 // SubmitMany records spans in order and answers each at its index. A refused
-// span does not stop those after it, with one exception: when the queue is
-// full, that span and all after it are answered limited queue_full. While one
+// span does not stop those after it, with one exception: when the queue is full
+// or an author sends too much, that span and all after it are answered limited
+// (queue_full, or what Config.Gate says). While one
 // part of the lines is being committed the next is checked.
 func (e *Engine) SubmitMany(ctx context.Context, tenant string, lines [][]byte) []Result {
 	results := make([]Result, len(lines))
@@ -177,12 +182,52 @@ func (e *Engine) checkPart(ctx context.Context, tenant string, lines [][]byte, r
 	return p
 }
 
+// signer is a key that signs for somebody.
+type signer struct{ author, key string }
+
+func signerOf(it *item) signer { return signer{it.span.Author, it.span.Signature.Key} }
+
+// count has the gate count spans, by author and key in the order they first
+// came. The first that it refuses is the answer to all.
+func (e *Engine) count(ctx context.Context, items ...*item) error {
+	if e.cfg.Gate == nil {
+		return nil
+	}
+	if first := signerOf(items[0]); !slices.ContainsFunc(items, func(it *item) bool { return signerOf(it) != first }) {
+		return e.countOf(ctx, first, len(items)) // as nearly always
+	}
+	var order []signer
+	spans := make(map[signer]int)
+	for _, it := range items {
+		s := signerOf(it)
+		if spans[s]++; spans[s] == 1 {
+			order = append(order, s)
+		}
+	}
+	for _, s := range order {
+		if err := e.countOf(ctx, s, spans[s]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) countOf(ctx context.Context, s signer, spans int) error {
+	if err := e.cfg.Gate.Author(ctx, s.author, s.key, spans); err != nil {
+		return fault.From(err)
+	}
+	return nil
+}
+
 // putPart queues p. A queue that is full is given one more chance once the
 // caller's own earlier part is out of it. After its final part the caller has
 // nothing left to do but lead, if the timeline is idle.
 func (e *Engine) putPart(ctx context.Context, tenant string, p, earlier *part, final bool) error {
 	if len(p.items) == 0 {
 		return nil
+	}
+	if err := e.count(ctx, p.items...); err != nil {
+		return err
 	}
 	idle, err := e.put(tenant, p.items)
 	if fault.CodeOf(err) == codeQueueFull && earlier != nil {

@@ -40,6 +40,7 @@ func bearer(c echo.Context) (string, error) {
 // sight is a tenant together with what the caller may read of it.
 type sight struct {
 	timeline.Tenant
+	who    id.Credential
 	reader standing.Reader
 	view   standing.View
 }
@@ -52,8 +53,25 @@ func (s *Server) look(c echo.Context, idOrSlug string) (sight, error) {
 	if err != nil {
 		return sight{}, err
 	}
+	return s.lookFor(c, idOrSlug, who)
+}
+
+// lookKnown is look for routes that take no anonymous request.
+func (s *Server) lookKnown(c echo.Context, idOrSlug string) (sight, error) {
+	who, err := s.known(c)
+	if err != nil {
+		return sight{}, err
+	}
+	return s.lookFor(c, idOrSlug, who)
+}
+
+// lookFor is look for a caller that was judged and counted.
+func (s *Server) lookFor(c echo.Context, idOrSlug string, who id.Credential) (sight, error) {
 	seen, err := s.lookAs(c, idOrSlug, who)
-	if fault.KindOf(err) == fault.NotFound {
+	switch {
+	case err == nil:
+		err = s.countTenant(c, &seen)
+	case fault.KindOf(err) == fault.NotFound:
 		if err = errTenant; who.Identity == "" {
 			err = errCredential
 		}
@@ -78,7 +96,7 @@ func (s *Server) lookAs(c echo.Context, idOrSlug string, who id.Credential) (sig
 	if !mayLook(view, reader, t.PublicReading) {
 		return sight{}, errTenant
 	}
-	return sight{Tenant: t, reader: reader, view: view}, nil
+	return sight{Tenant: t, who: who, reader: reader, view: view}, nil
 }
 
 // mayLook says whether a reader may know that the tenant exists: everybody where

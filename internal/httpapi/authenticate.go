@@ -109,16 +109,10 @@ func isJWT(token string) bool {
 	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") == 2
 }
 
-// callerKey is the key of the caller in echo's context: a request has one, who
-// is judged once.
-const callerKey = "caller"
-
 // caller is who sent the request, nobody for a request without a credential. One
-// that proves nothing is an error everywhere but where none is looked at.
+// that proves nothing is an error everywhere but where none is looked at. It is
+// judged and counted anew each time: a handler asks once.
 func (s *Server) caller(c echo.Context) (id.Credential, error) {
-	if who, ok := c.Get(callerKey).(id.Credential); ok {
-		return who, nil
-	}
 	token, err := bearer(c)
 	if err != nil || token == "" {
 		return id.Credential{}, err
@@ -128,7 +122,7 @@ func (s *Server) caller(c echo.Context) (id.Credential, error) {
 		err = mayAsk(c, who)
 	}
 	if err == nil {
-		c.Set(callerKey, who)
+		err = s.countCaller(c, who, 1)
 	}
 	return who, err
 }

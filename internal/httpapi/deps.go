@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/danvoulez/logline/internal/cloudevents"
@@ -13,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -187,6 +189,22 @@ type Onboarding interface {
 	MayImport(ctx context.Context, token, caller string) error
 }
 
+// Gate bounds how much callers ask for; each refuses with a fault of kind Limited
+// that wraps a *quota.Refusal. *quota.Gate implements it.
+type Gate interface {
+	// Address counts n requests, spans or checks of an address, before anything of
+	// them is judged.
+	Address(ctx context.Context, from netip.Addr, n int) (quota.Level, error)
+	// Caller counts n requests of somebody proven, and of the key by which.
+	Caller(ctx context.Context, identity, key string, n int) (quota.Level, error)
+	// Tenant counts n requests in a tenant by somebody who holds a role there.
+	Tenant(ctx context.Context, tenant string, n int) (quota.Level, error)
+	// Refused tells how often each kind of limit said no.
+	Refused(tell func(by string, n int64))
+	// Alone says whether limits that processes share hold in this one alone now.
+	Alone() bool
+}
+
 // Node is this node's own identity. *id.Node implements it.
 type Node interface {
 	ID() string
@@ -278,6 +296,7 @@ type Deps struct {
 	Events     Events
 	Onboarding Onboarding
 	Node       Node
+	Gate       Gate // nil: nothing is limited by rate
 	// Authenticators take kinds of credentials beside API keys and signed tokens,
 	// told by their forms.
 	Authenticators []Authenticator

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,15 +20,15 @@ var errEventType = fault.New(fault.Invalid, "content_type_unsupported",
 
 // AppendEvents records CloudEvents for a caller that cannot sign.
 func (s *Server) AppendEvents(c echo.Context, tenant api.TenantParameter) error {
-	who, err := s.known(c)
+	seen, err := s.lookKnown(c, tenant)
 	if err != nil {
 		return err
 	}
-	seen, err := s.look(c, tenant)
-	if err != nil {
-		return err
-	}
+	who := seen.who
 	events, batch, err := s.eventsOf(c)
+	if err == nil { // one was counted as the request
+		err = errors.Join(s.countAddress(c, len(events)-1), s.countCaller(c, who, len(events)-1))
+	}
 	if err != nil {
 		return err
 	}

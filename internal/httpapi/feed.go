@@ -154,7 +154,7 @@ func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams, r
 		}
 		seen, err := s.lookAs(c, tenantID, who)
 		if err == nil {
-			reads.Store(&operator{seen, who})
+			reads.Store(&operator{seen})
 		}
 		return seen.reader, err
 	}}, nil
@@ -196,6 +196,9 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 		return "", "", errTicket
 	}
 	who, err := by.Authenticate(c.Request().Context(), *ticket)
+	if err == nil {
+		err = s.countCaller(c, who, 1)
+	}
 	if err != nil {
 		return "", "", err
 	}

@@ -63,6 +63,7 @@ func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 type world struct {
 	t      testing.TB
 	url    string
+	server http.Handler // what url leads to
 	http   *http.Client // validates
 	clock  *clock
 	dir    *id.Directory
@@ -72,6 +73,7 @@ type world struct {
 	engine *engine.Engine
 	tasks  tasks.Store
 	board  *followers.Board
+	gate   *movingGate
 
 	backtests *backtests.Service
 	owner     *id.Keys
@@ -120,7 +122,8 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book, Folder: engine.Folder{}})
 	wakes := bus.New()
-	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Decide, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler)})
+	w.gate = new(movingGate)
+	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Decide, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler), Gate: w.gate})
 	text, err := id.NewMasterKey(rand.Reader)
 	require.NoError(t, err)
 	master, err := id.ParseMasterKey(text)
@@ -142,13 +145,14 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
-		Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
+		Gate: w.gate, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {
 		change(&deps)
 	}
-	server := httptest.NewServer(httpapi.New(deps).Handler())
+	w.server = httpapi.New(deps).Handler()
+	server := httptest.NewServer(w.server)
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	transport := http.DefaultTransport.(*http.Transport).Clone()

@@ -28,7 +28,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers) *metrics {
+func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers, gate Gate) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -68,6 +68,9 @@ func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers) *
 	if watched != nil {
 		registry.MustRegister(followerMetrics(watched.Measure))
 	}
+	if gate != nil {
+		registry.MustRegister(gateMetrics{gate})
+	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m
 }
@@ -105,6 +108,29 @@ func (f followerMetrics) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.of(&m), m.Name)
 		}
 	}
+}
+
+// gateMetrics tell how often limits said no.
+type gateMetrics struct{ Gate }
+
+var (
+	gateRefused = prometheus.NewDesc("logline_rate_limited_total", "Requests and groups of spans refused because too many came, by what is counted.", []string{"by"}, nil)
+	gateAlone   = prometheus.NewDesc("logline_rate_limits_alone", "1 while rate limits that processes share hold in this one alone, because Redis does not answer.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (gateMetrics) Describe(to chan<- *prometheus.Desc) { to <- gateRefused; to <- gateAlone }
+
+// Collect implements prometheus.Collector.
+func (g gateMetrics) Collect(to chan<- prometheus.Metric) {
+	g.Refused(func(by string, n int64) {
+		to <- prometheus.MustNewConstMetric(gateRefused, prometheus.CounterValue, float64(n), by)
+	})
+	alone := 0.0
+	if g.Alone() {
+		alone = 1
+	}
+	to <- prometheus.MustNewConstMetric(gateAlone, prometheus.GaugeValue, alone)
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {

@@ -94,6 +94,9 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if operators(c.Path()) {
 			return next(c)
 		}
+		if err := s.countAddress(c, 1); err != nil {
+			return err
+		}
 		if err := cleanText(c); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rules"
 )
 
@@ -156,6 +157,9 @@ func (s *Server) renderError(err error, c echo.Context) {
 		header.Set(echo.HeaderWWWAuthenticate, authentication)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retrySeconds(e)))
+		if limited := (*quota.Refusal)(nil); errors.As(e, &limited) {
+			writeLevel(header, limited.Level)
+		}
 	}
 	header.Set(echo.HeaderContentType, problemType) // a handler may have meant to answer otherwise
 	// A client that went away cannot be told so: the error is of no use.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -61,13 +62,13 @@ func (s *Server) VerifySignatureStream(c echo.Context) error {
 		sayStopping(conn)
 		_ = conn.SetReadDeadline(time.Now())
 	})()
-	s.answerChecks(req.Context(), conn, idOf(c))
+	s.answerChecks(req.Context(), conn, idOf(c), s.clientAddress(req))
 	return nil
 }
 
 // answerChecks answers until the client leaves, is silent for too long, or
 // sends what is no request.
-func (s *Server) answerChecks(ctx context.Context, conn *websocket.Conn, requestID string) {
+func (s *Server) answerChecks(ctx context.Context, conn *websocket.Conn, requestID string, from netip.Addr) {
 	conn.SetReadLimit(maxFrame)
 	for {
 		_ = conn.SetReadDeadline(time.Now().Add(s.limits.Idle))
@@ -88,16 +89,19 @@ func (s *Server) answerChecks(ctx context.Context, conn *websocket.Conn, request
 			return
 		}
 		_ = conn.SetWriteDeadline(time.Now().Add(s.limits.Stall))
-		if err := conn.WriteMessage(websocket.TextMessage, s.answerFrame(ctx, raw, requestID)); err != nil {
+		if err := conn.WriteMessage(websocket.TextMessage, s.answerFrame(ctx, raw, requestID, from)); err != nil {
 			return
 		}
 	}
 }
 
 // answerFrame is the answer to one request, or the problem with it.
-func (s *Server) answerFrame(ctx context.Context, raw []byte, requestID string) []byte {
+func (s *Server) answerFrame(ctx context.Context, raw []byte, requestID string, from netip.Addr) []byte {
 	var body api.SignatureChecks
 	err := decodeStrict(raw, &body)
+	if limited := s.countFrom(ctx, from, max(len(body.Items), 1)); limited != nil {
+		err = limited
+	}
 	var out any
 	if err == nil {
 		out, err = s.verdicts(ctx, &body)

@@ -22,6 +22,9 @@ func (s *Server) VerifySignatures(c echo.Context) error {
 	if err := s.bind(c, &body); err != nil {
 		return err
 	}
+	if err := s.countAddress(c, max(len(body.Items)-1, 0)); err != nil { // the first was counted as the request
+		return err
+	}
 	out, err := s.verdicts(c.Request().Context(), &body)
 	if err != nil {
 		return err

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +36,10 @@ func (s *Server) appendMany(c echo.Context, tenant string) (err error) {
 	defer leave()
 	rc := http.NewResponseController(c.Response().Writer)
 	_ = rc.EnableFullDuplex() // HTTP/1.1 only: without it the first write would end the reading
-	st := &appendStream{server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc, id: idOf(c), lines: newLineQueue()}
+	st := &appendStream{
+		server: s, tenant: tenant, ctx: context.WithoutCancel(c.Request().Context()), control: rc,
+		id: idOf(c), from: s.clientAddress(c.Request()), lines: newLineQueue(),
+	}
 
 	body := &pacedReader{r: c.Request().Body, rc: rc, stall: s.limits.Stall}
 	answered := false
@@ -67,6 +72,7 @@ type appendStream struct {
 	ctx     context.Context // of the request, but lines that came whole are appended even if it ends
 	control *http.ResponseController
 	id      string // of the request
+	from    netip.Addr
 	lines   *lineQueue
 
 	chunk   []numbered
@@ -106,7 +112,7 @@ func (st *appendStream) submit() {
 	}
 	st.results = nil
 	if len(st.raw) > 0 {
-		st.results = st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, st.raw)
+		st.results = st.submitLines(st.raw)
 		st.insist()
 	}
 	for i := range st.results {
@@ -115,20 +121,38 @@ func (st *appendStream) submit() {
 	}
 }
 
-// insist submits again what the engine had no room for, until it has or the
-// patience with a stalled partner ends: the queue being full must slow a stream
-// down, not make its client sort out which lines to repeat.
+// submitLines brings lines to the engine, where their address may send so many.
+func (st *appendStream) submitLines(raw [][]byte) []engine.Result {
+	if err := st.server.countFrom(st.ctx, st.from, len(raw)); err != nil {
+		results := make([]engine.Result, len(raw))
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
+	return st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, raw)
+}
+
+// insist submits again what was sent too fast, for the engine or for what its
+// sender may, until it is taken or the patience with a stalled partner ends: such
+// a thing must slow a stream down, not make its client sort out which lines to
+// repeat.
 func (st *appendStream) insist() {
 	for began := time.Now(); time.Since(began) < st.server.limits.Stall; {
-		tail := slices.IndexFunc(st.results, func(r engine.Result) bool { return fault.CodeOf(r.Err) == codeQueueFull })
+		tail := slices.IndexFunc(st.results, tooFast)
 		if tail < 0 || !st.pause(fault.From(st.results[tail].Err).RetryAfter) {
 			return
 		}
-		copy(st.results[tail:], st.server.deps.Engine.SubmitMany(st.ctx, st.tenant, st.raw[tail:]))
+		copy(st.results[tail:], st.submitLines(st.raw[tail:]))
 	}
 }
 
-const codeQueueFull = "queue_full"
+// tooFast says whether a line is refused for nothing but when it came; all after
+// it are refused likewise.
+func tooFast(r engine.Result) bool {
+	code := fault.CodeOf(r.Err)
+	return code == "queue_full" || strings.HasPrefix(code, "rate_")
+}
 
 // pause waits; false when the server stops meanwhile.
 func (st *appendStream) pause(d time.Duration) bool {

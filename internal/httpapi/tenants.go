@@ -59,6 +59,9 @@ func (s *Server) founder(c echo.Context) (token, caller string, err error) {
 	case who.How == byBootstrap:
 		return token, "", nil
 	}
+	if err := s.countCaller(c, who, 1); err != nil {
+		return "", "", err
+	}
 	return "", who.Identity, manages(who)
 }
 

@@ -107,11 +107,7 @@ func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) er
 	if err := s.ownOrigin(c.Request()); err != nil {
 		return err
 	}
-	who, err := s.known(c)
-	if err != nil {
-		return err
-	}
-	seen, err := s.look(c, tenant)
+	seen, err := s.lookKnown(c, tenant)
 	if err != nil {
 		return err
 	}
@@ -120,7 +116,7 @@ func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) er
 		return err
 	}
 	now := s.now()
-	k := ticket{token: token, identity: who.Identity, tenant: seen.ID, expires: now.Add(s.limits.Ticket)}
+	k := ticket{token: token, identity: seen.who.Identity, tenant: seen.ID, expires: now.Add(s.limits.Ticket)}
 	text, err := s.tickets.add(k, now)
 	if err != nil {
 		return err

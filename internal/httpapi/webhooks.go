@@ -23,11 +23,8 @@ var (
 // courier finds the tenant for a caller who may say where its webhooks go: an
 // owner or an admin, by a credential that may also say which contracts call them.
 func (s *Server) courier(c echo.Context, tenant string) (sight, id.Credential, error) {
-	seen, err := s.look(c, tenant)
-	if err != nil {
-		return sight{}, id.Credential{}, err
-	}
-	who, err := s.known(c)
+	seen, err := s.lookKnown(c, tenant)
+	who := seen.who
 	switch {
 	case err != nil:
 	case !seen.view.Can(who.Identity, standing.RightAdminister):

@@ -45,7 +45,9 @@ func redisOn(t testing.TB, c *clock) *Redis {
 	}
 	r, err := NewRedis(url, "logline-test-rate:"+rand.Text()+":")
 	require.NoError(t, err)
-	r.now = c.now
+	if c != nil {
+		r.now = c.now
+	}
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
 }
@@ -354,14 +356,4 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, l, again)
 	})
-}
-
-func BenchmarkMemory(b *testing.B) {
-	s := NewMemory(time.Now, DefaultBuckets)
-	asks := []Ask{{"identity:logline-id://abc", Limit{1000, 1 << 30}, 1}, {"key:abcdef", Limit{1000, 1 << 30}, 1}}
-	var answers [2]Answer
-	b.ReportAllocs()
-	for b.Loop() {
-		s.Take(context.Background(), asks, answers[:])
-	}
 }
