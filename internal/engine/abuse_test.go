@@ -110,3 +110,15 @@ func TestADecisionEndsInTime(t *testing.T) {
 	require.NoError(t, w.submit(w.seal(w.owner, []byte(`{"n":1}`), typed("a.c"))).Err, "what no contract looks at is not late")
 	require.Len(t, w.entries(w.tenant.ID), size+1)
 }
+
+// TestStrangersKeepNobodyWaiting: simulations take turns, and those of authors who
+// may append nothing take theirs among themselves.
+func TestStrangersKeepNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	stage := func(k *id.Keys) string { return w.StageOf(context.Background(), w.tenant.ID, k.ID()) }
+	require.Equal(t, stage(w.owner), stage(w.member("guest")), "a guest appends")
+	strangers := stage(w.identity())
+	require.NotEqual(t, stage(w.owner), strangers)
+	require.Equal(t, strangers, stage(w.member("auditor")))
+}

@@ -117,3 +117,45 @@ func TestEvidenceIsKeptOfFewThings(t *testing.T) {
 		require.Equal(t, size, s.size())
 	})
 }
+
+// Gained would be: the clock that answers timers, which all tenants share, and the
+// workers that do what contracts ask for.
+func TestSchedulesOfOneKeepNobodyWaiting(t *testing.T) {
+	s := alone(t)
+	var source strings.Builder
+	source.WriteString("contract tick.rules version \"1.0.0\" {\n")
+	for i := range 200 {
+		fmt.Fprintf(&source, "schedule s%d { every: 1s then { emit \"tick.tock\" { data: { n: %d.0 } } } }\n", i, i)
+	}
+	source.WriteString("}")
+	s.activate(s.mallory, s.evil, source.String()).want(t, http.StatusCreated)
+	s.activate(s.owner, s.tenant, "contract once.rules version \"1.0.0\" {\n schedule soon { every: 1s then { emit \"once.upon\" { data: { n: 1 } } } }\n}").want(t, http.StatusCreated)
+	// The victim's own timer is answered, and its span recorded, among all of those.
+	token := s.token(s.owner)
+	require.Eventually(t, func() bool {
+		r := s.get(token, s.at("/spans?type=once.upon"))
+		return strings.Contains(string(r.body), `"once.upon"`)
+	}, patience, 100*time.Millisecond)
+	s.works(t, aside(t), 5)
+	// Replays and backtests, which read whole timelines, take turns in each tenant.
+	s.append(s.seal(s.mallory, fmt.Sprintf(`{"action":"grant","identity":%q,"roles":["auditor"]}`, s.mallory.ID()), in(s.evil), typed("logline.member"))).want(t, http.StatusCreated)
+	evil := s.token(s.mallory)
+	for range 50 {
+		r := s.post(evil, "/v1/tenants/"+s.evil.Id+"/replays", []byte(`{}`))
+		require.Contains(t, []int{http.StatusAccepted, http.StatusTooManyRequests}, r.status, "%s", r.body)
+	}
+	var page struct {
+		Items []struct {
+			Queue          string
+			Limit, Running int
+		}
+	}
+	s.get(evil, "/v1/tenants/"+s.evil.Id+"/queues").want(t, http.StatusOK).decode(t, &page)
+	for _, q := range page.Items {
+		require.LessOrEqual(t, q.Running, 16, q.Queue)
+		if q.Queue == "backtest" {
+			require.LessOrEqual(t, q.Running, 1)
+		}
+	}
+	s.works(t, aside(t), 5)
+}
