@@ -19,10 +19,11 @@ func newFollowersCmd(env *environment) *cobra.Command {
 (tasks), tells of them (teller), indexes words (words), writes files (mirror). One that
 fails as often as it may at one place is parked there, with its error, until somebody
 lets it try again, or go on behind the entry. docs/engine.md explains it.`,
-		newFollowersListCmd(env), newFollowersShowCmd(env),
-		newFollowersChangeCmd(env, "pause", "Hold a follower, in all processes, until it is resumed", (*client.Client).PauseFollower),
-		newFollowersChangeCmd(env, "resume", "Let a follower go on that is paused or parked, from its cursor", (*client.Client).ResumeFollower),
-		newFollowersChangeCmd(env, "requeue", "Let a parked follower try again, at the entry where it failed", (*client.Client).RequeueFollower),
+		newFollowersListCmd(env),
+		newFollowersOneCmd(env, "show", "Show one follower, and what it fails at", (*client.Client).Follower),
+		newFollowersOneCmd(env, "pause", "Hold a follower, in all processes, until it is resumed", (*client.Client).PauseFollower),
+		newFollowersOneCmd(env, "resume", "Let a follower go on that is paused or parked, from its cursor", (*client.Client).ResumeFollower),
+		newFollowersOneCmd(env, "requeue", "Let a parked follower try again, at the entry where it failed", (*client.Client).RequeueFollower),
 		newFollowersSkipCmd(env))
 }
 
@@ -81,32 +82,8 @@ func whyHeld(f *client.Follower) string {
 	return why
 }
 
-func newFollowersShowCmd(env *environment) *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:   "show FOLLOWER",
-		Short: "Show one follower, and what it fails at",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			f, err := s.client.Follower(cmd.Context(), s.profile.Tenant, args[0])
-			if err != nil {
-				return err
-			}
-			return s.printFollower(f, flags.json)
-		},
-	}
-	flags.registerTenant(cmd)
-	return cmd
-}
-
-func (s *session) printFollower(f *client.Follower, asJSON bool) error {
-	if asJSON {
-		return printJSON(s.env.Stdout, f)
-	}
+// rowsOfFollower are what people are shown of one.
+func rowsOfFollower(f *client.Follower) [][2]string {
 	read := ""
 	if f.Cursor != nil && f.Head != nil {
 		read = fmt.Sprintf("%d of %d entries", *f.Cursor, *f.Head)
@@ -126,37 +103,16 @@ func (s *session) printFollower(f *client.Follower, asJSON bool) error {
 	if f.ChangedBy != "" {
 		changed += " by " + f.ChangedBy
 	}
-	for _, line := range [][2]string{
+	return [][2]string{
 		{"follower", f.Follower}, {"what", f.About}, {"state", string(f.State)}, {"read", read}, {"lag", lag}, {"fails at", entry}, {"tries", tries},
 		{"error", strings.TrimSpace(f.Error + " " + inBrackets(f.Code))}, {"since", f.FailingSince}, {"changed", changed}, {"seen", f.SeenAt},
-	} {
-		if line[1] != "" {
-			fmt.Fprintf(s.env.Stdout, "%-9s %s\n", line[0], ui.Clean(line[1]))
-		}
 	}
-	return nil
 }
 
-func newFollowersChangeCmd(env *environment, verb, short string, change func(*client.Client, context.Context, string, string) (*client.Follower, error)) *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:   verb + " FOLLOWER",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			f, err := change(s.client, cmd.Context(), s.profile.Tenant, args[0])
-			if err != nil {
-				return err
-			}
-			return s.printFollower(f, flags.json)
-		},
-	}
-	flags.registerTenant(cmd)
-	return cmd
+func newFollowersOneCmd(env *environment, verb, short string, do func(*client.Client, context.Context, string, string) (*client.Follower, error)) *cobra.Command {
+	return newOneCmd(env, verb+" FOLLOWER", short, func(ctx context.Context, c *client.Client, tenant, name string) (*client.Follower, error) {
+		return do(c, ctx, tenant, name)
+	}, rowsOfFollower)
 }
 
 func newFollowersSkipCmd(env *environment) *cobra.Command {
@@ -180,7 +136,7 @@ func newFollowersSkipCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.printFollower(f, flags.json)
+			return printOne(env, f, flags.json, rowsOfFollower)
 		},
 	}
 	flags.registerTenant(cmd)

@@ -16,10 +16,11 @@ func newSchedulesCmd(env *environment) *cobra.Command {
 		`A schedule of a contract in force runs by itself, by a cron line or every so often. It is
 named <contract>/<schedule>. What is done to one here is on the record, with who did it.
 docs/schedules.md explains it.`,
-		newSchedulesListCmd(env), newSchedulesShowCmd(env),
-		newSchedulesChangeCmd(env, "pause", "Let a schedule rest: what comes due meanwhile does not run", (*client.Client).PauseSchedule),
-		newSchedulesChangeCmd(env, "resume", "Let a schedule go on with its next due time", (*client.Client).ResumeSchedule),
-		newSchedulesChangeCmd(env, "run", "Let a schedule run now, once", (*client.Client).RunSchedule))
+		newSchedulesListCmd(env),
+		newSchedulesOneCmd(env, "show", "Show one schedule, its next due times and its last run", (*client.Client).Schedule),
+		newSchedulesOneCmd(env, "pause", "Let a schedule rest: what comes due meanwhile does not run", (*client.Client).PauseSchedule),
+		newSchedulesOneCmd(env, "resume", "Let a schedule go on with its next due time", (*client.Client).ResumeSchedule),
+		newSchedulesOneCmd(env, "run", "Let a schedule run now, once", (*client.Client).RunSchedule))
 }
 
 func newSchedulesListCmd(env *environment) *cobra.Command {
@@ -77,40 +78,18 @@ func nextOf(sc *client.Schedule) string {
 	return shortTime(sc.At)
 }
 
-func newSchedulesShowCmd(env *environment) *cobra.Command {
-	return newSchedulesChangeCmd(env, "show", "Show one schedule, its next due times and its last run", (*client.Client).Schedule)
+func newSchedulesOneCmd(env *environment, verb, short string, do func(*client.Client, context.Context, string, string, string) (*client.Schedule, error)) *cobra.Command {
+	return newOneCmd(env, verb+" CONTRACT/SCHEDULE", short, func(ctx context.Context, c *client.Client, tenant, name string) (*client.Schedule, error) {
+		contract, schedule, ok := strings.Cut(name, "/")
+		if !ok || contract == "" || schedule == "" {
+			return nil, usagef("%q is no schedule: write its contract, a slash and its name, as in identity.lifecycle/trust_decay", ui.Clean(name))
+		}
+		return do(c, ctx, tenant, contract, schedule)
+	}, rowsOfSchedule)
 }
 
-func newSchedulesChangeCmd(env *environment, verb, short string, do func(*client.Client, context.Context, string, string, string) (*client.Schedule, error)) *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:   verb + " CONTRACT/SCHEDULE",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			contract, schedule, ok := strings.Cut(args[0], "/")
-			if !ok || contract == "" || schedule == "" {
-				return usagef("%q is no schedule: write its contract, a slash and its name, as in identity.lifecycle/trust_decay", ui.Clean(args[0]))
-			}
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			sc, err := do(s.client, cmd.Context(), s.profile.Tenant, contract, schedule)
-			if err != nil {
-				return err
-			}
-			return s.printSchedule(sc, flags.json)
-		},
-	}
-	flags.registerTenant(cmd)
-	return cmd
-}
-
-func (s *session) printSchedule(sc *client.Schedule, asJSON bool) error {
-	if asJSON {
-		return printJSON(s.env.Stdout, sc)
-	}
+// rowsOfSchedule are what people are shown of one.
+func rowsOfSchedule(sc *client.Schedule) [][2]string {
 	state, last := "in force", ""
 	switch {
 	case sc.Paused:
@@ -123,13 +102,8 @@ func (s *session) printSchedule(sc *client.Schedule, asJSON bool) error {
 	if sc.Last != nil {
 		last = fmt.Sprintf("%s, for %s, by entry %s", sc.Last.Outcome, sc.Last.Due, sc.Last.Span)
 	}
-	for _, line := range [][2]string{
+	return [][2]string{
 		{"schedule", sc.Contract + "/" + sc.Schedule}, {"contract", sc.Contract + " " + sc.Version}, {"when", whenOf(sc)}, {"foreach", sc.Foreach},
 		{"missed", string(sc.Missed)}, {"state", state}, {"next", strings.Join(sc.Next, "  ")}, {"last", last},
-	} {
-		if line[1] != "" {
-			fmt.Fprintf(s.env.Stdout, "%-12s %s\n", line[0], ui.Clean(line[1]))
-		}
 	}
-	return nil
 }

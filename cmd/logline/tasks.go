@@ -21,9 +21,10 @@ func newTasksCmd(env *environment) *cobra.Command {
 task, which the engine runs until it is done. A task is named <span>.<n>: the n-th
 action of that span. Those that failed for good wait for somebody to queue them again.
 docs/engine.md explains it.`,
-		newTasksListCmd(env), newTasksShowCmd(env), newTasksStatsCmd(env), newTasksWatchCmd(env),
-		newTasksChangeCmd(env, "cancel", "Cancel a task: a queued one at once, a running one within seconds", (*client.Client).CancelTask),
-		newTasksChangeCmd(env, "requeue", "Let a failed or cancelled task run again", (*client.Client).RequeueTask))
+		newTasksListCmd(env), newTasksStatsCmd(env), newTasksWatchCmd(env),
+		newTasksOneCmd(env, "show", "Show one task, and what came of it", (*client.Client).Task),
+		newTasksOneCmd(env, "cancel", "Cancel a task: a queued one at once, a running one within seconds", (*client.Client).CancelTask),
+		newTasksOneCmd(env, "requeue", "Let a failed or cancelled task run again", (*client.Client).RequeueTask))
 }
 
 func newTasksListCmd(env *environment) *cobra.Command {
@@ -81,46 +82,17 @@ func stateOf(t *client.Task) string {
 	return string(t.State)
 }
 
-func newTasksShowCmd(env *environment) *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:   "show TASK",
-		Short: "Show one task, and what came of it",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			t, err := s.client.Task(cmd.Context(), s.profile.Tenant, args[0])
-			if err != nil {
-				return err
-			}
-			return s.printTask(t, flags.json)
-		},
-	}
-	flags.registerTenant(cmd)
-	return cmd
-}
-
-func (s *session) printTask(t *client.Task, asJSON bool) error {
-	if asJSON {
-		return printJSON(s.env.Stdout, t)
-	}
+// rowsOfTask are what people are shown of one.
+func rowsOfTask(t *client.Task) [][2]string {
 	asked := "requested by " + t.AskedBy
 	if t.Seq != nil {
 		asked = fmt.Sprintf("asked for by entry %d", *t.Seq)
 	}
-	for _, line := range [][2]string{
+	return [][2]string{
 		{"task", t.Id}, {"what", t.Kind + " " + t.Name + ", " + asked}, {"state", stateOf(t)},
 		{"runs", fmt.Sprintf("%d of at most %d", t.Attempt, t.Attempts)}, {"worker", t.Worker}, {"not before", t.RunAt}, {"lease until", t.LeaseUntil},
 		{"made", t.MadeAt}, {"changed", t.ChangedAt}, {"error", strings.TrimSpace(t.Error + " " + inBrackets(t.Code))}, {"result", string(t.Output)},
-	} {
-		if line[1] != "" {
-			fmt.Fprintf(s.env.Stdout, "%-12s %s\n", line[0], ui.Clean(line[1]))
-		}
 	}
-	return nil
 }
 
 func inBrackets(text string) string {
@@ -180,24 +152,8 @@ func failing(q *client.Queue) string {
 	return strconv.FormatFloat(100*q.Recent.FailureRate, 'f', 0, 64) + " %"
 }
 
-func newTasksChangeCmd(env *environment, verb, short string, change func(*client.Client, context.Context, string, string) (*client.Task, error)) *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:   verb + " TASK",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := flags.openTenant(env)
-			if err != nil {
-				return err
-			}
-			t, err := change(s.client, cmd.Context(), s.profile.Tenant, args[0])
-			if err != nil {
-				return err
-			}
-			return s.printTask(t, flags.json)
-		},
-	}
-	flags.registerTenant(cmd)
-	return cmd
+func newTasksOneCmd(env *environment, verb, short string, do func(*client.Client, context.Context, string, string) (*client.Task, error)) *cobra.Command {
+	return newOneCmd(env, verb+" TASK", short, func(ctx context.Context, c *client.Client, tenant, name string) (*client.Task, error) {
+		return do(c, ctx, tenant, name)
+	}, rowsOfTask)
 }

@@ -48,7 +48,8 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	l := &labour{
 		store: taskstore.New(a.db), news: tasks.NewNews(),
 	}
-	functions := tasks.NewFunctions(l.store, func() { l.worker.Wake() }, a.opt.Now, a.opt.Rand)
+	functions := tasks.NewFunctions(l.store, func() { l.worker.Wake() },
+		func(ctx context.Context) (time.Time, error) { return l.worker.Time(ctx) }, a.opt.Rand)
 	l.backtests = backtests.New(log, book, l.store, functions)
 	if err := functions.Register("engine",
 		tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
@@ -113,7 +114,11 @@ type desk struct {
 
 // Cancel implements tasks.Desk.
 func (d desk) Cancel(ctx context.Context, _ time.Time, k tasks.Key) (tasks.Task, error) {
-	t, err := d.Desk.Cancel(ctx, d.work.worker.Now(), k)
+	now, err := d.work.worker.Time(ctx)
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	t, err := d.Desk.Cancel(ctx, now, k)
 	d.work.tell(t, err)
 	d.work.teller.Wake()
 	return t, err
@@ -121,7 +126,11 @@ func (d desk) Cancel(ctx context.Context, _ time.Time, k tasks.Key) (tasks.Task,
 
 // Requeue implements tasks.Desk.
 func (d desk) Requeue(ctx context.Context, _ time.Time, k tasks.Key, more int) (tasks.Task, error) {
-	t, err := d.Desk.Requeue(ctx, d.work.worker.Now(), k, more)
+	now, err := d.work.worker.Time(ctx)
+	if err != nil {
+		return tasks.Task{}, err
+	}
+	t, err := d.Desk.Requeue(ctx, now, k, more)
 	d.work.tell(t, err)
 	d.work.worker.Wake()
 	return t, err

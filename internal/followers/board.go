@@ -119,7 +119,7 @@ func (b *Board) Run(ctx context.Context) {
 const (
 	reportAtEnd   = 3 * time.Second
 	reportsAtOnce = 500 // followers in one transaction
-	toldAtOnce    = 64  // changes that one look tells of
+	toldAtOnce    = 64  // changes that are read together, to be told of
 )
 
 // look takes over what is held.
@@ -215,25 +215,41 @@ func (b *Board) tell(ctx context.Context) (failed error) {
 	if b.cfg.Author == nil {
 		return nil
 	}
-	events, err := b.book.untold(ctx, toldAtOnce)
-	if err != nil {
-		return err
-	}
-	for i := range events {
-		e := &events[i]
-		err := b.record(ctx, e)
-		switch fault.KindOf(err) {
-		case fault.Unavailable, fault.Limited, fault.Internal:
-			failed = cmp.Or(failed, err)
-			continue
-		case "":
-		default:
-			b.cfg.Log.ErrorContext(ctx, "a follower's change cannot be told of in its timeline; the database goes on knowing",
-				slog.String("tenant", e.tenant), slog.String("follower", e.name), slog.Any("error", err))
+	troubled := map[string]bool{} // timelines that take none now: what follows there waits, others do not
+	var last *event
+	for {
+		events, err := b.book.untold(ctx, last, toldAtOnce)
+		if err != nil {
+			return cmp.Or(failed, err)
 		}
-		failed = cmp.Or(failed, b.book.told(ctx, e))
+		for i := range events {
+			e := &events[i]
+			if troubled[e.tenant] {
+				continue
+			}
+			if err := b.tellOne(ctx, e); err != nil {
+				troubled[e.tenant], failed = true, cmp.Or(failed, err)
+			}
+		}
+		if len(events) < toldAtOnce || ctx.Err() != nil {
+			return failed
+		}
+		last = &events[len(events)-1]
 	}
-	return failed
+}
+
+// tellOne records one change and forgets it.
+func (b *Board) tellOne(ctx context.Context, e *event) error {
+	err := b.record(ctx, e)
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Limited, fault.Internal:
+		return err
+	case "":
+	default:
+		b.cfg.Log.ErrorContext(ctx, "a follower's change cannot be told of in its timeline; the database goes on knowing",
+			slog.String("tenant", e.tenant), slog.String("follower", e.name), slog.Any("error", err))
+	}
+	return b.book.told(ctx, e)
 }
 
 func (b *Board) record(ctx context.Context, e *event) error {
@@ -327,7 +343,8 @@ func (b *Board) Get(ctx context.Context, tenant, name string) (Status, error) {
 	return Status{}, ErrUnknown
 }
 
-// Pause holds a follower until it is resumed. A repeat changes nothing.
+// Pause holds a follower until it is resumed. A repeat changes nothing. Mirror is
+// the operator's: ErrOperators.
 func (b *Board) Pause(ctx context.Context, tenant, name, by string) (Status, error) {
 	return b.act(ctx, tenant, name, by, pause)
 }

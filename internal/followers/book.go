@@ -252,10 +252,15 @@ type event struct {
 	code, text         string
 }
 
-// untold are the oldest events.
-func (b *book) untold(ctx context.Context, limit int) (out []event, err error) {
+// untold are the oldest events behind one, or of all.
+func (b *book) untold(ctx context.Context, behind *event, limit int) (out []event, err error) {
+	where, args := "", []any{limit}
+	if behind != nil {
+		where = `WHERE (at, tenant, name, step) > ($2, $3, $4, $5) `
+		args = append(args, behind.at.UnixMilli(), behind.tenant, behind.name, behind.step)
+	}
 	err = b.view(ctx, everybody, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT tenant, name, step, what, at, changed_by, entry, code, error FROM follower_events ORDER BY at, tenant, name, step LIMIT $1`, limit)
+		rows, err := tx.QueryContext(ctx, `SELECT tenant, name, step, what, at, changed_by, entry, code, error FROM follower_events `+where+`ORDER BY at, tenant, name, step LIMIT $1`, args...)
 		if err != nil {
 			return fmt.Errorf("read followers' changes: %w", err)
 		}
@@ -286,7 +291,10 @@ func (b *book) told(ctx context.Context, e *event) error {
 // pause, resume, requeue and skip are what people do; park is the node's.
 
 func pause(r *row) (string, error) {
-	if r.State == Paused {
+	switch {
+	case r.Name == Mirror:
+		return "", ErrOperators
+	case r.State == Paused:
 		return "", nil
 	}
 	r.State = Paused

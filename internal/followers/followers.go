@@ -73,6 +73,7 @@ var (
 	ErrUnknown   = fault.New(fault.NotFound, "follower_unknown", "no follower of this name reads this tenant's timeline; logline followers list names them")
 	ErrNotHeld   = fault.New(fault.Conflict, "follower_not_parked", "the follower is not parked: it goes on by itself, or was paused, and then resume it")
 	ErrEntry     = fault.New(fault.Conflict, "follower_elsewhere", "the follower is not parked at this entry; look where it is, and name that entry")
+	ErrOperators = fault.New(fault.Forbidden, "follower_operators", "files are the operator's, who alone says where they are written, with the setting mirror; a tenant does not pause that, but may let it go on where it is parked")
 	ErrUnskipped = fault.New(fault.Conflict, "follower_cannot_skip", "this follower leaves no entry out: what it writes would be wrong; mend what it fails at, and requeue it")
 )
 
@@ -82,12 +83,16 @@ const maxError = 500
 // unclassified is the code of errors that nobody has put into words for others.
 const unclassified = "internal"
 
-// reason is what is kept of an error.
+// unsaid is their text.
+const unsaid = "something failed that has no message of its own; the node's log says what"
+
+// reason is what is kept of an error: what may be shown to those who look after
+// the tenant. What a database or a disk said beside is in the log.
 func reason(err error) (code, text string) {
 	f := fault.From(err)
 	text = f.Detail
-	if f.Code == unclassified && f.Unwrap() != nil {
-		text = f.Unwrap().Error() // of a follower, which is ours
+	if f.Code == unclassified {
+		text = unsaid
 	}
 	if text = strings.ToValidUTF8(text, "?"); len(text) > maxError {
 		text = strings.ToValidUTF8(text[:maxError], "") + "…"

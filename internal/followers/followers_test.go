@@ -36,12 +36,13 @@ type author struct {
 	mu   sync.Mutex
 	told []followers.Told
 	fail error
+	of   string // which timeline takes nothing, where fail is set; "": none does
 }
 
 func (a *author) Tell(_ context.Context, tenant, typ string, payload []byte, at time.Time, of ...string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fail != nil {
+	if a.fail != nil && (a.of == "" || a.of == tenant) {
 		return a.fail
 	}
 	var t followers.Told
@@ -142,7 +143,8 @@ func TestParking(t *testing.T) {
 		s := h.get(b, tenantA, followers.Tasks)
 		require.Equal(h.t, followers.Failing, s.State)
 		require.Equal(h.t, 2, s.Tries)
-		require.Equal(h.t, errPoison.Error(), s.Error)
+		require.Equal(h.t, "internal", s.Code)
+		require.NotContains(h.t, s.Error, errPoison.Error(), "what was said inside is for the log")
 		require.False(h.t, w.May(tenantA, 9), "it waits after a failure")
 		h.clock.ms.Add(-time.Hour.Milliseconds())
 		require.True(h.t, w.May(tenantA, 9), "the clock was put back")
@@ -156,7 +158,7 @@ func TestParking(t *testing.T) {
 		h.fail(w, tenantA, 5, 1)
 		s = h.get(b, tenantA, followers.Tasks)
 		require.Equal(h.t, followers.Parked, s.State)
-		require.Equal(h.t, []any{uint64(5), 3, "internal", errPoison.Error()}, []any{s.Entry, s.Tries, s.Code, s.Error})
+		require.Equal(h.t, []any{uint64(5), 3, "internal"}, []any{s.Entry, s.Tries, s.Code})
 		require.False(h.t, s.FailingSince.IsZero())
 		require.Contains(h.t, log.String(), "a follower is parked")
 		h.clock.ms.Add(time.Hour.Milliseconds())
@@ -175,7 +177,7 @@ func TestParking(t *testing.T) {
 		third := h.process(true, func(c *followers.Config) { c.Look = time.Hour }) // it has not heard of it
 		third.Watch(followers.Tasks).At(tenantA, 6, 9)
 		h.eventually(func() bool { return h.get(second, tenantA, followers.Tasks).Cursor == 6 }, "the third process reports")
-		require.Equal(h.t, errPoison.Error(), h.get(second, tenantA, followers.Tasks).Error)
+		require.Equal(h.t, "something failed that has no message of its own; the node's log says what", h.get(second, tenantA, followers.Tasks).Error)
 
 		_, err := second.Requeue(h.t.Context(), tenantA, followers.Tasks, ana)
 		require.NoError(h.t, err)
@@ -260,6 +262,53 @@ func TestPauseHoldsInAnotherProcess(t *testing.T) {
 		again, err = here.Resume(h.t.Context(), tenantA, followers.Tasks, ana)
 		require.NoError(h.t, err)
 		require.Equal(h.t, s.Step+1, again.Step)
+	})
+}
+
+// However much there is to be told to a timeline that takes nothing now, others
+// are told theirs.
+func TestOthersAreTold(t *testing.T) {
+	each(t, func(h *house) {
+		a := &author{fail: errors.New("not now"), of: tenantA}
+		b := h.process(false)
+		for _, tenant := range []string{tenantA, tenantB} {
+			b.Watch(followers.Tasks).At(tenant, 4, 9)
+		}
+		for range 70 {
+			for _, change := range []func(context.Context, string, string, string) (followers.Status, error){b.Pause, b.Resume} {
+				h.clock.ms.Add(1)
+				_, err := change(h.t.Context(), tenantA, followers.Tasks, ana)
+				require.NoError(h.t, err)
+			}
+		}
+		_, err := b.Pause(h.t.Context(), tenantB, followers.Tasks, ana)
+		require.NoError(h.t, err)
+		h.process(true, func(c *followers.Config) { c.Author = a })
+		h.eventually(func() bool { return len(a.whats()) == 1 }, "the other timeline is told")
+		a.mu.Lock()
+		a.of = tenantB
+		a.mu.Unlock()
+		h.eventually(func() bool { return len(a.whats()) == 141 }, "and this one, when it takes it")
+	})
+}
+
+// Files are the operator's: a tenant does not pause them, but lets them go on.
+func TestMirrorIsTheOperators(t *testing.T) {
+	each(t, func(h *house) {
+		b := h.process(false)
+		w := b.Watch(followers.Mirror)
+		w.At(tenantA, 4, 9)
+		_, err := b.Pause(h.t.Context(), tenantA, followers.Mirror, ana)
+		require.ErrorIs(h.t, err, followers.ErrOperators)
+		require.True(h.t, w.May(tenantA, 9))
+		w.Park(h.t.Context(), tenantA, followers.Nowhere, errPoison)
+		s := h.get(b, tenantA, followers.Mirror)
+		require.Equal(h.t, followers.Parked, s.State)
+		require.NotContains(h.t, s.Error, errPoison.Error(), "what was said inside is for the log")
+		require.Equal(h.t, "internal", s.Code)
+		_, err = b.Requeue(h.t.Context(), tenantA, followers.Mirror, ana)
+		require.NoError(h.t, err)
+		require.True(h.t, w.May(tenantA, 9))
 	})
 }
 

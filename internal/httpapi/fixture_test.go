@@ -137,7 +137,7 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	sender := webhook.New(webhook.Config{Plain: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: w.clock.now})
 	w.tasks = taskstore.New(db)
 	w.board = followers.New(db, followers.Config{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)})
-	functions := tasks.NewFunctions(w.tasks, func() {}, w.clock.now, rand.Reader)
+	functions := tasks.NewFunctions(w.tasks, func() {}, func(context.Context) (time.Time, error) { return w.clock.now(), nil }, rand.Reader)
 	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, functions)
 	require.NoError(t, functions.Register("engine", w.backtests.TaskKind(), w.backtests.ReplayKind()))
 	custody := id.NewCustody(db, id.Masters{master}, w.dir, w.node.ID(), w.clock.now, rand.Reader)

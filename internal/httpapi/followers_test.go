@@ -60,7 +60,7 @@ func TestFollowers(t *testing.T) {
 
 	w.parked(followers.Tasks, 4)
 	w.get(one, token).want(t, http.StatusOK).decode(t, &f)
-	require.Equal(t, []any{openapi.FollowerState("parked"), uint64(4), 8, "internal", "it makes no sense"}, []any{f.State, *f.Entry, f.Tries, f.Code, f.Error})
+	require.Equal(t, []any{openapi.FollowerState("parked"), uint64(4), 8, "internal", "something failed that has no message of its own; the node's log says what"}, []any{f.State, *f.Entry, f.Tries, f.Code, f.Error})
 	w.post(one+"/skip", token, map[string]any{"entry": 5}).problem(t, http.StatusConflict, "follower_elsewhere")
 	w.post(one+"/skip", token, map[string]any{}).want(t, http.StatusConflict) // entry 0
 	w.post(one+"/skip", token, map[string]any{"entry": "4"}).want(t, http.StatusBadRequest)

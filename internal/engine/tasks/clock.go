@@ -17,7 +17,11 @@ type Clock struct {
 	mu    sync.Mutex // guards the rest
 	said  time.Time  // by the store; zero where its time is this process's
 	asked time.Time  // when, by the monotonic clock
+	known time.Time  // when it was asked last and answered, be it that it has none
 }
+
+// fresh is for how long what the store said is carried on without asking again.
+const fresh = 10 * time.Second
 
 // Timekeeper is what a Clock asks. Every Store is one.
 type Timekeeper interface {
@@ -33,13 +37,29 @@ func NewClock(store Timekeeper, own func() time.Time) *Clock { return &Clock{sto
 func (c *Clock) Sync(ctx context.Context) error {
 	asked := time.Now()
 	said, ok, err := c.store.Time(ctx)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.said, c.asked = said, asked
+	if c.known = asked; ok {
+		c.said, c.asked = said, asked
+	}
 	return nil
+}
+
+// At is Now, by a store that was asked lately: in a process that runs no tasks no
+// heartbeat does.
+func (c *Clock) At(ctx context.Context) (time.Time, error) {
+	c.mu.Lock()
+	stale := c.known.IsZero() || time.Since(c.known) > fresh
+	c.mu.Unlock()
+	if stale {
+		if err := c.Sync(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return c.Now(), nil
 }
 
 // Now is the time.

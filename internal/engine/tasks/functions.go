@@ -20,7 +20,7 @@ import (
 type Functions struct {
 	store  Requests
 	wake   func()
-	now    func() time.Time
+	now    func(context.Context) (time.Time, error)
 	rand   io.Reader
 	kinds  Kinds
 	module map[string]string // which contributed a kind
@@ -33,8 +33,8 @@ type Requests interface {
 }
 
 // NewFunctions makes a program's functions, none so far; wake is called after a
-// request.
-func NewFunctions(store Requests, wake func(), now func() time.Time, rand io.Reader) *Functions {
+// request, and now is the time that workers go by.
+func NewFunctions(store Requests, wake func(), now func(context.Context) (time.Time, error), rand io.Reader) *Functions {
 	return &Functions{store, wake, now, rand, Kinds{}, map[string]string{}}
 }
 
@@ -99,7 +99,10 @@ func (f *Functions) Ask(ctx context.Context, tenant, by, kind, name string, inpu
 	if input != nil && !json.Valid(input) {
 		return Task{}, fault.Newf(fault.Internal, "task_input", "the input of a task of kind %q is no JSON", kind)
 	}
-	now := f.now()
+	now, err := f.now(ctx)
+	if err != nil {
+		return Task{}, err
+	}
 	id, err := span.RandomID(now, f.rand)
 	if err != nil {
 		return Task{}, err

@@ -14,6 +14,8 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 )
 
+func onTime(context.Context) (time.Time, error) { return time.Now(), nil }
+
 func nothing(context.Context, *tasks.Task) ([]byte, error) { return nil, nil }
 
 // A module's Go function is asked for, runs durably under the name, the queue and
@@ -21,7 +23,7 @@ func nothing(context.Context, *tasks.Task) ([]byte, error) { return nil, nil }
 func TestAFunctionOfAModule(t *testing.T) {
 	databases(t, func(w *world) {
 		woken := make(chan struct{}, 1)
-		f := tasks.NewFunctions(w.store, func() { woken <- struct{}{} }, time.Now, rand.Reader)
+		f := tasks.NewFunctions(w.store, func() { woken <- struct{}{} }, onTime, rand.Reader)
 		require.NoError(w.t, f.Register("sums", tasks.Kind{Name: "sum", Queue: "sums", Most: 2, Attempts: 3, First: time.Millisecond,
 			Run: func(_ context.Context, t *tasks.Task) ([]byte, error) {
 				if t.Attempt == 1 {
@@ -66,7 +68,7 @@ func TestAFunctionOfAModule(t *testing.T) {
 // not start then.
 func TestFunctionsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	f := tasks.NewFunctions(nil, nil, time.Now, rand.Reader)
+	f := tasks.NewFunctions(nil, nil, onTime, rand.Reader)
 	require.NoError(t, f.Register("one", tasks.Kind{Name: "mail", Queue: "post", Most: 5, Run: nothing}))
 	require.NoError(t, f.Register("two", tasks.Kind{Name: "letter", Queue: "post", Most: 5, Run: nothing}), "a queue may be shared")
 	for _, c := range []struct {

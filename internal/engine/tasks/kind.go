@@ -86,12 +86,19 @@ func IsFinal(err error) bool {
 // maxError bounds the text of an error that is kept, in bytes.
 const maxError = 500
 
+// An error that nobody has put into words for others has this code, and is shown
+// with this text.
+const (
+	unclassified = "internal"
+	unsaid       = "something failed that has no message of its own; the node's log says what"
+)
+
 // reason is what is kept of an error: its code, and a text that is safe to show.
 func reason(err error) (code, text string) {
 	f := fault.From(err)
 	text = f.Detail
-	if f.Code == "internal" && f.Unwrap() != nil {
-		text = f.Unwrap().Error() // of a handler, which is ours
+	if f.Code == unclassified {
+		text = unsaid
 	}
 	if len(text) > maxError {
 		text = strings.ToValidUTF8(text[:maxError], "") + "…"

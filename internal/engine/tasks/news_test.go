@@ -2,13 +2,13 @@ package tasks_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/fault"
 )
 
 // What a process does to tasks it passes on as it stands in the store, each
@@ -21,7 +21,7 @@ func TestNews(t *testing.T) {
 		tries := 0
 		w.start(tasks.WorkerConfig{Name: "host/1", News: news, Poll: 10 * time.Millisecond}, tasks.Kind{Name: "twice", First: time.Millisecond, Run: func(context.Context, *tasks.Task) ([]byte, error) {
 			if tries++; tries == 1 {
-				return nil, fmt.Errorf("not yet")
+				return nil, fault.New(fault.Unavailable, "not_yet", "not yet")
 			}
 			return []byte(`{"done":true}`), nil
 		}})

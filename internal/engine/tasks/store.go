@@ -117,8 +117,9 @@ var (
 
 // Journal gives out what the timeline is to tell.
 type Journal interface {
-	// Untold takes events that nobody else is telling, the oldest first, for as
-	// long as until says; none of tenants where the teller is held.
+	// Untold takes events that nobody else is telling, for as long as until says:
+	// of each tenant the oldest first, and of none more than its share while others
+	// have any; none of tenants where the teller is held, and those cost nothing.
 	Untold(ctx context.Context, now, until time.Time, limit int) ([]Event, error)
 	// Told forgets events.
 	Told(ctx context.Context, events []Event) error

@@ -103,7 +103,7 @@ func TestAPoisonedEntryStopsNobodyElse(t *testing.T) {
 		require.NoError(w.t, err)
 		require.Equal(w.t, rec.Seq, s.Entry)
 		require.Equal(w.t, rec.Seq, s.Cursor)
-		require.Equal(w.t, []any{3, "it makes no sense"}, []any{s.Tries, s.Error})
+		require.Equal(w.t, []any{3, "internal"}, []any{s.Tries, s.Code})
 		require.True(w.t, w.has(mine.ID, before), "what came before it is a task")
 		require.False(w.t, w.has(mine.ID, after), "nothing is passed over")
 

@@ -102,6 +102,9 @@ func NewWorker(store Work, kinds Kinds, cfg WorkerConfig) *Worker {
 // Now is the time that this worker's leases go by: see Clock.
 func (w *Worker) Now() time.Time { return w.clock.Now() }
 
+// Time is Now for a request, also where the worker does not run.
+func (w *Worker) Time(ctx context.Context) (time.Time, error) { return w.clock.At(ctx) }
+
 // Wake lets the worker look for tasks now.
 func (w *Worker) Wake() {
 	select {
@@ -243,7 +246,10 @@ func (w *Worker) judge(t *Task, k *Kind, output []byte, err, cause error) ended 
 	case errors.Is(cause, errTimeout):
 		err = errTimeout.Because(err)
 	}
-	e.Code, e.Error = reason(err)
+	if e.Code, e.Error = reason(err); e.Code == unclassified {
+		w.cfg.Log.Error("a task failed with an error that only the log shows", slog.String("tenant", t.Tenant), slog.String("task", t.ID()),
+			slog.String("kind", t.Kind), slog.Any("error", err))
+	}
 	if e.State = Failed; IsFinal(err) || t.Attempt >= t.Attempts {
 		return e
 	}
@@ -282,7 +288,9 @@ func (w *Worker) settle(ctx context.Context) {
 	}
 }
 
-// settleAll tries until the store takes it, the leases are over or ctx ends.
+// settleAll tries until the store takes it, the leases are over or ctx ends. As
+// long as the store cannot be reached, or others are writing, leases count as the
+// last heartbeat left them; what it refuses otherwise is given up after a lease.
 func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 	list := make([]Settlement, 0, len(batch))
 	for i := range batch {
@@ -301,7 +309,7 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 			return
 		}
 		w.cfg.Log.WarnContext(ctx, "ended tasks not settled yet", slog.Int("tasks", len(list)), slog.Any("error", err))
-		if left -= wait; left <= 0 {
+		if left -= wait; left <= 0 && !(fault.KindOf(err) == fault.Unavailable && w.holds(batch)) {
 			return // others run them by now
 		}
 		retry := time.NewTimer(wait)
@@ -312,6 +320,17 @@ func (w *Worker) settleAll(ctx context.Context, batch []ended) {
 		case <-retry.C:
 		}
 	}
+}
+
+// holds says whether a lease of these is not over, as far as this process knows.
+func (w *Worker) holds(batch []ended) bool {
+	now := w.clock.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(batch, func(e ended) bool {
+		r := w.running[e.Key]
+		return r != nil && !e.lost && now.Before(r.until)
+	})
 }
 
 // tell passes on how tasks stand whose runs were settled.

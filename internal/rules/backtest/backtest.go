@@ -230,6 +230,7 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 	if len(b.contracts.Match(e.Span.Type).Undoes) > 0 {
 		b.past[e.Span.ID] = &rules.Past{Span: *sp, Decision: o.Decision}
 	}
+	b.forget(e, o)
 	changes := g.changes
 	if !holds {
 		if changes, err = folded(ctx, &b.rows, &g.entry, sp, o, at); err != nil {
@@ -245,6 +246,16 @@ func (b *Backtest) decide(ctx context.Context, e *span.Opened, g *guess) error {
 		}
 	}
 	return nil
+}
+
+// forget gives up a span that is undone: nobody undoes it again.
+func (b *Backtest) forget(e *span.Opened, o *rules.Outcome) {
+	if e.Span.Type != span.TypeRevert || o.Verdict == rules.Pending {
+		return
+	}
+	if p, err := span.ParseRevert(e.Payload); err == nil {
+		delete(b.past, p.Span)
+	}
 }
 
 // erased says of an entry that contracts ask for a payload that is not there.

@@ -59,6 +59,9 @@ func (l *ledger) take(ctx context.Context, e *span.Entry, payload []byte, withhe
 	if err := l.mayBeUndone(ctx, e, payload, withheld); err != nil {
 		return err
 	}
+	if p, err := span.ParseRevert(payload); e.Span.Type == span.TypeRevert && e.Decision.Outcome == span.OutcomeAllow && err == nil {
+		delete(l.past, p.Span) // it is undone, and nobody undoes it again
+	}
 	changes, err := rules.Fold(ctx, l.rows, e, payload)
 	if err != nil || len(changes) == 0 {
 		return err

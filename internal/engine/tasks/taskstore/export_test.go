@@ -5,6 +5,9 @@ const (
 	BeginText     = beginText
 	StartedText   = startedText
 	EndedText     = endedText
+	UntoldText    = untoldText
+	UntoldLite    = untoldLite
+	BacklogText   = backlogText
 	LevelText     = levelText
 	LapsedText    = lapsedText
 	NextText      = nextText

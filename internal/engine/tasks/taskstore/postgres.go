@@ -410,21 +410,32 @@ func (p *postgres) change(ctx context.Context, k tasks.Key, unfit error, operati
 	return t, err
 }
 
-const untoldText = `WITH taken AS (
-		SELECT at, tenant, origin, action, step FROM task_events WHERE taken_until <= $1 AND ` + teller + ` ORDER BY at, tenant, origin, action, step LIMIT $3 FOR UPDATE SKIP LOCKED
+// untoldText takes up to $3 events, of each tenant its share. They are locked, and
+// so stay where they are until they are marked.
+const untoldText = openText + `, share (n) AS (SELECT greatest(1, $3 / greatest(1, count(*))) FROM open), taken AS (
+		SELECT s.place FROM open o CROSS JOIN LATERAL (
+			SELECT e.ctid AS place FROM task_events e WHERE e.tenant = o.tenant AND e.taken_until <= $1
+			ORDER BY e.at, e.origin, e.action, e.step LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) s LIMIT $3
 	)
-	UPDATE task_events e SET taken_until = $2 FROM taken t
-	WHERE e.at = t.at AND e.tenant = t.tenant AND e.origin = t.origin AND e.action = t.action AND e.step = t.step
-	RETURNING e.tenant, e.origin, e.action, e.caused, e.step, e.what, e.attempt, e.at, e.run_at, e.code, e.error, e.result`
+	UPDATE task_events e SET taken_until = $2 WHERE e.ctid = ANY (ARRAY(SELECT place FROM taken))
+	RETURNING e.tenant, e.origin, e.action, e.caused, e.step, e.what, e.attempt, e.at, e.run_at, e.code, e.error, e.result, (SELECT n FROM share)`
 
 // Untold implements tasks.Journal.
 func (p *postgres) Untold(ctx context.Context, now, until time.Time, limit int) (out []tasks.Event, err error) {
-	err = p.ask(ctx, "read events", everybody, func(rows pgx.Rows) error {
-		e, err := scanEvent(rows)
-		out = append(out, e)
-		return err
-	}, untoldText, now.UnixMilli(), until.UnixMilli(), limit)
-	return inOrder(out), err
+	for more := true; more && len(out) < limit; {
+		counts := map[string]int64{}
+		more = false
+		if err := p.ask(ctx, "read events", everybody, func(rows pgx.Rows) error {
+			var share int64
+			e, err := scanEvent(rows, &share)
+			counts[e.Tenant]++
+			out, more = append(out, e), more || counts[e.Tenant] == share // it may have more than its share
+			return err
+		}, untoldText, now.UnixMilli(), until.UnixMilli(), int64(limit-len(out))); err != nil {
+			return nil, err
+		}
+	}
+	return inOrder(out), nil
 }
 
 const toldText = `DELETE FROM task_events e USING unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bigint[]) AS g (tenant, origin, action, step, at)

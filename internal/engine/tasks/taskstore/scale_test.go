@@ -126,6 +126,39 @@ func TestRunsAreFoundByTheirKeys(t *testing.T) {
 	}
 }
 
+// Tellers read nothing of what waits at a tenant where the teller is held, however
+// much it is.
+func TestHeldTellerCostsNothing(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	db, err := storage.Open(t.Context(), d.URL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	require.NoError(t, db.Migrate(t.Context()))
+	d.Exec(t, `INSERT INTO task_events (tenant, origin, action, caused, step, what, attempt, at, code, error, taken_until)
+			SELECT CASE WHEN n = 50000 THEN '0b' ELSE '0a' END, n::text, 0, true, 1, 'started', 1, n, '', '', 0 FROM generate_series(1, 50000) n`,
+		`INSERT INTO followers (tenant, name, state, step, cursor, tries, code, error, changed_by, seen_at) VALUES ('0a', 'teller', 1, 1, 0, 0, '', '', '', 0)`, `VACUUM ANALYZE`)
+	tx, err := db.Pool().Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(t.Context())
+	_, err = tx.Exec(t.Context(), storage.SetTasks, "*")
+	require.NoError(t, err)
+	var raw []byte
+	require.NoError(t, tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "+taskstore.UntoldText, int64(1), int64(2), int64(512)).Scan(&raw))
+	var plans []struct {
+		Plan struct {
+			Rows float64 `json:"Actual Rows"`
+			Hit  int     `json:"Shared Hit Blocks"`
+			Read int     `json:"Shared Read Blocks"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(raw, &plans))
+	require.EqualValues(t, 1, plans[0].Plan.Rows, "the other tenant's")
+	blocks := plans[0].Plan.Hit + plans[0].Plan.Read
+	t.Logf("a look touches %d blocks beside 50,000 events that are held", blocks)
+	require.Less(t, blocks, 100)
+}
+
 // What SQLite is asked for goes by an index too.
 func TestSQLitePlans(t *testing.T) {
 	t.Parallel()
@@ -145,6 +178,8 @@ func TestSQLitePlans(t *testing.T) {
 		taskstore.BeginText:   "SEARCH tasks USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
 		taskstore.StartedText: "SEARCH t USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
 		taskstore.SettleLite:  "SEARCH tasks USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
+		taskstore.UntoldLite:  "SEARCH task_events USING PRIMARY KEY (tenant=?)",
+		taskstore.BacklogText: "SEARCH task_events USING PRIMARY KEY (tenant=?)",
 		taskstore.EndedText:   "SEARCH t USING PRIMARY KEY (tenant=? AND origin=? AND action=?)",
 	} {
 		rows, err := db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, []any{1, 2, 3, 4, 5, 6, 7, 8}[:arguments(text)]...)

@@ -535,12 +535,7 @@ const dueText = `SELECT min(next_at) FROM task_queues WHERE next_at IS NOT NULL 
 // due is when the first queued task of these queues is due; false where there is
 // none. Workers that have nothing to do ask it all the time.
 func (s *sqlite) due(ctx context.Context, queues []string) (due time.Time, ok bool, err error) {
-	s.mu.Lock()
-	if s.asks == nil {
-		s.asks, err = s.db.Read.PrepareContext(ctx, dueText)
-	}
-	asks := s.asks
-	s.mu.Unlock()
+	asks, err := s.ask(ctx)
 	var next *int64
 	if err == nil {
 		err = asks.QueryRowContext(ctx, list(queues)).Scan(&next)
@@ -552,6 +547,28 @@ func (s *sqlite) due(ctx context.Context, queues []string) (due time.Time, ok bo
 		return due, false, nil
 	}
 	return moment(*next), true, nil
+}
+
+// ask prepares dueText, once. Nobody waits meanwhile who writes.
+func (s *sqlite) ask(ctx context.Context) (*sql.Stmt, error) {
+	s.mu.Lock()
+	asks := s.asks
+	s.mu.Unlock()
+	if asks != nil {
+		return asks, nil
+	}
+	asks, err := s.db.Read.PrepareContext(ctx, dueText)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asks != nil {
+		_ = asks.Close() // another one was faster
+	} else {
+		s.asks = asks
+	}
+	return s.asks, nil
 }
 
 // list is items as a JSON array.

@@ -136,31 +136,60 @@ func (s *sqlite) change(ctx context.Context, operation string, k tasks.Key, fn f
 
 // Untold implements tasks.Journal.
 func (s *sqlite) Untold(ctx context.Context, now, until time.Time, limit int) (out []tasks.Event, err error) {
-	const text = `SELECT ` + eventColumns + ` FROM task_events WHERE taken_until <= $1 AND ` + teller + ` ORDER BY at, tenant, origin, action, step LIMIT $2`
+	const text = openText + ` SELECT tenant FROM open`
+	var open []string
 	read := func(row scanner) error {
-		e, err := scanEvent(row)
-		out = append(out, e)
+		var tenant string
+		err := row.Scan(&tenant)
+		open = append(open, tenant)
 		return err
 	}
-	if err := s.read(ctx, "read events", read, text, now.UnixMilli(), limit); err != nil || len(out) == 0 {
+	if err := s.read(ctx, "read events", read, text, now.UnixMilli()); err != nil || len(open) == 0 {
 		return nil, err // without the write lock
 	}
 	err = s.write(ctx, "read events", func(w *writing) error {
-		out = nil
-		if err := w.query(read, text, now.UnixMilli(), limit); err != nil {
+		open = nil
+		if err := w.query(read, text, now.UnixMilli()); err != nil {
 			return err
 		}
-		for i := range out {
-			e := &out[i]
-			if _, err := w.exec(`UPDATE task_events SET taken_until = $6 WHERE tenant = $1 AND origin = $2 AND action = $3 AND step = $4 AND at = $5`,
-				e.Tenant, e.Origin, e.Action, e.Step, e.At.UnixMilli(), until.UnixMilli()); err != nil {
-				return err
+		for rest := limit; rest > 0 && len(open) > 0; rest = limit - len(out) {
+			share, more := max(1, rest/len(open)), []string(nil)
+			for _, tenant := range open {
+				some, err := w.untold(tenant, now, until, min(share, limit-len(out)))
+				if err != nil {
+					return err
+				}
+				if out = append(out, some...); len(some) == share {
+					more = append(more, tenant) // may have more
+				}
 			}
+			open = more
 		}
 		return nil
 	})
 	return inOrder(out), err
 }
+
+// untold takes the oldest events of one tenant.
+func (w *writing) untold(tenant string, now, until time.Time, limit int) (out []tasks.Event, err error) {
+	if err := w.query(func(row scanner) error {
+		e, err := scanEvent(row)
+		out = append(out, e)
+		return err
+	}, untoldLite, tenant, now.UnixMilli(), limit); err != nil {
+		return nil, err
+	}
+	for i := range out {
+		e := &out[i]
+		if _, err := w.exec(`UPDATE task_events SET taken_until = $6 WHERE tenant = $1 AND origin = $2 AND action = $3 AND step = $4 AND at = $5`,
+			e.Tenant, e.Origin, e.Action, e.Step, e.At.UnixMilli(), until.UnixMilli()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+const untoldLite = `SELECT ` + eventColumns + ` FROM task_events WHERE tenant = $1 AND taken_until <= $2 ORDER BY at, origin, action, step LIMIT $3`
 
 // Told implements tasks.Journal.
 func (s *sqlite) Told(ctx context.Context, events []tasks.Event) error {

@@ -53,10 +53,11 @@ func scanTask(row scanner) (t tasks.Task, err error) {
 // eventColumns are those of an event.
 const eventColumns = `tenant, origin, action, caused, step, what, attempt, at, run_at, code, error, result`
 
-func scanEvent(row scanner) (e tasks.Event, err error) {
+// scanEvent reads an event, and what stands behind it.
+func scanEvent(row scanner, more ...any) (e tasks.Event, err error) {
 	var at int64
 	var runAt *int64
-	err = row.Scan(&e.Tenant, &e.Origin, &e.Action, &e.Caused, &e.Step, &e.What, &e.Attempt, &at, &runAt, &e.Code, &e.Error, &e.Result)
+	err = row.Scan(append([]any{&e.Tenant, &e.Origin, &e.Action, &e.Caused, &e.Step, &e.What, &e.Attempt, &at, &runAt, &e.Code, &e.Error, &e.Result}, more...)...)
 	e.At = moment(at)
 	if runAt != nil {
 		e.RunAt = moment(*runAt)
@@ -78,8 +79,17 @@ func scanCounts(row scanner) (c tasks.Counts, err error) {
 const (
 	recentText  = `SELECT queue, minute, completed, retried, failed FROM task_minutes WHERE tenant = $1 AND minute >= $2 ORDER BY minute, queue`
 	backlogText = `SELECT count(*), min(at) FROM task_events WHERE tenant = $1`
-	// teller leaves out events of tenants where the teller is held.
-	teller = `NOT EXISTS (SELECT 1 FROM followers f WHERE f.tenant = task_events.tenant AND f.name = 'teller' AND f.state <> 0)`
+	// openText names the tenants that are to be told of something ($1: now), but for
+	// those where the teller is held. It goes from one tenant to the next, however
+	// much waits at each.
+	openText = `WITH RECURSIVE each_of (tenant) AS (
+			SELECT min(tenant) FROM task_events
+			UNION ALL SELECT (SELECT min(e.tenant) FROM task_events e WHERE e.tenant > o.tenant) FROM each_of o WHERE o.tenant IS NOT NULL
+		), open AS (
+			SELECT o.tenant FROM each_of o WHERE o.tenant IS NOT NULL
+				AND NOT EXISTS (SELECT 1 FROM followers f WHERE f.tenant = o.tenant AND f.name = 'teller' AND f.state <> 0)
+				AND (SELECT 1 FROM task_events e WHERE e.tenant = o.tenant AND e.taken_until <= $1 ORDER BY e.at LIMIT 1) = 1
+		)`
 )
 
 func scanTally(tenant string, row scanner) (tasks.Tally, error) {

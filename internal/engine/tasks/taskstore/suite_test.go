@@ -2,6 +2,7 @@ package taskstore_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"sync"
 	"testing"
@@ -557,6 +558,38 @@ func TestJournal(t *testing.T) {
 		again, err = b.Untold(ctx, t0.Add(time.Minute), t0.Add(2*time.Minute), 2)
 		require.NoError(b.t, err)
 		require.Equal(b.t, events[3:5], again)
+	})
+}
+
+// Who tells gets something of every tenant, whatever waits at one; and nothing of
+// those where the teller is held.
+func TestEveryTenantIsToldOf(t *testing.T) {
+	each(t, func(b *bench) {
+		for n, tenant := range []string{tenantA, tenantB, tenantC} {
+			b.put(tenant, 1, []int{300, 3, 1}[n], func(d *tasks.Draft) { d.Most = 1000 })
+		}
+		require.Len(b.t, b.claim(t0, 304, ""), 304) // an event each
+		taken := func(limit int) map[string]int {
+			events, err := b.Untold(b.t.Context(), t0, t0.Add(time.Minute), limit)
+			require.NoError(b.t, err)
+			out := map[string]int{}
+			for i := range events {
+				out[events[i].Tenant]++
+			}
+			return out
+		}
+		require.Equal(b.t, map[string]int{tenantA: 8, tenantB: 3, tenantC: 1}, taken(12), "what others leave of their share goes round")
+		require.Equal(b.t, map[string]int{tenantA: 100}, taken(100))
+		require.NoError(b.t, b.db.InTx(b.t.Context(), func(tx *sql.Tx) error {
+			if b.db.Dialect == storage.Postgres {
+				if _, err := tx.Exec(storage.SetTasks, tenantA); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Exec(`INSERT INTO followers (tenant, name, state, step, cursor, tries, code, error, changed_by, seen_at) VALUES ('` + tenantA + `', 'teller', 1, 1, 0, 0, '', '', '', 0)`)
+			return err
+		}))
+		require.Empty(b.t, taken(100), "it is held")
 	})
 }
 
