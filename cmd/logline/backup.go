@@ -9,6 +9,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/app"
 	"github.com/danvoulez/logline/internal/backup"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
@@ -48,10 +49,17 @@ older backups: let them expire.`,
 			}
 			path := args[0]
 			if path == "-" {
-				return fill(env.Stdout)
-			}
-			if err := atomically(path, func(f *os.File) error { return fill(f) }); err != nil {
+				if err := fill(env.Stdout); err != nil {
+					return err
+				}
+			} else if err := atomically(path, func(f *os.File) error { return fill(f) }); err != nil {
 				return err
+			}
+			if err := app.BackupWritten(cmd.Context(), cfg, sum); err != nil {
+				fmt.Fprintln(env.Stderr, "Warning: the backup is whole, but the database could not note when it was made:", ui.Clean(fault.From(err).Detail))
+			}
+			if path == "-" {
+				return nil
 			}
 			if asJSON {
 				return printJSON(env.Stdout, backupJSON(path, int64(count), sum))

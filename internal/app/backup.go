@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 
 	"github.com/danvoulez/logline/internal/backup"
+	"github.com/danvoulez/logline/internal/doctor"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -48,6 +50,17 @@ func Backup(ctx context.Context, cfg Config, opt Options, what BackupOptions, to
 		sum, err = backup.Write(ctx, to, src)
 		return err
 	})
+}
+
+// BackupWritten notes in the database when the last backup was written, for who
+// asks for its age. A backup is whole without it.
+func BackupWritten(ctx context.Context, cfg Config, sum backup.Summary) (err error) {
+	db, err := storage.Open(ctx, cfg.Database())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return doctor.NoteBackup(ctx, db, sum.Header.MadeAt)
 }
 
 // snapshot reads database and timelines as of one moment. Timelines beside the
