@@ -33,6 +33,8 @@ var (
 		"the server has as many feeds open as it takes; try again, and resume where you were").After(5 * time.Second)
 	errFeedsYours = fault.New(fault.Limited, "feeds_yours",
 		"you have as many feeds open here as one reader may; close some, or try again later").After(5 * time.Second)
+	errFeedsTenant = fault.New(fault.Limited, "feeds_tenant",
+		"as many feeds of this tenant are open here as of one tenant may; close some, or try again later").After(5 * time.Second)
 	errFeedTransport = fault.New(fault.Invalid, "feed_transport",
 		"a feed is a WebSocket with subprotocol logline.v1, or server-sent events with Accept: text/event-stream")
 	errSubprotocol = fault.New(fault.Invalid, "feed_subprotocol", "the WebSocket must offer the subprotocol logline.v1 (Sec-WebSocket-Protocol)")
@@ -74,6 +76,9 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 		return err
 	}
 	if err := place.hold("reader "+reader.Identity, errFeedsYours); err != nil {
+		return err
+	}
+	if err := place.of(req.Tenant, errFeedsTenant); err != nil {
 		return err
 	}
 	sub, err := s.hub.Subscribe(ctx, req)

@@ -19,6 +19,7 @@ type place struct {
 	gate   *gate
 	cut    func() // ends its connection at once; nil: it has none of its own
 	holder string // who has it, once that is known; all without a credential are one
+	tenant string // whose timeline it shows, likewise
 }
 
 func newGate(max int, full error) *gate {
@@ -54,6 +55,29 @@ func (p *place) hold(who string, tooMany error) error {
 		return tooMany
 	}
 	p.holder = who
+	return nil
+}
+
+// of says whose timeline the place shows, unless that one has seven eighths of what
+// the others leave: a tenant has as many readers as it likes.
+func (p *place) of(tenant string, tooMany error) error {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	its, others := 0, 0
+	for other := range g.open {
+		switch other.tenant {
+		case "":
+		case tenant:
+			its++
+		default:
+			others++
+		}
+	}
+	if its > 0 && 8*its >= 7*(g.max-others) {
+		return tooMany
+	}
+	p.tenant = tenant
 	return nil
 }
 

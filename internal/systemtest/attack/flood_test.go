@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
@@ -222,4 +223,36 @@ func TestPlacesAreNotHeldByOne(t *testing.T) {
 	body, _ = io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode, "a bundle's turn does not come: %s", body)
+}
+
+// Gained would be: that nobody else hears anything live.
+func TestFeedsAreLeftForOtherTenants(t *testing.T) {
+	s := alone(t, "--limits-feeds", "64")
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	listen := func(k *id.Keys, tenant string) int {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v1/tenants/"+tenant+"/feed?from=now", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+s.token(k))
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := browser().Do(req)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp.StatusCode
+	}
+	open := 0
+	for range 4 { // readers of the hostile tenant's own
+		k := s.identity()
+		payload := fmt.Sprintf(`{"action":"grant","identity":%q,"roles":["member"]}`, k.ID())
+		s.append(s.seal(s.mallory, payload, in(s.evil), typed("logline.member"))).want(t, http.StatusCreated)
+		for range 20 {
+			if listen(k, s.evil.Id) == http.StatusOK {
+				open++
+			}
+		}
+	}
+	require.Equal(t, 56, open)
+	for range 5 {
+		require.Equal(t, http.StatusOK, listen(s.member, s.tenant.Id), "the victim's feed")
+	}
 }
