@@ -28,6 +28,7 @@ type (
 	KeyEventAdded    = openapi.KeyEventAdded
 	NewTenant        = openapi.NewTenant
 	Tenant           = openapi.Tenant
+	TenantChanged    = openapi.TenantChanged
 	Member           = openapi.Member
 	Stats            = openapi.Stats
 	Receipt          = openapi.Receipt
@@ -242,6 +243,12 @@ func (c *Client) Tenants(ctx context.Context) ([]Tenant, error) {
 // Tenant finds a tenant by id or slug.
 func (c *Client) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
 	return value[Tenant](c.api.GetTenant(ctx, tenant, c.edit))
+}
+
+// ChangeTenant suspends a tenant, resumes it or closes it, for an operator of the
+// node; reason stays for good.
+func (c *Client) ChangeTenant(ctx context.Context, tenant, action, reason string) (*TenantChanged, error) {
+	return value[TenantChanged](c.api.ChangeTenantState(ctx, tenant, openapi.TenantChange{Action: openapi.TenantChangeAction(action), Reason: reason}, c.edit))
 }
 
 // Members lists who holds which roles in a tenant now.

@@ -62,8 +62,8 @@ const (
 
 // Defines values for NodeRegistration.
 const (
-	Closed NodeRegistration = "closed"
-	Open   NodeRegistration = "open"
+	NodeRegistrationClosed NodeRegistration = "closed"
+	NodeRegistrationOpen   NodeRegistration = "open"
 )
 
 // Defines values for RegistrationSubject.
@@ -143,6 +143,20 @@ const (
 	TaskStateFailed    TaskState = "failed"
 	TaskStateQueued    TaskState = "queued"
 	TaskStateRunning   TaskState = "running"
+)
+
+// Defines values for TenantChangeAction.
+const (
+	Close   TenantChangeAction = "close"
+	Resume  TenantChangeAction = "resume"
+	Suspend TenantChangeAction = "suspend"
+)
+
+// Defines values for TenantState.
+const (
+	TenantStateClosed    TenantState = "closed"
+	TenantStateOpen      TenantState = "open"
+	TenantStateSuspended TenantState = "suspended"
 )
 
 // Defines values for VerdictReason.
@@ -1254,6 +1268,30 @@ type Tenant struct {
 	ReadOnly bool   `json:"read_only,omitempty"`
 	Size     uint64 `json:"size"`
 	Slug     string `json:"slug"`
+
+	// State Whether it takes spans
+	State TenantState `json:"state,omitempty"`
+}
+
+// TenantChange defines model for TenantChange.
+type TenantChange struct {
+	Action TenantChangeAction `json:"action"`
+
+	// Reason One line that stays for good and names nobody: a ticket, a rule
+	Reason string `json:"reason,omitempty"`
+}
+
+// TenantChangeAction defines model for TenantChange.Action.
+type TenantChangeAction string
+
+// TenantChanged defines model for TenantChanged.
+type TenantChanged struct {
+	// Entry The entry of the tenant's timeline that says so
+	Entry uint64 `json:"entry"`
+
+	// State Whether it takes spans
+	State  TenantState `json:"state"`
+	Tenant UUID        `json:"tenant"`
 }
 
 // TenantPage defines model for TenantPage.
@@ -1261,6 +1299,9 @@ type TenantPage struct {
 	Items []Tenant `json:"items"`
 	Next  *string  `json:"next"`
 }
+
+// TenantState Whether it takes spans
+type TenantState string
 
 // Time defines model for Time.
 type Time = string
@@ -1724,6 +1765,9 @@ type SimulateSpansJSONRequestBody = Span
 
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
+
+// ChangeTenantStateJSONRequestBody defines body for ChangeTenantState for application/json ContentType.
+type ChangeTenantStateJSONRequestBody = TenantChange
 
 // SetWebhookJSONRequestBody defines body for SetWebhook for application/json ContentType.
 type SetWebhookJSONRequestBody = WebhookAddress
@@ -2614,6 +2658,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
 	GetWhy(ctx context.Context, tenant TenantParameter, span SpanParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeTenantStateWithBody Suspend a tenant, resume it, or close it
+	//
+	// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+	// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+	ChangeTenantStateWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeTenantState Suspend a tenant, resume it, or close it
+	//
+	// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+	// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+	ChangeTenantState(ctx context.Context, tenant TenantParameter, body ChangeTenantStateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetStats Counts over the timeline
 	//
@@ -4109,6 +4173,46 @@ func (c *Client) GetReceipt(ctx context.Context, tenant TenantParameter, span Sp
 // Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
 func (c *Client) GetWhy(ctx context.Context, tenant TenantParameter, span SpanParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetWhyRequest(c.Server, tenant, span)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeTenantStateWithBody Suspend a tenant, resume it, or close it
+//
+// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+func (c *Client) ChangeTenantStateWithBody(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeTenantStateRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeTenantState Suspend a tenant, resume it, or close it
+//
+// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+func (c *Client) ChangeTenantState(ctx context.Context, tenant TenantParameter, body ChangeTenantStateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeTenantStateRequest(c.Server, tenant, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7362,6 +7466,53 @@ func NewGetWhyRequest(server string, tenant TenantParameter, span SpanParameter)
 	return req, nil
 }
 
+// NewChangeTenantStateRequest calls the generic ChangeTenantState builder with application/json body
+func NewChangeTenantStateRequest(server string, tenant TenantParameter, body ChangeTenantStateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeTenantStateRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewChangeTenantStateRequestWithBody constructs an http.Request for the ChangeTenantState method, with any body, and a specified content type
+func NewChangeTenantStateRequestWithBody(server string, tenant TenantParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/state", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetStatsRequest constructs an http.Request for the GetStats method
 func NewGetStatsRequest(server string, tenant TenantParameter) (*http.Request, error) {
 	var err error
@@ -8704,6 +8855,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/spans/{span}/why (the `GetWhy` operationId).
 	GetWhyWithResponse(ctx context.Context, tenant TenantParameter, span SpanParameter, reqEditors ...RequestEditorFn) (*GetWhyResponse, error)
+
+	// ChangeTenantStateWithBodyWithResponse Suspend a tenant, resume it, or close it
+	//
+	// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+	// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+	ChangeTenantStateWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeTenantStateResponse, error)
+
+	// ChangeTenantStateWithResponse Suspend a tenant, resume it, or close it
+	//
+	// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+	// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+	ChangeTenantStateWithResponse(ctx context.Context, tenant TenantParameter, body ChangeTenantStateJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeTenantStateResponse, error)
 
 	// GetStatsWithResponse Counts over the timeline
 	//
@@ -11571,6 +11742,54 @@ func (r GetWhyResponse) ContentType() string {
 	return ""
 }
 
+type ChangeTenantStateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TenantChanged
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeTenantStateResponse) GetJSON200() *TenantChanged {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangeTenantStateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeTenantStateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeTenantStateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeTenantStateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeTenantStateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetStatsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13329,6 +13548,38 @@ func (c *ClientWithResponses) GetWhyWithResponse(ctx context.Context, tenant Ten
 		return nil, err
 	}
 	return ParseGetWhyResponse(rsp)
+}
+
+// ChangeTenantStateWithBodyWithResponse Suspend a tenant, resume it, or close it
+//
+// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+func (c *ClientWithResponses) ChangeTenantStateWithBodyWithResponse(ctx context.Context, tenant TenantParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeTenantStateResponse, error) {
+	rsp, err := c.ChangeTenantStateWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeTenantStateResponse(rsp)
+}
+
+// ChangeTenantStateWithResponse Suspend a tenant, resume it, or close it
+//
+// For operators of the node, by a logline.tenant span that the node signs on the tenant's timeline; the node's admin timeline tells who asked. An owner closes a tenant by a span of their own.
+// Suspended: nothing is appended, and owners, admins and auditors alone read. Closed: nothing is appended any more, and reads stay as they were; it cannot be undone.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/state (the `ChangeTenantState` operationId).
+func (c *ClientWithResponses) ChangeTenantStateWithResponse(ctx context.Context, tenant TenantParameter, body ChangeTenantStateJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeTenantStateResponse, error) {
+	rsp, err := c.ChangeTenantState(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeTenantStateResponse(rsp)
 }
 
 // GetStatsWithResponse Counts over the timeline
@@ -15420,6 +15671,39 @@ func ParseGetWhyResponse(rsp *http.Response) (*GetWhyResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Why
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeTenantStateResponse parses an HTTP response from a ChangeTenantStateWithResponse call
+func ParseChangeTenantStateResponse(rsp *http.Response) (*ChangeTenantStateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeTenantStateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TenantChanged
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -20,6 +20,9 @@ and never changes; its slug is what this node calls it.`,
 		newTenantShowCmd(env),
 		newTenantCreateCmd(env),
 		newTenantUseCmd(env),
+		newTenantStateCmd(env, span.ActionSuspend, "Suspend a tenant: nothing is appended, and few read, until it is resumed"),
+		newTenantStateCmd(env, span.ActionResume, "Let a suspended tenant go on"),
+		newTenantStateCmd(env, span.ActionClose, "Close a tenant for good: reads stay, appends stop"),
 	)
 }
 
@@ -85,13 +88,17 @@ func newTenantShowCmd(env *environment) *cobra.Command {
 			if flags.json {
 				return printJSON(env.Stdout, map[string]any{"tenant": t, "stats": stats})
 			}
+			state := string(t.State)
+			if t.ReadOnly {
+				state = "read-only: another node's"
+			}
 			reading := "members"
 			if t.PublicReading {
 				reading = "members; anybody what is marked public"
 			}
 			facts(env.Stdout,
 				"tenant", t.Slug+"  "+t.Id, "name", t.Name, "owner", t.Owner, "node", t.Node, "origin", t.Origin, "log key", t.LogKey,
-				"reading", reading, "created", t.CreatedAt, "entries", ui.Count(int64(stats.Size)), "last entry", stats.LastAt,
+				"state", state, "reading", reading, "created", t.CreatedAt, "entries", ui.Count(int64(stats.Size)), "last entry", stats.LastAt,
 				"authors", ui.Count(int64(stats.Authors)), "redacted", ui.Count(int64(stats.Redacted)), "root", stats.Root,
 				"statuses", tallies(stats.Statuses), "types", tallies(stats.Types))
 			return nil

@@ -8,30 +8,27 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
-// Author makes the node's timeline and signs what it says there. Its methods are
-// safe for concurrent use.
+// Author makes the node's timeline and signs what the node says. *engine.Engine
+// implements it. Its methods are safe for concurrent use.
 type Author interface {
 	// CreateOwnTenant begins a timeline that the node itself owns;
 	// timeline.ErrTenantTaken where there is one of this slug.
 	CreateOwnTenant(ctx context.Context, slug, name string) (timeline.Tenant, error)
-	// Say records a span of the node's own; one of this id that is there already is
-	// left as it is, whatever it says.
-	Say(ctx context.Context, tenant, typ string, payload []byte, what Said) error
+	// SubmitOwn records a span of the node's own; conflict id_conflict where another
+	// span has its id.
+	SubmitOwn(ctx context.Context, tenant, typ string, payload []byte, opt engine.OwnOptions) engine.Result
+	// Halt suspends a tenant, resumes it or closes it.
+	Halt(ctx context.Context, tenant, action, reason string) (*timeline.Receipt, error)
 }
 
-// Said is what the header of a span by the node says beside its type.
-type Said struct {
-	ID         string // "" makes one
-	Subject    string
-	OnBehalfOf string    // LogLine ID
-	At         time.Time // when it happened; zero: now
-}
+var _ Author = (*engine.Engine)(nil)
 
 // Log finds timelines. *timeline.Log implements it.
 type Log interface {
@@ -192,7 +189,7 @@ func (t *Timeline) grant(ctx context.Context, identity, role, action string) err
 	if err != nil {
 		return err
 	}
-	return t.author.Say(ctx, t.id, span.TypeMember, payload, Said{})
+	return t.author.SubmitOwn(ctx, t.id, span.TypeMember, payload, engine.OwnOptions{}).Err
 }
 
 // Record notes an act durably, and tells of it at once where that is possible. What
@@ -227,8 +224,11 @@ func (t *Timeline) Tell(ctx context.Context) error {
 				return err
 			}
 			a := &list[i].act
-			if err := t.author.Say(ctx, tenant, a.Type, payload, Said{ID: list[i].id, Subject: a.Subject, OnBehalfOf: a.By, At: a.At}); err != nil {
-				return err
+			r := t.author.SubmitOwn(ctx, tenant, a.Type, payload, engine.OwnOptions{
+				ID: list[i].id, Subject: a.Subject, OnBehalfOf: a.By, OccurredAt: span.FormatTime(a.At),
+			})
+			if r.Err != nil && fault.CodeOf(r.Err) != "id_conflict" { // that: another process told of it first
+				return r.Err
 			}
 			if err := t.book.forget(ctx, list[i].id); err != nil {
 				return err

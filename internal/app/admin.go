@@ -16,33 +16,17 @@ import (
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/onboarding"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
-// adminAuthor is the engine as the one that signs what the admin timeline says.
-type adminAuthor struct{ *engine.Engine }
-
-var _ admin.Author = adminAuthor{}
-
-// Say implements admin.Author.
-func (a adminAuthor) Say(ctx context.Context, tenant, typ string, payload []byte, what admin.Said) error {
-	opt := engine.OwnOptions{ID: what.ID, Subject: what.Subject, OnBehalfOf: what.OnBehalfOf}
-	if !what.At.IsZero() {
-		opt.OccurredAt = span.FormatTime(what.At)
-	}
-	r := a.SubmitOwn(ctx, tenant, typ, payload, opt)
-	if what.ID != "" && fault.CodeOf(r.Err) == "id_conflict" {
-		return nil // another process told of it first
-	}
-	return r.Err
-}
+var _ httpapi.Admin = (*admin.Timeline)(nil)
 
 // newAdmin is the node's admin timeline.
 func (a *App) newAdmin(eng *engine.Engine, log *timeline.Log) *admin.Timeline {
-	return admin.New(admin.NewBook(a.db, a.opt.Now), adminAuthor{eng}, log, admin.Config{
+	return admin.New(admin.NewBook(a.db, a.opt.Now), eng, log, admin.Config{
 		Node: a.node.ID(), Logger: a.log,
 		Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
 	})

@@ -61,6 +61,7 @@ type App struct {
 	notes      string     // where checkpoints given out are noted; "" for the data directory's
 	keysStored bool       // the node's keys are in the database, not in a file
 	own        *admin.Timeline
+	halts      *halts // nil until it is wired
 
 	ready chan struct{}
 	url   string // valid once ready is closed

@@ -40,6 +40,7 @@ type labour struct {
 	teller   *tasks.Teller
 	news     *tasks.News
 	sweeper  *tasks.Sweeper
+	halts    *halts
 
 	backtests *backtests.Service
 }
@@ -59,6 +60,10 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 		return nil, err
 	}
 	l.kinds = functions.Kinds()
+	l.halts = &halts{store: l.store, log: log, slog: a.log}
+	for name, k := range l.kinds {
+		l.kinds[name] = l.halts.walled(k)
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown" // it is for people alone
@@ -68,6 +73,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
 		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake, News: l.news,
 	})
+	l.halts.now = l.worker
 	l.follower = tasks.NewFollower(log, l.store, l.kinds, wakes, tasks.FollowerConfig{
 		Now: now, Log: a.log, Made: l.worker.Wake, Watch: board.Watch(followers.Tasks), News: l.news,
 	})

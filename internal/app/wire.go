@@ -84,6 +84,7 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.halts = work.halts
 	tenants := onboarding.New(a.db, tenantMaker{telling, log}, onboarding.Config{
 		DataDir: a.cfg.DataDir, Token: a.cfg.BootstrapToken.Reveal(), OpenTenants: a.cfg.Tenants == Open, Rand: a.opt.Rand,
 	})
@@ -92,7 +93,7 @@ func (a *App) wire(ctx context.Context) error {
 	custody := id.NewCustody(a.db, a.masters, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Webhooks: endpoints, Followers: board, News: work.news,
+		Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
@@ -272,6 +273,11 @@ func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Ve
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
 		DrainTimeout: a.cfg.DrainTimeout / 3, Gate: gate,
 		Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
+		Halted: func(ctx context.Context, tenant, halted string) {
+			if a.halts != nil {
+				a.halts.heard(ctx, tenant, halted)
+			}
+		},
 	})
 }
 

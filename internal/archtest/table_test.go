@@ -86,7 +86,7 @@ var table = map[string]rule{
 	"internal/followers":        {never: []string{"modules", "stores", "drivers", "net"}},
 	"internal/feed":             {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
 	"internal/onboarding":       {never: []string{"internal/engine", "internal/federation", "internal/httpapi", "stores", "drivers"}},
-	"internal/admin":            {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "stores", "drivers", "net"}},
+	"internal/admin":            {never: []string{"internal/rules", "internal/federation", "internal/onboarding", "internal/httpapi", "stores", "drivers", "net"}},
 	"internal/httpapi":          {never: []string{"internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/httpapi/spectest": {testing: true, never: []string{"ours"}},
 	"internal/importer":         {never: []string{"modules", "internal/storage", "net/http"}, except: []string{"internal/id"}},

@@ -79,6 +79,9 @@ func (b *batchRun) finish(batch []*item, r *round) {
 	if r.timed {
 		b.engine.clock.set(b.tenant, r.nextDue)
 	}
+	if r.halted != nil {
+		b.engine.tellHalted(b.tenant, *r.halted)
+	}
 	if r.changed {
 		b.engine.contractsChanged(context.Background(), b.tenant)
 	}

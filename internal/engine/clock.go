@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -170,10 +171,14 @@ func (e *Engine) fireIn(ctx context.Context, tenants []string) {
 	}
 }
 
-// closed says of an error that nothing is decided in its timeline any more.
+// closed says of an error that nothing is decided in its timeline any more, or for
+// now: a tenant that is resumed is asked for its timers again.
 func closed(err error) bool {
-	code := fault.CodeOf(err)
-	return code == timeline.CodeReadOnly || code == "timeline_handed_over"
+	switch fault.CodeOf(err) {
+	case timeline.CodeReadOnly, "timeline_handed_over", standing.CodeSuspended, standing.CodeClosed:
+		return true
+	}
+	return false
 }
 
 // readTimers asks the store for each tenant's next timer: those that other

@@ -97,6 +97,10 @@ type Config struct {
 	Home func(context.Context) (tenant string, err error)
 
 	Gate Gate // nil: whoever sends may send as much as the queue holds
+	// Halted hears of a tenant that is suspended, resumed or closed, after that is
+	// committed and before whoever did it is answered; halted is standing.Suspended,
+	// standing.Closed or "". nil: nobody does.
+	Halted func(ctx context.Context, tenant, halted string)
 
 	Limits span.Limits
 	Logger *slog.Logger // slog.Default()

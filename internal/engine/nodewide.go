@@ -357,8 +357,7 @@ const broughtAtOnce = 16
 func (e *Engine) bringContracts(ctx context.Context, tenants ...string) (all bool) {
 	all = true
 	for i, err := range e.inEach(ctx, tenants, func() *item { return &item{wide: true} }) {
-		switch fault.CodeOf(err) {
-		case "", timeline.CodeReadOnly, "timeline_handed_over": // of the latter: nothing is decided there any more
+		if err == nil || closed(err) {
 			continue
 		}
 		all = false

@@ -36,6 +36,7 @@ type round struct {
 	asked      *rules.World          // of the position that is decided; nil: to be made
 	caughtUp   bool                  // with the contracts for every tenant
 	changed    bool                  // contracts are others after this round
+	halted     *string               // what the tenant is after this round, where that is another than before; nil: it is not
 	timed      bool                  // contracts were asked or timers answered
 	stuck      bool                  // a timer could not be answered
 	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
@@ -90,7 +91,7 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	if err := r.stampTime(); err != nil {
 		return err
 	}
-	at := 0
+	at, before := 0, s.Tx().Halted()
 	s.Foresee(func(i int, state timeline.DecisionState) bool { return r.foresee(ctx, batch[at:], i, state) })
 	for i, it := range batch {
 		at, r.draftOf[i] = i, -1
@@ -113,9 +114,13 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 		return nil
 	}
 	r.attempted = true
+	after := s.Tx().Halted()
 	receipts, err := s.Commit(ctx)
 	if err != nil {
 		return err
+	}
+	if after != before {
+		r.halted = &after
 	}
 	return r.handOut(batch, receipts)
 }
@@ -167,6 +172,12 @@ func (r *round) decideItem(ctx context.Context, i int, it *item) (err error) {
 		}
 	}()
 	before := r.drafts
+	if it.fire || it.wide || it.schedule != nil {
+		if err := standing.HaltOf(r.session.Tx()); err != nil {
+			r.answers[i] = refuse(err)
+			return nil
+		}
+	}
 	switch {
 	case it.fire:
 		r.answers[i] = refuse(r.fire(ctx))

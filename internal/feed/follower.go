@@ -193,7 +193,7 @@ func (f *follower) take(items []*item) {
 		case span.TypeRedaction:
 			f.ring.redact(it.record.Payload)
 			f.erased = it.record.Seq + 1
-		case span.TypeMember, span.TypeIdentity, span.TypeResolution, span.TypeEpoch, span.TypeHandover:
+		case span.TypeMember, span.TypeIdentity, span.TypeResolution, span.TypeEpoch, span.TypeHandover, span.TypeTenant:
 			f.standing = it.record.Seq + 1
 		}
 	}

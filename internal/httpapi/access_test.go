@@ -16,53 +16,54 @@ import (
 // mayWhat says who passes the question of rights at each operation on a tenant,
 // public reading off. A new operation has to be added here.
 var mayWhat = map[string]string{
-	"getTenant":        "owner admin member agent auditor guest",
-	"listMembers":      "owner admin member agent auditor",
-	"getStats":         "owner admin member agent auditor",
-	"listSpans":        "owner admin member agent auditor guest",
-	"getSpan":          "owner admin member agent auditor", // of one that is the organization's
-	"getReceipt":       "owner admin member agent auditor",
-	"getCauses":        "owner admin member agent auditor",
-	"getEffects":       "owner admin member agent auditor",
-	"getWhy":           "owner admin member agent auditor",
-	"listContracts":    "owner admin member agent auditor",
-	"getContract":      "owner admin member agent auditor",
-	"getTask":          "owner admin member agent auditor", // of one that there is, less
-	"cancelTask":       "owner admin member agent auditor",
-	"requeueTask":      "owner admin member agent auditor",
-	"listTasks":        "owner admin auditor",
-	"listQueues":       "owner admin auditor",
-	"listSchedules":    "owner admin auditor",
-	"getSchedule":      "owner admin auditor",
-	"pauseSchedule":    "owner admin",
-	"resumeSchedule":   "owner admin",
-	"runSchedule":      "owner admin",
-	"listFollowers":    "owner admin auditor",
-	"getFollower":      "owner admin auditor",
-	"pauseFollower":    "owner admin",
-	"resumeFollower":   "owner admin",
-	"requeueFollower":  "owner admin",
-	"skipEntry":        "owner admin",
-	"listWebhooks":     "owner admin",
-	"setWebhook":       "owner admin",
-	"rotateWebhook":    "owner admin",
-	"testWebhook":      "owner admin",
-	"deleteWebhook":    "owner admin",
-	"requestBacktest":  "auditor",
-	"requestReplay":    "auditor",
-	"simulateSpans":    "owner admin member agent auditor guest stranger anonymous", // the spans' signatures are judged
-	"exportBundle":     "owner admin member agent auditor guest",
-	"feed":             "owner admin member agent auditor guest",
-	"createFeedTicket": "owner admin member agent auditor guest",
-	"entries":          "auditor",
-	"appendEvents":     "", // for API keys of identities in custody
-	"importBundle":     "owner admin member agent auditor guest stranger",
-	"appendSpans":      "owner admin member agent auditor guest stranger anonymous", // the span's signature is judged
-	"getCheckpoint":    "owner admin member agent auditor guest stranger anonymous",
-	"cosignCheckpoint": "owner admin member agent auditor guest stranger anonymous",
-	"getInclusion":     "owner admin member agent auditor guest stranger anonymous",
-	"getConsistency":   "owner admin member agent auditor guest stranger anonymous",
-	"getTile":          "owner admin member agent auditor guest stranger anonymous",
+	"getTenant":         "owner admin member agent auditor guest",
+	"changeTenantState": "", // for operators of the node
+	"listMembers":       "owner admin member agent auditor",
+	"getStats":          "owner admin member agent auditor",
+	"listSpans":         "owner admin member agent auditor guest",
+	"getSpan":           "owner admin member agent auditor", // of one that is the organization's
+	"getReceipt":        "owner admin member agent auditor",
+	"getCauses":         "owner admin member agent auditor",
+	"getEffects":        "owner admin member agent auditor",
+	"getWhy":            "owner admin member agent auditor",
+	"listContracts":     "owner admin member agent auditor",
+	"getContract":       "owner admin member agent auditor",
+	"getTask":           "owner admin member agent auditor", // of one that there is, less
+	"cancelTask":        "owner admin member agent auditor",
+	"requeueTask":       "owner admin member agent auditor",
+	"listTasks":         "owner admin auditor",
+	"listQueues":        "owner admin auditor",
+	"listSchedules":     "owner admin auditor",
+	"getSchedule":       "owner admin auditor",
+	"pauseSchedule":     "owner admin",
+	"resumeSchedule":    "owner admin",
+	"runSchedule":       "owner admin",
+	"listFollowers":     "owner admin auditor",
+	"getFollower":       "owner admin auditor",
+	"pauseFollower":     "owner admin",
+	"resumeFollower":    "owner admin",
+	"requeueFollower":   "owner admin",
+	"skipEntry":         "owner admin",
+	"listWebhooks":      "owner admin",
+	"setWebhook":        "owner admin",
+	"rotateWebhook":     "owner admin",
+	"testWebhook":       "owner admin",
+	"deleteWebhook":     "owner admin",
+	"requestBacktest":   "auditor",
+	"requestReplay":     "auditor",
+	"simulateSpans":     "owner admin member agent auditor guest stranger anonymous", // the spans' signatures are judged
+	"exportBundle":      "owner admin member agent auditor guest",
+	"feed":              "owner admin member agent auditor guest",
+	"createFeedTicket":  "owner admin member agent auditor guest",
+	"entries":           "auditor",
+	"appendEvents":      "", // for API keys of identities in custody
+	"importBundle":      "owner admin member agent auditor guest stranger",
+	"appendSpans":       "owner admin member agent auditor guest stranger anonymous", // the span's signature is judged
+	"getCheckpoint":     "owner admin member agent auditor guest stranger anonymous",
+	"cosignCheckpoint":  "owner admin member agent auditor guest stranger anonymous",
+	"getInclusion":      "owner admin member agent auditor guest stranger anonymous",
+	"getConsistency":    "owner admin member agent auditor guest stranger anonymous",
+	"getTile":           "owner admin member agent auditor guest stranger anonymous",
 }
 
 // shownToAll are the operations that public reading opens to everybody; of
@@ -106,7 +107,7 @@ func TestWhoMayWhat(t *testing.T) {
 }
 
 // denials are what those who may not are told.
-var denials = []string{"credential_required", "tenant_unknown", "span_unknown", "role_forbidden", "events_unsigned", "import_closed"}
+var denials = []string{"credential_required", "tenant_unknown", "span_unknown", "role_forbidden", "events_unsigned", "import_closed", "operator_required"}
 
 // passes says whether the request gets beyond the question of rights.
 func (w *world) passes(p probe, token string) bool {

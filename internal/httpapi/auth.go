@@ -92,6 +92,12 @@ func (s *Server) lookAs(c echo.Context, idOrSlug string, who id.Credential) (sig
 	if err != nil {
 		return sight{}, err
 	}
+	if view.Halted() == standing.Suspended && !standing.ReadsSuspended(view, who.Identity) {
+		if who.Identity == "" || len(view.Roles(who.Identity)) == 0 {
+			return sight{}, errTenant
+		}
+		return sight{}, standing.ErrSuspended
+	}
 	reader := standing.ReaderFor(view, who.Identity, t.PublicReading)
 	if !mayLook(view, reader, t.PublicReading) {
 		return sight{}, errTenant

@@ -107,6 +107,14 @@ type Contracts interface {
 	Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*rulebook.Because, error)
 }
 
+// Admin is what operators of the node may do, and who they are.
+type Admin interface {
+	IsOperator(ctx context.Context, identity string) (bool, error)
+	// HaltTenant suspends, resumes or closes a tenant, named by id, for an operator,
+	// and says which entry of its timeline tells so.
+	HaltTenant(ctx context.Context, tenant, action, reason, by string) (entry uint64, err error)
+}
+
 // Webhooks are a tenant's, which it takes by id. *endpoint.Book implements it.
 type Webhooks interface {
 	List(ctx context.Context, tenant string) ([]endpoint.Webhook, error)
@@ -287,6 +295,7 @@ type Deps struct {
 	Log        Log
 	Contracts  Contracts
 	Tasks      tasks.Desk
+	Admin      Admin
 	Webhooks   Webhooks
 	Followers  Followers
 	Backtests  Backtests

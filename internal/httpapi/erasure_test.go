@@ -260,7 +260,7 @@ var routes = map[string]struct {
 	}},
 	"feed": {showed: true, ask: feeds},
 
-	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {},
+	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "getAPIKey": {}, "rotateAPIKey": {}, "revokeAPIKey": {},
 	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "requestReplay": {}, "simulateSpans": {}, "cosignCheckpoint": {}, "createFeedTicket": {},

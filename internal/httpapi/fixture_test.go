@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
@@ -74,6 +75,7 @@ type world struct {
 	tasks  tasks.Store
 	board  *followers.Board
 	gate   *movingGate
+	own    *admin.Timeline
 
 	backtests *backtests.Service
 	owner     *id.Keys
@@ -140,12 +142,16 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	functions := tasks.NewFunctions(w.tasks, func() {}, func(context.Context) (time.Time, error) { return w.clock.now(), nil }, rand.Reader)
 	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, functions)
 	require.NoError(t, functions.Register("engine", w.backtests.TaskKind(), w.backtests.ReplayKind()))
+	w.own = admin.New(admin.NewBook(db, w.clock.now), w.engine, w.log, admin.Config{
+		Node: w.node.ID(), Logger: slog.New(slog.DiscardHandler), Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, db) },
+	})
 	custody := id.NewCustody(db, id.Masters{master}, w.dir, w.node.ID(), w.clock.now, rand.Reader)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
-		Gate: w.gate, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
+		Admin: w.own,
+		Gate:  w.gate, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

@@ -51,10 +51,10 @@ func (s *Server) GetNode(c echo.Context) error {
 	node := api.Node{
 		Id: s.deps.Node.ID(), Events: rawEvents(s.deps.Node.Events()),
 		Modules: slices.Concat([]string{}, s.deps.Modules), Version: s.deps.Version.Version,
-		Registration: api.Closed, Time: span.FormatTime(s.now()),
+		Registration: api.NodeRegistrationClosed, Time: span.FormatTime(s.now()),
 	}
 	if s.deps.OpenRegistration {
-		node.Registration = api.Open
+		node.Registration = api.NodeRegistrationOpen
 	}
 	node.Limits.Header, node.Limits.Payload = s.limits.Span.Header, s.limits.Span.Payload
 	node.Limits.Line, node.Limits.Body = s.limits.Line, int64(s.limits.Body)

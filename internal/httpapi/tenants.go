@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -99,7 +100,8 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 			if !t.PublicReading && !slices.Contains(holding, t.ID) {
 				continue // nobody holds a role where they are not embedded
 			}
-			if _, err := s.lookAs(c, t.ID, who); fault.KindOf(err) == fault.NotFound {
+			seen, err := s.lookAs(c, t.ID, who)
+			if fault.KindOf(err) == fault.NotFound || fault.CodeOf(err) == standing.CodeSuspended {
 				continue
 			} else if err != nil {
 				return err
@@ -109,7 +111,7 @@ func (s *Server) ListTenants(c echo.Context, params api.ListTenantsParams) error
 				page.Next = &next
 				return answer(c, http.StatusOK, page)
 			}
-			page.Items = append(page.Items, tenantOf(t))
+			page.Items = append(page.Items, tenantSeen(&seen))
 		}
 		if len(found) < maxLimit {
 			return answer(c, http.StatusOK, page)
@@ -147,7 +149,7 @@ func (s *Server) GetTenant(c echo.Context, tenant api.TenantParameter) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, tenantOf(seen.Tenant))
+	return answer(c, http.StatusOK, tenantSeen(&seen))
 }
 
 // ListMembers shows who holds which roles now.
@@ -165,6 +167,13 @@ func (s *Server) ListMembers(c echo.Context, tenant api.TenantParameter) error {
 		page.Items = append(page.Items, item)
 	}
 	return answer(c, http.StatusOK, page)
+}
+
+// tenantSeen is tenantOf with how the tenant stands.
+func tenantSeen(seen *sight) api.Tenant {
+	t := tenantOf(seen.Tenant)
+	t.State = stateOf(seen.view.Halted())
+	return t
 }
 
 func tenantOf(t timeline.Tenant) api.Tenant {

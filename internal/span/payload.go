@@ -258,6 +258,15 @@ func ParseHandover(payload []byte) (*Handover, error) {
 	return p, nil
 }
 
+// ParseTenant reads {action, reason?}.
+func ParseTenant(payload []byte) (*Tenant, error) {
+	p := &Tenant{}
+	if err := parseFields("tenant", payload, choice("action", &p.Action, ActionSuspend, ActionResume, ActionClose), reasonField(&p.Reason, true)); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
 // ParseEpoch reads the start of a new epoch. The authorisation, which another
 // node needs, is kept as JCS for whoever judges it.
 func ParseEpoch(payload []byte) (*Epoch, error) {

@@ -16,6 +16,7 @@ const (
 	TypeRedaction  = "logline.redaction"
 	TypeHandover   = "logline.handover"
 	TypeEpoch      = "logline.epoch"
+	TypeTenant     = "logline.tenant"
 	TypeEvidence   = "logline.evidence"
 )
 
@@ -43,7 +44,7 @@ func KnownReserved(typ string) bool {
 func foldedType(typ string) bool {
 	switch typ {
 	case TypeGenesis, TypeIdentity, TypeMember, TypeContract, TypeApproval, TypeResolution,
-		TypeDecision, TypeRevert, TypeRedaction, TypeHandover, TypeEpoch:
+		TypeDecision, TypeRevert, TypeRedaction, TypeHandover, TypeEpoch, TypeTenant:
 		return true
 	}
 	return false
@@ -84,7 +85,7 @@ func ValidRole(role string) bool {
 	return len(role) <= 64 && ValidType(role) && !strings.Contains(role, ".")
 }
 
-// Values of Member.Action, Contract.Action, Approval.Vote and
+// Values of Member.Action, Contract.Action, Tenant.Action, Approval.Vote and
 // Resolution.Outcome.
 const (
 	ActionGrant    = "grant"
@@ -93,6 +94,10 @@ const (
 	ActionActivate = "activate" // it decides
 	ActionShadow   = "shadow"   // it is evaluated and noted, and decides nothing
 	ActionRetire   = "retire"
+
+	ActionSuspend = "suspend" // nothing is appended, and few read, until it is resumed
+	ActionResume  = "resume"
+	ActionClose   = "close" // nothing is appended any more
 
 	VoteApprove = "approve"
 	VoteReject  = "reject"
@@ -182,6 +187,12 @@ type Redaction struct {
 // Handover ends this node's writing; To continues under the next epoch.
 type Handover struct {
 	To string `json:"to"` // LogLine ID of a node
+}
+
+// Tenant suspends the tenant, lets it go on, or closes it for good.
+type Tenant struct {
+	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"` // ≤ 64 bytes
 }
 
 // Epoch continues the same tree under a new origin (PROTOCOL §5).

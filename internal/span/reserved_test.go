@@ -73,6 +73,7 @@ func payloads() map[string]object {
 		"revert":     ref(object{"reason": "mistake"}),
 		"redaction":  {"spans": []any{ref(nil)}, "reason": "asked"},
 		"handover":   {"to": someIdentity},
+		"tenant":     {"action": "suspend", "reason": "unpaid"},
 		"epoch":      {"prev_origin": "logline/v1/t/n/0", "prev_size": 5, "prev_root": someHash, "log_key": logKey(), "authorisation": object{"a": 1}},
 	}
 }
@@ -100,6 +101,8 @@ func parsePayload(name string, payload []byte) (any, error) {
 		return span.ParseRevert(payload)
 	case "redaction":
 		return span.ParseRedaction(payload)
+	case "tenant":
+		return span.ParseTenant(payload)
 	case "handover":
 		return span.ParseHandover(payload)
 	}
@@ -108,7 +111,7 @@ func parsePayload(name string, payload []byte) (any, error) {
 
 func TestPayloadsAreStrict(t *testing.T) {
 	t.Parallel()
-	optional := map[string]bool{"approval/reason": true, "epoch/authorisation": true}
+	optional := map[string]bool{"approval/reason": true, "tenant/reason": true, "epoch/authorisation": true}
 	for _, action := range []string{"activate", "shadow", "retire"} {
 		_, err := span.ParseContract(encode(t, with(payloads()["contract"], "action", action)))
 		require.NoError(t, err, action)

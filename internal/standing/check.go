@@ -38,6 +38,11 @@ func (t *Tx) judge(h *span.Header, payload []byte, at Position, look Lookup) (*e
 	if err := t.checkAuthor(h); err != nil {
 		return nil, err
 	}
+	if t.halted != "" {
+		if err := t.mayPass(h); err != nil {
+			return nil, err
+		}
+	}
 	return t.effectOf(h.Type, h.Author, payload, at, look)
 }
 
@@ -106,6 +111,10 @@ func (t *Tx) checkAuthor(h *span.Header) error {
 		if !rolesAllow(roles, RightAdminister) {
 			return forbidden(h.Type, "an owner or an admin")
 		}
+	case span.TypeTenant:
+		if !rolesAllow(roles, RightOwn) {
+			return forbidden(h.Type, "an owner")
+		}
 	case span.TypeRevert:
 		if !rolesAllow(roles, RightRevertOwn) {
 			return forbidden(h.Type, "an owner, an admin, or a member for its own spans")
@@ -115,11 +124,12 @@ func (t *Tx) checkAuthor(h *span.Header) error {
 }
 
 // nodeMayAuthor: beside its own types, the node grants the first owner,
-// activates `*` contracts and erases for `retain`. For the rest of the
+// activates `*` contracts, erases for `retain` and where a person's data is to go, and
+// suspends, resumes and closes the tenant. For the rest of the
 // reserved types it would need a role like everybody.
 func (t *Tx) nodeMayAuthor(typ string) bool {
 	switch typ {
-	case span.TypeMember, span.TypeContract, span.TypeRedaction:
+	case span.TypeMember, span.TypeContract, span.TypeRedaction, span.TypeTenant:
 		return true
 	}
 	return span.NodeOnly(typ)
@@ -156,6 +166,8 @@ func (t *Tx) effectOf(typ, author string, payload []byte, at Position, look Look
 		e, err = t.redaction(author, payload, look)
 	case span.TypeHandover:
 		e, err = t.handover(payload)
+	case span.TypeTenant:
+		e, err = t.tenant(author, payload)
 	}
 	if err != nil {
 		return nil, beneath("/payload", err)

@@ -23,6 +23,9 @@
 //     a resolution that rejects it is accepted.
 //   - After logline.handover nothing but the epoch of the node it names is
 //     accepted. Any other change of node is refused.
+//   - While a tenant is suspended or closed, key events, epochs, a handover and
+//     redactions are accepted all the same; in a closed one also grants and
+//     withdrawals. Nothing follows closing that would open it again.
 //   - The epoch that logline.epoch opens is one more than that of prev_origin,
 //     which may be above the fold's own (a restored backup), never below.
 package standing

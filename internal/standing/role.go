@@ -85,9 +85,13 @@ type Reader struct {
 func Everything() Reader { return Reader{Organization: true, Private: true, Public: true} }
 
 // ReaderFor is what identity may see at v; "" is the anonymous reader, for
-// whom publicReading decides. Whether the tenant itself is visible is the
+// whom publicReading decides. While the tenant is suspended most see nothing
+// (ReadsSuspended). Whether the tenant itself is visible is the
 // caller's question.
 func ReaderFor(v View, identity string, publicReading bool) Reader {
+	if v.Halted() == Suspended && !ReadsSuspended(v, identity) {
+		return Reader{}
+	}
 	r := Reader{Identity: identity, Public: publicReading}
 	if identity != "" {
 		r.Organization = v.Can(identity, RightReadOrganization)

@@ -36,6 +36,7 @@ type foundingJSON struct {
 	Epoch        uint64          `json:"epoch"`
 	EpochFirst   uint64          `json:"epoch_first"`
 	HandedTo     string          `json:"handed_to,omitempty"`
+	Halted       string          `json:"halted,omitempty"`
 }
 
 type heldJSON struct {
@@ -54,7 +55,7 @@ func encode(v any) []byte {
 
 func (f *founding) row() Row {
 	return Row{foundingRow, encode(foundingJSON{
-		f.genesis.Canonical(), f.genesisKey, f.ownerGranted, f.node, f.logKey, f.epoch, f.epochFirst, f.handedTo,
+		f.genesis.Canonical(), f.genesisKey, f.ownerGranted, f.node, f.logKey, f.epoch, f.epochFirst, f.handedTo, f.halted,
 	})}
 }
 
@@ -180,7 +181,7 @@ func (s *State) load(r Row) error {
 	if err != nil {
 		return err
 	}
-	s.founding = founding{g, f.GenesisKey, f.OwnerGranted, f.Node, f.LogKey, f.Epoch, f.EpochFirst, f.HandedTo}
+	s.founding = founding{g, f.GenesisKey, f.OwnerGranted, f.Node, f.LogKey, f.Epoch, f.EpochFirst, f.HandedTo, f.Halted}
 	return nil
 }
 

@@ -66,6 +66,7 @@ type View interface {
 	Owner() string                   // named in genesis
 	LogKey() string                  // b64u(0x01 || public key) of the current epoch
 	Epoch() (n uint64, first uint64) // and the position of its first entry
+	Halted() string                  // "" while spans are taken, Suspended or Closed
 	Identity(id string) (*id.Chain, bool)
 	Roles(id string) []string // sorted; nil for no member
 	Can(id string, r Right) bool
@@ -87,6 +88,7 @@ type founding struct {
 	epoch        uint64
 	epochFirst   uint64
 	handedTo     string // after logline.handover, until the next epoch
+	halted       string // "", Suspended or Closed
 }
 
 // Genesis is the payload of entry 0, nil before it.
@@ -113,6 +115,9 @@ func (f *founding) Owner() string {
 
 // LogKey is the log key of the current epoch, in the form genesis has it.
 func (f *founding) LogKey() string { return f.logKey }
+
+// Halted says whether the tenant takes no more spans, and how: Suspended or Closed.
+func (f *founding) Halted() string { return f.halted }
 
 // Epoch is the current epoch and the position of its first entry.
 func (f *founding) Epoch() (n, first uint64) { return f.epoch, f.epochFirst }

@@ -52,6 +52,13 @@ func (s *sharedView) LogKey() string {
 	return s.view.LogKey()
 }
 
+// Halted implements standing.View.
+func (s *sharedView) Halted() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.view.Halted()
+}
+
 // Epoch implements standing.View.
 func (s *sharedView) Epoch() (n, first uint64) {
 	s.mu.RLock()

@@ -182,7 +182,7 @@ func ActOf(rec *Record) Act {
 
 // foldedTypes are the entries that keys, members and roles follow from.
 var foldedTypes = []string{
-	span.TypeGenesis, span.TypeIdentity, span.TypeMember, span.TypeResolution, span.TypeHandover, span.TypeEpoch,
+	span.TypeGenesis, span.TypeIdentity, span.TypeMember, span.TypeResolution, span.TypeHandover, span.TypeEpoch, span.TypeTenant,
 }
 
 // StandingAt is the standing that judged entry seq: keys, members, roles and

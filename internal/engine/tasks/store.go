@@ -34,6 +34,10 @@ type Inbox interface {
 	// Add makes a task that a request asks for; Seq is nil. A key that is there
 	// already is left as it is.
 	Add(ctx context.Context, now time.Time, tenant string, d Draft) error
+	// Rest keeps a tenant's tasks from being given out and its events from being told
+	// until it is called with rest false; those it gets meanwhile rest too. A repeat
+	// changes nothing. Runs that have begun go on.
+	Rest(ctx context.Context, tenant string, rest bool) error
 	// Limit sets how many tasks of a queue each tenant may have running at once.
 	Limit(ctx context.Context, queue string, most int) error
 }
@@ -119,8 +123,10 @@ var (
 type Journal interface {
 	// Untold takes events that nobody else is telling, for as long as until says:
 	// of each tenant the oldest first, and of none more than its share while others
-	// have any; none of tenants where the teller is held, and those cost nothing.
+	// have any; none of tenants where the teller is held or that rest, and those cost nothing.
 	Untold(ctx context.Context, now, until time.Time, limit int) ([]Event, error)
+	// Hush forgets all events of a tenant that will hear nothing any more.
+	Hush(ctx context.Context, tenant string) error
 	// Told forgets events.
 	Told(ctx context.Context, events []Event) error
 	// Forget removes tasks that were completed or cancelled and whose origin is

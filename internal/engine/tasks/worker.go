@@ -85,6 +85,10 @@ type ended struct {
 	lost bool // there is nothing to settle
 }
 
+// ErrResting is what a handler gives where its tenant takes nothing any more: the run
+// does not count, and the task waits.
+var ErrResting = errors.New("the tenant rests")
+
 // NewWorker makes a worker for these kinds. It starts nothing.
 func NewWorker(store Work, kinds Kinds, cfg WorkerConfig) *Worker {
 	w := &Worker{store: store, kinds: kinds, cfg: cfg.withDefaults(), wake: make(chan struct{}, 1), running: map[Key]*run{}}
@@ -239,6 +243,9 @@ func (w *Worker) judge(t *Task, k *Kind, output []byte, err, cause error) ended 
 		return e
 	case errors.Is(cause, errCancelled):
 		e.State, e.Code, e.Error = Cancelled, "task_cancelled", "it was cancelled while it ran"
+		return e
+	case errors.Is(err, ErrResting):
+		e.State, e.Free, e.Code, e.Error = Queued, true, "tenant_resting", "its tenant is suspended or closed"
 		return e
 	case errors.Is(cause, errDraining):
 		e.State, e.Free, e.Code, e.Error = Queued, true, "worker_stopping", "the process that ran it stopped"

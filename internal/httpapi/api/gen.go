@@ -58,8 +58,8 @@ const (
 
 // Defines values for NodeRegistration.
 const (
-	Closed NodeRegistration = "closed"
-	Open   NodeRegistration = "open"
+	NodeRegistrationClosed NodeRegistration = "closed"
+	NodeRegistrationOpen   NodeRegistration = "open"
 )
 
 // Defines values for RegistrationSubject.
@@ -139,6 +139,20 @@ const (
 	TaskStateFailed    TaskState = "failed"
 	TaskStateQueued    TaskState = "queued"
 	TaskStateRunning   TaskState = "running"
+)
+
+// Defines values for TenantChangeAction.
+const (
+	Close   TenantChangeAction = "close"
+	Resume  TenantChangeAction = "resume"
+	Suspend TenantChangeAction = "suspend"
+)
+
+// Defines values for TenantState.
+const (
+	TenantStateClosed    TenantState = "closed"
+	TenantStateOpen      TenantState = "open"
+	TenantStateSuspended TenantState = "suspended"
 )
 
 // Defines values for VerdictReason.
@@ -1250,6 +1264,30 @@ type Tenant struct {
 	ReadOnly bool   `json:"read_only,omitempty"`
 	Size     uint64 `json:"size"`
 	Slug     string `json:"slug"`
+
+	// State Whether it takes spans
+	State TenantState `json:"state,omitempty"`
+}
+
+// TenantChange defines model for TenantChange.
+type TenantChange struct {
+	Action TenantChangeAction `json:"action"`
+
+	// Reason One line that stays for good and names nobody: a ticket, a rule
+	Reason string `json:"reason,omitempty"`
+}
+
+// TenantChangeAction defines model for TenantChange.Action.
+type TenantChangeAction string
+
+// TenantChanged defines model for TenantChanged.
+type TenantChanged struct {
+	// Entry The entry of the tenant's timeline that says so
+	Entry uint64 `json:"entry"`
+
+	// State Whether it takes spans
+	State  TenantState `json:"state"`
+	Tenant UUID        `json:"tenant"`
 }
 
 // TenantPage defines model for TenantPage.
@@ -1257,6 +1295,9 @@ type TenantPage struct {
 	Items []Tenant `json:"items"`
 	Next  *string  `json:"next"`
 }
+
+// TenantState Whether it takes spans
+type TenantState string
 
 // Time defines model for Time.
 type Time = string
@@ -1721,6 +1762,9 @@ type SimulateSpansJSONRequestBody = Span
 // AppendSpansJSONRequestBody defines body for AppendSpans for application/json ContentType.
 type AppendSpansJSONRequestBody = Span
 
+// ChangeTenantStateJSONRequestBody defines body for ChangeTenantState for application/json ContentType.
+type ChangeTenantStateJSONRequestBody = TenantChange
+
 // SetWebhookJSONRequestBody defines body for SetWebhook for application/json ContentType.
 type SetWebhookJSONRequestBody = WebhookAddress
 
@@ -2046,6 +2090,9 @@ type ServerInterface interface {
 	// GetWhy Who signed, with which key and right, what was decided, why, and what followed
 	// (GET /v1/tenants/{tenant}/spans/{span}/why)
 	GetWhy(ctx echo.Context, tenant TenantParameter, span SpanParameter) error
+	// ChangeTenantState Suspend a tenant, resume it, or close it
+	// (POST /v1/tenants/{tenant}/state)
+	ChangeTenantState(ctx echo.Context, tenant TenantParameter) error
 	// GetStats Counts over the timeline
 	// (GET /v1/tenants/{tenant}/stats)
 	GetStats(ctx echo.Context, tenant TenantParameter) error
@@ -3474,6 +3521,22 @@ func (w *ServerInterfaceWrapper) GetWhy(ctx echo.Context) error {
 	return err
 }
 
+// ChangeTenantState converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeTenantState(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeTenantState(ctx, tenant)
+	return err
+}
+
 // GetStats converts echo context to params.
 func (w *ServerInterfaceWrapper) GetStats(ctx echo.Context) error {
 	var err error
@@ -3832,6 +3895,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
 	router.POST(options.BaseURL+"/v1/tenants", wrapper.CreateTenant, options.OperationMiddlewares["createTenant"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/state", wrapper.ChangeTenantState, options.OperationMiddlewares["changeTenantState"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/members", wrapper.ListMembers, options.OperationMiddlewares["listMembers"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/stats", wrapper.GetStats, options.OperationMiddlewares["getStats"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans", wrapper.ListSpans, options.OperationMiddlewares["listSpans"]...)

@@ -69,6 +69,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/effects", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/receipt", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/spans/{span}/why", Module: "timeline"},
+		{Method: "POST", Path: "/v1/tenants/{tenant}/state", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/stats", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/tasks", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/tasks/{task}", Module: "engine"},

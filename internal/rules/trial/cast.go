@@ -146,6 +146,7 @@ func (c *cast) Node() string             { return c.node.keys.ID() }
 func (c *cast) Owner() string            { return c.node.keys.ID() }
 func (c *cast) LogKey() string           { return "" }
 func (c *cast) Epoch() (n, first uint64) { return 0, 0 }
+func (c *cast) Halted() string           { return "" }
 
 func (c *cast) Identity(identity string) (*id.Chain, bool) {
 	p, ok := c.byID[identity]

@@ -109,7 +109,7 @@ const insertText = `, given AS (
 		RETURNING origin, action, queue, run_at, seq
 	), counted AS (
 		INSERT INTO task_queues (tenant, queue, most, queued, running, completed, failed, cancelled, next_at)
-		SELECT $1, m.queue, (SELECT max(g.most) FROM given g WHERE g.queue = m.queue), count(*), 0, 0, 0, 0, min(m.run_at) FROM made m GROUP BY m.queue ORDER BY m.queue
+		SELECT $1, m.queue, (SELECT max(g.most) FROM given g WHERE g.queue = m.queue) * (CASE WHEN EXISTS (SELECT FROM tenant_rests r WHERE r.tenant = $1) THEN -1 ELSE 1 END), count(*), 0, 0, 0, 0, min(m.run_at) FROM made m GROUP BY m.queue ORDER BY m.queue
 		ON CONFLICT (tenant, queue) DO UPDATE SET queued = task_queues.queued + excluded.queued, most = excluded.most,
 			next_at = least(task_queues.next_at, excluded.next_at)
 	), noted AS (
@@ -148,8 +148,29 @@ func (p *postgres) Add(ctx context.Context, now time.Time, tenant string, t task
 // Limit implements tasks.Inbox.
 func (p *postgres) Limit(ctx context.Context, queue string, most int) error {
 	return p.ask(ctx, "limit a queue", everybody, none, `WITH held AS MATERIALIZED (
-			SELECT tenant FROM task_queues WHERE queue = $1 AND most <> $2 ORDER BY tenant FOR UPDATE)
-		UPDATE task_queues q SET most = $2 FROM held h WHERE q.tenant = h.tenant AND q.queue = $1`, queue, most)
+			SELECT tenant FROM task_queues WHERE queue = $1 AND abs(most) <> $2 ORDER BY tenant FOR UPDATE)
+		UPDATE task_queues q SET most = CASE WHEN q.most < 0 THEN -$2::int ELSE $2::int END FROM held h WHERE q.tenant = h.tenant AND q.queue = $1`, queue, most)
+}
+
+// Rest implements tasks.Inbox. The limits are set in a statement that sees what the
+// one before it committed; a process that ends between the two left limits that the
+// next one sets.
+func (p *postgres) Rest(ctx context.Context, tenant string, rest bool) error {
+	text := riseText
+	if rest {
+		text = restText
+	}
+	if err := p.ask(ctx, "rest", everybody, none, text, tenant); err != nil {
+		return err
+	}
+	return p.ask(ctx, "rest", everybody, none, `WITH held AS MATERIALIZED (SELECT tenant FROM task_queues WHERE tenant = $1 ORDER BY tenant, queue FOR UPDATE)
+		UPDATE task_queues q SET most = CASE WHEN EXISTS (SELECT 1 FROM tenant_rests r WHERE r.tenant = $1) THEN -abs(most) ELSE abs(most) END
+		FROM (SELECT count(*) FROM held) h WHERE q.tenant = $1`, tenant)
+}
+
+// Hush implements tasks.Journal.
+func (p *postgres) Hush(ctx context.Context, tenant string) error {
+	return p.ask(ctx, "hush", everybody, none, hushText, tenant)
 }
 
 // everybody is the scope of workers.

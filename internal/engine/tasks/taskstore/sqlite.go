@@ -212,7 +212,8 @@ func (w *writing) insert(now time.Time, tenant string, list []tasks.Draft) (made
 		}
 		made++
 		if _, err := w.exec(`INSERT INTO task_queues (tenant, queue, most, queued, running, completed, failed, cancelled, next_at)
-				VALUES ($1, $2, $3, 1, 0, 0, 0, 0, $4) ON CONFLICT DO UPDATE SET queued = queued + 1, most = excluded.most, next_at = min(coalesce(next_at, excluded.next_at), excluded.next_at)`,
+				VALUES ($1, $2, CASE WHEN EXISTS (SELECT 1 FROM tenant_rests r WHERE r.tenant = $1) THEN -$3 ELSE $3 END, 1, 0, 0, 0, 0, $4)
+				ON CONFLICT DO UPDATE SET queued = queued + 1, most = excluded.most, next_at = min(coalesce(next_at, excluded.next_at), excluded.next_at)`,
 			tenant, t.Queue, t.Most, t.RunAt.UnixMilli()); err != nil {
 			return made, err
 		}
@@ -240,7 +241,30 @@ func (w *writing) note(e *tasks.Event) error {
 // Limit implements tasks.Inbox.
 func (s *sqlite) Limit(ctx context.Context, queue string, most int) error {
 	return s.write(ctx, "limit a queue", func(w *writing) error {
-		_, err := w.exec(`UPDATE task_queues SET most = $2 WHERE queue = $1 AND most <> $2`, queue, most)
+		_, err := w.exec(`UPDATE task_queues SET most = CASE WHEN most < 0 THEN -$2 ELSE $2 END WHERE queue = $1 AND abs(most) <> $2`, queue, most)
+		return err
+	})
+}
+
+// Rest implements tasks.Inbox.
+func (s *sqlite) Rest(ctx context.Context, tenant string, rest bool) error {
+	return s.write(ctx, "rest", func(w *writing) error {
+		text := riseText
+		if rest {
+			text = restText
+		}
+		if _, err := w.exec(text, tenant); err != nil {
+			return err
+		}
+		_, err := w.exec(limitText, tenant)
+		return err
+	})
+}
+
+// Hush implements tasks.Journal.
+func (s *sqlite) Hush(ctx context.Context, tenant string) error {
+	return s.write(ctx, "hush", func(w *writing) error {
+		_, err := w.exec(hushText, tenant)
 		return err
 	})
 }

@@ -70,6 +70,7 @@ func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 func scanCounts(row scanner) (c tasks.Counts, err error) {
 	var next *int64
 	err = row.Scan(&c.Queue, &c.Most, &c.Queued, &c.Running, &c.Completed, &c.Failed, &c.Cancelled, &next)
+	c.Most = max(c.Most, -c.Most)
 	if next != nil {
 		c.DueAt = moment(*next)
 	}
@@ -80,7 +81,7 @@ const (
 	recentText  = `SELECT queue, minute, completed, retried, failed FROM task_minutes WHERE tenant = $1 AND minute >= $2 ORDER BY minute, queue`
 	backlogText = `SELECT count(*), min(at) FROM task_events WHERE tenant = $1`
 	// openText names the tenants that are to be told of something ($1: now), but for
-	// those where the teller is held. It goes from one tenant to the next, however
+	// those where the teller is held and those that rest. It goes from one tenant to the next, however
 	// much waits at each.
 	openText = `WITH RECURSIVE each_of (tenant) AS (
 			SELECT min(tenant) FROM task_events
@@ -88,8 +89,14 @@ const (
 		), open AS (
 			SELECT o.tenant FROM each_of o WHERE o.tenant IS NOT NULL
 				AND NOT EXISTS (SELECT 1 FROM followers f WHERE f.tenant = o.tenant AND f.name = 'teller' AND f.state <> 0)
+				AND NOT EXISTS (SELECT 1 FROM tenant_rests r WHERE r.tenant = o.tenant)
 				AND (SELECT 1 FROM task_events e WHERE e.tenant = o.tenant AND e.taken_until <= $1 ORDER BY e.at LIMIT 1) = 1
 		)`
+	// A limit below zero is that of a tenant that rests: nothing is given out.
+	restText  = `INSERT INTO tenant_rests (tenant) VALUES ($1) ON CONFLICT DO NOTHING`
+	riseText  = `DELETE FROM tenant_rests WHERE tenant = $1`
+	limitText = `UPDATE task_queues SET most = CASE WHEN EXISTS (SELECT 1 FROM tenant_rests r WHERE r.tenant = $1) THEN -abs(most) ELSE abs(most) END WHERE tenant = $1`
+	hushText  = `DELETE FROM task_events WHERE tenant = $1`
 )
 
 func scanTally(tenant string, row scanner) (tasks.Tally, error) {
