@@ -94,7 +94,7 @@ func TestFailures(t *testing.T) {
 		}{
 			"never":   {3, "down", "it is down"},
 			"useless": {1, "erased", "it is erased"},
-			"final":   {1, "internal", "no"},
+			"final":   {1, "internal", "something failed that has no message of its own; the node's log says what"}, // "no" may be what a database said
 			"panics":  {3, "task_panicked", "the handler panicked: dreadful"},
 			"slow":    {3, "task_timeout", "the task took longer than it may"},
 		} {
