@@ -30,7 +30,6 @@ const (
 	Compacted        = "node.compacted"
 	OperatorAdded    = "node.operator.added"
 	OperatorRemoved  = "node.operator.removed"
-	NamesErased      = "node.identity.names_erased"
 	PersonExported   = "node.person.exported"
 	PersonErased     = "node.person.erased"
 )

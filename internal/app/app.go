@@ -59,6 +59,7 @@ type App struct {
 	node       *id.Node
 	masters    id.Masters // none: none is set
 	notes      string     // where checkpoints given out are noted; "" for the data directory's
+	beside     bool       // a server has the data directory, and notes what is given out
 	keysStored bool       // the node's keys are in the database, not in a file
 	own        *admin.Timeline
 	halts      *halts // nil until it is wired

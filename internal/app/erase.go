@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/storage"
@@ -53,7 +54,10 @@ func Erase(ctx context.Context, cfg Config, opt Options, compact bool, tell func
 	}
 	e.copies(target.Path)
 	e.out.Unreached = append(e.out.Unreached, beyondNode...)
-	return e.out, nil
+	if !compact {
+		return e.out, nil
+	}
+	return e.out, admin.NewBook(a.db, a.opt.Now).Add(ctx, admin.Act{Type: admin.Compacted, OSUser: osUser(), Facts: map[string]any{"parts": len(e.out.Parts)}})
 }
 
 // beyondNode is what no command of a node reaches.

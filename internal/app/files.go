@@ -119,7 +119,9 @@ func (a *App) openStore(ctx context.Context) (store timeline.Store, notes string
 		a.store = store
 		return store, "", nil
 	}
-	notes = a.notesDir()
+	if notes = a.notesDir(); a.beside {
+		notes = ""
+	}
 	switch {
 	case files != "":
 		opened, err := ndjsonstore.Open(ctx, files, ndjsonstore.Config{Log: a.log})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/backup"
 	"github.com/danvoulez/logline/internal/bus"
@@ -494,6 +495,11 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 	}
 	for _, t := range r.out.Renewed {
 		a.log.InfoContext(ctx, "new epoch", slog.String("tenant", t.ID), slog.String("origin", t.Origin), slog.Uint64("size", t.Size))
+	}
+	if err := admin.NewBook(a.db, a.opt.Now).Add(ctx, admin.Act{Type: admin.Restored, OSUser: osUser(), Facts: map[string]any{
+		"made_at": r.out.Summary.Header.MadeAt, "timelines": r.out.Summary.Timelines, "renewed": len(r.out.Renewed),
+	}}); err != nil {
+		return err
 	}
 	return r.sound(ctx, a, store)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
@@ -189,6 +190,9 @@ func (a *App) renewEpochs(ctx context.Context, eng *engine.Engine) error {
 	for _, t := range renewed {
 		a.log.WarnContext(ctx, "new epoch: the database was older than the last checkpoint given out",
 			slog.String("tenant", t.ID), slog.String("origin", t.Origin), slog.Uint64("size", t.Size))
+		if err := admin.NewBook(a.db, a.opt.Now).Add(ctx, admin.Act{Type: admin.EpochOpened, Subject: t.ID, OSUser: osUser(), Facts: map[string]any{"origin": t.Origin, "size": t.Size}}); err != nil {
+			return err
+		}
 	}
 	if err == nil && len(renewed) == 0 {
 		a.log.InfoContext(ctx, "no timeline needs a new epoch")

@@ -144,3 +144,21 @@ func (c *Custody) Keep(ctx context.Context, ch *Change) (info Info, err error) {
 	}
 	return info, nil
 }
+
+// Destroy removes the sealed keys of an identity in custody, for good: nobody can
+// sign as it any more, and the row's bytes are gone as those of an erasure are. Where
+// there are none it changes nothing.
+func (c *Custody) Destroy(ctx context.Context, identity string) error {
+	if identity == c.node {
+		return fault.New(fault.Invalid, "not_in_custody", "the node's own keys are not in custody")
+	}
+	err := c.vault.db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM sealed_keys WHERE identity = $1`, identity)
+		return err
+	})
+	if err != nil {
+		return failed("destroy sealed keys", err)
+	}
+	_ = c.vault.db.TruncateWAL(ctx) // they are gone either way, and what is owed is done after the next commit
+	return nil
+}
