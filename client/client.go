@@ -31,6 +31,7 @@ type (
 	TenantChanged    = openapi.TenantChanged
 	Member           = openapi.Member
 	Stats            = openapi.Stats
+	Usage            = openapi.Usage
 	Receipt          = openapi.Receipt
 	Record           = openapi.Record
 	Page             = openapi.EntryPage
@@ -258,6 +259,11 @@ func (c *Client) Members(ctx context.Context, tenant string) ([]Member, error) {
 		return nil, err
 	}
 	return page.Items, nil
+}
+
+// Usage is what a tenant uses of its quotas.
+func (c *Client) Usage(ctx context.Context, tenant string) (*Usage, error) {
+	return value[Usage](c.api.GetUsage(ctx, tenant, c.edit))
 }
 
 // Stats are counts over a timeline.

@@ -18,9 +18,9 @@ import (
 
 // Defines values for APIKeyRight.
 const (
-	Append APIKeyRight = "append"
-	Read   APIKeyRight = "read"
-	Tasks  APIKeyRight = "tasks"
+	APIKeyRightAppend APIKeyRight = "append"
+	APIKeyRightRead   APIKeyRight = "read"
+	APIKeyRightTasks  APIKeyRight = "tasks"
 )
 
 // Defines values for AppendedSimulated.
@@ -64,6 +64,15 @@ const (
 const (
 	NodeRegistrationClosed NodeRegistration = "closed"
 	NodeRegistrationOpen   NodeRegistration = "open"
+)
+
+// Defines values for QuotaUseQuota.
+const (
+	QuotaUseQuotaFeeds   QuotaUseQuota = "feeds"
+	QuotaUseQuotaMembers QuotaUseQuota = "members"
+	QuotaUseQuotaSpans   QuotaUseQuota = "spans"
+	QuotaUseQuotaStorage QuotaUseQuota = "storage"
+	QuotaUseQuotaTasks   QuotaUseQuota = "tasks"
 )
 
 // Defines values for RegistrationSubject.
@@ -811,6 +820,28 @@ type QueueRecent struct {
 	Retried int64 `json:"retried"`
 }
 
+// QuotaUse defines model for QuotaUse.
+type QuotaUse struct {
+	// Limit The quota; absent where there is none
+	Limit *int64 `json:"limit,omitempty"`
+
+	// Own It is the tenant's own quota and not the node's for all
+	Own     bool          `json:"own"`
+	Percent *int64        `json:"percent,omitempty"`
+	Quota   QuotaUseQuota `json:"quota"`
+
+	// Reached The highest mark that is reached: 80, 95 or 100 percent
+	Reached int `json:"reached,omitempty"`
+
+	// Used Spans a second on the average of about ten (0 where there is no quota of
+	// them), bytes, feeds that are open at this process, tasks that wait,
+	// identities that hold a role
+	Used int64 `json:"used"`
+}
+
+// QuotaUseQuota defines model for QuotaUse.Quota.
+type QuotaUseQuota string
+
 // Reason One thing that decided, and the line that says so
 type Reason struct {
 	// Action It was done because of the reason before it
@@ -1319,6 +1350,14 @@ type TraceStep struct {
 
 // UUID defines model for UUID.
 type UUID = string
+
+// Usage defines model for Usage.
+type Usage struct {
+	Items []QuotaUse `json:"items"`
+
+	// Warnings What nears its quota or has reached it, for people
+	Warnings []string `json:"warnings"`
+}
 
 // Verdict defines model for Verdict.
 type Verdict struct {
@@ -2723,6 +2762,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
 	GetTile(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUsage What the tenant uses of its quotas
+	//
+	// For members.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetUsage` operationId).
+	GetUsage(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks The webhooks that contracts may call, without their secrets
 	//
@@ -4318,6 +4364,23 @@ func (c *Client) RequeueTask(ctx context.Context, tenant TenantParameter, task T
 // Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
 func (c *Client) GetTile(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetTileRequest(c.Server, tenant, level, index)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUsage What the tenant uses of its quotas
+//
+// For members.
+//
+// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetUsage` operationId).
+func (c *Client) GetUsage(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUsageRequest(c.Server, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -7815,6 +7878,40 @@ func NewGetTileRequest(server string, tenant TenantParameter, level string, inde
 	return req, nil
 }
 
+// NewGetUsageRequest constructs an http.Request for the GetUsage method
+func NewGetUsageRequest(server string, tenant TenantParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/usage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, tenant TenantParameter) (*http.Request, error) {
 	var err error
@@ -8932,6 +9029,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/tile/{level}/{index} (the `GetTile` operationId).
 	GetTileWithResponse(ctx context.Context, tenant TenantParameter, level string, index string, reqEditors ...RequestEditorFn) (*GetTileResponse, error)
+
+	// GetUsageWithResponse What the tenant uses of its quotas
+	//
+	// For members.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetUsage` operationId).
+	GetUsageWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetUsageResponse, error)
 
 	// ListWebhooksWithResponse The webhooks that contracts may call, without their secrets
 	//
@@ -12071,6 +12177,54 @@ func (r GetTileResponse) ContentType() string {
 	return ""
 }
 
+type GetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Usage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUsageResponse) GetJSON200() *Usage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetUsageResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWebhooksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13673,6 +13827,21 @@ func (c *ClientWithResponses) GetTileWithResponse(ctx context.Context, tenant Te
 		return nil, err
 	}
 	return ParseGetTileResponse(rsp)
+}
+
+// GetUsageWithResponse What the tenant uses of its quotas
+//
+// For members.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetUsage` operationId).
+func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, tenant TenantParameter, reqEditors ...RequestEditorFn) (*GetUsageResponse, error) {
+	rsp, err := c.GetUsage(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUsageResponse(rsp)
 }
 
 // ListWebhooksWithResponse The webhooks that contracts may call, without their secrets
@@ -15900,6 +16069,39 @@ func ParseGetTileResponse(rsp *http.Response) (*GetTileResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
+func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Usage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

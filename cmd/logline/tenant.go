@@ -23,6 +23,8 @@ and never changes; its slug is what this node calls it.`,
 		newTenantStateCmd(env, span.ActionSuspend, "Suspend a tenant: nothing is appended, and few read, until it is resumed"),
 		newTenantStateCmd(env, span.ActionResume, "Let a suspended tenant go on"),
 		newTenantStateCmd(env, span.ActionClose, "Close a tenant for good: reads stay, appends stop"),
+		newTenantUsageCmd(env),
+		newTenantQuotaCmd(env),
 	)
 }
 

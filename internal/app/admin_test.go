@@ -32,7 +32,7 @@ func another(t *testing.T, a *App) process {
 	verify := id.DefaultVerifier()
 	_, log, err := a.openLog(t.Context(), verify)
 	require.NoError(t, err)
-	eng := a.newEngine(log, id.NewDirectory(a.db, verify, a.opt.Now), verify, bus.New(), nil)
+	eng := a.newEngine(log, id.NewDirectory(a.db, verify, a.opt.Now), verify, bus.New(), nil, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = eng.Run(ctx) }()
@@ -137,7 +137,7 @@ func TestAdminTimelineIsMadeOnce(t *testing.T) {
 			require.NoError(t, err)
 			_, _, err = id.NewDirectory(a.db, id.DefaultVerifier(), time.Now).Register(t.Context(), keys.Events(), "", "")
 			require.NoError(t, err)
-			eng := a.newEngine(processes[0].log, id.NewDirectory(a.db, id.DefaultVerifier(), time.Now), id.DefaultVerifier(), bus.New(), nil)
+			eng := a.newEngine(processes[0].log, id.NewDirectory(a.db, id.DefaultVerifier(), time.Now), id.DefaultVerifier(), bus.New(), nil, nil)
 			_, err = eng.CreateTenant(t.Context(), admin.Slug, "Somebody's", keys.ID(), false)
 			require.NoError(t, err)
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -43,6 +44,7 @@ type Config struct {
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
 	Rate           Rate          `mapstructure:"rate"`
+	Quota          Quota         `mapstructure:"quota"`
 	Limits         Limits        `mapstructure:"limits"`
 	Feed           Feed          `mapstructure:"feed"`
 	Tasks          Tasks         `mapstructure:"tasks"`
@@ -234,6 +236,10 @@ func (c Config) check(key string) string {
 	case "rate.address", "rate.identity", "rate.key", "rate.tenant":
 		if _, err := c.rate(key); err != nil {
 			return err.Error()
+		}
+	case "quota.spans", "quota.storage", "quota.feeds", "quota.tasks", "quota.members":
+		if _, err := c.quota(strings.TrimPrefix(key, "quota.")); err != nil {
+			return fault.From(err).Detail
 		}
 	case "limits.header":
 		return within(c.Limits.Header, 1024, 32<<10) // a line, decision included, is at most 65,535 bytes

@@ -58,16 +58,12 @@ func (c Config) rates() (r quota.Rates, err error) {
 	return r, nil
 }
 
-// newGate is what bounds callers: by all processes together where they share a
-// Redis, else by each of them.
-func (a *App) newGate() (*quota.Gate, error) {
-	rates, err := a.cfg.rates()
-	if err != nil {
-		return nil, err
-	}
+// newRates is where rates are counted: by all processes together where they share
+// a Redis, else by each of them.
+func (a *App) newRates() (ratelimit.Store, error) {
 	memory := ratelimit.NewMemory(time.Now, ratelimit.DefaultBuckets)
-	if a.cfg.RedisURL == "" || rates == (quota.Rates{}) {
-		return quota.NewGate(memory, rates), nil
+	if a.cfg.RedisURL == "" {
+		return memory, nil
 	}
 	shared, err := ratelimit.NewRedis(a.cfg.RedisURL, "logline:rate:"+a.node.ID()+":")
 	if err != nil {
@@ -75,5 +71,5 @@ func (a *App) newGate() (*quota.Gate, error) {
 	}
 	store := ratelimit.NewFallback(shared, memory, a.log)
 	a.rates = store
-	return quota.NewGate(store, rates), nil
+	return store, nil
 }

@@ -489,7 +489,7 @@ func (r *restore) make(ctx context.Context, cfg Config) (err error) {
 	if err := r.timelines(ctx, store); err != nil {
 		return err
 	}
-	eng := a.newEngine(log, id.NewDirectory(a.db, verify, r.opt.Now), verify, bus.New(), nil)
+	eng := a.newEngine(log, id.NewDirectory(a.db, verify, r.opt.Now), verify, bus.New(), nil, nil)
 	if r.out.Renewed, err = eng.RenewEpochs(ctx, true); err != nil {
 		return err
 	}

@@ -12,10 +12,12 @@ import (
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -62,11 +64,20 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	wakeups := bus.New()
-	gate, err := a.newGate()
+	rates, err := a.cfg.rates()
 	if err != nil {
 		return err
 	}
-	eng := a.newEngine(log, directory, verify, wakeups, gate)
+	counting, err := a.newRates()
+	if err != nil {
+		return err
+	}
+	gate := quota.NewGate(counting, rates)
+	quotas, err := a.newQuotas(log, store, taskstore.New(a.db), counting)
+	if err != nil {
+		return err
+	}
+	eng := a.newEngine(log, directory, verify, wakeups, gate, quotas)
 	own := a.newAdmin(eng, log)
 	a.own = own
 	telling := told{eng, own, a.log}
@@ -98,6 +109,7 @@ func (a *App) wire(ctx context.Context) error {
 		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
+		Quotas:           quotas,
 		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !a.cfg.hereAlone(),
 		Wakes: wakeups,
 		Limits: httpapi.Limits{
@@ -270,12 +282,12 @@ func (a *App) openLog(ctx context.Context, verify id.Verifier) (timeline.Store, 
 }
 
 // newEngine is the way into the timelines.
-func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus, gate engine.Gate) *engine.Engine {
+func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Verifier, wakeups *bus.Bus, gate engine.Gate, quotas engine.Quotas) *engine.Engine {
 	return engine.New(log, directory, verify, rules.Decide, a.node, wakeups, engine.Config{
 		Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log, Limits: span.Limits{Header: a.cfg.Limits.Header, Payload: a.cfg.Limits.Payload},
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
-		DrainTimeout: a.cfg.DrainTimeout / 3, Gate: gate,
+		DrainTimeout: a.cfg.DrainTimeout / 3, Gate: gate, Quotas: quotas,
 		Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
 		Halted: func(ctx context.Context, tenant, halted string) {
 			if a.halts != nil {

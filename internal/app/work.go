@@ -78,7 +78,7 @@ func (w *work) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	eng := w.newEngine(log, directory, verify, bus.New(), nil)
+	eng := w.newEngine(log, directory, verify, bus.New(), nil, nil)
 	w.own = w.newAdmin(eng, log)
 	w.person = person.Node{
 		ID: w.node.ID(), Log: log, Engine: eng, Directory: directory, Tasks: taskstore.New(w.db),

@@ -42,7 +42,7 @@ var table = map[string]rule{
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
 	"internal/bus":            {never: []string{"modules", "internal/storage"}},
-	"internal/quota":          {never: []string{"modules", "drivers"}},
+	"internal/quota":          {never: []string{"internal/engine", "internal/httpapi", "internal/onboarding", "stores", "drivers"}},
 	"internal/ratelimit":      {never: []string{"modules", "internal/storage", "drivers"}},
 	"internal/relay":          {never: []string{"modules", "internal/storage", "drivers"}},
 	"internal/storage":        {never: []string{"modules"}},

@@ -176,6 +176,7 @@ var allowed = &rules.Outcome{Decision: span.Decision{Outcome: span.OutcomeAllow}
 func (r *round) admit(d *timeline.Draft) (seq uint64, err error) {
 	if seq, err = r.session.Admit(d, r.recordedAt); err == nil {
 		r.drafts++
+		r.content += int64(len(d.Span.Payload) + len(d.Detail))
 	}
 	return seq, err
 }

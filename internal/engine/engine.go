@@ -21,6 +21,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -65,6 +66,17 @@ type Gate interface {
 	Author(ctx context.Context, author, key string, spans int) error
 }
 
+// Quotas bound what tenants record. *quota.Tenants implements it. It is safe for
+// concurrent use.
+type Quotas interface {
+	// Room is what a tenant may record in the commit that begins, whose timeline
+	// has size entries; nil for no bounds.
+	Room(ctx context.Context, tenant string, size uint64) *quota.Room
+	// Recorded tells of entries that were committed: those from from on, up to
+	// size, of so many bytes, of which so many are spans that somebody sent.
+	Recorded(ctx context.Context, tenant string, from, size uint64, spans int, bytes int64)
+}
+
 // Decider says what becomes of a span that form, signature, keys and roles
 // already permit: rules.Decide. It must be a pure function of its arguments,
 // quick, and safe for concurrent use. An error refuses the span. Spans authored
@@ -96,7 +108,8 @@ type Config struct {
 	// tenant; "" while there is none. nil: this node has no such contracts.
 	Home func(context.Context) (tenant string, err error)
 
-	Gate Gate // nil: whoever sends may send as much as the queue holds
+	Gate   Gate   // nil: whoever sends may send as much as the queue holds
+	Quotas Quotas // nil: tenants have none
 	// Halted hears of a tenant that is suspended, resumed or closed, after that is
 	// committed and before whoever did it is answered; halted is standing.Suspended,
 	// standing.Closed or "". nil: nobody does.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -42,6 +43,10 @@ type round struct {
 	nextDue    time.Time             // of the first timer after this round's entries; zero: there is none
 	found      map[string]timeline.Found
 	rehearsal  *rehearsal // nothing is committed; nil: it is
+
+	room    *quota.Room // what the tenant may still record; nil: without bounds
+	sent    int         // entries that somebody sent
+	content int64       // bytes of payloads and details admitted so far
 }
 
 // placed is a span admitted in this round.
@@ -91,6 +96,9 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	if err := r.stampTime(); err != nil {
 		return err
 	}
+	if quotas := r.engine.cfg.Quotas; quotas != nil {
+		r.room = quotas.Room(ctx, r.tenant, s.Head().Size)
+	}
 	at, before := 0, s.Tx().Halted()
 	s.Foresee(func(i int, state timeline.DecisionState) bool { return r.foresee(ctx, batch[at:], i, state) })
 	for i, it := range batch {
@@ -119,6 +127,7 @@ func (r *round) decideAndCommit(ctx context.Context, batch []*item) error {
 	if err != nil {
 		return err
 	}
+	r.countRecorded(ctx, receipts)
 	if after != before {
 		r.halted = &after
 	}
@@ -215,6 +224,9 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	if err != nil {
 		return refuse(err)
 	}
+	if err := r.mayUse(it); err != nil {
+		return refuse(err)
+	}
 	o, err := r.decide(ctx, it)
 	switch {
 	case err != nil:
@@ -224,6 +236,12 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	case o.Verdict == rules.Reject:
 		return r.reject(ctx, it, o)
 	}
+	asked := len(o.Called) + len(o.Emitted) + len(o.Scheduled)
+	if asked > 0 && !r.own(it) {
+		if err := r.room.MayAsk(); err != nil {
+			return refuse(err)
+		}
+	}
 	d := timeline.Draft{Span: it.span}
 	if d.Decision, d.Detail, err = r.engine.seal(o); err != nil {
 		return refuse(err)
@@ -232,6 +250,7 @@ func (r *round) decideSpan(ctx context.Context, i int, it *item) answer {
 	if err != nil {
 		return refuse(err)
 	}
+	r.noteUse(it, asked)
 	r.contractsMayChange(it.span.Type)
 	if o.Verdict == rules.Pending {
 		r.wait(it.span)

@@ -19,6 +19,7 @@ var mayWhat = map[string]string{
 	"getTenant":         "owner admin member agent auditor guest",
 	"changeTenantState": "", // for operators of the node
 	"listMembers":       "owner admin member agent auditor",
+	"getUsage":          "owner admin member agent auditor",
 	"getStats":          "owner admin member agent auditor",
 	"listSpans":         "owner admin member agent auditor guest",
 	"getSpan":           "owner admin member agent auditor", // of one that is the organization's

@@ -213,6 +213,18 @@ type Gate interface {
 	Alone() bool
 }
 
+// Quotas are what tenants, by id, may use. *quota.Tenants implements it.
+type Quotas interface {
+	// Usage counts what a tenant uses, now.
+	Usage(ctx context.Context, tenant string) ([]quota.Use, error)
+	// Task says whether somebody may ask for a task.
+	Task(ctx context.Context, tenant string) error
+	// Feed counts a feed that opens, until leave is called.
+	Feed(ctx context.Context, tenant string) (leave func(), err error)
+	// Warned tells how often tenants crossed each mark of a quota.
+	Warned(tell func(percent int, n int64))
+}
+
 // Node is this node's own identity. *id.Node implements it.
 type Node interface {
 	ID() string
@@ -289,7 +301,7 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Events, Onboarding and Node are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Events, Onboarding, Node and Quotas are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -306,6 +318,7 @@ type Deps struct {
 	Onboarding Onboarding
 	Node       Node
 	Gate       Gate // nil: nothing is limited by rate
+	Quotas     Quotas
 	// Authenticators take kinds of credentials beside API keys and signed tokens,
 	// told by their forms.
 	Authenticators []Authenticator

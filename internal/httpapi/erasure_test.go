@@ -239,7 +239,7 @@ var routes = map[string]struct {
 		require.NoError(e.t, err)
 		return e.raw(http.MethodPost, base+"/v1/identities", token, "application/json", body)
 	}},
-	"listTenants": {ask: at("/v1/tenants")}, "getTenant": {ask: of("")}, "getStats": {ask: of("/stats")},
+	"listTenants": {ask: at("/v1/tenants")}, "getTenant": {ask: of("")}, "getStats": {ask: of("/stats")}, "getUsage": {ask: of("/usage")},
 	"listMembers": {ask: of("/members")}, "listContracts": {ask: of("/contracts")}, "getContract": {ask: of("/contracts/some.contract")},
 	"listTasks": {ask: of("/tasks", "/tasks?state=failed")}, "getTask": {ask: of("/tasks/{span}.0")}, "listQueues": {ask: of("/queues")}, "listFollowers": {ask: of("/followers")}, "getFollower": {ask: of("/followers/tasks")}, "listWebhooks": {ask: of("/webhooks")},
 	"listSchedules": {ask: of("/schedules")}, "getSchedule": {ask: of("/schedules/some.contract/nightly")},

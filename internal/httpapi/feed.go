@@ -81,6 +81,11 @@ func (s *Server) Feed(c echo.Context, tenant api.TenantParameter, params api.Fee
 	if err := place.of(req.Tenant, errFeedsTenant); err != nil {
 		return err
 	}
+	leave, err := s.deps.Quotas.Feed(ctx, req.Tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	sub, err := s.hub.Subscribe(ctx, req)
 	if err != nil {
 		return err

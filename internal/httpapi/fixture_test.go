@@ -31,6 +31,8 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/quota"
+	"github.com/danvoulez/logline/internal/ratelimit"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -76,6 +78,9 @@ type world struct {
 	board  *followers.Board
 	gate   *movingGate
 	own    *admin.Timeline
+	db     *storage.DB
+	book   *quota.Book
+	quotas *quota.Tenants
 
 	backtests *backtests.Service
 	owner     *id.Keys
@@ -115,7 +120,7 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*id.Directory) engine.Directory, witnesses *policy.Policy, changes ...setup) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, clock: newClock(), store: store}
+	w := &world{t: t, clock: newClock(), store: store, db: db}
 	var err error
 	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
 	require.NoError(t, err)
@@ -125,7 +130,11 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	w.log = timeline.NewLog(w.store, w.node, verify, timeline.Config{Now: w.clock.now, Witnesses: book, Folder: engine.Folder{}})
 	wakes := bus.New()
 	w.gate = new(movingGate)
-	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Decide, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler), Gate: w.gate})
+	w.tasks = taskstore.New(db)
+	w.book = quota.NewBook(db, nil, w.clock.now)
+	silent := slog.New(slog.DiscardHandler)
+	w.quotas = quota.NewTenants(db, w.book, quota.NewMeter(db, w.store, silent), ratelimit.NewMemory(w.clock.now, 1000), tallies{w}, silent)
+	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Decide, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler), Gate: w.gate, Quotas: w.quotas})
 	text, err := id.NewMasterKey(rand.Reader)
 	require.NoError(t, err)
 	master, err := id.ParseMasterKey(text)
@@ -137,7 +146,6 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 	sealing, err := w.node.SealingKey()
 	require.NoError(t, err)
 	sender := webhook.New(webhook.Config{Plain: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: w.clock.now})
-	w.tasks = taskstore.New(db)
 	w.board = followers.New(db, followers.Config{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)})
 	functions := tasks.NewFunctions(w.tasks, func() {}, func(context.Context) (time.Time, error) { return w.clock.now(), nil }, rand.Reader)
 	w.backtests = backtests.New(w.log, rulebook.New(w.log), w.tasks, functions)
@@ -151,7 +159,7 @@ func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*i
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Admin: w.own,
-		Gate:  w.gate, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
+		Gate:  w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

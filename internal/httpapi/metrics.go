@@ -28,7 +28,7 @@ const (
 	outcomeRefused = "refused"
 )
 
-func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers, gate Gate) *metrics {
+func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers, gate Gate, quotas Quotas) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logline_http_requests_total", Help: "Requests answered.",
@@ -70,6 +70,9 @@ func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers, g
 	}
 	if gate != nil {
 		registry.MustRegister(gateMetrics{gate})
+	}
+	if quotas != nil {
+		registry.MustRegister(quotaMetrics{quotas})
 	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 	return m
@@ -131,6 +134,21 @@ func (g gateMetrics) Collect(to chan<- prometheus.Metric) {
 		alone = 1
 	}
 	to <- prometheus.MustNewConstMetric(gateAlone, prometheus.GaugeValue, alone)
+}
+
+// quotaMetrics tell how often tenants came near their quotas; never which.
+type quotaMetrics struct{ Quotas }
+
+var quotaWarned = prometheus.NewDesc("logline_quota_warnings_total", "Times that a tenant crossed a mark of a quota, by the mark.", []string{"percent"}, nil)
+
+// Describe implements prometheus.Collector.
+func (quotaMetrics) Describe(to chan<- *prometheus.Desc) { to <- quotaWarned }
+
+// Collect implements prometheus.Collector.
+func (q quotaMetrics) Collect(to chan<- prometheus.Metric) {
+	q.Warned(func(percent int, n int64) {
+		to <- prometheus.MustNewConstMetric(quotaWarned, prometheus.CounterValue, float64(n), statusText(percent))
+	})
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {

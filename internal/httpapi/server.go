@@ -61,7 +61,7 @@ var _ api.ServerInterface = (*Server)(nil)
 func New(deps Deps) *Server {
 	s := &Server{
 		deps: deps, limits: deps.Limits.withDefaults(), log: deps.Logger, now: deps.Now,
-		echo: echo.New(), metrics: newMetrics(deps.MirrorLag, deps.SearchLag, deps.TaskLag, deps.Followers, deps.Gate), stop: make(chan struct{}),
+		echo: echo.New(), metrics: newMetrics(deps.MirrorLag, deps.SearchLag, deps.TaskLag, deps.Followers, deps.Gate, deps.Quotas), stop: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -224,6 +224,9 @@ func (s *Server) RequestBacktest(c echo.Context, tenant api.TenantParameter) err
 	if err := s.bind(c, &body); err != nil {
 		return err
 	}
+	if err := s.deps.Quotas.Task(c.Request().Context(), o.ID); err != nil {
+		return err
+	}
 	t, err := s.deps.Backtests.Ask(c.Request().Context(), o.ID, o.who.Identity,
 		backtests.Request{Source: body.Source, Clock: backtest.Clock(body.Clock), Show: body.Show})
 	if err != nil {
@@ -243,6 +246,9 @@ func (s *Server) RequestReplay(c echo.Context, tenant api.TenantParameter) error
 	}
 	var body api.ReplayRequest
 	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	if err := s.deps.Quotas.Task(c.Request().Context(), o.ID); err != nil {
 		return err
 	}
 	t, err := s.deps.Backtests.AskReplay(c.Request().Context(), o.ID, o.who.Identity, backtests.ReplayRequest{

@@ -17,7 +17,7 @@ func BenchmarkRedis(b *testing.B) {
 
 // benchmarkStore asks as a request with a credential does.
 func benchmarkStore(b *testing.B, s Store) {
-	asks := []Ask{{"identity:logline-id://abc", Limit{MaxRate, maxBurst}, 1}, {"key:abcdef", Limit{MaxRate, maxBurst}, 1}}
+	asks := []Ask{{Key: "identity:logline-id://abc", Limit: Limit{MaxRate, maxBurst}, Cost: 1}, {Key: "key:abcdef", Limit: Limit{MaxRate, maxBurst}, Cost: 1}}
 	var answers [2]Answer
 	b.ReportAllocs()
 	for b.Loop() {

@@ -73,6 +73,7 @@ type Ask struct {
 	Key   string // of the bucket, across all processes that share the store
 	Limit Limit  // On
 	Cost  int    // tokens; 0 only looks
+	Owe   bool   // take them whatever there is, since it is done already
 }
 
 // Answer is how a bucket stands after an Ask was granted, or was not.
@@ -98,10 +99,10 @@ type Store interface {
 func cell(tat, now int64, a *Ask) (after, early int64) {
 	tat = max(tat, now)
 	step, window := a.Limit.interval(), a.Limit.interval()*int64(a.Limit.Burst)
-	if early = tat + step*int64(min(a.Cost, a.Limit.Burst)) - window - now; early > 0 {
+	if early = tat + step*int64(min(a.Cost, a.Limit.Burst)) - window - now; early > 0 && !a.Owe {
 		return tat, early
 	}
-	return tat + step*int64(a.Cost), 0
+	return tat + step*int64(a.Cost), 0 // what is owed is never early
 }
 
 // answer is how a bucket stands whose time is tat.

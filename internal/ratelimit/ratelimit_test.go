@@ -81,7 +81,7 @@ func eachStore(t *testing.T, test func(t *testing.T, s Store, c *clock)) {
 func one(t testing.TB, s Store, key string, l Limit, cost int) Answer {
 	t.Helper()
 	var answers [1]Answer
-	refused := s.Take(context.Background(), []Ask{{key, l, cost}}, answers[:])
+	refused := s.Take(context.Background(), []Ask{{Key: key, Limit: l, Cost: cost}}, answers[:])
 	require.Equal(t, refused == 0, answers[0].Retry > 0)
 	return answers[0]
 }
@@ -122,12 +122,26 @@ func TestMoreThanABucketHolds(t *testing.T) {
 	})
 }
 
+// TestWhatIsDoneIsOwed: what is counted afterwards is counted whatever there is.
+func TestWhatIsDoneIsOwed(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s Store, _ *clock) {
+		l := Limit{Rate: 10, Burst: 3}
+		var answers [1]Answer
+		for range 3 {
+			require.Equal(t, -1, s.Take(context.Background(), []Ask{{Key: "a", Limit: l, Cost: 2, Owe: true}}, answers[:]))
+		}
+		require.Equal(t, Answer{Full: 600 * time.Millisecond}, answers[0])
+		require.Equal(t, 400*time.Millisecond, one(t, s, "a", l, 1).Retry)
+	})
+}
+
 // TestAllOrNone: what one bucket refuses is taken from none.
 func TestAllOrNone(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s Store, _ *clock) {
 		few, many := Limit{Rate: 1, Burst: 1}, Limit{Rate: 1, Burst: 10}
-		asks := []Ask{{"identity", many, 1}, {"key", few, 1}, {"tenant", many, 1}}
+		asks := []Ask{{Key: "identity", Limit: many, Cost: 1}, {Key: "key", Limit: few, Cost: 1}, {Key: "tenant", Limit: many, Cost: 1}}
 		var answers [3]Answer
 		require.Equal(t, -1, s.Take(context.Background(), asks, answers[:]))
 		require.Equal(t, []int{9, 0, 9}, []int{answers[0].Remaining, answers[1].Remaining, answers[2].Remaining})
@@ -152,7 +166,7 @@ func TestBothStoresAnswerAlike(t *testing.T) {
 		asks := make([]Ask, 1+r.IntN(4))
 		for i := range asks {
 			n := r.IntN(6)
-			asks[i] = Ask{fmt.Sprint(n), Limit{Rate: []int{1, 3, 7, 1000, 999_999, MaxRate}[n], Burst: []int{1, 5, 3, 100, 7, 50}[n]}, r.IntN(9)}
+			asks[i] = Ask{fmt.Sprint(n), Limit{Rate: []int{1, 3, 7, 1000, 999_999, MaxRate}[n], Burst: []int{1, 5, 3, 100, 7, 50}[n]}, r.IntN(9), r.IntN(10) == 0}
 		}
 		want, got := make([]Answer, len(asks)), make([]Answer, len(asks))
 		refused := memory.Take(context.Background(), asks, want)
@@ -237,7 +251,7 @@ func TestManyAtOnceGetNoMore(t *testing.T) {
 			all.Go(func() {
 				for range 20 {
 					var answers [2]Answer
-					if s.Take(context.Background(), []Ask{{"a", l, 1}, {fmt.Sprint(g), l, 1}}, answers[:]) < 0 {
+					if s.Take(context.Background(), []Ask{{Key: "a", Limit: l, Cost: 1}, {Key: fmt.Sprint(g), Limit: l, Cost: 1}}, answers[:]) < 0 {
 						granted[g]++
 					}
 				}

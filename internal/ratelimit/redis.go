@@ -42,7 +42,8 @@ func NewRedis(url, prefix string) (*Redis, error) {
 func (r *Redis) Close() error { return r.client.Close() }
 
 // script does for all buckets what cell does for one. ARGV: the time in
-// microseconds or 0 for the server's, then interval, burst and cost of each key.
+// microseconds or 0 for the server's, then interval, burst and cost of each key, and
+// whether it may owe (1 or 0).
 // It answers with the refused index (counted from 1, 0 for none) and for each key
 // up to it the time at which it is full and by how much the ask comes too early,
 // counted from now: numbers that Lua holds exactly.
@@ -55,10 +56,10 @@ if now == 0 then
 end
 local out, after, refused = {0}, {}, 0
 for i = 1, #KEYS do
-  local step, burst, cost = tonumber(ARGV[3*i-1]), tonumber(ARGV[3*i]), tonumber(ARGV[3*i+1])
+  local step, burst, cost = tonumber(ARGV[4*i-2]), tonumber(ARGV[4*i-1]), tonumber(ARGV[4*i])
   local tat = math.max(after[KEYS[i]] or tonumber(redis.call('GET', KEYS[i]) or 0), now)
   local early = tat + step * math.min(cost, burst) - step * burst - now
-  if early > 0 then
+  if early > 0 and ARGV[4*i+1] == '0' then
     refused = i
     out[#out+1] = tat - now
     out[#out+1] = early
@@ -84,7 +85,7 @@ func (r *Redis) Take(ctx context.Context, asks []Ask, answers []Answer) (refused
 	if len(asks) == 0 {
 		return -1, nil
 	}
-	keys, args := make([]string, len(asks)), make([]any, 1, 1+3*len(asks))
+	keys, args := make([]string, len(asks)), make([]any, 1, 1+4*len(asks))
 	args[0] = "0"
 	if r.now != nil {
 		args[0] = strconv.FormatInt(r.now().UnixMicro(), 10)
@@ -92,7 +93,11 @@ func (r *Redis) Take(ctx context.Context, asks []Ask, answers []Answer) (refused
 	for i := range asks {
 		a := &asks[i]
 		keys[i] = r.prefix + a.Key
-		args = append(args, a.Limit.interval(), a.Limit.Burst, a.Cost)
+		owe := 0
+		if a.Owe {
+			owe = 1
+		}
+		args = append(args, a.Limit.interval(), a.Limit.Burst, a.Cost, owe)
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()

@@ -14,9 +14,9 @@ import (
 
 // Defines values for APIKeyRight.
 const (
-	Append APIKeyRight = "append"
-	Read   APIKeyRight = "read"
-	Tasks  APIKeyRight = "tasks"
+	APIKeyRightAppend APIKeyRight = "append"
+	APIKeyRightRead   APIKeyRight = "read"
+	APIKeyRightTasks  APIKeyRight = "tasks"
 )
 
 // Defines values for AppendedSimulated.
@@ -60,6 +60,15 @@ const (
 const (
 	NodeRegistrationClosed NodeRegistration = "closed"
 	NodeRegistrationOpen   NodeRegistration = "open"
+)
+
+// Defines values for QuotaUseQuota.
+const (
+	QuotaUseQuotaFeeds   QuotaUseQuota = "feeds"
+	QuotaUseQuotaMembers QuotaUseQuota = "members"
+	QuotaUseQuotaSpans   QuotaUseQuota = "spans"
+	QuotaUseQuotaStorage QuotaUseQuota = "storage"
+	QuotaUseQuotaTasks   QuotaUseQuota = "tasks"
 )
 
 // Defines values for RegistrationSubject.
@@ -807,6 +816,28 @@ type QueueRecent struct {
 	Retried int64 `json:"retried"`
 }
 
+// QuotaUse defines model for QuotaUse.
+type QuotaUse struct {
+	// Limit The quota; absent where there is none
+	Limit *int64 `json:"limit,omitempty"`
+
+	// Own It is the tenant's own quota and not the node's for all
+	Own     bool          `json:"own"`
+	Percent *int64        `json:"percent,omitempty"`
+	Quota   QuotaUseQuota `json:"quota"`
+
+	// Reached The highest mark that is reached: 80, 95 or 100 percent
+	Reached int `json:"reached,omitempty"`
+
+	// Used Spans a second on the average of about ten (0 where there is no quota of
+	// them), bytes, feeds that are open at this process, tasks that wait,
+	// identities that hold a role
+	Used int64 `json:"used"`
+}
+
+// QuotaUseQuota defines model for QuotaUse.Quota.
+type QuotaUseQuota string
+
 // Reason One thing that decided, and the line that says so
 type Reason struct {
 	// Action It was done because of the reason before it
@@ -1315,6 +1346,14 @@ type TraceStep struct {
 
 // UUID defines model for UUID.
 type UUID = string
+
+// Usage defines model for Usage.
+type Usage struct {
+	Items []QuotaUse `json:"items"`
+
+	// Warnings What nears its quota or has reached it, for people
+	Warnings []string `json:"warnings"`
+}
 
 // Verdict defines model for Verdict.
 type Verdict struct {
@@ -2111,6 +2150,9 @@ type ServerInterface interface {
 	// GetTile Hashes of the tree, or entries, as C2SP tlog-tiles
 	// (GET /v1/tenants/{tenant}/tile/{level}/{index})
 	GetTile(ctx echo.Context, tenant TenantParameter, level string, index string) error
+	// GetUsage What the tenant uses of its quotas
+	// (GET /v1/tenants/{tenant}/usage)
+	GetUsage(ctx echo.Context, tenant TenantParameter) error
 	// ListWebhooks The webhooks that contracts may call, without their secrets
 	// (GET /v1/tenants/{tenant}/webhooks)
 	ListWebhooks(ctx echo.Context, tenant TenantParameter) error
@@ -3703,6 +3745,22 @@ func (w *ServerInterfaceWrapper) GetTile(ctx echo.Context) error {
 	return err
 }
 
+// GetUsage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUsage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUsage(ctx, tenant)
+	return err
+}
+
 // ListWebhooks converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 	var err error
@@ -3897,6 +3955,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/state", wrapper.ChangeTenantState, options.OperationMiddlewares["changeTenantState"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/members", wrapper.ListMembers, options.OperationMiddlewares["listMembers"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/usage", wrapper.GetUsage, options.OperationMiddlewares["getUsage"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/stats", wrapper.GetStats, options.OperationMiddlewares["getStats"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/spans", wrapper.ListSpans, options.OperationMiddlewares["listSpans"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/spans", wrapper.AppendSpans, options.OperationMiddlewares["appendSpans"]...)

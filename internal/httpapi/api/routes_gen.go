@@ -76,6 +76,7 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/cancel", Module: "engine"},
 		{Method: "POST", Path: "/v1/tenants/{tenant}/tasks/{task}/requeue", Module: "engine"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/tile/{level}/{index}", Module: "timeline"},
+		{Method: "GET", Path: "/v1/tenants/{tenant}/usage", Module: "timeline"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}/webhooks", Module: "engine"},
 		{Method: "DELETE", Path: "/v1/tenants/{tenant}/webhooks/{webhook}", Module: "engine"},
 		{Method: "PUT", Path: "/v1/tenants/{tenant}/webhooks/{webhook}", Module: "engine"},

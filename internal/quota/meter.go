@@ -1,0 +1,172 @@
+package quota
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/danvoulez/logline/internal/storage"
+	"github.com/danvoulez/logline/internal/timeline"
+)
+
+// Entries is what a Meter reads. timeline.Store implements it.
+type Entries interface {
+	// Range returns entries from <= seq < to, a page of them.
+	Range(ctx context.Context, tenant string, from, to uint64) ([]timeline.Record, error)
+}
+
+const (
+	// aside is how many entries are read, at most, before a span is decided. A
+	// timeline with more that were not counted is counted over several commits.
+	aside = 5000
+	// saveAfter is how far a count may be ahead of what is saved of it, in time.
+	saveAfter = 10 * time.Second
+)
+
+// Meter counts the bytes that tenants' entries take: lines, payloads and details,
+// without indexes, each as long as it was when it was counted. It reads each
+// entry once, and none that this process wrote; how far it is it saves now and
+// then, for the next start. It is safe for concurrent use.
+type Meter struct {
+	db  *storage.DB
+	log *slog.Logger
+
+	mu  sync.Mutex // guards by
+	by  map[string]*count
+	src Entries
+}
+
+// count is what a timeline's first size entries take.
+type count struct {
+	turn  chan struct{} // holds one while nobody counts
+	size  uint64
+	bytes int64
+	saved uint64 // size that is saved
+	at    time.Time
+}
+
+// NewMeter works on a migrated database; it starts nothing.
+func NewMeter(db *storage.DB, src Entries, log *slog.Logger) *Meter {
+	return &Meter{db: db, src: src, log: log, by: make(map[string]*count)}
+}
+
+func (m *Meter) of(tenant string) *count {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.by[tenant]
+	if c == nil {
+		c = &count{turn: make(chan struct{}, 1), at: time.Now()}
+		c.turn <- struct{}{}
+		m.by[tenant] = c
+	}
+	return c
+}
+
+func (c *count) take(ctx context.Context) error {
+	select {
+	case <-c.turn:
+		return nil
+	case <-ctx.Done():
+		return storage.Classify(ctx.Err())
+	}
+}
+
+func (c *count) release() { c.turn <- struct{}{} }
+
+// Bytes are those of a tenant's first size entries. Where more than most of them
+// were not counted yet, it counts so many and known is false; most 0 is no bound.
+func (m *Meter) Bytes(ctx context.Context, tenant string, size, most uint64) (bytes int64, known bool, err error) {
+	c := m.of(tenant)
+	if err := c.take(ctx); err != nil {
+		return 0, false, err
+	}
+	defer c.release()
+	if c.size == 0 {
+		if err := m.load(ctx, tenant, c); err != nil {
+			return 0, false, err
+		}
+	}
+	if c.size > size { // a restored timeline is shorter than the one that was counted
+		c.size, c.bytes, c.saved = 0, 0, 0
+	}
+	to := size
+	if most > 0 {
+		to = min(size, c.size+most)
+	}
+	for c.size < to {
+		records, err := m.src.Range(ctx, tenant, c.size, to)
+		if err != nil {
+			return 0, false, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		for i := range records {
+			r := &records[i]
+			c.bytes += int64(len(r.Line) + len(r.Payload) + len(r.Detail))
+		}
+		c.size += uint64(len(records))
+	}
+	m.save(ctx, tenant, c)
+	return c.bytes, c.size == size, nil
+}
+
+// Add counts entries that this process wrote: those from from on, up to size.
+func (m *Meter) Add(ctx context.Context, tenant string, from, size uint64, bytes int64) {
+	c := m.of(tenant)
+	if c.take(ctx) != nil {
+		return // the next who asks reads them
+	}
+	defer c.release()
+	if c.size == from && from > 0 {
+		c.size, c.bytes = size, c.bytes+bytes
+	}
+	m.save(ctx, tenant, c)
+}
+
+// load reads what was saved.
+func (m *Meter) load(ctx context.Context, tenant string, c *count) error {
+	err := m.db.Read.QueryRowContext(ctx, `SELECT entries, bytes FROM tenant_storage WHERE tenant = $1`, tenant).Scan(&c.size, &c.bytes)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	c.saved = c.size
+	return storage.Classify(err)
+}
+
+// save keeps what is counted, now and then. A failure costs the next start some
+// reading, and nothing else.
+func (m *Meter) save(ctx context.Context, tenant string, c *count) {
+	if c.size == c.saved || c.saved > 0 && time.Since(c.at) < saveAfter {
+		return
+	}
+	err := m.db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO tenant_storage (tenant, entries, bytes) VALUES ($1, $2, $3)
+			ON CONFLICT (tenant) DO UPDATE SET entries = excluded.entries, bytes = excluded.bytes`, tenant, int64(c.size), c.bytes)
+		return err
+	})
+	if err != nil {
+		m.log.WarnContext(ctx, "how much a tenant stores could not be noted", slog.String("tenant", tenant), slog.Any("error", err))
+		return
+	}
+	c.saved, c.at = c.size, time.Now()
+}
+
+// Recount forgets what is counted of a tenant, so that all is read again: what
+// was erased since then counts no more.
+func (m *Meter) Recount(ctx context.Context, tenant string) error {
+	c := m.of(tenant)
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.release()
+	c.size, c.bytes, c.saved = 0, 0, 0
+	return m.db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM tenant_storage WHERE tenant = $1`, tenant)
+		return storage.Classify(err)
+	})
+}
