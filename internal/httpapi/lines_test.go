@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,18 +83,21 @@ func TestLineQueueIsBounded(t *testing.T) {
 // of a read when all of its lines are there, and of blank ones never.
 func TestLinesThatCameTogetherAreTakenTogether(t *testing.T) {
 	t.Parallel()
-	q := newLineQueue()
-	r, w := io.Pipe()
-	read := make(chan bool, 1)
-	go func() { read <- readLines(r, 100, q) }()
-	taken := make(chan int, 1)
-	for _, lines := range []int{1, 50, 400} {
-		go func() { taken <- len(q.take(nil)) }()
-		_, err := io.WriteString(w, strings.Repeat("x\n", lines)+"\n\n")
-		require.NoError(t, err)
-		require.Equal(t, lines, <-taken)
-	}
-	require.NoError(t, w.Close())
-	require.True(t, <-read)
-	require.Empty(t, q.take(nil))
+	synctest.Test(t, func(t *testing.T) {
+		q := newLineQueue()
+		r, w := io.Pipe()
+		read := make(chan bool, 1)
+		go func() { read <- readLines(r, 100, q) }()
+		taken := make(chan int, 1)
+		for _, lines := range []int{1, 50, 400} {
+			go func() { taken <- len(q.take(nil)) }()
+			synctest.Wait() // it waits for the first
+			_, err := io.WriteString(w, strings.Repeat("x\n", lines)+"\n\n")
+			require.NoError(t, err)
+			require.Equal(t, lines, <-taken)
+		}
+		require.NoError(t, w.Close())
+		require.True(t, <-read)
+		require.Empty(t, q.take(nil))
+	})
 }
