@@ -470,16 +470,18 @@ func TestFeedsTakeNoPlaces(t *testing.T) {
 func TestOneReaderLeavesPlacesForOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(d *httpapi.Deps) { d.Limits.Feeds = 8 })
-	member := w.member("member")
+	other := w.identity()
+	elsewhere := w.newTenantOf(other, "elsewhere")
 	for range 7 {
 		w.socket("", w.token(w.owner)).next()
 	}
 	_, refused, err := w.dial(w.feedPath(""), w.token(w.owner), nil)
 	require.ErrorIs(t, err, websocket.ErrBadHandshake)
 	require.Equal(t, http.StatusTooManyRequests, refused.StatusCode)
-	last := w.socket("", w.token(member))
+	w.tenant.Id = elsewhere // one tenant's readers together leave places for those of others
+	last := w.socket("", w.token(other))
 	last.next()
-	_, refused, err = w.dial(w.feedPath(""), w.token(member), nil)
+	_, refused, err = w.dial(w.feedPath(""), w.token(other), nil)
 	require.ErrorIs(t, err, websocket.ErrBadHandshake)
 	require.Equal(t, http.StatusServiceUnavailable, refused.StatusCode, "all places are taken")
 }
