@@ -16,9 +16,9 @@ var (
 )
 
 // newBoard is where all followers are seen and held.
-func (a *App) newBoard(wakes *bus.Bus, author followers.Author) *followers.Board {
+func (a *App) newBoard(wakes *bus.Bus, author followers.Author, alert followers.Alert) *followers.Board {
 	return followers.New(a.db, followers.Config{
-		Now: a.opt.Now, Log: a.log, Author: author,
+		Now: a.opt.Now, Log: a.log, Author: author, Alert: alert,
 		Wake: func(tenant string) { wakes.Publish(bus.Appended{Tenant: tenant}) },
 	})
 }

@@ -45,7 +45,7 @@ type labour struct {
 	backtests *backtests.Service
 }
 
-func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe) (*labour, error) {
+func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Book, wakes *bus.Bus, calls *tasks.Caller, board *followers.Board, scribe *tasks.Scribe, alerts *tasks.Alerter) (*labour, error) {
 	l := &labour{
 		store: taskstore.New(a.db), news: tasks.NewNews(),
 	}
@@ -55,7 +55,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 	if err := functions.Register("engine",
 		tasks.Kind{Name: rules.ActionEmit, Priority: tasks.Normal, Run: tasks.NewEmitter(log, scribe).Run},
 		tasks.Kind{Name: rules.ActionCall, Priority: tasks.Normal, Run: calls.Run, Attempts: tasks.MaxCalls},
-		l.backtests.TaskKind(), l.backtests.ReplayKind(),
+		l.backtests.TaskKind(), l.backtests.ReplayKind(), alerts.Kind(),
 	); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (a *App) newLabour(eng *engine.Engine, log *timeline.Log, book *rulebook.Bo
 		host = "unknown" // it is for people alone
 	}
 	now := func() time.Time { return l.worker.Now() }
-	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: now, Log: a.log, Watch: board.Watch(followers.Teller)})
+	l.teller = tasks.NewTeller(l.store, scribe, tasks.TellerConfig{Hold: a.cfg.Tasks.Lease, Now: now, Log: a.log, Watch: board.Watch(followers.Teller), Alert: alerts.Alert})
 	l.worker = tasks.NewWorker(l.store, l.kinds, tasks.WorkerConfig{
 		Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: a.cfg.Tasks.Slots, Lease: a.cfg.Tasks.Lease, Drain: a.cfg.DrainTimeout / 4, Now: a.opt.Now, Log: a.log, Settled: l.teller.Wake, News: l.news,
 	})

@@ -86,13 +86,15 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	scribe := tasks.NewScribe(eng, log, a.node.ID(), secret)
-	board := a.newBoard(wakeups, scribe)
-	copies, indexer := a.newMirror(store, wakeups, board), a.newIndexer(store, wakeups, board)
 	sender, endpoints, err := a.newWebhooks()
 	if err != nil {
 		return err
 	}
-	work, err := a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender), board, scribe)
+	var work *labour
+	alerts := tasks.NewAlerter(taskstore.New(a.db), scribe, endpoints, sender, func() { work.worker.Wake() }, func() time.Time { return work.worker.Now() })
+	board := a.newBoard(wakeups, scribe, alerts.Alert)
+	copies, indexer := a.newMirror(store, wakeups, board), a.newIndexer(store, wakeups, board)
+	work, err = a.newLabour(eng, log, rulebook.New(log), wakeups, tasks.NewCaller(log, endpoints, sender), board, scribe, alerts)
 	if err != nil {
 		return err
 	}

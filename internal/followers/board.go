@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,11 @@ type Author interface {
 	Tell(ctx context.Context, tenant, typ string, payload []byte, at time.Time, of ...string) error
 }
 
+// Alert tells a tenant, outside of its timeline, of what waits for somebody there,
+// once for the same of and at: typ and payload are those of the entry that says it.
+// *tasks.Alerter implements it.
+type Alert func(ctx context.Context, tenant, typ string, payload []byte, at time.Time, of ...string) error
+
 // Config of a Board. Zero values mean the defaults named beside them.
 type Config struct {
 	Look    time.Duration // between looks at what is held, and for changes to tell of: 1 s
@@ -31,6 +37,7 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Author  Author              // nil: nothing is told
+	Alert   Alert               // hears of what is parked; may be nil
 	Wake    func(tenant string) // called where a follower may go on again; may be nil
 }
 
@@ -240,7 +247,10 @@ func (b *Board) tell(ctx context.Context) (failed error) {
 
 // tellOne records one change and forgets it.
 func (b *Board) tellOne(ctx context.Context, e *event) error {
-	err := b.record(ctx, e)
+	payload, err := payloadOf(e)
+	if err == nil {
+		err = b.cfg.Author.Tell(ctx, e.tenant, TypeFollower, payload, e.at, "follower", e.name, e.what, span.FormatTime(e.at))
+	}
 	switch fault.KindOf(err) {
 	case fault.Unavailable, fault.Limited, fault.Internal:
 		return err
@@ -249,19 +259,20 @@ func (b *Board) tellOne(ctx context.Context, e *event) error {
 		b.cfg.Log.ErrorContext(ctx, "a follower's change cannot be told of in its timeline; the database goes on knowing",
 			slog.String("tenant", e.tenant), slog.String("follower", e.name), slog.Any("error", err))
 	}
+	if e.what == toldParked && b.cfg.Alert != nil {
+		if err := b.cfg.Alert(ctx, e.tenant, TypeFollower, payload, e.at, "follower", e.name, strconv.Itoa(e.step)); err != nil {
+			return err
+		}
+	}
 	return b.book.told(ctx, e)
 }
 
-func (b *Board) record(ctx context.Context, e *event) error {
+func payloadOf(e *event) ([]byte, error) {
 	told := Told{Follower: e.name, What: e.what, Step: e.step, At: span.FormatTime(e.at), By: e.by, Code: e.code, Error: e.text}
 	if e.entry != Nowhere {
 		told.Entry = &e.entry
 	}
-	payload, err := span.Canonical(told)
-	if err != nil {
-		return err
-	}
-	return b.cfg.Author.Tell(ctx, e.tenant, TypeFollower, payload, e.at, "follower", e.name, e.what, span.FormatTime(e.at))
+	return span.Canonical(told)
 }
 
 // park parks a follower of this process, unless somebody has held it already.

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -309,6 +311,35 @@ func TestMirrorIsTheOperators(t *testing.T) {
 		_, err = b.Requeue(h.t.Context(), tenantA, followers.Mirror, ana)
 		require.NoError(h.t, err)
 		require.True(h.t, w.May(tenantA, 9))
+	})
+}
+
+// Of what is parked a tenant is alerted, as often as it takes until the alert is
+// made, and once; of nothing else.
+func TestParkingAlerts(t *testing.T) {
+	each(t, func(h *house) {
+		a := &author{}
+		var mu sync.Mutex
+		tries, made := 0, map[string]int{}
+		alert := func(_ context.Context, tenant, typ string, payload []byte, _ time.Time, of ...string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if tries++; tries < 3 {
+				return fault.New(fault.Unavailable, "database_busy", "not now")
+			}
+			made[tenant+" "+typ+" "+strings.Join(of, " ")+" "+string(payload[:12])]++
+			return nil
+		}
+		b := h.process(true, func(c *followers.Config) { c.Author, c.Alert = a, alert })
+		w := b.Watch(followers.Tasks)
+		w.At(tenantA, 4, 9)
+		h.fail(w, tenantA, 4, 3)
+		_, err := b.Requeue(h.t.Context(), tenantA, followers.Tasks, ana)
+		require.NoError(h.t, err)
+		h.eventually(func() bool { return slices.Contains(a.whats(), "tasks requeued") }, "all is told")
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(h.t, map[string]int{tenantA + " logline.task.follower follower tasks 1 " + `{"at":"2026-`: 1}, made)
 	})
 }
 

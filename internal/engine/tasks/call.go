@@ -94,9 +94,16 @@ func (c *Caller) Run(ctx context.Context, t *Task) ([]byte, error) {
 	if err != nil {
 		return nil, ask.again(t, err)
 	}
-	r := c.postman.Send(ctx, to, m)
+	output, err := deliver(ctx, c.endpoints, c.postman, t, name, to, m)
+	return output, ask.again(t, err)
+}
+
+// deliver makes one try to deliver a message of a task's to the endpoint of this
+// name. There is an output of tries that fail too.
+func deliver(ctx context.Context, endpoints Endpoints, postman Postman, t *Task, name string, to webhook.Endpoint, m webhook.Message) ([]byte, error) {
+	r := postman.Send(ctx, to, m)
 	if r.Code == webhook.CodeGone {
-		if err := c.endpoints.Gone(ctx, t.Tenant, name, to.URL); err != nil {
+		if err := endpoints.Gone(ctx, t.Tenant, name, to.URL); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +111,7 @@ func (c *Caller) Run(ctx context.Context, t *Task) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return output, ask.again(t, r.Err())
+	return output, r.Err()
 }
 
 // message is the webhook that is asked for.

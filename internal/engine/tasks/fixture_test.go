@@ -15,6 +15,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
@@ -35,6 +36,7 @@ type world struct {
 	node   *id.Node
 	bus    *bus.Bus
 	store  tasks.Store
+	alert  followers.Alert // of tellers
 	tenant timeline.Tenant
 	owner  *id.Keys
 }
@@ -157,7 +159,7 @@ func (w *world) start(cfg tasks.WorkerConfig, kinds ...tasks.Kind) *process {
 	p := &process{}
 	scribe := tasks.NewScribe(w.eng, w.log, w.node.ID(), []byte(nodeSecret))
 	all := tasks.NewKinds(append(kinds, tasks.Kind{Name: rules.ActionEmit, Run: tasks.NewEmitter(w.log, scribe).Run})...)
-	p.teller = tasks.NewTeller(w.store, scribe, tasks.TellerConfig{Log: silent, Poll: 20 * time.Millisecond})
+	p.teller = tasks.NewTeller(w.store, scribe, tasks.TellerConfig{Log: silent, Poll: 20 * time.Millisecond, Alert: w.alert})
 	cfg.Log, cfg.Settled = silent, p.teller.Wake
 	p.worker = tasks.NewWorker(w.store, all, cfg)
 	p.follower = tasks.NewFollower(w.log, w.store, all, w.bus, tasks.FollowerConfig{Log: silent, Made: p.worker.Wake})

@@ -46,6 +46,7 @@ type TellerConfig struct {
 	Now   func() time.Time // time.Now
 	Log   *slog.Logger     // slog.Default()
 	Watch *followers.Watch // of followers.Teller; may be nil
+	Alert followers.Alert  // hears of what contracts asked for and failed for good; may be nil
 }
 
 // Teller tells timelines what became of tasks. What it has not told stands in
@@ -128,6 +129,9 @@ func (t *Teller) tell(ctx context.Context, events []Event) (failed error) {
 	for _, group := range groups(events) {
 		err := t.record(ctx, group.told)
 		if err == nil {
+			err = t.alert(ctx, group.told)
+		}
+		if err == nil {
 			err = t.store.Told(ctx, group.events)
 		}
 		if failed = cmp.Or(failed, err); err != nil {
@@ -179,26 +183,9 @@ func groups(events []Event) (out []group) {
 // of another node by now, or gone.
 func (t *Teller) record(ctx context.Context, events []Event) error {
 	first := &events[0]
-	var causes []string
-	told := Told{}
-	for i := range events {
-		e := &events[i]
-		if e.Caused && !slices.Contains(causes, e.Origin) {
-			causes = append(causes, e.Origin)
-		}
-		task := ToldTask{Task: e.ID(), Step: e.Step, Attempt: e.Attempt, At: span.FormatTime(e.At), Code: e.Code, Error: e.Error, Result: e.Result}
-		if !e.RunAt.IsZero() {
-			task.RunAt = span.FormatTime(e.RunAt)
-		}
-		told.Tasks = append(told.Tasks, task)
-	}
-	payload, err := span.Canonical(told)
+	payload, causes, of, err := say(events)
 	if err != nil {
 		return err
-	}
-	of := []string{"told"}
-	for i := range events {
-		of = append(of, events[i].ID(), strconv.Itoa(events[i].Step))
 	}
 	_, err = t.scribe.record(ctx, first.Tenant, TypePrefix+first.What, payload, engine.OwnOptions{Causes: causes}, first.At, of...)
 	switch {
@@ -209,4 +196,42 @@ func (t *Teller) record(ctx context.Context, events []Event) error {
 	}
 	t.cfg.Log.ErrorContext(ctx, "tasks cannot be told of in their timeline; the database goes on knowing", slog.String("tenant", first.Tenant), slog.Any("error", err))
 	return nil
+}
+
+// alert tells the tenant of tasks that failed for good. Of what was asked for by a
+// request, alerts too, whoever asked for it knows where to look.
+func (t *Teller) alert(ctx context.Context, events []Event) error {
+	if events[0].What != ToldFailed || t.cfg.Alert == nil {
+		return nil
+	}
+	events = slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return !e.Caused })
+	if len(events) == 0 {
+		return nil
+	}
+	payload, _, of, err := say(events)
+	if err != nil {
+		return err
+	}
+	return t.cfg.Alert(ctx, events[0].Tenant, TypePrefix+ToldFailed, payload, events[0].At, of...)
+}
+
+// say is the payload that tells of changes, the spans that asked for the tasks, and
+// what the changes are known by.
+func say(events []Event) (payload []byte, causes, of []string, err error) {
+	told := Told{}
+	of = []string{"told"}
+	for i := range events {
+		e := &events[i]
+		if e.Caused && !slices.Contains(causes, e.Origin) {
+			causes = append(causes, e.Origin)
+		}
+		task := ToldTask{Task: e.ID(), Step: e.Step, Attempt: e.Attempt, At: span.FormatTime(e.At), Code: e.Code, Error: e.Error, Result: e.Result}
+		if !e.RunAt.IsZero() {
+			task.RunAt = span.FormatTime(e.RunAt)
+		}
+		told.Tasks = append(told.Tasks, task)
+		of = append(of, e.ID(), strconv.Itoa(e.Step))
+	}
+	payload, err = span.Canonical(told)
+	return payload, causes, of, err
 }
