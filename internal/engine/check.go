@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 )
 
-var errSignature = fault.New(fault.Invalid, "signature_invalid",
+// ErrSignature refuses a span that the key it names has not signed.
+var ErrSignature = fault.New(fault.Invalid, "signature_invalid",
 	`the signature does not verify: sign "logline.span.v1\n" followed by the canonical header without signature with the key you name`).
 	At("/signature/value", "does not verify")
 
@@ -52,13 +54,18 @@ func (e *Engine) check(ctx context.Context, tenant string, raw []byte) (*item, e
 }
 
 func (e *Engine) checkSignature(h *span.Header) error {
+	if !Signed(e.verify, h) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// Signed says whether a span is signed by the key that it names.
+func Signed(v id.Verifier, h *span.Header) bool {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.message = h.AppendMessage(s.message[:0])
-	if !h.Signature.Decode(&s.key, &s.value) || !e.verify.Verify(s.key[:], s.message, s.value[:]) {
-		return errSignature
-	}
-	return nil
+	return h.Signature.Decode(&s.key, &s.value) && v.Verify(s.key[:], s.message, s.value[:])
 }
 
 // scratch is what checking one signature needs; it is used over and over.

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -52,7 +51,6 @@ func TestUnreadableIsAbsent(t *testing.T) {
 		"stranger": w.token(w.identity()), "former member": w.token(left),
 		"member's key for another tenant": w.apiKey(member, member.ID(), map[string]any{"tenant": elsewhere}).Key,
 	}
-	const absentID, absentSlug = "0190a000-0000-8000-8000-000000000000", "nowhere"
 	probes := w.probes(spanID(t, secret))
 	require.Greater(t, len(probes), 60)
 	seen := map[string]bool{}
@@ -90,26 +88,7 @@ func (w *world) probe(p probe, tenant, token string) string {
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Header.Get("Content-Type") == "text/event-stream" {
 		return resp.Status // it is open, and never ends
 	}
-	var body strings.Builder
-	if len(resp.Header["Content-Type"]) > 0 {
-		var doc map[string]any
-		if err := json.NewDecoder(resp.Body).Decode(&doc); err == nil {
-			delete(doc, "instance")
-			text, err := json.Marshal(doc)
-			require.NoError(w.t, err)
-			body.Write(text)
-		}
-	}
-	header := resp.Header.Clone()
-	for _, own := range []string{"Date", "X-Request-Id", "Content-Length"} {
-		header.Del(own)
-	}
-	var lines []string
-	for name, values := range header {
-		lines = append(lines, name+": "+strings.Join(values, ", "))
-	}
-	slices.Sort(lines)
-	return strings.ReplaceAll(resp.Status+"\n"+strings.Join(lines, "\n")+"\n"+body.String(), tenant, "{tenant}")
+	return strings.ReplaceAll(resp.Status+"\n"+fixedPart(w.t, resp), tenant, "{tenant}")
 }
 
 // probes are requests to each route that names a tenant: as it is, with each

@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 )
 
 var (
@@ -65,7 +66,7 @@ func (s *Server) appendOne(c echo.Context, tenant string, opt engine.Options, wi
 		return err
 	}
 	r := s.deps.Engine.Submit(c.Request().Context(), tenant, raw, opt)
-	s.hide(tenant, raw, &r)
+	s.hide(c.Request().Context(), tenant, raw, &r)
 	s.countAppend(&r)
 	if r.Err != nil {
 		return r.Err
@@ -95,11 +96,10 @@ func appendStatus(r *engine.Result) int {
 }
 
 // hide makes a slug that leads to no tenant and one that leads to a tenant the
-// sender knows nothing of answer alike. Only somebody who knows a tenant's id can
-// sign a span for it, and ids are open (checkpoints); so a span for another
-// tenant sent to a slug is answered as if the slug led nowhere, and what is
-// wrong with the form of a span comes first in both cases.
-func (s *Server) hide(tenant string, raw []byte, r *engine.Result) {
+// sender may know nothing of answer alike. Ids are open (checkpoints), so whoever
+// knows one may sign a span for it; which name it has is not theirs to learn. What
+// is wrong with the form and the signature of a span comes first in both cases.
+func (s *Server) hide(ctx context.Context, tenant string, raw []byte, r *engine.Result) {
 	if r.Err == nil {
 		return
 	}
@@ -110,15 +110,31 @@ func (s *Server) hide(tenant string, raw []byte, r *engine.Result) {
 		}
 		return
 	}
-	if !unknown && fault.CodeOf(r.Err) != "tenant_mismatch" {
-		return
+	sp, err := span.Parse(raw, s.limits.Span)
+	switch {
+	case err != nil:
+		r.Err = err
+	case !engine.Signed(s.verify, &sp.Header):
+		r.Err = engine.ErrSignature
+	case unknown || fault.CodeOf(r.Err) == "tenant_mismatch" || !s.mayHear(ctx, tenant, sp.Author):
+		r.Err = errTenant
 	}
-	r.Err = errTenant
-	if unknown {
-		if _, err := span.Parse(raw, s.limits.Span); err != nil {
-			r.Err = err
-		}
+}
+
+// heard says whether a line is a span whose author may be told of the tenant.
+func (s *Server) heard(ctx context.Context, tenant string, line []byte) bool {
+	sp, err := span.Parse(line, s.limits.Span)
+	return err == nil && engine.Signed(s.verify, &sp.Header) && s.mayHear(ctx, tenant, sp.Author)
+}
+
+// mayHear says whether an author may be told that there is a tenant of this name.
+func (s *Server) mayHear(ctx context.Context, slug, author string) bool {
+	t, err := s.deps.Log.Tenant(ctx, slug)
+	if err != nil {
+		return false
 	}
+	view, err := s.deps.Log.Standing(ctx, t.ID)
+	return err == nil && mayLook(view, standing.ReaderFor(view, author, t.PublicReading), t.PublicReading)
 }
 
 func (s *Server) countAppend(r *engine.Result) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -139,9 +140,14 @@ func (w *world) events(query, token string, header ...string) *tap {
 	require.Equal(w.t, http.StatusOK, resp.StatusCode)
 	require.Equal(w.t, "text/event-stream", resp.Header.Get("Content-Type"))
 	w.t.Cleanup(func() { _ = resp.Body.Close() })
-	lines := bufio.NewReader(resp.Body)
-	return &tap{t: w.t, stop: func() { _ = resp.Body.Close() }, read: func() (f frame, err error) {
-		timer := time.AfterFunc(feedPatience, func() { _ = resp.Body.Close() })
+	return tapEvents(w.t, resp.Body)
+}
+
+// tapEvents reads server-sent events.
+func tapEvents(t testing.TB, body io.ReadCloser) *tap {
+	lines := bufio.NewReader(body)
+	return &tap{t: t, stop: func() { _ = body.Close() }, read: func() (f frame, err error) {
+		timer := time.AfterFunc(feedPatience, func() { _ = body.Close() })
 		defer timer.Stop()
 		event := ""
 		for {
@@ -163,7 +169,7 @@ func (w *world) events(query, token string, header ...string) *tap {
 				if event == "" {
 					continue // after retry:
 				}
-				require.Equal(w.t, f.Type, event)
+				require.Equal(t, f.Type, event)
 				return f, nil
 			}
 		}

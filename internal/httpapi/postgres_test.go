@@ -18,6 +18,7 @@ func TestOnPostgres(t *testing.T) {
 		"RedactedAndReverted": TestRedactedAndReverted, "RedactedIsNowhere": TestRedactedIsNowhere, "Receipts": TestReceipts, "Proofs": TestProofs,
 		"Bundle": TestBundle, "CreateTenant": TestCreateTenant, "ListTenants": TestListTenants, "TenantReads": TestTenantReads,
 		"Visibility": TestVisibility, "Register": TestRegister, "KeyEvents": TestKeyEvents, "Credentials": TestCredentials,
+		"Permissions": TestPermissions,
 	} {
 		t.Run(name, test) // parallel by itself
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,15 +34,19 @@ func (s *Server) SimulateSpans(c echo.Context, tenant api.TenantParameter) error
 	if kind == typeNDJSON {
 		lines = bytes.Split(bytes.TrimRight(raw, "\r\n"), []byte("\n"))
 	}
-	sim, err := s.deps.Engine.Simulate(c.Request().Context(), tenant, lines)
+	ctx := c.Request().Context()
+	sim, err := s.deps.Engine.Simulate(ctx, tenant, lines)
+	if err == nil && !span.IsUUID(tenant) && !slices.ContainsFunc(lines, func(line []byte) bool { return s.heard(ctx, tenant, line) }) {
+		err = errTenant // as where the name leads nowhere
+	}
 	if err != nil {
 		r := engine.Result{Err: err}
-		s.hide(tenant, lines[0], &r)
+		s.hide(ctx, tenant, lines[0], &r)
 		return r.Err
 	}
 	out := simulation{Size: sim.Size, At: sim.At, Spans: []simulatedSpan{}, Later: []simulatedEntry{}, More: sim.More}
 	for i := range sim.Spans {
-		s.hide(tenant, lines[i], &sim.Spans[i])
+		s.hide(ctx, tenant, lines[i], &sim.Spans[i])
 		one, err := s.simulated(c, sim, i, lines[i])
 		if err != nil {
 			return err

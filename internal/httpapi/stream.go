@@ -116,7 +116,7 @@ func (st *appendStream) submit() {
 		st.insist()
 	}
 	for i := range st.results {
-		st.server.hide(st.tenant, st.raw[i], &st.results[i])
+		st.server.hide(st.ctx, st.tenant, st.raw[i], &st.results[i])
 		st.server.countAppend(&st.results[i])
 	}
 }

@@ -1,0 +1,504 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/followers"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// use is a way to ask for an operation, as it should be asked. What it acts on is
+// made anew each time, so that it can be refused for nothing but the caller.
+type use struct {
+	op  string // operationId, and after a space which use of it, where there are several
+	ask func(a *asking) *http.Request
+	// shown counts what an answer shows; nil: the status alone is in the table.
+	shown func(a *asking, resp *http.Response) int
+	// open: for a tenant's id it answers anybody, with nothing of its content, or
+	// with what the request's own signature lets its author know.
+	open bool
+}
+
+// asking is a caller who asks about a place by a name. The name may be of another
+// tenant than the place's things are in, or of none.
+type asking struct {
+	*place
+	who  *party
+	name string
+	none bool     // the things that are named are in no tenant
+	said []string // what was made up, or is of the place alone, and stands in the request
+}
+
+// uses are all operations of the document. A new one belongs here.
+func uses() []use {
+	return []use{
+		{op: "getLive", ask: plain("/livez")}, {op: "getReady", ask: plain("/readyz")}, {op: "getMetrics", ask: plain("/metrics")},
+		{op: "getVersion", ask: plain("/v1/version")}, {op: "getNode", ask: plain("/v1/node")},
+
+		{op: "registerIdentity", ask: register}, {op: "registerIdentity custody", ask: registerHeld},
+		{op: "getIdentity", ask: identity(http.MethodGet, "", nil)},
+		{op: "setIdentity", ask: identity(http.MethodPatch, "", map[string]any{"name": "N"})},
+		{op: "eraseIdentity", ask: identity(http.MethodDelete, "", nil)},
+		{op: "getDID", ask: identity(http.MethodGet, "/did.json", nil)},
+		{op: "listKeyEvents", ask: identity(http.MethodGet, "/events", nil)}, {op: "addKeyEvent", ask: delegate},
+		{op: "rotateIdentity", ask: identity(http.MethodPost, "/rotate", nil)},
+		{op: "revokeIdentity", ask: identity(http.MethodPost, "/revoke", map[string]any{"reason": "over"})},
+		{op: "listAPIKeys", ask: identity(http.MethodGet, "/keys", nil)},
+		{op: "createAPIKey", ask: identity(http.MethodPost, "/keys", map[string]any{"types": []string{"a.b"}})},
+		{op: "getAPIKey", ask: oneKey(http.MethodGet, "", nil)},
+		{op: "revokeAPIKey", ask: oneKey(http.MethodDelete, "", nil)},
+		{op: "rotateAPIKey", ask: oneKey(http.MethodPost, "/rotate", map[string]any{"overlap": "1h"})},
+		{op: "verifySignatures", ask: verify}, {op: "verifySignatureStream", ask: socketTo(func(*asking) string { return verifyPath }, "logline.v1")},
+
+		{op: "createTenant", ask: found}, {op: "listTenants", ask: plain("/v1/tenants"), shown: items},
+		{op: "getTenant", ask: get("")}, {op: "listMembers", ask: get("/members")}, {op: "getStats", ask: get("/stats")},
+
+		{op: "appendSpans", ask: appendOf(func(a *asking) []byte { return a.by(`{"n":1}`) }), open: true},
+		{op: "appendSpans of many", ask: appendLines, shown: lineStatus, open: true},
+		{op: "appendSpans on behalf", ask: appendOf(onBehalf), open: true},
+		{op: "appendSpans to try", ask: appendDry, open: true},
+		{op: "appendSpans for finance", ask: appendOf(func(a *asking) []byte { return a.by(`{"n":1}`, typed("money.moved")) }), open: true},
+		{op: "appendSpans approval", ask: appendOf(approval), open: true},
+		{op: "appendSpans member", ask: appendOf(grantOf(span.RoleMember)), open: true},
+		{op: "appendSpans owner", ask: appendOf(grantOf(span.RoleOwner)), open: true},
+		{op: "appendSpans contract", ask: appendOf(contractOf), open: true},
+		{op: "appendSpans redaction", ask: appendOf(redaction), open: true},
+		{op: "appendSpans revert own", ask: appendOf(revertOwn), open: true},
+		{op: "appendSpans revert", ask: appendOf(revertOthers), open: true},
+		{op: "appendSpans resolution", ask: appendOf(resolution), open: true},
+		{op: "simulateSpans", ask: simulate, shown: spanStatus, open: true},
+		{op: "appendEvents", ask: event},
+		{op: "listSpans", ask: get("/spans?tag=" + seen), shown: items}, {op: "listSpans search", ask: get("/spans?q=" + seen), shown: items},
+		{op: "getSpan private", ask: spanOf(span.VisibilityPrivate, "")}, {op: "getSpan organization", ask: spanOf(span.VisibilityOrganization, "")},
+		{op: "getSpan public", ask: spanOf(span.VisibilityPublic, "")},
+		{op: "getReceipt private", ask: spanOf(span.VisibilityPrivate, "/receipt")}, {op: "getReceipt organization", ask: spanOf(span.VisibilityOrganization, "/receipt")},
+		{op: "getWhy private", ask: spanOf(span.VisibilityPrivate, "/why")}, {op: "getWhy organization", ask: spanOf(span.VisibilityOrganization, "/why")},
+		{op: "getCauses", ask: func(a *asking) *http.Request { return a.get("/spans/" + a.thing(a.effect) + "/causes") }, shown: nodes},
+		{op: "getEffects", ask: spanOf(span.VisibilityOrganization, "/effects"), shown: nodes},
+
+		{op: "listContracts", ask: get("/contracts"), shown: items},
+		{op: "getContract", ask: func(a *asking) *http.Request { return a.get("/contracts/" + a.thing(a.contract)) }},
+		{op: "listTasks", ask: get("/tasks?queue=" + seen), shown: items}, {op: "listQueues", ask: get("/queues")},
+		{op: "getTask", ask: func(a *asking) *http.Request { return a.get("/tasks/" + a.task()) }},
+		{op: "cancelTask", ask: func(a *asking) *http.Request { return a.post("/tasks/"+a.task()+"/cancel", nil) }},
+		{op: "requeueTask", ask: func(a *asking) *http.Request { return a.post("/tasks/"+a.endedTask()+"/requeue", nil) }},
+		{op: "requestBacktest", ask: func(a *asking) *http.Request {
+			return a.post("/backtests", map[string]any{"source": `contract no.tests version "1.0.0" { rule no { on: "test.**" then { tag "x" } } }`})
+		}},
+		{op: "requestReplay", ask: func(a *asking) *http.Request { return a.post("/replays", map[string]any{}) }},
+		{op: "listSchedules", ask: get("/schedules"), shown: items}, {op: "getSchedule", ask: schedule(http.MethodGet, "")},
+		{op: "pauseSchedule", ask: schedule(http.MethodPost, "/pause")}, {op: "resumeSchedule", ask: schedule(http.MethodPost, "/resume")},
+		{op: "runSchedule", ask: schedule(http.MethodPost, "/run")},
+		{op: "listFollowers", ask: get("/followers")}, {op: "getFollower", ask: followerOf("")},
+		{op: "pauseFollower", ask: followerOf("/pause")}, {op: "resumeFollower", ask: followerOf("/resume")},
+		{op: "requeueFollower", ask: followerOf("/requeue")}, {op: "skipEntry", ask: followerOf("/skip")},
+		{op: "listWebhooks", ask: get("/webhooks"), shown: items}, {op: "setWebhook", ask: webhookOf(http.MethodPut, "")},
+		{op: "deleteWebhook", ask: webhookOf(http.MethodDelete, "")}, {op: "rotateWebhook", ask: webhookOf(http.MethodPost, "/rotate")},
+		{op: "testWebhook", ask: webhookOf(http.MethodPost, "/test")},
+
+		{op: "getCheckpoint", ask: get("/checkpoint"), open: true}, {op: "cosignCheckpoint", ask: noteOf, open: true},
+		{op: "getTile hashes", ask: get("/tile/0/000.p/3"), open: true}, {op: "getTile entries", ask: get("/tile/entries/000.p/3")},
+		{op: "getInclusion", ask: get("/proofs/inclusion?index=1"), open: true}, {op: "getConsistency", ask: get("/proofs/consistency?from=1"), open: true},
+		{op: "exportBundle", ask: get("/bundle"), shown: words}, {op: "importBundle", ask: imported},
+		{op: "feed sse", ask: feedEvents, shown: sent}, {op: "feed socket", ask: socketTo(feedPath, "logline.v1"), shown: socketSent},
+		{op: "createFeedTicket", ask: func(a *asking) *http.Request { return a.post("/feed/tickets", nil) }},
+	}
+}
+
+// at is a path below the tenant as it is named.
+func (a *asking) at(path string) string { return "/v1/tenants/" + a.name + path }
+
+func (a *asking) get(path string) *http.Request {
+	return a.request(http.MethodGet, a.at(path), a.who.token, "", nil)
+}
+
+func (a *asking) post(path string, body any) *http.Request {
+	return a.send(http.MethodPost, a.at(path), "application/json", body)
+}
+
+// send asks with a body: bytes as they are, anything else as JSON.
+func (a *asking) send(method, path, contentType string, body any) *http.Request {
+	raw, ok := body.([]byte)
+	if !ok && body != nil {
+		var err error
+		raw, err = json.Marshal(body)
+		require.NoError(a.t, err)
+	}
+	return a.request(method, path, a.who.token, contentType, bytes.NewReader(raw))
+}
+
+// thing is the name of one of the place's things, or of none.
+func (a *asking) thing(name string) string {
+	if a.none {
+		name = nothingLike(name)
+	}
+	a.said = append(a.said, name)
+	return name
+}
+
+// nothingLike is a name of the same form that nothing has.
+func nothingLike(name string) string {
+	if len(name) >= 36 && span.IsUUID(name[:36]) { // of a span, or of a task
+		return "01900000-0000-7000-8000-00000000000d" + name[36:]
+	}
+	return "no." + name
+}
+
+func plain(path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request { return a.request(http.MethodGet, path, a.who.token, "", nil) }
+}
+
+func get(path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request { return a.get(path) }
+}
+
+// identity asks about the identity that a.name names.
+func identity(method, path string, body any) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		if body == nil && method != http.MethodPost {
+			return a.request(method, pathOf(a.name, path), a.who.token, "", nil)
+		}
+		return a.send(method, pathOf(a.name, path), "application/json", body)
+	}
+}
+
+func register(a *asking) *http.Request {
+	return a.send(http.MethodPost, "/v1/identities", "application/json", registration(a.keys(), "", ""))
+}
+
+func registerHeld(a *asking) *http.Request {
+	return a.send(http.MethodPost, "/v1/identities", "application/json", map[string]any{"custody": true, "subject": "service"})
+}
+
+func delegate(a *asking) *http.Request {
+	if a.who.keys == nil {
+		return nil
+	}
+	k, err := id.NewKeys(id.SubjectService, a.clock.now(), randReader)
+	require.NoError(a.t, err)
+	event, err := a.who.keys.DelegateKey(k.Signer().Public(), "d", []string{"a.b"}, "", "", a.clock.now())
+	if err != nil {
+		return nil // an identity that has ended signs none
+	}
+	return a.send(http.MethodPost, pathOf(a.name, "/events"), "application/json", event.Raw)
+}
+
+// oneKey asks about an API key that whoever may has just made.
+func oneKey(method, path string, body any) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		var made openapi.APIKey
+		name := "none"
+		for _, token := range []string{a.who.token, a.token(a.owner)} {
+			if r := a.world.post(pathOf(a.name, "/keys"), token, map[string]any{}); r.status == http.StatusCreated {
+				r.decode(a.t, &made)
+				name = made.Id
+				break
+			}
+		}
+		if body == nil {
+			return a.request(method, pathOf(a.name, "/keys/"+name+path), a.who.token, "", nil)
+		}
+		return a.send(method, pathOf(a.name, "/keys/"+name+path), "application/json", body)
+	}
+}
+
+func verify(a *asking) *http.Request {
+	return a.send(http.MethodPost, verifyPath, "application/json", checkOf(a.owner, "hello"))
+}
+
+func found(a *asking) *http.Request {
+	owner := a.who.self
+	if owner == "" {
+		owner = a.owner.ID()
+	}
+	return a.send(http.MethodPost, "/v1/tenants", "application/json", map[string]any{"slug": "made-by-" + a.who.name, "name": "M", "owner": owner})
+}
+
+// by is a span that the caller signs for the place; nil where it holds no key.
+func (a *asking) by(payload string, change ...func(*span.Header)) []byte {
+	if a.who.keys == nil {
+		return nil
+	}
+	// For another tenant's name and for none it is the same span.
+	named := func(h *span.Header) {
+		if span.IsUUID(a.name) {
+			h.Tenant = a.name
+		}
+	}
+	return a.seal(a.who.keys, []byte(payload), append(change, named)...)
+}
+
+// appendOf appends what seal makes, by nobody but its author.
+func appendOf(seal func(*asking) []byte) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		raw := seal(a)
+		if raw == nil {
+			return nil
+		}
+		return a.request(http.MethodPost, a.at("/spans"), "", "application/json", bytes.NewReader(raw))
+	}
+}
+
+func appendLines(a *asking) *http.Request {
+	raw := a.by(`{"n":1}`)
+	if raw == nil {
+		return nil
+	}
+	return a.request(http.MethodPost, a.at("/spans"), "", "application/x-ndjson", bytes.NewReader(raw))
+}
+
+func appendDry(a *asking) *http.Request {
+	raw := a.by(`{"n":1}`)
+	if raw == nil {
+		return nil
+	}
+	return a.request(http.MethodPost, a.at("/spans?dry_run=true"), "", "application/json", bytes.NewReader(raw))
+}
+
+func simulate(a *asking) *http.Request {
+	raw := a.by(`{"n":1}`)
+	if raw == nil {
+		return nil
+	}
+	return a.request(http.MethodPost, a.at("/simulations"), "", "application/json", bytes.NewReader(raw))
+}
+
+func onBehalf(a *asking) []byte {
+	return a.by(`{"n":1}`, func(h *span.Header) { h.OnBehalfOf = a.owner.ID() })
+}
+
+func (a *asking) reserved(typ string, payload any) []byte {
+	text, err := span.Canonical(payload)
+	require.NoError(a.t, err)
+	return a.by(string(text), typed(typ))
+}
+
+func grantOf(role string) func(*asking) []byte {
+	return func(a *asking) []byte {
+		return a.reserved(span.TypeMember, span.Member{Identity: a.owner.ID(), Roles: []string{role}, Action: span.ActionGrant})
+	}
+}
+
+func contractOf(a *asking) []byte {
+	sp, err := span.Parse(a.world.contract(fmt.Sprintf(`contract by.%s version "1.0.0" { rule no { on: "no.such" then { tag "x" } } }`, a.who.name), span.ActionActivate), span.Limits{})
+	require.NoError(a.t, err)
+	return a.by(string(sp.Payload), typed(span.TypeContract))
+}
+
+// target is a span of somebody's that is in the place, with its header's hash.
+func (a *asking) target(author *id.Keys, change ...func(*span.Header)) span.SpanRef {
+	raw := a.world.note(author, 1, change...)
+	a.world.append(raw)
+	sp, err := span.Parse(raw, span.Limits{})
+	require.NoError(a.t, err)
+	return span.SpanRef{Span: sp.ID, HeaderHash: sp.Hash().String()}
+}
+
+func redaction(a *asking) []byte {
+	return a.reserved(span.TypeRedaction, map[string]any{"spans": []any{a.target(a.owner)}, "reason": "asked"})
+}
+
+func revertOthers(a *asking) []byte {
+	t := a.target(a.owner)
+	return a.reserved(span.TypeRevert, span.Revert{Span: t.Span, HeaderHash: t.HeaderHash, Reason: "wrong"})
+}
+
+func revertOwn(a *asking) []byte {
+	if a.who.keys == nil {
+		return nil
+	}
+	t := a.target(a.who.keys)
+	return a.reserved(span.TypeRevert, span.Revert{Span: t.Span, HeaderHash: t.HeaderHash, Reason: "wrong"})
+}
+
+func approval(a *asking) []byte {
+	t := a.target(a.owner, typed("money.asked"))
+	return a.reserved(span.TypeApproval, span.Approval{Span: t.Span, HeaderHash: t.HeaderHash, Vote: span.VoteApprove})
+}
+
+// resolution is what the node alone signs.
+func resolution(a *asking) []byte {
+	t := a.target(a.owner, typed("money.asked"))
+	return a.reserved(span.TypeResolution, span.Resolution{Span: t.Span, HeaderHash: t.HeaderHash, Outcome: span.ResolutionExecuted})
+}
+
+func event(a *asking) *http.Request {
+	return a.request(http.MethodPost, a.at("/events"), a.who.token, structured, strings.NewReader(eventText(span.NewID(time.Now(), [10]byte{}), "shop.sold", `{}`)))
+}
+
+func spanOf(visibility, path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request { return a.get("/spans/" + a.thing(a.spans[visibility]) + path) }
+}
+
+func (a *asking) task() string { return a.thing(a.newTask("waiting")) }
+
+// newTask is the name of one whose like no other tenant has.
+func (p *place) newTask(queue string) (name string) {
+	p.made(1, func(d *tasks.Draft) {
+		origin, err := span.RandomID(p.clock.now(), randReader)
+		require.NoError(p.t, err)
+		d.Queue, d.Origin, name = queue, origin, origin+".0"
+	})
+	return name
+}
+
+// endedTask is one that may be put in its queue again.
+func (a *asking) endedTask() string {
+	name := a.newTask("ended")
+	k, err := tasks.ParseID(a.tenant.Id, name)
+	require.NoError(a.t, err)
+	_, err = a.tasks.Cancel(a.t.Context(), a.clock.now(), k)
+	require.NoError(a.t, err)
+	return a.thing(name)
+}
+
+func schedule(method, path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		a.place.schedule(path == "/resume")
+		return a.send(method, a.at("/schedules/"+a.thing(a.contract)+"/hourly"+path), "", nil)
+	}
+}
+
+// follower asks about the one that makes tasks, as it has to be for path.
+func followerOf(path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		ctx, by := a.t.Context(), a.owner.ID()
+		if path == "/resume" {
+			_, _ = a.board.Pause(ctx, a.tenant.Id, followers.Tasks, by) // refused where it is so already
+		} else {
+			_, _ = a.board.Resume(ctx, a.tenant.Id, followers.Tasks, by)
+		}
+		var body any
+		if path == "/requeue" || path == "/skip" {
+			a.parked(followers.Tasks, 4)
+			body = map[string]any{"entry": 4}
+		}
+		if path == "" {
+			return a.get("/followers/" + followers.Tasks) // each tenant's has the same name
+		}
+		return a.post("/followers/"+followers.Tasks+path, body)
+	}
+}
+
+func webhookOf(method, path string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		name := a.tenant.Slug + "-" + a.who.name
+		var body any = map[string]any{}
+		switch method {
+		case http.MethodPut:
+			body = map[string]any{"url": a.receiver}
+		default:
+			a.hook(a.receiver, name)
+			defer func(name string) { a.said = append(a.said, name) }(name)
+		}
+		if a.none {
+			name = "none-" + a.who.name
+			a.said = append(a.said, name)
+		}
+		return a.send(method, a.at("/webhooks/"+name+path), "application/json", body)
+	}
+}
+
+// noteOf is of a witness that the node's policy does not know.
+func noteOf(a *asking) *http.Request {
+	note := a.world.get(a.world.at("/checkpoint"), "").want(a.t, http.StatusOK).body
+	return a.request(http.MethodPost, a.at("/checkpoint"), a.who.token, "text/plain", bytes.NewReader(note))
+}
+
+// imported is what cannot be taken over: for who may try, it is no bundle.
+func imported(a *asking) *http.Request {
+	return a.request(http.MethodPost, a.at("/bundle"), a.who.token, "application/x-ndjson", strings.NewReader("{}\n"))
+}
+
+func feedPath(a *asking) string {
+	path := a.at("/feed?from=0&tag=" + seen)
+	if a.who.ticket != nil {
+		path += "&ticket=" + a.who.ticket()
+	}
+	return path
+}
+
+func feedEvents(a *asking) *http.Request {
+	req := a.request(http.MethodGet, feedPath(a), a.feedToken(), "", nil)
+	req.Header.Set("Accept", "text/event-stream")
+	return req
+}
+
+// feedToken is the credential beside the address: none where a ticket is in it.
+func (a *asking) feedToken() string {
+	if a.who.ticket != nil {
+		return ""
+	}
+	return a.who.token
+}
+
+func socketTo(path func(*asking) string, protocol string) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		req := a.request(http.MethodGet, path(a), a.feedToken(), "", nil)
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13",
+			"Sec-Websocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Websocket-Protocol": protocol} {
+			req.Header.Set(name, value)
+		}
+		return req
+	}
+}
+
+func items(a *asking, resp *http.Response) int {
+	var page struct{ Items []json.RawMessage }
+	require.NoError(a.t, json.NewDecoder(resp.Body).Decode(&page))
+	return len(page.Items)
+}
+
+// nodes counts what a graph shows beside its root.
+func nodes(a *asking, resp *http.Response) int {
+	var graph struct{ Nodes []json.RawMessage }
+	require.NoError(a.t, json.NewDecoder(resp.Body).Decode(&graph))
+	return len(graph.Nodes) - 1
+}
+
+// lineStatus is how the one line of many was answered.
+func lineStatus(a *asking, resp *http.Response) int {
+	var result client.LineResult
+	require.NoError(a.t, json.NewDecoder(resp.Body).Decode(&result))
+	return result.Status
+}
+
+// spanStatus is how the one span of a simulation was answered.
+func spanStatus(a *asking, resp *http.Response) int {
+	var sim struct{ Spans []struct{ Status int } }
+	require.NoError(a.t, json.NewDecoder(resp.Body).Decode(&sim))
+	require.Len(a.t, sim.Spans, 1)
+	return sim.Spans[0].Status
+}
+
+// words counts the marked spans whose content is in a bundle.
+func words(a *asking, resp *http.Response) int {
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(a.t, err)
+	return bytes.Count(text, []byte(`"tags":["`+seen+`"]`))
+}
+
+// sent counts the marked entries of a feed.
+func sent(a *asking, resp *http.Response) int {
+	return len(tapEvents(a.t, resp.Body).until(0, a.size()))
+}
+
+// socketSent counts those of a feed as a WebSocket, which it opens itself.
+func socketSent(a *asking, _ *http.Response) int {
+	conn, _, err := a.dial(feedPath(a), a.feedToken(), nil)
+	require.NoError(a.t, err)
+	defer conn.Close()
+	return len(tapOf(a.t, conn).until(0, a.size()))
+}
