@@ -119,11 +119,16 @@ func newWitnessedNode(t testing.TB, witnesses *policy.Policy, changes ...setup) 
 // newNodeOn is a node on a store, whose engine sees the directory through asked.
 func newNodeOn(t testing.TB, db *storage.DB, store timeline.Store, asked func(*id.Directory) engine.Directory, witnesses *policy.Policy, changes ...setup) *world {
 	t.Helper()
-	ctx := context.Background()
-	w := &world{t: t, clock: newClock(), store: store, db: db}
-	var err error
-	w.node, _, err = id.OpenNode(t.TempDir(), w.clock.now(), rand.Reader)
+	node, _, err := id.OpenNode(t.TempDir(), newClock().now(), rand.Reader)
 	require.NoError(t, err)
+	return newProcess(t, node, db, store, asked, witnesses, changes...)
+}
+
+// newProcess is newNodeOn for a node that there is.
+func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Store, asked func(*id.Directory) engine.Directory, witnesses *policy.Policy, changes ...setup) *world {
+	t.Helper()
+	ctx := context.Background()
+	w := &world{t: t, clock: newClock(), node: node, store: store, db: db}
 	verify := id.FastVerifier()
 	w.dir = id.NewDirectory(db, verify, w.clock.now)
 	book := cosign.New(db, w.store, cosign.Config{Policy: witnesses})

@@ -96,7 +96,12 @@ type place struct {
 	spans    map[string]string // ids by visibility
 	effect   string            // id of a span that the organization's led to
 	receiver string            // address that takes webhooks
+	author   string            // LogLine ID of the member whose spans they are
+	waiting  string            // name of a task
 }
+
+// wordOf is in the content of a tenant's spans and nowhere else.
+func wordOf(slug string) string { return "word-of-" + slug }
 
 // seen marks what the table counts.
 const seen = "seen"
@@ -115,8 +120,9 @@ func furnish(t *testing.T, w *world) *place {
 	p := &place{world: w, contract: w.tenant.Slug + ".rules", spans: map[string]string{}}
 	w.append(w.contract("contract "+p.contract+permitted, span.ActionActivate)).want(t, http.StatusCreated)
 	author := w.member(span.RoleMember)
+	p.author = author.ID()
 	for _, v := range []string{span.VisibilityPrivate, span.VisibilityOrganization, span.VisibilityPublic} {
-		raw := w.seal(author, []byte(`{"word":"`+seen+`"}`), visible(v), tagged)
+		raw := w.seal(author, []byte(`{"of":"`+wordOf(w.tenant.Slug)+`","word":"`+seen+`"}`), visible(v), tagged)
 		w.append(raw).want(t, http.StatusCreated)
 		p.spans[v] = spanID(t, raw)
 	}
@@ -133,7 +139,7 @@ func furnish(t *testing.T, w *world) *place {
 	t.Cleanup(receiver.Close)
 	p.receiver = receiver.URL
 	w.board.Watch(followers.Tasks).At(w.tenant.Id, 4, 9)
-	p.newTask(seen)
+	p.waiting = p.newTask(seen)
 	w.hook(p.receiver, w.tenant.Slug+"-seen")
 	return p
 }
