@@ -108,7 +108,7 @@ the file is verified as a whole first, and what does not hold is not explained.
 const maxLinks = 10
 
 // explain writes the answer, a paragraph each for what, who, why and what then.
-func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string) {
+func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string, grounds ...string) {
 	h := &e.Span.Header
 	who := func(identity string) string {
 		if name := names[identity]; name != "" {
@@ -140,7 +140,11 @@ func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string
 	fmt.Fprintf(w, "  with %s\n\n", keyWords(why.Signer))
 
 	fmt.Fprintln(w, "With what right")
-	fmt.Fprintf(w, "  %s\n\n", rightWords(why.Signer, h.Type))
+	fmt.Fprintf(w, "  %s\n", rightWords(why.Signer, h.Type))
+	for _, ground := range grounds {
+		fmt.Fprintf(w, "  - %s\n", ui.Clean(ground))
+	}
+	fmt.Fprintln(w)
 
 	fmt.Fprintln(w, "What was decided")
 	if refused := refusalIn(e); refused != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,6 +32,26 @@ type whyOf struct {
 	state   rules.Memory // decision state after what was read
 	sources map[uint64]string
 	by      map[uint64]timeline.Record // who activated the contracts, by position
+
+	rests   *standing.Grounds
+	grounds grounds
+}
+
+// grounds are the entries that a signer's right at a place rests on.
+type grounds struct {
+	Key   *standing.Ground      `json:"key,omitempty"` // the event that made its key good
+	Roles []standing.RoleGround `json:"roles"`         // the grants that its roles are by
+}
+
+// words says them a line each.
+func (g *grounds) words() (lines []string) {
+	for _, r := range g.Roles {
+		lines = append(lines, fmt.Sprintf("%s: granted in entry %d by %s (span %s)", r.Role, r.Seq, r.By, r.Span))
+	}
+	if g.Key != nil {
+		lines = append(lines, fmt.Sprintf("the key: by the key event in entry %d (span %s)", g.Key.Seq, g.Key.Span))
+	}
+	return lines
 }
 
 // explainFrom answers from a file alone: it is verified as a whole first.
@@ -42,7 +63,7 @@ func (f *whyFlags) explainFrom(cmd *cobra.Command, env *environment, spanID stri
 	if err != nil {
 		return err
 	}
-	t := &whyOf{asked: spanID, sources: map[uint64]string{}, by: map[uint64]timeline.Record{}}
+	t := &whyOf{asked: spanID, rests: standing.NewGrounds(), sources: map[uint64]string{}, by: map[uint64]timeline.Record{}}
 	opt.Seen = t.take
 	report, err := verifyFile(cmd.Context(), env, f.bundle, opt)
 	if err != nil {
@@ -59,14 +80,15 @@ func (f *whyFlags) explainFrom(cmd *cobra.Command, env *environment, spanID stri
 		return printJSON(env.Stdout, struct {
 			*client.Why
 			Receipt *openapi.Receipt `json:"receipt,omitempty"` // there is none: the file is checked as a whole
+			Rights  *grounds         `json:"rights"`
 			Bundle  *bundle.Report   `json:"bundle"`
-		}{&t.why, nil, report})
+		}{&t.why, nil, &t.grounds, report})
 	}
 	e, err := parseEntry(t.why.Entry)
 	if err != nil {
 		return err
 	}
-	explain(env.Stdout, &t.why, &e, nil)
+	explain(env.Stdout, &t.why, &e, nil, t.grounds.words()...)
 	explainBundle(env.Stdout, report.Verdict, uint64(report.Entries), report.Root)
 	return nil
 }
@@ -93,6 +115,7 @@ func (t *whyOf) take(o *span.Opened, view standing.View, find standing.Lookup) {
 	if t.entry == nil && t.concerns(o) {
 		t.meet(o, view, find)
 	}
+	t.rests.Take(&o.Entry, o.Payload)
 }
 
 // concerns says that an entry is the one that is asked for, or keeps the attempt
@@ -134,6 +157,10 @@ func (t *whyOf) signed(view standing.View) {
 		return
 	}
 	s.Roles = append(s.Roles, view.Roles(s.Identity)...)
+	t.grounds.Roles = t.rests.Roles(s.Identity)
+	if ground, ok := t.rests.Key(s.Identity, s.Key); ok {
+		t.grounds.Key = &ground
+	}
 	if chain, ok := view.Identity(s.Identity); ok {
 		s.Subject = chain.Subject()
 		if g, ok := chain.Key(s.Key); ok {
