@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
 
@@ -79,14 +77,9 @@ func (q *quotas) forget(now time.Time) {
 // guestQuota tells whether the span's author is only a guest, and refuses it
 // when the quota is spent.
 func (r *round) guestQuota(it *item) (guest bool, err error) {
-	roles := r.session.Tx().Roles(it.span.Author)
-	if !slices.Contains(roles, span.RoleGuest) {
+	standings := r.session.Tx()
+	if !standings.Can(it.span.Author, standing.RightAppend) || standings.Can(it.span.Author, standing.RightAppendFreely) {
 		return false, nil
-	}
-	for _, role := range roles {
-		if role != span.RoleGuest && slices.Contains(standing.RoleRights(role), standing.RightAppend) {
-			return false, nil
-		}
 	}
 	if it.charged {
 		return true, nil

@@ -12,7 +12,6 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/span"
-	"github.com/danvoulez/logline/internal/standing"
 )
 
 var (
@@ -134,7 +133,7 @@ func (s *Server) mayHear(ctx context.Context, slug, author string) bool {
 		return false
 	}
 	view, err := s.deps.Log.Standing(ctx, t.ID)
-	return err == nil && mayLook(view, standing.ReaderFor(view, author, t.PublicReading), t.PublicReading)
+	return err == nil && mayLook(view, author, t.PublicReading)
 }
 
 func (s *Server) countAppend(r *engine.Result) {

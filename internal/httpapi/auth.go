@@ -99,16 +99,16 @@ func (s *Server) lookAs(c echo.Context, idOrSlug string, who id.Credential) (sig
 		return sight{}, standing.ErrSuspended
 	}
 	reader := standing.ReaderFor(view, who.Identity, t.PublicReading)
-	if !mayLook(view, reader, t.PublicReading) {
+	if !mayLook(view, who.Identity, t.PublicReading) {
 		return sight{}, errTenant
 	}
 	return sight{Tenant: t, who: who, reader: reader, view: view}, nil
 }
 
-// mayLook says whether a reader may know that the tenant exists: everybody where
+// mayLook says whether somebody may know that the tenant exists: everybody where
 // public reading is on, else whoever holds a role, guests included.
-func mayLook(view standing.View, r standing.Reader, publicReading bool) bool {
-	return publicReading || r.Organization || r.Private || r.Identity != "" && len(view.Roles(r.Identity)) > 0
+func mayLook(view standing.View, who string, publicReading bool) bool {
+	return publicReading || who != "" && view.Can(who, standing.RightLook)
 }
 
 // lookAsMember is look for what only members see: who belongs to the tenant,

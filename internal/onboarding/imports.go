@@ -5,9 +5,8 @@ import (
 	"crypto/subtle"
 	"database/sql"
 	"errors"
-	"slices"
 
-	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/storage"
 )
 
@@ -43,7 +42,7 @@ func (s *Service) MayImport(ctx context.Context, token, caller string) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(view.Roles(caller), span.RoleOwner) {
+	if !view.Can(caller, standing.RightOwn) {
 		return ErrImportClosed
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,10 @@ func (o owned) Roles(identity string) []string {
 		return []string{"owner"}
 	}
 	return []string{"admin"}
+}
+
+func (o owned) Can(identity string, r standing.Right) bool {
+	return slices.ContainsFunc(o.Roles(identity), func(role string) bool { return standing.Allows(role, r) })
 }
 
 func (m *maker) CreateTenant(_ context.Context, slug, name, owner string, public bool) (timeline.Tenant, error) {

@@ -103,7 +103,7 @@ func (t *Tx) checkAuthor(h *span.Header) error {
 	if !rolesAllow(roles, RightAppend) {
 		return fault.New(fault.Forbidden, "append_forbidden", "none of the author's roles may append").At("/author", "may not append")
 	}
-	if h.OnBehalfOf != "" && h.OnBehalfOf != h.Author && !rolesAllow(roles, RightReadOrganization) {
+	if h.OnBehalfOf != "" && h.OnBehalfOf != h.Author && !rolesAllow(roles, RightOnBehalf) {
 		return fault.New(fault.Forbidden, "guest_on_behalf", "a guest appends on its own behalf only").At("/on_behalf_of", "must be left out")
 	}
 	switch h.Type {

@@ -1,33 +1,73 @@
 package standing_test
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/standing"
 )
 
-// TestRoleTable is the table of PROTOCOL §7.
+// TestRoleTable is the table of PROTOCOL §7, and how a role that is not in it fares.
 func TestRoleTable(t *testing.T) {
 	t.Parallel()
 	roles := []string{"owner", "admin", "member", "agent", "auditor", "guest", "finance", ""}
-	for right, who := range map[standing.Right][]string{
+	table := map[standing.Right][]string{
+		standing.RightLook:             {"owner", "admin", "member", "agent", "auditor", "guest", "finance"},
 		standing.RightAppend:           {"owner", "admin", "member", "agent", "guest"},
+		standing.RightAppendFreely:     {"owner", "admin", "member", "agent"},
+		standing.RightOnBehalf:         {"owner", "admin", "member", "agent", "auditor"},
 		standing.RightReadOrganization: {"owner", "admin", "member", "agent", "auditor"},
 		standing.RightReadPrivate:      {"auditor"},
 		standing.RightAdminister:       {"owner", "admin"},
 		standing.RightRevertOwn:        {"owner", "admin", "member"},
 		standing.RightRevertOthers:     {"owner", "admin"},
 		standing.RightOwn:              {"owner"},
-		"fly":                          nil,
-	} {
+	}
+	for right, who := range table {
 		for _, role := range roles {
-			assert.Equal(t, slices.Contains(who, role), slices.Contains(standing.RoleRights(role), right), "%s %s", role, right)
+			assert.Equal(t, slices.Contains(who, role), standing.Allows(role, right), "%s %s", role, right)
 		}
 	}
+	for _, right := range standing.Rights() {
+		assert.Contains(t, table, right)
+	}
+	for _, role := range roles {
+		assert.False(t, standing.Allows(role, "fly"), "what is in no row is denied")
+	}
+}
+
+// TestMatrixIsDocumented holds the table of docs/permissions.md against the matrix.
+func TestMatrixIsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/permissions.md")
+	require.NoError(t, err)
+	columns := []string{"owner", "admin", "member", "agent", "auditor", "guest", standing.Declared}
+	want := "| right | what it is for | " + strings.Join(columns, " | ") + " |\n|---|---|" + strings.Repeat("---|", len(columns)) + "\n"
+	_, table, found := strings.Cut(string(text), want)
+	require.True(t, found, "no table with these columns:\n%s", want)
+	for _, right := range standing.Rights() {
+		row, rest, _ := strings.Cut(table, "\n")
+		table = rest
+		name, cells, found := strings.Cut(row, " | ")
+		require.True(t, found && name == "| `"+string(right)+"`", "the row of %s comes next, not %s", right, row)
+		_, cells, _ = strings.Cut(cells, " | ")
+		var marks []string
+		for _, role := range columns {
+			mark := "–"
+			if standing.Allows(role, right) {
+				mark = "yes"
+			}
+			marks = append(marks, mark)
+		}
+		require.Equal(t, strings.Join(marks, " | ")+" |", cells, right)
+	}
+	require.False(t, strings.HasPrefix(table, "|"), "a row of no right: %s", table)
 }
 
 func TestVisibility(t *testing.T) {
