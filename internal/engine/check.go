@@ -77,6 +77,23 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
+// strangers says of spans by one author that the timeline does not hold it, before
+// they cost it anything: a place in the queue, or the time of its sequencer, by
+// which somebody could tell that it is there. What is first in a request cannot
+// have been preceded by the author's first role.
+func (e *Engine) strangers(ctx context.Context, tenant string, items []*item) bool {
+	for _, it := range items {
+		if it.span.Author != items[0].span.Author {
+			return false // one may give the other a role; the sequencer sees
+		}
+	}
+	if len(items) == 0 || items[0].span.Author == e.node.ID() {
+		return false
+	}
+	known, err := e.log.Knows(ctx, tenant, items[0].span.Author)
+	return err == nil && !known
+}
+
 // noteChain remembers how many key events the node holds of the author, so that
 // the sequencer sees without asking whether the timeline misses some. A
 // directory that cannot be read stops the span: a revocation may be in it.

@@ -90,12 +90,17 @@ func (e *Engine) Simulate(ctx context.Context, tenant string, lines [][]byte) (*
 	if len(lines) == 0 || len(lines) > MaxRehearsed {
 		return nil, fault.Newf(fault.Invalid, "simulation_size", "a simulation has 1 to %d spans, and this has %d", MaxRehearsed, len(lines))
 	}
-	tenant, err := e.resolve(ctx, tenant)
+	named := tenant
+	tenant, err := e.resolve(ctx, named)
 	if err != nil {
 		return nil, fault.From(err)
 	}
 	results := make([]Result, len(lines))
 	p := e.checkPart(ctx, tenant, lines, results)
+	if named != tenant && e.strangers(ctx, tenant, p.items) { // who may not know whose name it is
+		p.refuse(standing.ErrAuthorUnknown)
+		p.items = nil
+	}
 	if len(p.items) == 0 {
 		return nil, results[0].Err // nobody here has signed any of it
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -59,6 +60,9 @@ func (e *Engine) Submit(ctx context.Context, tenant string, raw []byte, opt Opti
 	if err := e.count(ctx, it); err != nil {
 		return Result{Err: err}
 	}
+	if e.strangers(ctx, tenant, []*item{it}) {
+		return Result{Err: standing.ErrAuthorUnknown}
+	}
 	it.expected, it.dryRun = opt.ExpectedSize, opt.DryRun
 	return e.submitItem(ctx, tenant, it)
 }
@@ -95,6 +99,10 @@ func (e *Engine) SubmitMany(ctx context.Context, tenant string, lines [][]byte) 
 	for from := 0; from < len(lines); {
 		to := e.partEnd(lines, from)
 		next := e.checkPart(ctx, tenant, lines[from:to], results[from:to])
+		if from == 0 && e.strangers(ctx, tenant, next.items) {
+			next.refuse(standing.ErrAuthorUnknown)
+			next.items, next.lineOf = nil, nil
+		}
 		if err := e.putPart(ctx, tenant, next, last, to == len(lines)); err != nil {
 			next.refuse(err)
 			failAll(results[to:], err)

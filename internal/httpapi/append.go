@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -12,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/standing"
 )
 
 var (
@@ -115,7 +117,10 @@ func (s *Server) hide(ctx context.Context, tenant string, raw []byte, r *engine.
 		r.Err = err
 	case !engine.Signed(s.verify, &sp.Header):
 		r.Err = engine.ErrSignature
-	case unknown || fault.CodeOf(r.Err) == "tenant_mismatch" || !s.mayHear(ctx, tenant, sp.Author):
+	case unknown:
+		_, _ = s.deps.Log.Knows(ctx, "", sp.Author) // as where there is such a tenant, so that the time it takes tells nothing
+		r.Err = errTenant
+	case slices.Contains([]string{"tenant_mismatch", standing.ErrAuthorUnknown.Code}, fault.CodeOf(r.Err)) || !s.mayHear(ctx, tenant, sp.Author):
 		r.Err = errTenant
 	}
 }
@@ -129,11 +134,14 @@ func (s *Server) heard(ctx context.Context, tenant string, line []byte) bool {
 // mayHear says whether an author may be told that there is a tenant of this name.
 func (s *Server) mayHear(ctx context.Context, slug, author string) bool {
 	t, err := s.deps.Log.Tenant(ctx, slug)
-	if err != nil {
+	if err != nil || t.PublicReading {
+		return err == nil
+	}
+	if known, err := s.deps.Log.Knows(ctx, t.ID, author); err != nil || !known {
 		return false
 	}
 	view, err := s.deps.Log.Standing(ctx, t.ID)
-	return err == nil && mayLook(view, author, t.PublicReading)
+	return err == nil && mayLook(view, author, false)
 }
 
 func (s *Server) countAppend(r *engine.Result) {

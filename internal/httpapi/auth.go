@@ -79,30 +79,42 @@ func (s *Server) lookFor(c echo.Context, idOrSlug string, who id.Credential) (si
 	return seen, err
 }
 
+// lookAs does as much for another's tenant as for one that does not exist, so that
+// the time it takes tells nothing either.
 func (s *Server) lookAs(c echo.Context, idOrSlug string, who id.Credential) (sight, error) {
 	ctx := c.Request().Context()
 	t, err := s.deps.Log.Tenant(ctx, idOrSlug)
-	if err != nil {
+	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return sight{}, err
 	}
-	if !who.Reaches(t.ID) {
-		return sight{}, errTenant
+	if err != nil || !who.Reaches(t.ID) {
+		t = timeline.Tenant{}
+	}
+	if !t.PublicReading {
+		known := false
+		if who.Identity != "" {
+			if known, err = s.deps.Log.Knows(ctx, t.ID, who.Identity); err != nil {
+				return sight{}, err
+			}
+		}
+		if !known {
+			return sight{}, errTenant
+		}
 	}
 	view, err := s.deps.Log.Standing(ctx, t.ID)
 	if err != nil {
 		return sight{}, err
 	}
 	if view.Halted() == standing.Suspended && !standing.ReadsSuspended(view, who.Identity) {
-		if who.Identity == "" || len(view.Roles(who.Identity)) == 0 {
+		if !mayLook(view, who.Identity, false) {
 			return sight{}, errTenant
 		}
 		return sight{}, standing.ErrSuspended
 	}
-	reader := standing.ReaderFor(view, who.Identity, t.PublicReading)
 	if !mayLook(view, who.Identity, t.PublicReading) {
 		return sight{}, errTenant
 	}
-	return sight{Tenant: t, who: who, reader: reader, view: view}, nil
+	return sight{Tenant: t, who: who, reader: standing.ReaderFor(view, who.Identity, t.PublicReading), view: view}, nil
 }
 
 // mayLook says whether somebody may know that the tenant exists: everybody where

@@ -56,6 +56,9 @@ type Tenants interface {
 	Tenants(ctx context.Context, after string, limit int) ([]timeline.Tenant, error)
 	// Holding lists the ids of the tenants whose timelines hold an identity.
 	Holding(ctx context.Context, identity string) ([]string, error)
+	// Knows says whether a timeline holds an identity, at the same cost where there
+	// is no such tenant.
+	Knows(ctx context.Context, tenant, identity string) (bool, error)
 	Standing(ctx context.Context, tenant string) (standing.View, error)
 	Stats(ctx context.Context, tenant string) (timeline.Stats, error)
 }

@@ -26,6 +26,8 @@ type use struct {
 	ask func(a *asking) *http.Request
 	// shown counts what an answer shows; nil: the status alone is in the table.
 	shown func(a *asking, resp *http.Response) int
+	// operated: operators of the node do it in tenants that they may not read.
+	operated bool
 	// open: for a tenant's id it answers anybody, with nothing of its content, or
 	// with what the request's own signature lets its author know.
 	open bool
@@ -63,7 +65,10 @@ func uses() []use {
 		{op: "verifySignatures", ask: verify}, {op: "verifySignatureStream", ask: socketTo(func(*asking) string { return verifyPath }, "logline.v1")},
 
 		{op: "createTenant", ask: found}, {op: "listTenants", ask: plain("/v1/tenants"), shown: items},
-		{op: "getTenant", ask: get("")}, {op: "listMembers", ask: get("/members")}, {op: "getStats", ask: get("/stats")},
+		{op: "getTenant", ask: get("")},
+		// Refused to an operator of the node as well, but only because it changes nothing.
+		{op: "changeTenantState", ask: func(a *asking) *http.Request { return a.post("/state", map[string]any{"action": "resume"}) }, operated: true},
+		{op: "listMembers", ask: get("/members")}, {op: "getStats", ask: get("/stats")},
 
 		{op: "appendSpans", ask: appendOf(func(a *asking) []byte { return a.by(`{"n":1}`) }), open: true},
 		{op: "appendSpans of many", ask: appendLines, shown: lineStatus, open: true},

@@ -46,6 +46,10 @@ func (t *Tx) judge(h *span.Header, payload []byte, at Position, look Lookup) (*e
 	return t.effectOf(h.Type, h.Author, payload, at, look)
 }
 
+// ErrAuthorUnknown refuses a span of somebody whom the timeline does not hold.
+var ErrAuthorUnknown = fault.New(fault.Forbidden, "author_unknown", "the author's key events are not in this timeline; a member must first be granted a role here").
+	At("/author", "is not known in this timeline")
+
 func errNoGenesis() error {
 	return fault.New(fault.Conflict, "genesis_missing", "a timeline begins with logline.genesis at position 0, then the node's inception and its log key")
 }
@@ -81,8 +85,7 @@ func (t *Tx) checkTenant(h *span.Header) error {
 func (t *Tx) checkKey(h *span.Header, at Position) error {
 	chain, ok := t.Identity(h.Author)
 	if !ok {
-		return fault.New(fault.Forbidden, "author_unknown", "the author's key events are not in this timeline; a member must first be granted a role here").
-			At("/author", "is not known in this timeline")
+		return ErrAuthorUnknown
 	}
 	return chain.MaySign(h.Signature.Key, h.Type, at.RecordedAt)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,6 +104,24 @@ func (l *Log) Tenants(ctx context.Context, after string, limit int) ([]Tenant, e
 // embedded.
 func (l *Log) Holding(ctx context.Context, identity string) ([]string, error) {
 	return l.store.Holding(ctx, identity)
+}
+
+// Knows says whether a timeline holds an identity, of a tenant by id. Whoever is
+// not known to it holds no role there. That costs the same for a tenant that does
+// not exist, and a stranger does not have what is held of a timeline loaded.
+func (l *Log) Knows(ctx context.Context, tenant, identity string) (bool, error) {
+	l.mu.Lock()
+	lv := l.lives[tenant]
+	l.mu.Unlock()
+	if lv != nil {
+		if v := lv.committed(0); v != nil {
+			if _, ok := v.Identity(identity); ok {
+				return true, nil
+			}
+		}
+	}
+	holding, err := l.store.Holding(ctx, identity) // another process may have embedded it
+	return slices.Contains(holding, tenant), err
 }
 
 // id is the id of a tenant named by id or slug; an id is not looked up.

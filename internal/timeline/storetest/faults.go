@@ -45,6 +45,16 @@ type Faults struct {
 	left  int    // calls until it happens
 	fault Fault
 	hit   string // the call that it befell
+	calls []string
+}
+
+// Calls are the names of the calls since it was asked last, in order.
+func (f *Faults) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
 }
 
 // Arm makes the call after n others suffer from a fault.
@@ -68,6 +78,7 @@ func (f *Faults) Disarm() string {
 func (f *Faults) next(name string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.calls = append(f.calls, name)
 	if !f.armed || f.only != "" && f.only != name {
 		return ""
 	}
