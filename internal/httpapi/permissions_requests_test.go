@@ -68,7 +68,7 @@ func uses() []use {
 		{op: "getTenant", ask: get("")},
 		// Refused to an operator of the node as well, but only because it changes nothing.
 		{op: "changeTenantState", ask: func(a *asking) *http.Request { return a.post("/state", map[string]any{"action": "resume"}) }, operated: true},
-		{op: "listMembers", ask: get("/members")}, {op: "getStats", ask: get("/stats")},
+		{op: "listMembers", ask: get("/members")}, {op: "getStats", ask: get("/stats")}, {op: "getUsage", ask: get("/usage")},
 
 		{op: "appendSpans", ask: appendOf(func(a *asking) []byte { return a.by(`{"n":1}`) }), open: true},
 		{op: "appendSpans of many", ask: appendLines, shown: lineStatus, open: true},
