@@ -120,24 +120,27 @@ func (b *Book) own(ctx context.Context, tenant string) (Values, error) {
 
 // Own are the quotas that a tenant has of its own, now.
 func (b *Book) Own(ctx context.Context, tenant string) (Values, error) {
-	rows, err := b.db.Read.QueryContext(ctx, `SELECT name, value FROM tenant_quotas WHERE tenant = $1`, tenant)
-	if err != nil {
-		return nil, storage.Classify(err)
-	}
-	defer rows.Close()
 	var values Values
-	for rows.Next() {
-		var name string
-		var value int64
-		if err := rows.Scan(&name, &value); err != nil {
-			return nil, storage.Classify(err)
+	err := view(ctx, b.db, tenant, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT name, value FROM tenant_quotas WHERE tenant = $1`, tenant)
+		if err != nil {
+			return err
 		}
-		if values == nil {
-			values = make(Values)
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var value int64
+			if err := rows.Scan(&name, &value); err != nil {
+				return err
+			}
+			if values == nil {
+				values = make(Values)
+			}
+			values[name] = value
 		}
-		values[name] = value
-	}
-	return values, storage.Classify(rows.Err())
+		return rows.Err()
+	})
+	return values, err
 }
 
 // Change is what shall be set: a value, or nil for the node's own default.
@@ -145,6 +148,9 @@ type Change map[string]*int64
 
 // Set changes quotas of a tenant in the transaction that notes it elsewhere too.
 func (b *Book) Set(ctx context.Context, tx *sql.Tx, tenant string, change Change, by string) error {
+	if err := open(ctx, b.db, tx, tenant); err != nil {
+		return storage.Classify(err)
+	}
 	for name, value := range change {
 		var err error
 		if value == nil {

@@ -75,7 +75,7 @@ func (m *marks) note(ctx context.Context, tenant string, u Use) {
 
 // keep keeps the level and says whether it is higher than what was kept.
 func (m *marks) keep(ctx context.Context, k mark, level int) (higher bool, err error) {
-	err = m.db.InTx(ctx, func(tx *sql.Tx) error {
+	err = change(ctx, m.db, k.tenant, func(tx *sql.Tx) error {
 		if level > 0 {
 			done, err := tx.ExecContext(ctx, `
 				INSERT INTO quota_marks (tenant, quota, level) VALUES ($1, $2, $3)

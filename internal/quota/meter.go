@@ -129,12 +129,14 @@ func (m *Meter) Add(ctx context.Context, tenant string, from, size uint64, bytes
 
 // load reads what was saved.
 func (m *Meter) load(ctx context.Context, tenant string, c *count) error {
-	err := m.db.Read.QueryRowContext(ctx, `SELECT entries, bytes FROM tenant_storage WHERE tenant = $1`, tenant).Scan(&c.size, &c.bytes)
+	err := view(ctx, m.db, tenant, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT entries, bytes FROM tenant_storage WHERE tenant = $1`, tenant).Scan(&c.size, &c.bytes)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	c.saved = c.size
-	return storage.Classify(err)
+	return err
 }
 
 // save keeps what is counted, now and then. A failure costs the next start some
@@ -143,7 +145,7 @@ func (m *Meter) save(ctx context.Context, tenant string, c *count) {
 	if c.size == c.saved || c.saved > 0 && time.Since(c.at) < saveAfter {
 		return
 	}
-	err := m.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := change(ctx, m.db, tenant, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO tenant_storage (tenant, entries, bytes) VALUES ($1, $2, $3)
 			ON CONFLICT (tenant) DO UPDATE SET entries = excluded.entries, bytes = excluded.bytes`, tenant, int64(c.size), c.bytes)
@@ -165,7 +167,7 @@ func (m *Meter) Recount(ctx context.Context, tenant string) error {
 	}
 	defer c.release()
 	c.size, c.bytes, c.saved = 0, 0, 0
-	return m.db.InTx(ctx, func(tx *sql.Tx) error {
+	return change(ctx, m.db, tenant, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM tenant_storage WHERE tenant = $1`, tenant)
 		return storage.Classify(err)
 	})
