@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 5s
 
-.PHONY: help build run demo test race fuzz guards soak bench lint fmt generate vectors smoke tour container clean
+.PHONY: help build run demo test race fuzz guards soak bench lint fmt generate vectors smoke tour container vuln clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ tour: build ## the README's tour as it stands, on SQLite and on PostgreSQL (port
 
 container: ## the Dockerfile's steps, start, health check and stop, without a container engine
 	@bash scripts/with-services.sh python3 scripts/container.py
+
+vuln: ## known vulnerabilities in what the program calls; says so where their database cannot be reached
+	@bash scripts/vuln.sh
 
 clean: ## remove built files (not ./logline-data)
 	rm -rf bin

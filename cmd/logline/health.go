@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,9 @@ func newHealthCmd(env *environment) *cobra.Command {
 		Short: "Ask the server on this machine whether it can append and sign now",
 		Long: `Asks /readyz of the server that the same configuration starts: --listen, PORT or
 LOGLINE_LISTEN, on this machine. One line says the answer; exit code 0 for yes,
-1 for no and for no answer. It is what a container's health check runs.`,
+1 for no and for no answer. Where the server speaks TLS, it has to show the
+certificate that is set, for one of its names, not expired. It is what a
+container's health check runs.`,
 		Example: "  logline health\n  PORT=8080 logline health",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,9 +37,13 @@ LOGLINE_LISTEN, on this machine. One line says the answer; exit code 0 for yes,
 			if err != nil {
 				return &usageError{err: err}
 			}
+			trust, err := cfg.LocalTrust()
+			if err != nil {
+				return &exitError{code: exitFailed, err: err}
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			if err := askReady(ctx, url); err != nil {
+			if err := askReady(ctx, url, trust); err != nil {
 				return &exitError{code: exitFailed, err: err}
 			}
 			_, err = fmt.Fprintf(env.Stdout, "ready: %s\n", url)
@@ -49,12 +56,13 @@ LOGLINE_LISTEN, on this machine. One line says the answer; exit code 0 for yes,
 }
 
 // askReady is nil where the server says that it is ready.
-func askReady(ctx context.Context, url string) error {
+func askReady(ctx context.Context, url string, trust *tls.Config) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	transport := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true} // and no proxy: this machine is asked
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return fault.Newf(fault.Unavailable, "no_answer", "no answer from %s", url).Because(err)
 	}

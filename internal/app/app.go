@@ -65,7 +65,8 @@ type App struct {
 	halts      *halts // nil until it is wired
 
 	ready chan struct{}
-	url   string // valid once ready is closed
+	certs certificates // nil: no TLS
+	url   string       // valid once ready is closed
 
 	closeOnce sync.Once
 	closeErr  error

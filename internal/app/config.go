@@ -51,6 +51,7 @@ type Config struct {
 	Webhook        Webhook       `mapstructure:"webhook"`
 	Proxy          Proxy         `mapstructure:"proxy"`
 	CORS           CORS          `mapstructure:"cors"`
+	TLS            TLS           `mapstructure:"tls"`
 	Window         Window        `mapstructure:"window"`
 
 	MasterKey             secret.Text `mapstructure:"master_key"`
@@ -61,15 +62,17 @@ type Config struct {
 
 // Limits bound what callers may send.
 type Limits struct {
-	Header     int `mapstructure:"header"`      // bytes of a span's header
-	Payload    int `mapstructure:"payload"`     // bytes of a span's payload
-	Bundle     int `mapstructure:"bundle"`      // bytes of an imported bundle
-	Batch      int `mapstructure:"batch"`       // spans in one commit
-	Queue      int `mapstructure:"queue"`       // spans waiting for one tenant
-	QueueBytes int `mapstructure:"queue_bytes"` // bytes of them
-	Concurrent int `mapstructure:"concurrent"`  // HTTP requests at once
-	Room       int `mapstructure:"room"`        // bytes of large bodies and answers at once
-	Exports    int `mapstructure:"exports"`     // bundles read at once
+	Header             int `mapstructure:"header"`              // bytes of a span's header
+	Payload            int `mapstructure:"payload"`             // bytes of a span's payload
+	Bundle             int `mapstructure:"bundle"`              // bytes of an imported bundle
+	Batch              int `mapstructure:"batch"`               // spans in one commit
+	Queue              int `mapstructure:"queue"`               // spans waiting for one tenant
+	QueueBytes         int `mapstructure:"queue_bytes"`         // bytes of them
+	Concurrent         int `mapstructure:"concurrent"`          // HTTP requests at once
+	Connections        int `mapstructure:"connections"`         // open at once
+	ConnectionsAddress int `mapstructure:"connections_address"` // of one address
+	Room               int `mapstructure:"room"`                // bytes of large bodies and answers at once
+	Exports            int `mapstructure:"exports"`             // bundles read at once
 
 	Feeds       int `mapstructure:"feeds"`        // live feeds at once
 	FeedEntries int `mapstructure:"feed_entries"` // that a feed may fall behind
@@ -143,7 +146,24 @@ func (c Config) LocalURL() (string, error) {
 	case err == nil && ip == netip.IPv6Unspecified():
 		host = "::1"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	return c.TLS.scheme() + "://" + net.JoinHostPort(host, port), nil
+}
+
+// checkListen is what is wrong with an address to listen on.
+func checkListen(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "must be host:port, such as 127.0.0.1:8080"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		return "the port must be a number from 0 (any free one) to 65535"
+	}
+	if host != "" && host != "localhost" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return "the host must be an IP address, localhost, or empty for every address"
+		}
+	}
+	return ""
 }
 
 func loopback(listen string) bool {
@@ -167,18 +187,7 @@ var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{20,200}$`)
 func (c Config) check(key string) string {
 	switch key {
 	case "listen":
-		host, port, err := net.SplitHostPort(c.Listen)
-		if err != nil {
-			return "must be host:port, such as 127.0.0.1:8080"
-		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
-			return "the port must be a number from 0 (any free one) to 65535"
-		}
-		if host != "" && host != "localhost" {
-			if _, err := netip.ParseAddr(host); err != nil {
-				return "the host must be an IP address, localhost, or empty for every address"
-			}
-		}
+		return checkListen(c.Listen)
 	case "data_dir":
 		if c.DataDir == "" {
 			return "must name a directory"
@@ -281,6 +290,12 @@ func (c Config) check(key string) string {
 		if _, err := c.Proxy.trusted(key); err != nil {
 			return fault.From(err).Detail
 		}
+	case "tls.cert", "tls.key", "tls.acme", "tls.acme_email", "tls.acme_directory", "tls.redirect":
+		return c.TLS.check(key)
+	case "limits.connections":
+		return within(c.Limits.Connections, 16, 1_000_000)
+	case "limits.connections_address":
+		return within(c.Limits.ConnectionsAddress, 1, 1_000_000)
 	case "cors.origins":
 		if _, err := httpapi.ParseOrigins(c.CORS.Origins); err != nil {
 			return fault.From(err).Detail

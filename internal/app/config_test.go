@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		Listen: "127.0.0.1:8080", DataDir: "./logline-data", Search: On, Relay: Auto, Modules: "all", LogLevel: "info", LogFormat: "auto",
 		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
-		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32,
+		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32, Connections: 8192, ConnectionsAddress: 512,
 			Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10},
 		Quota:   Quota{Off, Off, Off, Off, Off},
 		Rate:    Rate{Auto, Auto, Auto, Auto},
@@ -109,7 +109,7 @@ func TestPrecedence(t *testing.T) {
 		got := value(t, values, key)
 		require.Equal(t, want, [2]string{got.Value, got.Origin}, key)
 	}
-	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 64 << 20, Batch: 7, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10}, cfg.Limits)
+	require.Equal(t, Limits{Header: 16384, Payload: 4096, Bundle: 64 << 20, Batch: 7, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32, Connections: 8192, ConnectionsAddress: 512, Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10}, cfg.Limits)
 	require.Equal(t, 24*time.Hour, cfg.Window.Past)
 	require.Equal(t, 5*time.Minute, cfg.Window.Future)
 
@@ -179,6 +179,11 @@ func TestWrongValues(t *testing.T) {
 		{file: "proxy:\n  trusted: 0.0.0.0/0\n", want: "config_invalid: proxy.trusted: must not trust every address"},
 		{file: "proxy:\n  header: X-Client\n", want: "config_invalid: proxy.header: must be X-Forwarded-For"},
 		{file: "cors:\n  origins: '*'\n", want: "config_invalid: cors.origins: must be exact origins"},
+		{file: "tls:\n  cert: a.pem\n", want: "config_invalid: tls.key: tls.cert and tls.key go together"},
+		{file: "tls:\n  cert: a.pem\n  key: b.pem\n  acme: log.example.com\n", want: "config_invalid: tls.acme: certificates come from files (tls.cert) or by ACME (tls.acme), not both"},
+		{file: "tls:\n  acme: '*.example.com'\n", want: "config_invalid: tls.acme: must be domains"},
+		{file: "tls:\n  redirect: ':80'\n", want: "config_invalid: tls.redirect: there is no TLS to lead to"},
+		{file: "limits:\n  connections: 1\n", want: "config_invalid: limits.connections: must be from 16"},
 		{file: "database_url: mysql://x\n", want: `config_invalid: database_url: the database URL has the unknown scheme "mysql"`},
 		{file: "database_url: postgres://x:y\n", want: "config_invalid: database_url: the PostgreSQL URL cannot be read"},
 		{file: "bootstrap_token: short\n", want: "config_invalid: bootstrap_token: must have 20 to 200 letters"},

@@ -64,6 +64,8 @@ var settings = []setting{
 	{key: "limits.queue", value: 10_000, meaning: "spans waiting for one tenant"},
 	{key: "limits.queue_bytes", value: 64 << 20, meaning: "bytes of them"},
 	{key: "limits.concurrent", value: 1024, meaning: "HTTP requests served at once"},
+	{key: "limits.connections", value: 8192, meaning: "connections open at once; beyond, the one that has asked for nothing for longest is closed"},
+	{key: "limits.connections_address", value: 512, meaning: "connections of one address at once, of IPv6 of 64 bits; trusted proxies and this machine have as many as they like"},
 	{key: "limits.room", value: 256 << 20, meaning: "bytes of bodies and answers beyond 64 KiB each that are in memory at once"},
 	{key: "limits.exports", value: 32, meaning: "bundles read at once, each with a page of up to 8 MiB in memory"},
 	{key: "limits.feeds", value: 2048, meaning: "live feeds open at once"},
@@ -81,6 +83,12 @@ var settings = []setting{
 	{key: "webhook.timeout", value: "20s", meaning: "longest that one attempt to deliver a webhook takes"},
 	{key: "proxy.trusted", value: "", meaning: "proxies whose word about clients is taken: networks as 10.1.0.0/16, addresses, loopback, private or railway, separated by commas; empty for none"},
 	{key: "proxy.header", value: "", meaning: "the one header it is read from: X-Forwarded-For, Forwarded or X-Real-IP; empty for X-Real-IP from railway, X-Forwarded-For from others"},
+	{key: "tls.cert", value: "", meaning: "file of the certificate to speak TLS with, those between it and its authority behind it; with tls.key"},
+	{key: "tls.key", value: "", meaning: "file of its key, closed to others; both are read again when they change"},
+	{key: "tls.acme", value: "", meaning: "domains to get certificates for from an authority (ACME), separated by commas; to set it is to accept the authority's terms"},
+	{key: "tls.acme_email", value: "", meaning: "address for the authority to write to; empty for none"},
+	{key: "tls.acme_directory", value: "", meaning: "URL of the authority's directory; empty for Let's Encrypt"},
+	{key: "tls.redirect", value: "", meaning: "address, as :80, to lead http:// to https:// from, and to answer the authority on; empty for none"},
 	{key: "cors.origins", value: "", meaning: "origins of the pages that may use the API from a browser, as https://app.example.com, separated by commas; empty for the server's own alone"},
 	{key: "window.past", value: "168h", meaning: "how far a span's time may lie before the time it is recorded"},
 	{key: "window.future", value: "5m", meaning: "how far a span's time may lie after the time it is recorded"},
@@ -159,7 +167,9 @@ func AddMasterFlags(flags *pflag.FlagSet) {
 }
 
 // AddServerFlags adds the flags that say where a node serves.
-func AddServerFlags(flags *pflag.FlagSet) { addSome(flags, "listen") }
+func AddServerFlags(flags *pflag.FlagSet) {
+	addSome(flags, "listen", "tls.cert", "tls.key", "tls.acme")
+}
 
 func addSome(flags *pflag.FlagSet, keys ...string) {
 	flags.String("config", "", "configuration file (default logline.yaml where it exists)")

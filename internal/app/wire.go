@@ -118,7 +118,7 @@ func (a *App) wire(ctx context.Context) error {
 			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
 			Feeds: a.cfg.Limits.Feeds, FeedEntries: a.cfg.Limits.FeedEntries, FeedBytes: a.cfg.Limits.FeedBytes,
 			Heartbeat: a.cfg.Feed.Heartbeat, FeedPoll: a.cfg.Feed.Poll, FeedStall: a.cfg.Feed.Stall, FeedSend: a.cfg.Limits.FeedSend,
-			Room: a.cfg.Limits.Room, Exports: a.cfg.Limits.Exports,
+			Connections: a.cfg.Limits.Connections, ConnectionsOne: a.cfg.Limits.ConnectionsAddress, Room: a.cfg.Limits.Room, Exports: a.cfg.Limits.Exports,
 		},
 		SpoolDir: a.cfg.DataDir,
 		Logger:   a.log, Now: a.opt.Now, Version: a.opt.Version,
@@ -312,18 +312,6 @@ func (a *App) firstRun(ctx context.Context, tenants *onboarding.Service) error {
 		a.log.InfoContext(ctx, "no tenant yet; the bootstrap token makes the first one", slog.String("file", path))
 	}
 	return nil
-}
-
-// serve listens and serves until ctx ends.
-func (a *App) serve(ctx context.Context, server *httpapi.Server, ready func()) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.Listen)
-	if err != nil {
-		return fault.Newf(fault.Unavailable, "listen_failed",
-			"cannot listen on %s; if another program does, stop it or choose another address with --listen", a.cfg.Listen).Because(err)
-	}
-	a.url = "http://" + reachable(listener.Addr())
-	ready()
-	return server.Run(ctx, listener)
 }
 
 // reachable is an address for people on this machine.

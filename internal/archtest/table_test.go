@@ -36,6 +36,7 @@ var table = map[string]rule{
 	"internal/atomicfile": {never: []string{"ours"}},
 	"internal/doctor": {never: []string{"internal/timeline", "internal/rules", "internal/engine", "internal/federation", "internal/onboarding",
 		"internal/httpapi", "stores", "drivers"}},
+	"internal/certs":          {never: []string{"modules", "internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/filelock":       {never: []string{"ours"}},
 	"internal/secret/plant":   {testing: true, never: []string{"ours"}},
 	"internal/secret":         {never: []string{"ours"}, except: []string{"internal/fault"}},
@@ -122,6 +123,7 @@ var confined = map[string][]string{
 	"modernc.org/sqlite":                  {"internal/storage", "internal/timeline/sqlitestore"},
 	"github.com/jackc/pgx/v5":             {"internal/storage", "internal/timeline/pgstore", "internal/engine/tasks/taskstore", "internal/bench"},
 	"github.com/redis/go-redis/v9":        {"internal/ratelimit", "internal/relay"},
+	"golang.org/x/crypto/acme":            {"internal/certs"},
 	"cel.dev/cel-go":                      {"internal/rules/expr", "internal/bench/decide"},
 	"internal/app":                        {"cmd/logline"},
 	"internal/httpapi/spectest":           {},                                      // for tests alone

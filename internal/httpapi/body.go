@@ -50,7 +50,12 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 	if req.ContentLength > int64(limit) {
 		return nil, tooLarge(limit)
 	}
-	body, err := readWhole(req.Body, req.ContentLength, limit, func(n int) error { return s.hold(c, n) })
+	rc := http.NewResponseController(c.Response().Writer)
+	from := io.Reader(req.Body)
+	if req.ContentLength < 0 || req.ContentLength > firstRoom {
+		from = &bodyReader{r: from, rc: rc, last: time.Now().Add(s.limits.Stall)}
+	}
+	body, err := readWhole(from, req.ContentLength, limit, func(n int) error { return s.hold(c, n) })
 	var refused *fault.Error
 	if errors.As(err, &refused) {
 		return nil, err
@@ -59,7 +64,10 @@ func (s *Server) readBody(c echo.Context, limit int) ([]byte, error) {
 		return nil, errIncomplete.Because(err)
 	}
 	// The deadline was for sending; it must not end the work that follows.
-	_ = http.NewResponseController(c.Response().Writer).SetReadDeadline(time.Time{})
+	_ = rc.SetReadDeadline(time.Time{})
+	if len(body) > firstRoom { // may have taken the time for the answer too
+		_ = rc.SetWriteDeadline(time.Now().Add(4 * s.limits.Stall))
+	}
 	return body, nil
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -257,6 +258,9 @@ type Limits struct {
 	Stall      time.Duration // longest wait for a client that neither sends nor reads; default 30 s
 	Drain      time.Duration // what open requests get at shutdown; default 10 s
 
+	Connections    int // open at once; default 8192. Beyond, the one that has asked for nothing for longest is closed
+	ConnectionsOne int // of one address, or 64 bits of IPv6; default 512. Proxies and this machine have as many as they like
+
 	Verifiers   int           // WebSockets that check signatures open at once, beside Concurrent; default 64, more are answered 503
 	Feeds       int           // live feeds open at once, beside Concurrent; default 2048, more are answered 503
 	FeedEntries int           // recent entries kept for feeds, a tenant: who falls behind further is closed; default 16,384
@@ -274,6 +278,8 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.Line, 2*(l.Span.Header+l.Span.Payload))
 	setInt(&l.Body, 1<<20)
 	setInt(&l.Concurrent, 1024)
+	setInt(&l.Connections, 8192)
+	setInt(&l.ConnectionsOne, 512)
 	setInt(&l.Streams, 64)
 	setInt(&l.Exports, 32)
 	setInt(&l.Room, 256<<20)
@@ -342,8 +348,9 @@ type Deps struct {
 	// for the identity's own token: set it where more than this machine can reach
 	// the server.
 	ProtectNames bool
-	Proxies      Proxies // whose word about clients is taken; nil: nobody's
-	Origins      Origins // of the pages that may read answers, beside the server's own; nil: no others
+	TLS          *tls.Config // Run speaks TLS by it; nil: HTTP alone
+	Proxies      Proxies     // whose word about clients is taken; nil: nobody's
+	Origins      Origins     // of the pages that may read answers, beside the server's own; nil: no others
 	Limits       Limits
 	SpoolDir     string           // for bundles on their way in; "": the system's
 	Logger       *slog.Logger     // nil: silent

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"net"
 
 	"github.com/labstack/echo/v4"
 
@@ -29,3 +30,6 @@ func (p Places) Try(holder string) bool {
 }
 
 func (p Places) Give(holder string) { p.p.give(holder) }
+
+// Bound is the listener that Run makes of ln.
+func Bound(s *Server, ln net.Listener) net.Listener { return s.bound(ln) }

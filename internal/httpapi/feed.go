@@ -104,6 +104,9 @@ type connKey struct{}
 // boundSending bounds what the system holds of what the client has not taken: a
 // client that stops reading is then noticed soon, and costs no more than that.
 func (s *Server) boundSending(conn net.Conn) {
+	if below := connectionOf(conn); below != nil {
+		conn = below // TLS has no buffer to speak of
+	}
 	if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = c.SetWriteBuffer(s.limits.FeedSend / 2) // of which Linux makes twice as much; without it the system's own bound holds
 	}

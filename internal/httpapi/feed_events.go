@@ -20,11 +20,11 @@ func feedEvents(c echo.Context, f *feeding) error {
 	res.Header().Set(echo.HeaderContentType, typeEvents)
 	res.Header().Set("X-Accel-Buffering", "no") // proxies pass each event on at once
 	res.WriteHeader(http.StatusOK)
-	if conn, ok := c.Request().Context().Value(connKey{}).(net.Conn); ok {
+	if conn, ok := c.Request().Context().Value(connKey{}).(net.Conn); ok && c.Request().ProtoMajor == 1 { // of HTTP/2 other requests are on it
 		f.server.boundSending(conn)
 	}
 	rc := http.NewResponseController(res.Writer)
-	w := &pacedWriter{res, rc, f.server.limits.FeedStall}
+	w := &pacedWriter{w: res, rc: rc, stall: f.server.limits.FeedStall, endless: true}
 	defer f.server.metrics.feedOpen("sse")()
 
 	buf := []byte(retryEvents)

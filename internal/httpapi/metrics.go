@@ -19,6 +19,7 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	feeds    *prometheus.GaugeVec   // by transport
 	closed   *prometheus.CounterVec // by transport, code
+	refused  *prometheus.CounterVec // by reason
 	handler  http.Handler
 }
 
@@ -50,8 +51,11 @@ func newMetrics(mirrorLag, searchLag, taskLag func() int64, watched Followers, g
 	m.closed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "logline_feeds_closed_total", Help: "Live feeds ended, by close code; 1006 and 0 are clients that left.",
 	}, []string{"transport", "code"})
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "logline_connections_refused_total", Help: "Connections closed to keep within the bounds: too many of one address, in all, or because they had waited for longest.",
+	}, []string{"reason"})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight, m.feeds, m.closed,
+	registry.MustRegister(m.requests, m.latency, m.appends, m.inFlight, m.feeds, m.closed, m.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, lag := range []struct {
 		of         func() int64
@@ -150,6 +154,8 @@ func (q quotaMetrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(quotaWarned, prometheus.CounterValue, float64(n), statusText(percent))
 	})
 }
+
+func (m *metrics) connectionRefused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {
 	if !knownMethod(method) {

@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +30,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		header := res.Header()
 		header[echo.HeaderXRequestID] = []string{s.requestID(req)}
 		s.always.begin(header, s.secure(req))
+		asks(req)
 		if req.Body == http.NoBody {
 			// The deadline for sending a request must not end one that was sent whole.
 			_ = http.NewResponseController(res.Writer).SetReadDeadline(time.Time{})
@@ -86,6 +85,14 @@ func panicked(p any) string {
 // always get in.
 func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if err := bounded(c.Request()); err != nil {
+			return err
+		}
+		if len(c.Request().TransferEncoding) > 0 {
+			// What comes after a body in chunks may be the rest of a body to a proxy
+			// that counted otherwise (RFC 9112 §11.2): nobody reads it.
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
 		defer func() {
 			if held, ok := c.Get(heldKey).(int); ok {
 				s.room.give(held)
@@ -129,6 +136,23 @@ func headAsGet(next http.Handler) http.Handler {
 
 func asksForStream(req *http.Request) bool {
 	return websocket.IsWebSocketUpgrade(req) || strings.Contains(req.Header.Get(echo.HeaderAccept), typeEvents)
+}
+
+// Bounds of what net/http bounds by the size of the whole header alone.
+const (
+	maxAddress = 8 << 10 // bytes of path and query
+	maxFields  = 100     // names in a header; fields of one name are one list
+)
+
+// bounded refuses what is no honest request before anybody looks at it.
+func bounded(req *http.Request) error {
+	if len(req.RequestURI) > maxAddress {
+		return errAddressLong
+	}
+	if len(req.Header) > maxFields {
+		return errFields
+	}
+	return nil
 }
 
 // cleanText keeps out of every module what no id, name or filter can hold and
@@ -202,9 +226,7 @@ func (s *Server) requestID(req *http.Request) string {
 	if given := req.Header[echo.HeaderXRequestID]; len(given) == 1 && len(given[0]) <= maxRequestID && plain(given[0]) && s.fromProxy(req) {
 		return given[0]
 	}
-	var b [12]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(b[:])
+	return newRequestID()
 }
 
 func plain(id string) bool {

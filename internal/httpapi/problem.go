@@ -36,6 +36,9 @@ var (
 	errIncomplete = fault.New(fault.Invalid, "body_incomplete", "the body ended, or stopped coming, before its end; send the request again")
 	errCancelled  = fault.New(fault.Unavailable, "request_cancelled", "the request ended before its answer; send it again")
 
+	errAddressLong = fault.Newf(fault.Invalid, "address_too_long", "path and query have more than the %d bytes taken here", maxAddress)
+	errFields      = fault.Newf(fault.Invalid, "header_too_many", "the header has more than the %d names taken here", maxFields)
+
 	// errCut ends a streamed answer that cannot be completed: the connection
 	// breaks off, so that nobody takes a part for the whole.
 	errCut = errors.New("the answer was cut off")
@@ -81,6 +84,10 @@ func statusOf(e *fault.Error) int {
 		return http.StatusMethodNotAllowed
 	case e.Code == errMediaType.Code:
 		return http.StatusUnsupportedMediaType
+	case e.Code == errAddressLong.Code:
+		return http.StatusRequestURITooLong
+	case e.Code == errFields.Code:
+		return http.StatusRequestHeaderFieldsTooLarge
 	case e.Code == rules.CodeRefused:
 		return http.StatusUnprocessableEntity
 	case e.Kind == fault.Invalid && strings.HasSuffix(e.Code, "_too_large"):

@@ -88,7 +88,7 @@ func (s *Server) ExportBundle(c echo.Context, tenant api.TenantParameter, params
 	rc := http.NewResponseController(res.Writer)
 	_ = rc.SetReadDeadline(time.Time{})
 	res.Header().Set(echo.HeaderContentType, typeNDJSON)
-	out := bufio.NewWriterSize(&pacedWriter{res, rc, s.limits.Stall}, 64<<10)
+	out := bufio.NewWriterSize(&pacedWriter{w: res, rc: rc, stall: s.limits.Stall}, 64<<10)
 	if ctx := c.Request().Context(); given(params.Cosigned) {
 		err = s.deps.Log.ExportCosigned(ctx, out, seen.ID, given(params.From), seen.reader)
 	} else {

@@ -21,8 +21,10 @@ import (
 	"github.com/danvoulez/logline/internal/id"
 )
 
-// maxHeader bounds the bytes of a request's header.
-const maxHeader = 32 << 10
+const (
+	maxHeader  = 32 << 10 // bytes of a request's header
+	maxStreams = 100      // requests at once on one connection of HTTP/2
+)
 
 // Server serves the HTTP surface of one node.
 type Server struct {
@@ -100,19 +102,20 @@ func (s *Server) Handler() http.Handler { return headAsGet(s.echo) }
 // lets open requests finish within Limits.Drain. It closes ln and is called once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
+		TLSConfig:         s.deps.TLS,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: s.limits.Stall, SendPingTimeout: s.limits.Idle},
+		ConnState:         waits,
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: s.limits.ReadHeader,
 		ReadTimeout:       s.limits.ReadHeader + s.limits.Stall,
 		WriteTimeout:      s.limits.ReadHeader + 4*s.limits.Stall, // for reading the body too; streams move it along
 		IdleTimeout:       s.limits.Idle,
 		MaxHeaderBytes:    maxHeader,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c)
-		},
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext:       withConnection,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- s.accept(srv, ln) }()
 	select {
 	case err := <-served:
 		return err
@@ -142,4 +145,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// accept serves what comes on ln, within the bounds on connections.
+func (s *Server) accept(srv *http.Server, ln net.Listener) error {
+	if s.deps.TLS != nil {
+		return srv.ServeTLS(s.bound(ln), "", "")
+	}
+	return srv.Serve(s.bound(ln))
 }

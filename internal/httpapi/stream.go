@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -207,7 +206,7 @@ func newResultWriter(w io.Writer, rc *http.ResponseController, stall time.Durati
 	rw := &resultWriter{queue: make(chan []byte, waitingResults), done: make(chan struct{})}
 	go func() {
 		defer close(rw.done)
-		pw := pacedWriter{w, rc, stall}
+		pw := pacedWriter{w: w, rc: rc, stall: stall}
 		for chunk := range rw.queue {
 			if _, rw.err = pw.Write(chunk); rw.err == nil {
 				rw.err = rc.Flush()
@@ -238,68 +237,4 @@ func (rw *resultWriter) wait() error {
 		return errors.Join(errCut, rw.err)
 	}
 	return nil
-}
-
-// pacedReader gives each read its own deadline: a client may send for as long as
-// it likes, but not pause for long.
-type pacedReader struct {
-	r     io.Reader
-	rc    *http.ResponseController
-	stall time.Duration
-
-	mu    sync.Mutex // guards the rest, and the deadline with it
-	ended bool
-	whole bool // the body has been read to its end
-}
-
-func (p *pacedReader) Read(b []byte) (int, error) {
-	if !p.deadline(time.Now().Add(p.stall)) {
-		return 0, os.ErrDeadlineExceeded
-	}
-	n, err := p.r.Read(b)
-	if err == io.EOF {
-		p.finish()
-	}
-	return n, err
-}
-
-func (p *pacedReader) deadline(t time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended {
-		return false
-	}
-	_ = p.rc.SetReadDeadline(t)
-	return true
-}
-
-// finish takes the deadline away: the connection goes on to its next request,
-// and net/http already listens on it.
-func (p *pacedReader) finish() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.whole = true
-	_ = p.rc.SetReadDeadline(time.Time{})
-}
-
-// end makes the read that is waiting, and every later one, return at once.
-func (p *pacedReader) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	if !p.whole {
-		_ = p.rc.SetReadDeadline(time.Now())
-	}
-}
-
-// pacedWriter does for writing what pacedReader does for reading.
-type pacedWriter struct {
-	w     io.Writer
-	rc    *http.ResponseController
-	stall time.Duration
-}
-
-func (p *pacedWriter) Write(b []byte) (int, error) {
-	_ = p.rc.SetWriteDeadline(time.Now().Add(p.stall))
-	return p.w.Write(b)
 }
