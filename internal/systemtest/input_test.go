@@ -354,7 +354,7 @@ func TestClientGoesAwayWhileSending(t *testing.T) {
 func (y *tenancy) requireRefusal(t *testing.T, status int, code string, raw []byte) client.Problem {
 	t.Helper()
 	before := y.checkpoint()
-	got, p := y.post(t, "/v1/tenants/acme/spans", "application/json", raw)
+	got, p := y.post(t, "/v1/tenants/"+y.tenant.Id+"/spans", "application/json", raw)
 	require.Equal(t, code, p.Code, "%d %s", got, p.Detail)
 	require.Equal(t, status, got)
 	require.Equal(t, before, y.checkpoint(), "the timeline changed")

@@ -87,7 +87,7 @@ func testRefusedSpan(t *testing.T, y *tenancy) {
 	t.Helper()
 	stranger := register(t, y.server, y.api)
 	before := y.checkpoint()
-	status, problem := y.post(t, "/v1/tenants/acme/spans", "application/json", y.seal(stranger.Signer(), stranger.ID(), []byte(`{}`)))
+	status, problem := y.post(t, "/v1/tenants/"+y.tenant.Id+"/spans", "application/json", y.seal(stranger.Signer(), stranger.ID(), []byte(`{}`)))
 	require.Equal(t, http.StatusForbidden, status, problem.Detail)
 	require.Equal(t, before, y.checkpoint())
 }
