@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
@@ -148,22 +149,24 @@ func (e *Engine) inTime(ctx context.Context, ask func(context.Context) (*rules.O
 	switch {
 	case ctx.Err() != nil:
 		return nil, errUndecided.Because(context.Cause(ctx))
-	case limit.passed:
+	case limit.passed.Load():
 		return nil, errTooLong
 	}
 	return o, err
 }
 
 // timeLimit is a context whose Err, and nothing else of it, ends at a time: it
-// stops expressions, and no question to the store. It is for one goroutine.
+// stops expressions, and no question to the store. Whoever reads rows asks for
+// Err too, on a goroutine of database/sql's.
 type timeLimit struct {
 	context.Context
 	end    time.Time
-	passed bool
+	passed atomic.Bool
 }
 
 func (t *timeLimit) Err() error {
-	if t.passed = t.passed || time.Now().After(t.end); t.passed {
+	if t.passed.Load() || time.Now().After(t.end) {
+		t.passed.Store(true)
 		return context.DeadlineExceeded
 	}
 	return t.Context.Err()
