@@ -450,7 +450,12 @@ func TestManyTenantsAreNotPolled(t *testing.T) {
 	settled(t, append(all, w)...)
 	require.Positive(t, asked.Load())
 	looks := len(w.ofSchedules())
-	before := asked.Load()
+	before := int64(-1)
+	require.Eventually(t, func() bool { // the last of them have looked for what is due next
+		last := before
+		before = asked.Load()
+		return last == before
+	}, time.Minute, time.Second)
 	for range 3 {
 		w.clock.advance(10 * time.Second)
 		require.Eventually(t, func() bool { return len(w.ofSchedules()) > looks }, time.Minute, 10*time.Millisecond)

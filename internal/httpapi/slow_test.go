@@ -45,15 +45,16 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 	}
 	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
 
-	// Those that had waited for longest made room.
+	// Those that had waited for longest made room. An answer begins a wait anew, so
+	// that the order of those that came late is not theirs alone to say.
 	gone := 0
-	for _, conn := range held[:slow-most] {
+	for _, conn := range held[:slow/2] {
 		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 		if _, err := io.Copy(io.Discard, conn); err == nil || !isTimeout(err) {
 			gone++
 		}
 	}
-	require.Equal(t, slow-most, gone)
+	require.Equal(t, slow/2, gone)
 	require.Contains(t, w.figures(), `logline_connections_refused_total{reason="waiting"}`)
 }
 
