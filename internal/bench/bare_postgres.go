@@ -79,7 +79,7 @@ func (w *barePostgres) begin(ctx context.Context, from string) error {
 		return err
 	}
 	for _, name := range []string{"timeline_tenants", "timeline_heads"} {
-		r, text, err := readTable(ctx, src, name, "0", 0)
+		r, text, err := readTable(ctx, src, name, "0", "true")
 		if err == nil {
 			_, err = dst.Exec(ctx, text, columnsOf(r.values)...)
 		}
@@ -88,18 +88,18 @@ func (w *barePostgres) begin(ctx context.Context, from string) error {
 		}
 	}
 	for _, t := range written {
-		r, text, err := readTable(ctx, src, t.name, t.postgres, w.at)
+		r, text, err := readTable(ctx, src, t.name, t.postgres, fmt.Sprintf("%s >= %d AND %s", t.postgres, w.at, measured))
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 		w.tables, w.inserts = append(w.tables, r), append(w.inserts, text)
 	}
-	return dst.QueryRow(ctx, `SELECT tenant, checkpoint FROM timeline_heads`).Scan(&w.tenant, &w.note)
+	return dst.QueryRow(ctx, `SELECT tenant, checkpoint FROM timeline_heads WHERE `+measured).Scan(&w.tenant, &w.note)
 }
 
-// readTable reads the rows that came with seq first and later ones, and makes
+// readTable reads those of the rows that a condition picks, and makes
 // the statement that inserts such rows, given column by column.
-func readTable(ctx context.Context, from *pgx.Conn, name, seq string, first uint64) (*rows, string, error) {
+func readTable(ctx context.Context, from *pgx.Conn, name, seq, which string) (*rows, string, error) {
 	found, err := from.Query(ctx, `SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a
 		WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, name)
 	if err != nil {
@@ -114,7 +114,7 @@ func readTable(ctx context.Context, from *pgx.Conn, name, seq string, first uint
 		return nil, "", err
 	}
 	list := strings.Join(columns, ", ")
-	found, err = from.Query(ctx, fmt.Sprintf(`SELECT (%s)::bigint AS wrote, %s FROM %s WHERE %s >= %d ORDER BY wrote`, seq, list, name, seq, first))
+	found, err = from.Query(ctx, fmt.Sprintf(`SELECT (%s)::bigint AS wrote, %s FROM %s WHERE %s ORDER BY wrote`, seq, list, name, which))
 	if err != nil {
 		return nil, "", err
 	}

@@ -19,6 +19,10 @@ var written = []table{
 	{"timeline_hashes", "((idx + 1) << level) - 1", "((idx + 1) << level) - 1"},
 }
 
+// measured picks a table's rows of the timeline that is measured: the node tells
+// what is done to it on a shorter one of its own.
+const measured = "tenant = (SELECT tenant FROM timeline_heads ORDER BY size DESC LIMIT 1)"
+
 const (
 	entries     = "timeline_entries"
 	checkpoints = "timeline_checkpoints"

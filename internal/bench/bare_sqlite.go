@@ -66,7 +66,7 @@ func (w *bareSQLite) begin(ctx context.Context, from *storage.DB) error {
 	}
 	for _, t := range written {
 		r := &rows{table: t.name}
-		err := eachRow(ctx, from, fmt.Sprintf(`SELECT %s AS wrote, * FROM %s WHERE wrote >= %d ORDER BY wrote`, t.sqlite, t.name, w.at), r.add)
+		err := eachRow(ctx, from, fmt.Sprintf(`SELECT %s AS wrote, * FROM %s WHERE wrote >= %d AND %s ORDER BY wrote`, t.sqlite, t.name, w.at, measured), r.add)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (w *bareSQLite) begin(ctx context.Context, from *storage.DB) error {
 		return err
 	}
 	w.inserts = append(w.inserts, in)
-	if err := w.db.Read.QueryRowContext(ctx, `SELECT tenant, checkpoint FROM timeline_heads`).Scan(&w.tenant, &w.note); err != nil {
+	if err := w.db.Read.QueryRowContext(ctx, `SELECT tenant, checkpoint FROM timeline_heads WHERE `+measured).Scan(&w.tenant, &w.note); err != nil {
 		return err
 	}
 	w.head, err = w.db.Write.PrepareContext(ctx, `UPDATE timeline_heads SET size = ?, checkpoint = ? WHERE tenant = ?`)

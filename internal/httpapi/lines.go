@@ -153,7 +153,7 @@ func readLine(br *bufio.Reader, limit int) ([]byte, error) {
 		case err != nil && err != io.EOF:
 			return nil, fault.New(fault.Invalid, codeLineIncomplete,
 				"the request ended, or stopped coming, within this line; send it and what follows again").Because(err)
-		case size > limit+1 || size > limit && part[len(part)-1] != '\n':
+		case size > limit+1 || size > limit && !bytes.HasSuffix(part, []byte("\n")):
 			return nil, errors.Join(fault.Newf(fault.Invalid, codeLineTooLarge, "the line has more than the %d bytes of a span", limit), err)
 		}
 		return bytes.TrimSpace(line), err

@@ -21,6 +21,7 @@ func FuzzLines(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("x"), 200), 10, true)
 	f.Add([]byte("\n"), 1, false)
 	f.Add([]byte("12345\n123456\n"), 5, true)
+	f.Add(bytes.Repeat([]byte("x"), 192), 191, false) // full buffers alone, and no end of line
 	f.Fuzz(func(t *testing.T, src []byte, limit int, slow bool) {
 		limit = min(max(limit, 1), 1000)
 		var r io.Reader = bytes.NewReader(src)
