@@ -65,7 +65,7 @@ func fromFile(values []Value, keys ...string) string {
 // secretFiles are the files with secrets of a node.
 func (c Config) secretFiles(values []Value) []string {
 	out := []string{
-		filepath.Join(c.DataDir, id.NodeKeyFile), onboarding.TokenPath(c.DataDir), c.MasterKeyFile, c.MasterKeyPreviousFile,
+		filepath.Join(c.DataDir, id.NodeKeyFile), onboarding.TokenPath(c.DataDir), c.MasterKeyFile, c.MasterKeyPreviousFile, c.TLS.Key,
 		fromFile(values, "bootstrap_token", "master_key", "master_key_previous", "database_url", "redis_url", "webhook.proxy"),
 	}
 	if target, err := storage.Parse(c.Database()); err == nil && target.Path != "" {
@@ -94,8 +94,8 @@ func examineConfig(r *doctor.Report, c Config, values []Value) {
 	if public && c.Tenants == Open && c.OpenRegistration() {
 		r.Fail(check, "close one of tenants and registration", "anybody who reaches %s can register and make tenants: the disk is theirs to fill", c.Listen)
 	}
-	if public && c.Proxy.Trusted == "" {
-		r.Warn(check, "put a proxy that does TLS before it and name it in proxy.trusted, or listen on loopback alone", "it serves plain http on %s and trusts no proxy: tokens can be read on the way, and every client behind a proxy looks like one", c.Listen)
+	if public && c.Proxy.Trusted == "" && !c.TLS.on() {
+		r.Warn(check, "set tls.cert and tls.key or tls.acme, put a proxy that does TLS before it and name it in proxy.trusted, or listen on loopback alone", "it serves plain http on %s and trusts no proxy: tokens can be read on the way, and every client behind a proxy looks like one", c.Listen)
 	}
 	if anyNetwork(c.Proxy.Trusted) {
 		r.Fail(check, "name the proxies' own addresses", "proxy.trusted is every address: any client can say that it is another")
