@@ -364,7 +364,10 @@ func TestPeopleChangeSchedules(t *testing.T) {
 		require.Empty(t, w.ofSchedules())
 		_, err = b.ChangeSchedule(ctx, "acme", "ticks/hourly", rules.ScheduleRun, by)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return len(w.ofSchedules()) == 1 }, time.Minute, 10*time.Millisecond)
+		require.Eventually(t, func() bool {
+			w.clock.advance(100 * time.Millisecond) // a timer that the store was in the way of is tried again after seconds
+			return len(w.ofSchedules()) == 1
+		}, time.Minute, 10*time.Millisecond)
 		asked := w.ofSchedules()[0]
 		require.Len(t, asked.causes, 1)
 		_, err = w.ChangeSchedule(ctx, "acme", "ticks/hourly", rules.ScheduleResume, by)
