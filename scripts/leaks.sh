@@ -4,7 +4,7 @@
 # same shapes, and a test holds the two to each other.
 set -euo pipefail
 names=("an API key" "a bootstrap token" "a webhook's secret" "a signed token (JWT)" "an Authorization header"
-  "a password in a URL" "a private key in PEM" "a seed in a key file" "an age identity")
+  "a password in a URL" "a private key in PEM" "a seed in a key file" "a recovery sheet" "an age identity")
 shapes=(
   'llk_[a-z2-7]{75}'
   'llb_[A-Za-z0-9_-]{43}'
@@ -14,6 +14,7 @@ shapes=(
   '(postgres|postgresql|redis|rediss|https?)://[^[:space:]:/@"]*:[^[:space:]@/"]+@'
   '-----BEGIN [A-Z ]*PRIVATE KEY-----'
   '"(primary|secret)":[[:space:]]*"[A-Za-z0-9_-]{43}"'
+  'key: ([0-9A-HJKMNP-TV-Z]{4} ){5}[0-9A-HJKMNP-TV-Z]{4}'
   'AGE-SECRET-KEY-1[A-Z0-9]{20,}'
 )
 export LC_ALL=C

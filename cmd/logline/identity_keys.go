@@ -17,11 +17,15 @@ import (
 
 func newIdentityRotateCmd(env *environment) *cobra.Command {
 	var flags clientFlags
+	var sheet string
 	cmd := &cobra.Command{
 		Use:   "rotate [ID or @HANDLE]",
 		Short: "Replace your primary key by the next one, which ends all delegations",
 		Long: `Replaces your primary key by the next one. With an argument the node does it for
-an identity that it holds and that was made for you.`,
+an identity that it holds and that was made for you.
+
+Where the next key was taken out of the key file, --sheet gives it. The recovery
+sheet is spent by it: print the new one with "logline identity sheet".`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, who, err := flags.openWhose(env, cmd, args)
@@ -29,20 +33,28 @@ an identity that it holds and that was made for you.`,
 				return err
 			}
 			if who != s.keys.ID() {
+				if sheet != "" {
+					return usagef("--sheet is about your own identity; the node has the keys of %s", who)
+				}
 				added, err := s.client.RotateHeld(cmd.Context(), who)
 				if err != nil {
 					return err
 				}
 				return changedHeld(env, flags.json, added, "Rotated "+added.Id+".")
 			}
+			if err := s.takeNext(sheet); err != nil {
+				return err
+			}
 			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Rotate(env.Now(), rand.Reader) })
 			if err != nil {
 				return err
 			}
+			fmt.Fprintln(env.Stderr, "A recovery sheet from before is spent; print the new one: logline identity sheet")
 			return printEvent(env, flags.json, s.keys.ID(), event, "Rotated: the primary key is now "+event.Key+".")
 		},
 	}
 	flags.register(cmd)
+	registerSheet(cmd, &sheet)
 	return cmd
 }
 
@@ -148,7 +160,7 @@ func newIdentityUndelegateCmd(env *environment) *cobra.Command {
 
 func newIdentityRevokeCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var reason string
+	var reason, sheet string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "revoke [ID or @HANDLE] --yes",
@@ -169,6 +181,9 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 				}
 				return changedHeld(env, flags.json, added, "Revoked "+added.Id+". What it signed before stays valid.")
 			}
+			if err := s.takeNext(sheet); err != nil {
+				return err
+			}
 			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Revoke(reason, env.Now()) })
 			if err != nil {
 				return err
@@ -179,6 +194,7 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "at most 64 bytes, no personal data, never erased")
 	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
+	registerSheet(cmd, &sheet)
 	return cmd
 }
 

@@ -25,7 +25,7 @@ type keyFile struct {
 	Version   int               `json:"v"`                   // always 1
 	Identity  string            `json:"identity"`            // the LogLine ID, for whoever looks inside
 	Primary   string            `json:"primary"`             // seed of the primary key
-	Next      string            `json:"next,omitempty"`      // seed of the key that the last event commits to; ghosts have none
+	Next      string            `json:"next,omitempty"`      // seed of the key that the last event commits to; ghosts have none, and whoever keeps it elsewhere
 	Delegated []string          `json:"delegated,omitempty"` // seeds of own keys delegated now
 	Former    []string          `json:"former,omitempty"`    // a node's: seeds of its earlier primaries, for timelines that lack a rotation
 	Secret    string            `json:"secret,omitempty"`    // the importer's secret, 32 bytes b64u; ghosts have none
@@ -271,11 +271,7 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 	if k.primary.Public() != k.chain.Primary() {
 		return errors.New("the primary seed is not that of the identity's current key")
 	}
-	next := ""
-	if k.next != nil {
-		next = commitment(k.next.Public())
-	}
-	if next != k.chain.s.Next {
+	if k.next != nil && commitment(k.next.Public()) != k.chain.s.Next {
 		return errors.New("the next seed is not the one that the events commit to")
 	}
 	for _, d := range k.former {

@@ -54,7 +54,7 @@ const (
 // the keys before sending it, so that no answered event's keys are ever lost.
 type Keys struct {
 	primary   *SecretKey
-	next      *SecretKey // nil for ghosts
+	next      *SecretKey // nil for ghosts, and where it is kept elsewhere (ForgetNext)
 	delegated []*SecretKey
 	former    []*SecretKey // a node's earlier primaries, in order; see Node.Rotate
 	secret    *[32]byte    // importer's; nil for ghosts. By its address, as a private key
@@ -151,10 +151,13 @@ func (k *Keys) Secret() []byte {
 }
 
 // Rotate makes the next key the primary and commits to a new one, with 32
-// bytes of rand. All delegations end.
+// bytes of rand. All delegations end. Without the next key: next_key_absent.
 func (k *Keys) Rotate(now time.Time, rand io.Reader) (*Event, error) {
-	if k.next == nil {
+	if k.chain.s.Next == "" {
 		return nil, fault.New(fault.Invalid, "rotation_of_ghost", "a ghost's key never rotates; claim it or revoke it")
+	}
+	if k.next == nil {
+		return nil, errNextAbsent
 	}
 	after, err := randomKey(rand)
 	if err != nil {
@@ -170,13 +173,15 @@ func (k *Keys) Rotate(now time.Time, rand io.Reader) (*Event, error) {
 }
 
 // Revoke ends the identity. reason may be empty, has at most 64 bytes and
-// holds no personal data.
+// holds no personal data. Without the next key: next_key_absent.
 func (k *Keys) Revoke(reason string, now time.Time) (*Event, error) {
 	e := k.numbered(KindRevocation, now)
 	e.Reason = reason
 	by := k.primary
-	if k.next != nil {
-		by = k.next
+	if k.chain.s.Next != "" {
+		if by = k.next; by == nil {
+			return nil, errNextAbsent
+		}
 	}
 	return e, k.take(e, by, nil, nil)
 }

@@ -283,7 +283,6 @@ func TestLoadKeysRefuses(t *testing.T) {
 		"foreign primary":   func(o object) { o["primary"] = stranger },
 		"short primary":     func(o object) { o["primary"] = "AA" },
 		"foreign next":      func(o object) { o["next"] = stranger },
-		"no next":           func(o object) { delete(o, "next") },
 		"foreign delegated": func(o object) { o["delegated"] = []any{stranger} },
 		"short delegated":   func(o object) { o["delegated"] = []any{""} },
 		"short secret":      func(o object) { o["secret"] = "AA" },

@@ -121,6 +121,7 @@ var shapes = []struct {
 	{"a password in a URL", regexp.MustCompile(`\b(?:postgres|postgresql|redis|rediss|https?)://[^\s:/@"']*:([^\s@/"']+)@`)},
 	{"a private key in PEM", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
 	{"a seed in a key file", regexp.MustCompile(`"(?:primary|secret)":\s*"[A-Za-z0-9_-]{43}"`)},
+	{"a recovery sheet", regexp.MustCompile(`key: (?:[0-9A-HJKMNP-TV-Z]{4} ){5}[0-9A-HJKMNP-TV-Z]{4}`)},
 	{"an age identity", regexp.MustCompile(`AGE-SECRET-KEY-1[A-Z0-9]{20,}`)},
 }
 

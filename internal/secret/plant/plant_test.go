@@ -70,6 +70,7 @@ var shaped = map[string]string{
 	"a password in a URL":     "cannot connect to postgres://u:" + "hunter2" + "@h:5432/d",
 	"a private key in PEM":    "-----BEGIN EC PRIVATE" + " KEY-----",
 	"a seed in a key file":    `"primary": "` + strings.Repeat("A", 43) + `"`,
+	"a recovery sheet":        "key: " + strings.Repeat("0AZ9 ", 6),
 	"an age identity":         "AGE-SECRET-" + "KEY-1" + strings.Repeat("Q", 30),
 }
 
