@@ -17,6 +17,8 @@ if [ "$(uname -sm)" != "Linux x86_64" ] || [ "$(grep -owE 'avx2|bmi2|sha_ni' /pr
   { [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" -ge 2 ]; }; then
   echo "left out: ceilings on instructions of the hot paths (counted on Linux on amd64 with avx2, bmi2 and sha_ni, where processes may be traced)"
 fi
+command -v node >/dev/null || echo "left out: the browser's library in Node (install Node.js 20 or newer); it is run in Chromium"
+eval "$(bash scripts/browser.sh)"
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 bash scripts/with-services.sh go test -tags grpcnotrace -timeout 30m ${GOTESTFLAGS:-} "$@" ./... 2>&1 | tee "$output"

@@ -99,6 +99,7 @@ var table = map[string]rule{
 	"internal/webhook/endpoint": {never: []string{"modules", "stores", "drivers", "net/http", "clock"}},
 	"internal/ui":               {never: []string{"modules", "internal/storage"}},
 	"internal/app":              {},
+	"internal/web":              {never: []string{"ours", "net", "os", "clock"}},
 	"internal/archtest":         {never: []string{"ours"}},
 	"internal/guards":           {testing: true, never: []string{"ours"}},
 	"internal/hotpath":          {testing: true},
