@@ -53,6 +53,16 @@ func Open(ctx context.Context, url string, count int, asOwner func(ctx context.C
 			return nil, err
 		}
 	}
+	// As a process finds it that starts: a connection that has written a million
+	// rows at once keeps a table of pages of that size, and looks through it at the
+	// end of every transaction.
+	if err := q.db.Close(); err != nil {
+		return nil, err
+	}
+	if q.db, err = storage.Open(ctx, url); err != nil {
+		return nil, err
+	}
+	q.store = taskstore.New(q.db)
 	return q, nil
 }
 
