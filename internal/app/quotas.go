@@ -81,7 +81,7 @@ func (a *App) newQuotas(log *timeline.Log, store timeline.Store, work tasks.Stor
 		return nil, err
 	}
 	book := quota.NewBook(a.db, defaults, a.opt.Now)
-	return quota.NewTenants(a.db, book, quota.NewMeter(a.db, store, a.log), rates, counts{log, work}, a.log), nil
+	return quota.NewTenants(a.db, book, quota.NewMeter(a.db, store, a.log, a.opt.Now), rates, counts{log, work}, a.log), nil
 }
 
 // TenantQuotas are the quotas of a tenant.

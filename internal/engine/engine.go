@@ -73,8 +73,9 @@ type Quotas interface {
 	// has size entries; nil for no bounds.
 	Room(ctx context.Context, tenant string, size uint64) *quota.Room
 	// Recorded tells of entries that were committed: those from from on, up to
-	// size, of so many bytes, of which so many are spans that somebody sent.
-	Recorded(ctx context.Context, tenant string, from, size uint64, spans int, bytes int64)
+	// size, of so many bytes, of which so many are spans that somebody sent; erased
+	// says that some of them erase others' content.
+	Recorded(ctx context.Context, tenant string, from, size uint64, spans int, bytes int64, erased bool)
 }
 
 // Decider says what becomes of a span that form, signature, keys and roles

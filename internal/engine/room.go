@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/timeline"
@@ -49,9 +50,10 @@ func (r *round) countRecorded(ctx context.Context, receipts []timeline.Receipt) 
 	if quotas == nil || len(receipts) == 0 {
 		return
 	}
-	bytes, size := r.content, receipts[len(receipts)-1].Size
+	bytes, size, erased := r.content, receipts[len(receipts)-1].Size, false
 	for i := range receipts {
 		bytes += int64(len(receipts[i].Line))
+		erased = erased || quota.Erases(receipts[i].Line)
 	}
-	quotas.Recorded(ctx, r.tenant, size-uint64(len(receipts)), size, r.sent, bytes)
+	quotas.Recorded(ctx, r.tenant, size-uint64(len(receipts)), size, r.sent, bytes, erased)
 }

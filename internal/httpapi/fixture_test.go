@@ -138,7 +138,7 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 	w.tasks = taskstore.New(db)
 	w.book = quota.NewBook(db, nil, w.clock.now)
 	silent := slog.New(slog.DiscardHandler)
-	w.quotas = quota.NewTenants(db, w.book, quota.NewMeter(db, w.store, silent), ratelimit.NewMemory(w.clock.now, 1000), tallies{w}, silent)
+	w.quotas = quota.NewTenants(db, w.book, quota.NewMeter(db, w.store, silent, w.clock.now), ratelimit.NewMemory(w.clock.now, 1000), tallies{w}, silent)
 	w.engine = engine.New(w.log, asked(w.dir), verify, rules.Decide, w.node, wakes, engine.Config{Now: w.clock.now, Logger: slog.New(slog.DiscardHandler), Gate: w.gate, Quotas: w.quotas})
 	text, err := id.NewMasterKey(rand.Reader)
 	require.NoError(t, err)

@@ -125,14 +125,14 @@ func TestBytesAreCountedAlike(t *testing.T) {
 	for n := range 10 {
 		w.append(w.note(w.owner, n)).want(t, http.StatusCreated)
 		if n == 4 {
-			other := quota.NewMeter(w.db, w.store, slog.New(slog.DiscardHandler))
+			other := quota.NewMeter(w.db, w.store, slog.New(slog.DiscardHandler), w.clock.now)
 			_, known, err := other.Bytes(t.Context(), w.tenant.Id, w.size(), 0)
 			require.NoError(t, err)
 			require.True(t, known)
 		}
 	}
 	use, _ := w.usage(quota.Storage)
-	other := quota.NewMeter(w.db, w.store, slog.New(slog.DiscardHandler))
+	other := quota.NewMeter(w.db, w.store, slog.New(slog.DiscardHandler), w.clock.now)
 	bytes, known, err := other.Bytes(t.Context(), w.tenant.Id, w.size(), 3)
 	require.NoError(t, err)
 	require.False(t, known, "so many are not read at once")
@@ -142,10 +142,48 @@ func TestBytesAreCountedAlike(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, use.Used, bytes)
-	require.NoError(t, other.Recount(t.Context(), w.tenant.Id))
-	bytes, _, err = other.Bytes(t.Context(), w.tenant.Id, w.size(), 0)
-	require.NoError(t, err)
-	require.Equal(t, use.Used, bytes)
+}
+
+// TestErasingMakesRoom: what was erased counts no more, in the process that erased
+// and in another, and whoever erases all the time has nothing read for it.
+func TestErasingMakesRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.quota(quota.Storage, number(1<<40))
+	other := quota.NewMeter(w.db, w.store, slog.New(slog.DiscardHandler), w.clock.now)
+	seen := func() int64 {
+		bytes, known, err := other.Bytes(t.Context(), w.tenant.Id, w.size(), 100)
+		require.NoError(t, err)
+		require.True(t, known)
+		return bytes
+	}
+	large := func(n int) []byte {
+		return w.seal(w.owner, fmt.Appendf(nil, `{"n":%d,"text":%q}`, n, strings.Repeat("x", 5000)), func(*span.Header) {})
+	}
+	erase := func(raw []byte) {
+		sp, err := span.Parse(raw, span.Limits{})
+		require.NoError(t, err)
+		w.append(w.seal(w.owner, fmt.Appendf(nil, `{"reason":"asked","spans":[{"header_hash":%q,"span":%q}]}`, sp.Hash(), sp.ID),
+			func(h *span.Header) { h.Type = span.TypeRedaction })).want(t, http.StatusCreated)
+	}
+	first, second := large(1), large(2)
+	w.append(first).want(t, http.StatusCreated)
+	w.append(second).want(t, http.StatusCreated)
+	before, _ := w.usage(quota.Storage)
+	require.Equal(t, before.Used, seen())
+
+	erase(first)
+	after, _ := w.usage(quota.Storage)
+	require.Less(t, after.Used, before.Used-4000)
+	require.Equal(t, after.Used, seen(), "the other process learns of it from the timeline")
+
+	erase(second)
+	soon, _ := w.usage(quota.Storage)
+	require.Greater(t, soon.Used, after.Used, "a count from the start has just been made")
+	w.clock.advance(10 * time.Minute)
+	late, _ := w.usage(quota.Storage)
+	require.Less(t, late.Used, soon.Used-4000)
+	require.Equal(t, late.Used, seen())
 }
 
 func TestSpansQuota(t *testing.T) {
@@ -227,7 +265,7 @@ func TestMarksAreToldOnce(t *testing.T) {
 	var log journal
 	process := func() *quota.Tenants {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
-		return quota.NewTenants(w.db, quota.NewBook(w.db, quota.Values{quota.Feeds: 10}, w.clock.now), quota.NewMeter(w.db, w.store, logger), nil, tallies{w}, logger)
+		return quota.NewTenants(w.db, quota.NewBook(w.db, quota.Values{quota.Feeds: 10}, w.clock.now), quota.NewMeter(w.db, w.store, logger, w.clock.now), nil, tallies{w}, logger)
 	}
 	told := func() int { return strings.Count(log.String(), "nears its quota") }
 	processes := []*quota.Tenants{process(), process()}

@@ -194,8 +194,8 @@ func refused(kind fault.Kind, name string, most, used int64, format string) erro
 }
 
 // Recorded counts what was committed: entries from from on, up to size, of so many
-// bytes and of which spans are the tenant's own.
-func (t *Tenants) Recorded(ctx context.Context, tenant string, from, size uint64, spans int, bytes int64) {
+// bytes and of which spans are the tenant's own; erased says that some erase.
+func (t *Tenants) Recorded(ctx context.Context, tenant string, from, size uint64, spans int, bytes int64, erased bool) {
 	if t == nil {
 		return
 	}
@@ -208,7 +208,7 @@ func (t *Tenants) Recorded(ctx context.Context, tenant string, from, size uint64
 		t.rates.Take(ctx, spansAsk(tenant, most, spans), a[:])
 	}
 	if values.of(Storage) >= 0 {
-		t.meter.Add(ctx, tenant, from, size, bytes)
+		t.meter.Add(ctx, tenant, from, size, bytes, erased)
 	}
 }
 

@@ -85,8 +85,3 @@ func (t *Tenants) used(ctx context.Context, tenant, name string, values Values, 
 	}
 	return n, err
 }
-
-// Recount has a tenant's bytes counted anew, after something was erased.
-func (t *Tenants) Recount(ctx context.Context, tenant string) error {
-	return t.meter.Recount(ctx, tenant)
-}
