@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# One part of the soak: workers killed under 10,000 tasks, then rounds of load and kill -9 on every durable backend, until
-# each has SOAK_ROUNDS (50) or SOAK_MINUTES (60) are over. What it came to is in
-# SOAK_DIR (./soak-state); another run goes on where this one ended, however it did.
+# One part of the soak: workers killed under 10,000 tasks, restores cut and failed at
+# 300 moments, then rounds of load and kill -9 on every durable backend, until each
+# has SOAK_ROUNDS (50) or SOAK_MINUTES (60) are over. What it came to is in SOAK_DIR
+# (./soak-state); another run goes on where this one ended, however it did.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes="${SOAK_MINUTES:-60}"
@@ -20,6 +21,10 @@ cd internal/systemtest
 if [ ! -e "$SOAK_DIR/tasks.txt" ]; then
   LOGLINE_TEST_BINARY="$SOAK_DIR/logline" LOGLINE_TEST_TASKS=10000 "$SOAK_DIR/soak.test" -test.v -test.timeout 30m -test.run '^TestTasksUnderKills$' >"$SOAK_DIR/tasks.log" 2>&1 || { cat "$SOAK_DIR/tasks.log"; exit 1; }
   grep ' tasks through ' "$SOAK_DIR/tasks.log" | tee "$SOAK_DIR/tasks.txt"
+fi
+if [ ! -e "$SOAK_DIR/restores.txt" ]; then
+  LOGLINE_TEST_BINARY="$SOAK_DIR/logline" LOGLINE_TEST_MOMENTS=300 "$SOAK_DIR/soak.test" -test.v -test.timeout 60m -test.run '^TestRestoreUnderFaults$' >"$SOAK_DIR/restores.log" 2>&1 || { cat "$SOAK_DIR/restores.log"; exit 1; }
+  grep -E ' power cuts| runs' "$SOAK_DIR/restores.log" | tee "$SOAK_DIR/restores.txt"
 fi
 # In place of this shell, so that whoever kills it kills the soak and nothing is left running.
 export LOGLINE_TEST_BINARY="$SOAK_DIR/logline"

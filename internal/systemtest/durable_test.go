@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -359,8 +360,10 @@ func restoreScene(t *testing.T, name string, place func(root string) []string) *
 	}
 	require.Zero(t, y.terminate())
 	runs(t, dir, nil, binary, "backup", archive, "--data-dir", dir, "--with-keys")
-	some := 80
-	if testing.Short() {
+	some := 24 // of some 700 calls, others each time; the soak takes more
+	if n, err := strconv.Atoi(os.Getenv("LOGLINE_TEST_MOMENTS")); err == nil {
+		some = n
+	} else if testing.Short() {
 		some = 12
 	}
 	restore := func(root string) []string {
