@@ -75,7 +75,8 @@ func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = n
 // LogLine ID) signed by signer: its primary key, or one delegated for
 // logline.api. nodeID is the LogLine ID of the node the token is meant for;
 // when it is "", the node is asked once, which trusts whoever answers at the
-// base URL with a token for the node it claims to be.
+// base URL with a token for the node it claims to be. The token also names the base
+// URL's origin, so that a node which knows its own names takes it from nobody else.
 func WithSigner(signer Signer, identity, nodeID string) Option {
 	return func(c *Client) {
 		c.token.signer, c.token.identity, c.token.audience = signer, identity, nodeID
@@ -93,6 +94,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	for _, o := range opts {
 		o(c)
 	}
+	c.token.origin = originOf(u)
 	c.guard = newGuard(c.http, c.patience)
 	c.api, err = openapi.NewClient(baseURL, openapi.WithHTTPClient(c.guard))
 	if err != nil {

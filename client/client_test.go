@@ -124,7 +124,7 @@ func TestTokens(t *testing.T) {
 		return m
 	}
 	require.Equal(t, map[string]any{"alg": "EdDSA", "typ": "logline-auth+jwt", "kid": "key"}, read(parts[0]))
-	require.Equal(t, map[string]any{"sub": "logline-id://me", "aud": "logline-id://node", "iat": 1.7e9, "exp": 1.7e9 + 300}, read(parts[1]))
+	require.Equal(t, map[string]any{"sub": "logline-id://me", "aud": "logline-id://node", "origin": c.token.origin, "iat": 1.7e9, "exp": 1.7e9 + 300}, read(parts[1]))
 }
 
 // What is open or carries its own signature goes without a credential.
@@ -176,4 +176,17 @@ func TestRefusedStream(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(t, c.AppendStream(ctx, "t", slices.Values([][]byte{[]byte("{}")}), nil), context.Canceled)
+}
+
+// The origin in a token is the address spoken to, as browsers write origins.
+func TestOriginOfTokens(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"http://127.0.0.1:8080": "http://127.0.0.1:8080", "HTTPS://Log.Example.com:443/": "https://log.example.com", "http://log_line:80/a/b": "http://log_line",
+		"https://log.example.com:80": "https://log.example.com:80", "http://[::1]:8080": "http://[::1]:8080", "https://exämple.com": "",
+	} {
+		c, err := New(base)
+		require.NoError(t, err)
+		require.Equal(t, want, c.token.origin, base)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,6 +29,7 @@ const (
 type tokens struct {
 	signer   Signer
 	identity string
+	origin   string // of the server that is spoken to
 
 	mu       sync.Mutex // guards the rest
 	audience string
@@ -51,7 +54,7 @@ func (c *Client) authorize(ctx context.Context, req *http.Request) error {
 			}
 			t.audience = node.Id
 		}
-		t.token, t.made = signToken(t.signer, t.identity, t.audience, now), now
+		t.token, t.made = signToken(t.signer, t.identity, t.audience, t.origin, now), now
 	}
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	return nil
@@ -64,15 +67,32 @@ func (t *tokens) renew() {
 	t.token = ""
 }
 
-// signToken makes a JWT (RFC 7519) signed by the caller's own key.
-func signToken(s Signer, identity, audience string, now time.Time) string {
+// signToken makes a JWT (RFC 7519) signed by the caller's own key. It names the origin
+// of the server that it is sent to, so that this server cannot use it at another node,
+// whatever it says that it is.
+func signToken(s Signer, identity, audience, origin string, now time.Time) string {
 	part := func(v any) string {
 		b, _ := json.Marshal(v) // maps of strings and numbers always marshal
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	head := part(map[string]any{"alg": "EdDSA", "typ": "logline-auth+jwt", "kid": s.Public()})
-	body := part(map[string]any{
+	claims := map[string]any{
 		"sub": identity, "aud": audience, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(),
-	})
+	}
+	if origin != "" {
+		claims["origin"] = origin
+	}
+	body := part(claims)
 	return head + "." + body + "." + base64.RawURLEncoding.EncodeToString(s.Sign([]byte(head+"."+body)))
+}
+
+// originOf is the origin of an address (RFC 6454 §6.2): in lower case, without the
+// port that is usual for its scheme; "" for names in other scripts, which are asked for
+// in another spelling.
+func originOf(u *url.URL) string {
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r > '~' }) {
+		return ""
+	}
+	host, usual := strings.ToLower(u.Host), map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, usual), ":")
 }

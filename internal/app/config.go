@@ -51,6 +51,8 @@ type Config struct {
 	Webhook        Webhook       `mapstructure:"webhook"`
 	Proxy          Proxy         `mapstructure:"proxy"`
 	CORS           CORS          `mapstructure:"cors"`
+	Hosts          string        `mapstructure:"hosts"`
+	RequireOrigin  bool          `mapstructure:"require_origin"`
 	TLS            TLS           `mapstructure:"tls"`
 	Window         Window        `mapstructure:"window"`
 
@@ -296,6 +298,10 @@ func (c Config) check(key string) string {
 		return within(c.Limits.Connections, 16, 1_000_000)
 	case "limits.connections_address":
 		return within(c.Limits.ConnectionsAddress, 1, 1_000_000)
+	case "hosts":
+		if _, err := httpapi.ParseHosts(c.Hosts); err != nil {
+			return fault.From(err).Detail
+		}
 	case "cors.origins":
 		if _, err := httpapi.ParseOrigins(c.CORS.Origins); err != nil {
 			return fault.From(err).Detail

@@ -35,13 +35,14 @@ func TestDangerousConfigurations(t *testing.T) {
 		return complaints(r)
 	}
 	require.Empty(t, look(map[string]string{"LOGLINE_API_KEYS_MAX_LIFE": "17520h"}))
-	require.Empty(t, look(map[string]string{"PORT": "80", "LOGLINE_PROXY_TRUSTED": "10.0.0.1/32", "LOGLINE_PROXY_HEADER": "x-forwarded-for", "DATABASE_URL": "postgres://u:p@db.example.org/d?sslmode=verify-full"}))
+	require.Empty(t, look(map[string]string{"PORT": "80", "LOGLINE_HOSTS": "log.example.org", "LOGLINE_PROXY_TRUSTED": "10.0.0.1/32", "LOGLINE_PROXY_HEADER": "x-forwarded-for", "DATABASE_URL": "postgres://u:p@db.example.org/d?sslmode=verify-full"}))
 	require.Empty(t, look(map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1/d"}))
 	require.Empty(t, look(map[string]string{"PORT": "443", "LOGLINE_TLS_ACME": "log.example.org"}), "it speaks TLS itself")
 	for want, env := range map[string]map[string]string{
 		"can register identities":                           {"LOGLINE_LISTEN": ":80", "LOGLINE_REGISTRATION": "open"},
 		"can register and make tenants":                     {"LOGLINE_LISTEN": ":80", "LOGLINE_REGISTRATION": "open", "LOGLINE_TENANTS": "open"},
 		"it serves plain http on 0.0.0.0:80":                {"PORT": "80"},
+		"it does not know what it is called":                {"LOGLINE_PROXY_TRUSTED": "loopback"},
 		"proxy.trusted is every address":                    {"LOGLINE_PROXY_TRUSTED": "0.0.0.0/1,128.0.0.0/1", "LOGLINE_PROXY_HEADER": "x-forwarded-for"},
 		"webhook.networks is every address":                 {"LOGLINE_WEBHOOK_NETWORKS": "10.1.0.0/16,::/0"},
 		"webhooks may go over http://":                      {"LOGLINE_WEBHOOK_PLAIN": "true"},

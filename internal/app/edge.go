@@ -128,10 +128,29 @@ func (a *App) guard(deps *httpapi.Deps) (err error) {
 	if deps.Origins, err = httpapi.ParseOrigins(a.cfg.CORS.Origins); err != nil {
 		return err
 	}
-	if a.certs, err = a.openCertificates(); err == nil && a.certs != nil {
+	if a.certs, err = a.openCertificates(); err != nil {
+		return err
+	}
+	if a.certs != nil {
 		deps.TLS = a.certs.Config()
 	}
+	deps.Names, err = a.names()
 	return err
+}
+
+// names are those that the server is called by: what was set, and what its certificate
+// says, unless that may be for the proxy before it alone.
+func (a *App) names() (n httpapi.Names, err error) {
+	n.Must = a.cfg.RequireOrigin
+	if n.Hosts, err = httpapi.ParseHosts(a.cfg.Hosts); err == nil && a.certs != nil && a.cfg.Proxy.Trusted == "" {
+		n.Serves = a.certs.Serves
+	}
+	return n, err
+}
+
+// nameless says whether others reach a node that does not know what it is called.
+func (c Config) nameless() bool {
+	return c.Hosts == "" && !c.hereAlone() && (!c.TLS.on() || c.Proxy.Trusted != "")
 }
 
 // serve listens and serves until ctx ends.

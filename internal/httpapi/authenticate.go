@@ -40,7 +40,7 @@ var errInvalid = fault.New(fault.Unauthenticated, "credential_invalid",
 // clock alone: whoever holds the text knows them already, and can mend them.
 var plainReasons = map[string]bool{
 	"api_key_malformed": true, "credential_malformed": true, "credential_required": true,
-	"token_too_large": true, "token_malformed": true, "token_algorithm": true, "token_type": true, "token_audience": true,
+	"token_too_large": true, "token_malformed": true, "token_algorithm": true, "token_type": true, "token_audience": true, "token_origin": true, "token_origin_required": true,
 	"token_lifetime": true, "token_expired": true, "token_not_yet_valid": true, "ticket_invalid": true,
 }
 
@@ -84,7 +84,7 @@ type tokenAuthenticator struct{ server *Server }
 func (tokenAuthenticator) Takes(string) bool { return true }
 
 func (a tokenAuthenticator) Authenticate(ctx context.Context, credential string) (id.Credential, error) {
-	return a.server.signerOf(credential, func(who string) (*id.Chain, error) { return a.server.deps.Directory.Chain(ctx, who) })
+	return a.server.signed(credential, func(who string) (*id.Chain, error) { return a.server.deps.Directory.Chain(ctx, who) })
 }
 
 // byBootstrap is how a caller comes who makes the first tenant.
@@ -130,21 +130,36 @@ func (s *Server) caller(c echo.Context) (id.Credential, error) {
 // callerOf is whose credential it is, now. Every route that wants to know the
 // caller asks here.
 func (s *Server) callerOf(c echo.Context, token string) (id.Credential, error) {
-	return authenticate(c.Request().Context(), s.bearers, token)
+	who, err := authenticate(c.Request().Context(), s.bearers, token)
+	if err == nil {
+		err = s.judgeOrigin(c.Request(), who)
+	}
+	return who, err
 }
 
-// signerOf is who signed a token, and what the key that did may do.
-func (s *Server) signerOf(token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
+// signerOf is who signed a token that came with a request, and what the key that did
+// may do.
+func (s *Server) signerOf(req *http.Request, token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
+	who, err := s.signed(token, chain)
+	if err == nil {
+		err = s.judgeOrigin(req, who)
+	}
+	return who, err
+}
+
+// signed is signerOf but for the origin that the token is for, which whoever knows the
+// request judges.
+func (s *Server) signed(token string, chain func(who string) (*id.Chain, error)) (id.Credential, error) {
 	var signer *id.Chain
-	identity, key, err := s.tokens.Verify(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
+	by, err := s.tokens.Verify(token, s.deps.Node.ID(), s.now(), func(who string) (c *id.Chain, err error) {
 		signer, err = chain(who)
 		return signer, err
 	})
 	if err != nil {
 		return id.Credential{}, err
 	}
-	grant, _ := signer.Key(key)
-	return id.Credential{How: id.ByToken, Identity: identity, Key: grant, Expires: grant.Expires}, nil
+	grant, _ := signer.Key(by.Key)
+	return id.Credential{How: id.ByToken, Identity: by.Identity, Origin: by.Origin, Key: grant, Expires: grant.Expires}, nil
 }
 
 // known is caller for routes that take no anonymous request.

@@ -350,6 +350,7 @@ type Deps struct {
 	ProtectNames bool
 	TLS          *tls.Config // Run speaks TLS by it; nil: HTTP alone
 	Proxies      Proxies     // whose word about clients is taken; nil: nobody's
+	Names        Names       // what the server is called, for tokens that say what they are for
 	Origins      Origins     // of the pages that may read answers, beside the server's own; nil: no others
 	Limits       Limits
 	SpoolDir     string           // for bundles on their way in; "": the system's

@@ -74,7 +74,7 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 	if err != nil {
 		return err
 	}
-	signer, err := s.signerOf(token, func(who string) (*id.Chain, error) {
+	signer, err := s.signerOf(c.Request(), token, func(who string) (*id.Chain, error) {
 		if who != identity {
 			return nil, errName
 		}

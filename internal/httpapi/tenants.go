@@ -54,6 +54,9 @@ func (s *Server) founder(c echo.Context) (token, caller string, err error) {
 		return "", "", errCredential
 	}
 	who, err := authenticate(c.Request().Context(), s.founders, token)
+	if err == nil {
+		err = s.judgeOrigin(c.Request(), who)
+	}
 	switch {
 	case err != nil:
 		return "", "", err

@@ -14,6 +14,7 @@ type Credential struct {
 	Identity string  // LogLine ID
 	Key      Grant   // of the key that signed the token, as it is now
 	APIKey   *APIKey // nil for a token
+	Origin   string  // that the token is for, as it stands there; "" where it names none
 	Expires  string  // first instant at which it no longer holds, whatever else happens; "" for none
 }
 

@@ -21,6 +21,8 @@ const (
 	MaxTokenBytes = 4096
 	// MaxTokenLife is the most that may lie between iat and exp.
 	MaxTokenLife = 5 * time.Minute
+	// maxOrigin bounds the origin in a token, in bytes.
+	maxOrigin = 300
 	// TokenLeeway is by how much the clocks of caller and node may differ.
 	TokenLeeway = 30 * time.Second
 )
@@ -74,12 +76,12 @@ func judgeToken(t *jwt.Token, claims jwt.MapClaims, audience string) (s said, er
 	if _, critical := t.Header["crit"]; critical { // RFC 7515 §4.1.11: no extension is understood here
 		return s, refuse("token_malformed", "the token demands extensions (crit) that do not exist here")
 	}
-	s.key, _ = t.Header["kid"].(string)
-	if _, err := span.ParseB64(s.key, ed25519.PublicKeySize); err != nil {
+	s.Key, _ = t.Header["kid"].(string)
+	if _, err := span.ParseB64(s.Key, ed25519.PublicKeySize); err != nil {
 		return s, refuse("token_malformed", "the token's kid must be the signing public key, base64url")
 	}
-	s.identity, _ = claims["sub"].(string)
-	if !span.IsIdentity(s.identity) {
+	s.Identity, _ = claims["sub"].(string)
+	if !span.IsIdentity(s.Identity) {
 		return s, refuse("token_malformed", "the token's sub must be a LogLine ID")
 	}
 	aud, err := claims.GetAudience()
@@ -87,6 +89,12 @@ func judgeToken(t *jwt.Token, claims jwt.MapClaims, audience string) (s said, er
 		return s, refuse("token_audience", "the token is not for this node; its aud must be "+audience)
 	}
 	s.audience = audience
+	if origin, named := claims["origin"]; named {
+		s.Origin, _ = origin.(string)
+		if s.Origin == "" || len(s.Origin) > maxOrigin {
+			return s, refuse("token_malformed", "the token's origin must be the scheme://host[:port] that it is for")
+		}
+	}
 	var ok1, ok2 bool
 	s.iat, ok1 = seconds(claims["iat"])
 	s.exp, ok2 = seconds(claims["exp"])

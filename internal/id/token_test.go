@@ -31,12 +31,11 @@ func chainsOf(keys ...*Keys) func(string) (*Chain, error) {
 func verifyToken(t testing.TB, tok, audience string, now time.Time, chain func(string) (*Chain, error)) (identity, key string, err error) {
 	t.Helper()
 	tokens := NewTokens(DefaultVerifier())
-	identity, key, err = tokens.Verify(tok, audience, now, chain)
-	again, againKey, againErr := tokens.Verify(tok, audience, now, chain)
-	require.Equal(t, identity, again)
-	require.Equal(t, key, againKey)
+	who, err := tokens.Verify(tok, audience, now, chain)
+	again, againErr := tokens.Verify(tok, audience, now, chain)
+	require.Equal(t, who, again)
 	require.Equal(t, fault.CodeOf(err), fault.CodeOf(againErr))
-	return identity, key, err
+	return who.Identity, who.Key, err
 }
 
 // forgeToken signs any header and claims.
@@ -124,6 +123,10 @@ func TestTokenRefused(t *testing.T) {
 		"sub without scheme":     {header(), claims("sub", strings.TrimPrefix(k.ID(), "logline-id://")), "token_malformed"},
 		"sub unknown":            {header(), claims("sub", newKeys(t, SubjectPerson, 3).ID()), "token_identity_unknown"},
 		"sub of another":         {header(), claims("sub", other.ID()), "key_unknown"},
+		"an origin":              {header(), claims("origin", "https://log.example.com"), ""},
+		"origin no string":       {header(), claims("origin", 5), "token_malformed"},
+		"origin empty":           {header(), claims("origin", ""), "token_malformed"},
+		"origin without end":     {header(), claims("origin", "https://"+strings.Repeat("a", 300)), "token_malformed"},
 		"aud absent":             {header(), without(claims(), "aud"), "token_audience"},
 		"aud of another node":    {header(), claims("aud", other.ID()), "token_audience"},
 		"aud a prefix":           {header(), claims("aud", here[:40]), "token_audience"},
@@ -228,7 +231,7 @@ func TestTokenRemembered(t *testing.T) {
 	tok, err := SignToken(k.Signer(), k.ID(), here, testTime, time.Minute)
 	require.NoError(t, err)
 	verify := func(tok, audience string, at time.Time) string {
-		_, _, err := tokens.Verify(tok, audience, at, chainsOf(k))
+		_, err := tokens.Verify(tok, audience, at, chainsOf(k))
 		return fault.CodeOf(err)
 	}
 	bad := tok[:len(tok)-4] + "AAAA"
@@ -262,13 +265,13 @@ func TestTokensForgotten(t *testing.T) {
 	}
 	for n := range 3 * maxProven {
 		for _, tok := range []string{token(n), token(0)} {
-			_, _, err := tokens.Verify(tok, here, testTime, chainsOf(k))
+			_, err := tokens.Verify(tok, here, testTime, chainsOf(k))
 			require.NoError(t, err)
 		}
 	}
 	require.Equal(t, 3*maxProven, checked, "the one in use was checked once")
 	require.LessOrEqual(t, len(tokens.young)+len(tokens.old), 2*maxProven)
-	_, _, err := tokens.Verify(token(1), here, testTime, chainsOf(k))
+	_, err := tokens.Verify(token(1), here, testTime, chainsOf(k))
 	require.NoError(t, err)
 	require.Equal(t, 3*maxProven+1, checked, "one that was not used is checked again")
 }

@@ -28,43 +28,50 @@ func NewTokens(v Verifier) *Tokens {
 
 // said is what a token says that is good for an audience; times in seconds.
 type said struct {
-	audience, identity, key string
-	iat, exp                float64
+	Bearer
+	audience string
+	iat, exp float64
 }
 
-// Verify says who signed a bearer token meant for audience, and with which of
-// their keys. chain answers with the identity's chain as it is now, so that a key
+// Bearer is who signed a token, with which of their keys, and the origin
+// (scheme://host[:port]) that it was made for, as it stands there; "" in a token that
+// names none. Whoever takes the token judges the origin: Verify does not know by what
+// names the node is called.
+type Bearer struct{ Identity, Key, Origin string }
+
+// Verify says who signed a bearer token meant for audience. chain answers with the identity's chain as it is now, so that a key
 // that was rotated or revoked since does not count; it is asked for every token.
 // Every failure is of kind Unauthenticated, save what chain returns other than
 // NotFound. Codes: token_too_large, token_malformed, token_algorithm, token_type,
 // token_audience, token_lifetime, token_expired, token_not_yet_valid,
 // token_identity_unknown, token_signature and those of MayAuthenticate.
-func (t *Tokens) Verify(tok, audience string, now time.Time, chain func(id string) (*Chain, error)) (identity, key string, err error) {
+func (t *Tokens) Verify(tok, audience string, now time.Time, chain func(id string) (*Chain, error)) (Bearer, error) {
 	if len(tok) > MaxTokenBytes {
-		return "", "", refuse("token_too_large", "a bearer token has at most 4096 bytes")
+		return Bearer{}, refuse("token_too_large", "a bearer token has at most 4096 bytes")
 	}
 	digest := sha256.Sum256([]byte(tok))
 	s, proven := t.recall(digest)
 	var signed, sig []byte
+	var err error
 	if proven = proven && s.audience == audience; !proven {
 		if s, signed, sig, err = readToken(tok, audience); err != nil {
-			return "", "", err
+			return Bearer{}, err
 		}
 	}
 	if err := s.holds(now); err != nil {
-		return "", "", err
+		return Bearer{}, err
 	}
-	raw, err := tokenKey(s.identity, s.key, now, chain)
+	raw, err := tokenKey(s.Identity, s.Key, now, chain)
 	if err != nil {
-		return "", "", err
+		return Bearer{}, err
 	}
 	if !proven {
 		if !t.v.Verify(raw, signed, sig) {
-			return "", "", refuse("token_signature", "the token's signature does not verify")
+			return Bearer{}, refuse("token_signature", "the token's signature does not verify")
 		}
 		t.remember(digest, s)
 	}
-	return s.identity, s.key, nil
+	return s.Bearer, nil
 }
 
 func (t *Tokens) recall(digest [sha256.Size]byte) (said, bool) {
