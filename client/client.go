@@ -41,6 +41,8 @@ type (
 	TraceStep        = openapi.TraceStep
 	Contract         = openapi.Contract
 	ContractVersions = openapi.ContractVersions
+	Template         = openapi.Template
+	TemplatePreview  = openapi.TemplatePreview
 	InclusionProof   = openapi.InclusionProof
 	ConsistencyProof = openapi.ConsistencyProof
 	ImportedBundle   = openapi.ImportedBundle

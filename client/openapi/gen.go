@@ -112,6 +112,13 @@ const (
 	ShadowSaidOutcomeSimulate ShadowSaidOutcome = "simulate"
 )
 
+// Defines values for SpanDraftVisibility.
+const (
+	SpanDraftVisibilityOrganization SpanDraftVisibility = "organization"
+	SpanDraftVisibilityPrivate      SpanDraftVisibility = "private"
+	SpanDraftVisibilityPublic       SpanDraftVisibility = "public"
+)
+
 // Defines values for SpanHeaderStatus.
 const (
 	SpanHeaderStatusExecuted  SpanHeaderStatus = "executed"
@@ -1150,6 +1157,22 @@ type SkipRequest struct {
 // Span A sealed span with payload and salt
 type Span = json.RawMessage
 
+// SpanDraft A span that somebody has still to sign
+type SpanDraft struct {
+	Payload    json.RawMessage     `json:"payload"`
+	Subject    string              `json:"subject,omitempty"`
+	Tags       []string            `json:"tags,omitempty"`
+	Title      string              `json:"title"`
+	Type       string              `json:"type"`
+	Visibility SpanDraftVisibility `json:"visibility"`
+
+	// Waits It is recorded and waits for votes, as a contract says
+	Waits bool `json:"waits,omitempty"`
+}
+
+// SpanDraftVisibility defines model for SpanDraft.Visibility.
+type SpanDraftVisibility string
+
 // SpanHeader A sealed span; payload and salt only where the reader gets them
 type SpanHeader struct {
 	// Author LogLine ID
@@ -1277,6 +1300,67 @@ type TaskPage struct {
 
 // TaskState defines model for TaskState.
 type TaskState string
+
+// Template defines model for Template.
+type Template struct {
+	// Hash Over every byte of its files
+	Hash    Hash   `json:"hash"`
+	Name    string `json:"name"`
+	Summary string `json:"summary"`
+	Title   string `json:"title"`
+	Version string `json:"version"`
+
+	// Versions All that this node has, the newest first
+	Versions []string `json:"versions"`
+}
+
+// TemplateContract defines model for TemplateContract.
+type TemplateContract struct {
+	// Hash SHA-256, base64url without padding
+	Hash    Hash   `json:"hash"`
+	Name    string `json:"name"`
+	Source  string `json:"source"`
+	Version string `json:"version"`
+}
+
+// TemplatePage defines model for TemplatePage.
+type TemplatePage struct {
+	Items []Template `json:"items"`
+}
+
+// TemplatePreview defines model for TemplatePreview.
+type TemplatePreview struct {
+	// Contracts In the order in which they are activated
+	Contracts []TemplateContract `json:"contracts"`
+	Drafts    []SpanDraft        `json:"drafts"`
+	Examples  []SpanDraft        `json:"examples"`
+
+	// Page The page that explains it, in Markdown
+	Page  string         `json:"page"`
+	Roles []TemplateRole `json:"roles"`
+
+	// Settings What a tenant with this template does well to choose when it is made
+	Settings TemplateSettings `json:"settings"`
+	Template Template         `json:"template"`
+}
+
+// TemplateRole defines model for TemplateRole.
+type TemplateRole struct {
+	// Builtin Of the protocol; the others are declared by the contracts
+	Builtin bool   `json:"builtin"`
+	Does    string `json:"does"`
+	Name    string `json:"name"`
+}
+
+// TemplateSettings What a tenant with this template does well to choose when it is made
+type TemplateSettings struct {
+	PublicReading    bool   `json:"public_reading"`
+	PublicReadingWhy string `json:"public_reading_why"`
+
+	// RetentionDays How long payloads are kept in general; 0: for ever
+	RetentionDays int    `json:"retention_days"`
+	RetentionWhy  string `json:"retention_why"`
+}
 
 // Tenant defines model for Tenant.
 type Tenant struct {
@@ -1570,6 +1654,12 @@ type ListAPIKeysParams struct {
 
 	// Cursor next of the page before
 	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetTemplateParams defines parameters for GetTemplate.
+type GetTemplateParams struct {
+	// Version One of its versions; without it the newest
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // ListTenantsParams defines parameters for ListTenants.
@@ -2273,6 +2363,21 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
 	VerifySignatures(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTemplates What a tenant may begin with, the newest version of each
+	//
+	// Open to all, as templates hold no secrets.
+	//
+	// Corresponds with GET /v1/templates (the `ListTemplates` operationId).
+	ListTemplates(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTemplate One template, with everything that would be signed
+	//
+	// Open to all. `drafts` are the spans that apply it, in their order, and
+	// `examples` those that may follow; who applies it signs and appends them.
+	//
+	// Corresponds with GET /v1/templates/{template} (the `GetTemplate` operationId).
+	GetTemplate(ctx context.Context, template string, params *GetTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenants The tenants the caller may read
 	//
@@ -3335,6 +3440,41 @@ func (c *Client) VerifySignaturesWithBody(ctx context.Context, contentType strin
 // Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
 func (c *Client) VerifySignatures(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifySignaturesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTemplates What a tenant may begin with, the newest version of each
+//
+// Open to all, as templates hold no secrets.
+//
+// Corresponds with GET /v1/templates (the `ListTemplates` operationId).
+func (c *Client) ListTemplates(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTemplatesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTemplate One template, with everything that would be signed
+//
+// Open to all. `drafts` are the spans that apply it, in their order, and
+// `examples` those that may follow; who applies it signs and appends them.
+//
+// Corresponds with GET /v1/templates/{template} (the `GetTemplate` operationId).
+func (c *Client) GetTemplate(ctx context.Context, template string, params *GetTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTemplateRequest(c.Server, template, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5313,6 +5453,94 @@ func NewVerifySignaturesRequestWithBody(server string, contentType string, body 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListTemplatesRequest constructs an http.Request for the ListTemplates method
+func NewListTemplatesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/templates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTemplateRequest constructs an http.Request for the GetTemplate method
+func NewGetTemplateRequest(server string, template string, params *GetTemplateParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "template", template, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/templates/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -8473,6 +8701,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/signatures/verify (the `VerifySignatures` operationId).
 	VerifySignaturesWithResponse(ctx context.Context, body VerifySignaturesJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifySignaturesResponse, error)
 
+	// ListTemplatesWithResponse What a tenant may begin with, the newest version of each
+	//
+	// Open to all, as templates hold no secrets.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/templates (the `ListTemplates` operationId).
+	ListTemplatesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTemplatesResponse, error)
+
+	// GetTemplateWithResponse One template, with everything that would be signed
+	//
+	// Open to all. `drafts` are the spans that apply it, in their order, and
+	// `examples` those that may follow; who applies it signs and appends them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/templates/{template} (the `GetTemplate` operationId).
+	GetTemplateWithResponse(ctx context.Context, template string, params *GetTemplateParams, reqEditors ...RequestEditorFn) (*GetTemplateResponse, error)
+
 	// ListTenantsWithResponse The tenants the caller may read
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10059,6 +10306,102 @@ func (r VerifySignaturesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifySignaturesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListTemplatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TemplatePage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTemplatesResponse) GetJSON200() *TemplatePage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTemplatesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTemplatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTemplatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTemplatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTemplatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TemplatePreview
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTemplateResponse) GetJSON200() *TemplatePreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTemplateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTemplateResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12948,6 +13291,37 @@ func (c *ClientWithResponses) VerifySignaturesWithResponse(ctx context.Context, 
 	return ParseVerifySignaturesResponse(rsp)
 }
 
+// ListTemplatesWithResponse What a tenant may begin with, the newest version of each
+//
+// Open to all, as templates hold no secrets.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/templates (the `ListTemplates` operationId).
+func (c *ClientWithResponses) ListTemplatesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTemplatesResponse, error) {
+	rsp, err := c.ListTemplates(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTemplatesResponse(rsp)
+}
+
+// GetTemplateWithResponse One template, with everything that would be signed
+//
+// Open to all. `drafts` are the spans that apply it, in their order, and
+// `examples` those that may follow; who applies it signs and appends them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/templates/{template} (the `GetTemplate` operationId).
+func (c *ClientWithResponses) GetTemplateWithResponse(ctx context.Context, template string, params *GetTemplateParams, reqEditors ...RequestEditorFn) (*GetTemplateResponse, error) {
+	rsp, err := c.GetTemplate(ctx, template, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTemplateResponse(rsp)
+}
+
 // ListTenantsWithResponse The tenants the caller may read
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14603,6 +14977,72 @@ func ParseVerifySignaturesResponse(rsp *http.Response) (*VerifySignaturesRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Verdicts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListTemplatesResponse parses an HTTP response from a ListTemplatesWithResponse call
+func ParseListTemplatesResponse(rsp *http.Response) (*ListTemplatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTemplatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TemplatePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTemplateResponse parses an HTTP response from a GetTemplateWithResponse call
+func ParseGetTemplateResponse(rsp *http.Response) (*GetTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TemplatePreview
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -230,6 +230,7 @@ var routes = map[string]struct {
 }{
 	"getLive": {ask: at("/livez")}, "getReady": {ask: at("/readyz")}, "getMetrics": {ask: at("/metrics")},
 	"getVersion": {ask: at("/v1/version")}, "getNode": {ask: at("/v1/node")},
+	"listTemplates": {ask: at("/v1/templates")}, "getTemplate": {ask: at("/v1/templates/audit-trail")},
 	"getIdentity":   {showed: true, ask: at("/v1/identities/{person}")},
 	"getDID":        {ask: at("/v1/identities/{person}/did.json")},
 	"listKeyEvents": {ask: at("/v1/identities/{person}/events")},

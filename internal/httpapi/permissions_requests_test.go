@@ -48,6 +48,7 @@ func uses() []use {
 	return []use{
 		{op: "getLive", ask: plain("/livez")}, {op: "getReady", ask: plain("/readyz")}, {op: "getMetrics", ask: plain("/metrics")},
 		{op: "getVersion", ask: plain("/v1/version")}, {op: "getNode", ask: plain("/v1/node")},
+		{op: "listTemplates", ask: plain("/v1/templates"), shown: items}, {op: "getTemplate", ask: plain("/v1/templates/audit-trail")},
 
 		{op: "registerIdentity", ask: register}, {op: "registerIdentity custody", ask: registerHeld},
 		{op: "getIdentity", ask: identity(http.MethodGet, "", nil)},

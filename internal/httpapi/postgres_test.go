@@ -18,7 +18,7 @@ func TestOnPostgres(t *testing.T) {
 		"RedactedAndReverted": TestRedactedAndReverted, "RedactedIsNowhere": TestRedactedIsNowhere, "Receipts": TestReceipts, "Proofs": TestProofs,
 		"Bundle": TestBundle, "CreateTenant": TestCreateTenant, "ListTenants": TestListTenants, "TenantReads": TestTenantReads,
 		"Visibility": TestVisibility, "Register": TestRegister, "KeyEvents": TestKeyEvents, "Credentials": TestCredentials,
-		"Permissions": TestPermissions, "StorageQuota": TestStorageQuota, "SpansQuota": TestSpansQuota, "TasksQuota": TestTasksQuota,
+		"Permissions": TestPermissions, "TemplatesOnATenant": TestTemplatesOnATenant, "StorageQuota": TestStorageQuota, "SpansQuota": TestSpansQuota, "TasksQuota": TestTasksQuota,
 	} {
 		t.Run(name, test) // parallel by itself
 	}

@@ -108,6 +108,13 @@ const (
 	ShadowSaidOutcomeSimulate ShadowSaidOutcome = "simulate"
 )
 
+// Defines values for SpanDraftVisibility.
+const (
+	SpanDraftVisibilityOrganization SpanDraftVisibility = "organization"
+	SpanDraftVisibilityPrivate      SpanDraftVisibility = "private"
+	SpanDraftVisibilityPublic       SpanDraftVisibility = "public"
+)
+
 // Defines values for SpanHeaderStatus.
 const (
 	SpanHeaderStatusExecuted  SpanHeaderStatus = "executed"
@@ -1146,6 +1153,22 @@ type SkipRequest struct {
 // Span A sealed span with payload and salt
 type Span = json.RawMessage
 
+// SpanDraft A span that somebody has still to sign
+type SpanDraft struct {
+	Payload    json.RawMessage     `json:"payload"`
+	Subject    string              `json:"subject,omitempty"`
+	Tags       []string            `json:"tags,omitempty"`
+	Title      string              `json:"title"`
+	Type       string              `json:"type"`
+	Visibility SpanDraftVisibility `json:"visibility"`
+
+	// Waits It is recorded and waits for votes, as a contract says
+	Waits bool `json:"waits,omitempty"`
+}
+
+// SpanDraftVisibility defines model for SpanDraft.Visibility.
+type SpanDraftVisibility string
+
 // SpanHeader A sealed span; payload and salt only where the reader gets them
 type SpanHeader struct {
 	// Author LogLine ID
@@ -1273,6 +1296,67 @@ type TaskPage struct {
 
 // TaskState defines model for TaskState.
 type TaskState string
+
+// Template defines model for Template.
+type Template struct {
+	// Hash Over every byte of its files
+	Hash    Hash   `json:"hash"`
+	Name    string `json:"name"`
+	Summary string `json:"summary"`
+	Title   string `json:"title"`
+	Version string `json:"version"`
+
+	// Versions All that this node has, the newest first
+	Versions []string `json:"versions"`
+}
+
+// TemplateContract defines model for TemplateContract.
+type TemplateContract struct {
+	// Hash SHA-256, base64url without padding
+	Hash    Hash   `json:"hash"`
+	Name    string `json:"name"`
+	Source  string `json:"source"`
+	Version string `json:"version"`
+}
+
+// TemplatePage defines model for TemplatePage.
+type TemplatePage struct {
+	Items []Template `json:"items"`
+}
+
+// TemplatePreview defines model for TemplatePreview.
+type TemplatePreview struct {
+	// Contracts In the order in which they are activated
+	Contracts []TemplateContract `json:"contracts"`
+	Drafts    []SpanDraft        `json:"drafts"`
+	Examples  []SpanDraft        `json:"examples"`
+
+	// Page The page that explains it, in Markdown
+	Page  string         `json:"page"`
+	Roles []TemplateRole `json:"roles"`
+
+	// Settings What a tenant with this template does well to choose when it is made
+	Settings TemplateSettings `json:"settings"`
+	Template Template         `json:"template"`
+}
+
+// TemplateRole defines model for TemplateRole.
+type TemplateRole struct {
+	// Builtin Of the protocol; the others are declared by the contracts
+	Builtin bool   `json:"builtin"`
+	Does    string `json:"does"`
+	Name    string `json:"name"`
+}
+
+// TemplateSettings What a tenant with this template does well to choose when it is made
+type TemplateSettings struct {
+	PublicReading    bool   `json:"public_reading"`
+	PublicReadingWhy string `json:"public_reading_why"`
+
+	// RetentionDays How long payloads are kept in general; 0: for ever
+	RetentionDays int    `json:"retention_days"`
+	RetentionWhy  string `json:"retention_why"`
+}
 
 // Tenant defines model for Tenant.
 type Tenant struct {
@@ -1566,6 +1650,12 @@ type ListAPIKeysParams struct {
 
 	// Cursor next of the page before
 	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetTemplateParams defines parameters for GetTemplate.
+type GetTemplateParams struct {
+	// Version One of its versions; without it the newest
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // ListTenantsParams defines parameters for ListTenants.
@@ -2018,6 +2108,12 @@ type ServerInterface interface {
 	// VerifySignatures Who signed a message, or up to 100 of them
 	// (POST /v1/signatures/verify)
 	VerifySignatures(ctx echo.Context) error
+	// ListTemplates What a tenant may begin with, the newest version of each
+	// (GET /v1/templates)
+	ListTemplates(ctx echo.Context) error
+	// GetTemplate One template, with everything that would be signed
+	// (GET /v1/templates/{template})
+	GetTemplate(ctx echo.Context, template string, params GetTemplateParams) error
 	// ListTenants The tenants the caller may read
 	// (GET /v1/tenants)
 	ListTenants(ctx echo.Context, params ListTenantsParams) error
@@ -2486,6 +2582,40 @@ func (w *ServerInterfaceWrapper) VerifySignatures(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.VerifySignatures(ctx)
+	return err
+}
+
+// ListTemplates converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTemplates(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTemplates(ctx)
+	return err
+}
+
+// GetTemplate converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTemplate(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "template" -------------
+	var template string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "template", ctx.Param("template"), &template, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter template: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetTemplateParams
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", ctx.QueryParams(), &params.Version, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTemplate(ctx, template, params)
 	return err
 }
 
@@ -3950,6 +4080,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/identities/:identity/keys/:key/rotate", wrapper.RotateAPIKey, options.OperationMiddlewares["rotateAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)
 	router.POST(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatures, options.OperationMiddlewares["verifySignatures"]...)
+	router.GET(options.BaseURL+"/v1/templates", wrapper.ListTemplates, options.OperationMiddlewares["listTemplates"]...)
+	router.GET(options.BaseURL+"/v1/templates/:template", wrapper.GetTemplate, options.OperationMiddlewares["getTemplate"]...)
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
 	router.POST(options.BaseURL+"/v1/tenants", wrapper.CreateTenant, options.OperationMiddlewares["createTenant"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)

@@ -32,6 +32,8 @@ func Routes() []Route {
 		{Method: "GET", Path: "/v1/node", Module: "id"},
 		{Method: "GET", Path: "/v1/signatures/verify", Module: "id"},
 		{Method: "POST", Path: "/v1/signatures/verify", Module: "id"},
+		{Method: "GET", Path: "/v1/templates", Module: "onboarding"},
+		{Method: "GET", Path: "/v1/templates/{template}", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/tenants", Module: "timeline"},
 		{Method: "POST", Path: "/v1/tenants", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/tenants/{tenant}", Module: "timeline"},
