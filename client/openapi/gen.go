@@ -1316,6 +1316,8 @@ type Template struct {
 
 // TemplateContract defines model for TemplateContract.
 type TemplateContract struct {
+	File string `json:"file"`
+
 	// Hash SHA-256, base64url without padding
 	Hash    Hash   `json:"hash"`
 	Name    string `json:"name"`
@@ -1335,13 +1337,22 @@ type TemplatePreview struct {
 	Drafts    []SpanDraft        `json:"drafts"`
 	Examples  []SpanDraft        `json:"examples"`
 
+	// Hash Over every byte of its files
+	Hash Hash   `json:"hash"`
+	Name string `json:"name"`
+
 	// Page The page that explains it, in Markdown
 	Page  string         `json:"page"`
 	Roles []TemplateRole `json:"roles"`
 
 	// Settings What a tenant with this template does well to choose when it is made
 	Settings TemplateSettings `json:"settings"`
-	Template Template         `json:"template"`
+	Summary  string           `json:"summary"`
+	Title    string           `json:"title"`
+	Version  string           `json:"version"`
+
+	// Versions All that this node has, the newest first
+	Versions []string `json:"versions"`
 }
 
 // TemplateRole defines model for TemplateRole.

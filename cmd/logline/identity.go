@@ -40,9 +40,10 @@ key file, saved there first and then sent to the node.`,
 }
 
 func newIdentityCreateCmd(env *environment) *cobra.Command {
-	var name, url, subject, keyFile, handle, label string
-	var noPassphrase, asJSON, custody bool
+	var handle, label string
+	var asJSON, custody bool
 	var node clientFlags
+	var made newProfile
 	cmd := &cobra.Command{
 		Use: "create PROFILE", Aliases: []string{"new"},
 		Short: "Make an identity and save it as a profile, or have the node hold one (--custody)",
@@ -55,11 +56,11 @@ it API keys. The node needs a master key for that.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if custody {
-				if len(args) > 0 || keyFile != "" || noPassphrase {
+				if len(args) > 0 || made.keyFile != "" || made.noPassphrase {
 					return usagef("with --custody the node has the key: leave out PROFILE, --key-file and --no-passphrase")
 				}
-				node.url, node.json = url, asJSON
-				return makeHeld(env, cmd, &node, subject, handle, label)
+				node.url, node.json = made.url, asJSON
+				return makeHeld(env, cmd, &node, made.subject, handle, label)
 			}
 			if len(args) == 0 {
 				return usagef("name the profile, or have the node hold the key with --custody")
@@ -67,46 +68,83 @@ it API keys. The node needs a master key for that.`,
 			if handle != "" || label != "" {
 				return usagef("--handle and --name go with --custody; give yours with `logline identity register`")
 			}
-			name = args[0]
-			if !profileName.MatchString(name) {
-				return usagef("profile name %q must be lower-case letters, digits, dots, dashes and underscores", name)
-			}
 			all, err := loadProfiles(env)
 			if err != nil {
 				return err
 			}
-			if _, exists := all.find(name); exists {
-				return usagef("there is a profile %q already; choose another name", name)
+			if _, exists := all.find(args[0]); exists {
+				return usagef("there is a profile %q already; choose another name", args[0])
 			}
-			if keyFile == "" {
-				keyFile = filepath.Join(filepath.Dir(all.path), "keys", name+".key")
-			}
-			keys, err := makeKeys(env, keyFile, subject, noPassphrase)
+			p, keys, err := made.make(env, all, args[0])
 			if err != nil {
-				return err
-			}
-			p := profile{Name: name, URL: firstOf(url, env.Getenv("LOGLINE_URL"), defaultURL), Identity: keys.ID(), KeyFile: keyFile}
-			if err := all.put(p, false); err != nil {
 				return err
 			}
 			if asJSON {
 				return printJSON(env.Stdout, p)
 			}
-			facts(env.Stdout, "identity", p.Identity, "subject", keys.Subject(), "key file", keyFile, "profile", name)
-			fmt.Fprintf(env.Stdout, "\nNext: logline identity register --profile %s\n", name)
+			facts(env.Stdout, "identity", p.Identity, "subject", keys.Subject(), "key file", p.KeyFile, "profile", p.Name)
+			fmt.Fprintf(env.Stdout, "\nNext: logline identity register --profile %s\n", p.Name)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "", "the node (default "+defaultURL+", or LOGLINE_URL)")
-	cmd.Flags().StringVar(&subject, "subject", "person", "person, organization, service or agent")
-	cmd.Flags().StringVar(&keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
-	cmd.Flags().BoolVar(&noPassphrase, "no-passphrase", false, "keep the key unprotected")
+	made.register(cmd)
 	cmd.Flags().BoolVar(&custody, "custody", false, "have the node make the identity and hold its keys")
 	cmd.Flags().StringVar(&node.profile, "profile", "", "with --custody: the profile to ask as (default: the current one)")
 	cmd.Flags().StringVar(&handle, "handle", "", "with --custody: its @handle in the node's directory")
 	cmd.Flags().StringVar(&label, "name", "", "with --custody: its name in the node's directory")
 	registerJSON(cmd, &asJSON)
 	return cmd
+}
+
+// newProfile says how an identity is made that becomes a profile.
+type newProfile struct {
+	url, subject, keyFile string
+	noPassphrase          bool
+}
+
+func (n *newProfile) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&n.url, "url", "", "the node (default "+defaultURL+", or LOGLINE_URL)")
+	cmd.Flags().StringVar(&n.subject, "subject", "person", "person, organization, service or agent")
+	cmd.Flags().StringVar(&n.keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
+	cmd.Flags().BoolVar(&n.noPassphrase, "no-passphrase", false, "keep the key unprotected")
+}
+
+// path is where its key is kept.
+func (n *newProfile) path(all *profiles, name string) string {
+	return firstOf(n.keyFile, filepath.Join(filepath.Dir(all.path), "keys", name+".key"))
+}
+
+// orFind is make, or goes on with the profile of that name, or with the key file
+// that an interrupted attempt left.
+func (n *newProfile) orFind(env *environment, all *profiles, name string) (profile, *id.Keys, error) {
+	p, there := all.find(name)
+	if !there && !exists(n.path(all, name)) {
+		return n.make(env, all, name)
+	}
+	if !there {
+		p = profile{Name: name, URL: firstOf(n.url, defaultURL)}
+	}
+	p.KeyFile = firstOf(p.KeyFile, n.path(all, name))
+	keys, _, err := loadKeys(env, p.KeyFile)
+	if err != nil {
+		return profile{}, nil, err
+	}
+	p.Identity = keys.ID()
+	return p, keys, all.put(p, false)
+}
+
+// make makes the identity and its key file, and keeps them as a new profile.
+func (n *newProfile) make(env *environment, all *profiles, name string) (profile, *id.Keys, error) {
+	if !profileName.MatchString(name) {
+		return profile{}, nil, usagef("profile name %q must be lower-case letters, digits, dots, dashes and underscores", name)
+	}
+	p := profile{Name: name, URL: firstOf(n.url, env.Getenv("LOGLINE_URL"), defaultURL), KeyFile: n.path(all, name)}
+	keys, err := makeKeys(env, p.KeyFile, n.subject, n.noPassphrase)
+	if err != nil {
+		return profile{}, nil, err
+	}
+	p.Identity = keys.ID()
+	return p, keys, all.put(p, false)
 }
 
 func newIdentityShowCmd(env *environment) *cobra.Command {

@@ -67,15 +67,8 @@ func newMemberChangeCmd(env *environment, action, short, done string) *cobra.Com
 			"  logline member " + action + " logline-id://… auditor",
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for i, role := range args[1:] {
-				if !span.ValidRole(role) {
-					return usagef("%q is not a role; built-in ones: %s", ui.Clean(role), builtinRoles)
-				}
-				for _, other := range args[1 : i+1] {
-					if role == other {
-						return usagef("the role %s is named twice", role)
-					}
-				}
+			if err := checkRoles(args[1:]); err != nil {
+				return err
 			}
 			s, err := flags.openTenant(env)
 			if err != nil {
@@ -85,15 +78,32 @@ func newMemberChangeCmd(env *environment, action, short, done string) *cobra.Com
 			if err != nil {
 				return err
 			}
-			for _, role := range args[1:] {
-				if action == span.ActionGrant && !slices.Contains(strings.Split(builtinRoles, ", "), role) {
-					fmt.Fprintf(env.Stderr, "Note: %s is none of the built-in roles (%s): what it is for is up to contracts.\n", role, builtinRoles)
-				}
-			}
-			return s.appendReserved(cmd, span.TypeMember, span.Member{Identity: who, Roles: args[1:], Action: action},
-				flags.json, fmt.Sprintf(done, strings.Join(args[1:], ", "), who))
+			return s.changeMember(cmd, span.Member{Identity: who, Roles: args[1:], Action: action}, flags.json, done)
 		},
 	}
 	flags.registerTenant(cmd)
 	return cmd
+}
+
+func checkRoles(roles []string) error {
+	for i, role := range roles {
+		if !span.ValidRole(role) {
+			return usagef("%q is not a role; built-in ones: %s", ui.Clean(role), builtinRoles)
+		}
+		if slices.Contains(roles[:i], role) {
+			return usagef("the role %s is named twice", role)
+		}
+	}
+	return nil
+}
+
+// changeMember signs and appends a logline.member span; done says what it did, of
+// the roles and the identity.
+func (s *session) changeMember(cmd *cobra.Command, m span.Member, asJSON bool, done string) error {
+	for _, role := range m.Roles {
+		if m.Action == span.ActionGrant && !slices.Contains(strings.Split(builtinRoles, ", "), role) {
+			fmt.Fprintf(s.env.Stderr, "Note: %s is none of the built-in roles (%s): what it is for is up to contracts.\n", role, builtinRoles)
+		}
+	}
+	return s.appendReserved(cmd, span.TypeMember, m, asJSON, fmt.Sprintf(done, strings.Join(m.Roles, ", "), m.Identity))
 }

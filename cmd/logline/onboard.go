@@ -67,12 +67,17 @@ When it is interrupted, run it again: it continues with the key it made.`,
 	flags.StringVar(&f.name, "name", "", "your name in the node's directory, which can be erased")
 	flags.StringVar(&f.subject, "subject", "person", "what you are: person, organization, service or agent")
 	flags.StringVar(&f.keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
-	registerTokenFile(cmd, &f.tokenFile)
-	flags.StringVar(&f.dataDir, "data-dir", "", "the node's data directory, to find the token (default ./logline-data, or LOGLINE_DATA_DIR)")
+	f.registerToken(cmd)
 	flags.BoolVar(&f.noPassphrase, "no-passphrase", false, "keep the key unprotected")
 	flags.BoolVar(&f.publicRead, "public-reading", false, "let anybody read what is marked public")
 	registerJSON(cmd, &f.asJSON)
 	return cmd
+}
+
+// registerToken adds the flags that findToken goes by.
+func (f *onboardFlags) registerToken(cmd *cobra.Command) {
+	registerTokenFile(cmd, &f.tokenFile)
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", "", "the node's data directory, to find the token (default ./logline-data, or LOGLINE_DATA_DIR)")
 }
 
 func (f *onboardFlags) run(ctx context.Context, env *environment) error {
@@ -163,10 +168,8 @@ func (f *onboardFlags) register(ctx context.Context, env *environment, p profile
 	if err != nil {
 		return nil, err
 	}
-	_, _, err = c.Register(ctx, remote.Registration(keys, f.handle, f.name))
-	if client.CodeOf(err) == codeRegistrationClosed && token != "" {
-		_, _, err = c.RegisterFirst(ctx, token, remote.Registration(keys, f.handle, f.name))
-	}
+	found := func() (string, error) { return token, nil }
+	_, _, err = makeKnown(ctx, c, keys, found, f.handle, f.name)
 	if client.CodeOf(err) == remote.CodeIdentityConflict && f.handle+f.name != "" {
 		// An earlier attempt registered it: that must not keep the tenant from being made.
 		if _, _, err = c.Register(ctx, remote.Registration(keys, "", "")); err == nil {
@@ -179,6 +182,20 @@ func (f *onboardFlags) register(ctx context.Context, env *environment, p profile
 	return c.CreateTenant(ctx, token, client.NewTenant{
 		Slug: f.slug, Name: firstOf(f.tenantName, f.slug), Owner: keys.ID(), PublicReading: f.publicRead,
 	})
+}
+
+// makeKnown registers an identity at the node, with the bootstrap token that is
+// found where that alone lets somebody in. It says whether the identity is new there.
+func makeKnown(ctx context.Context, c *client.Client, keys *id.Keys, find func() (string, error), handle, name string) (*client.Identity, bool, error) {
+	info, created, err := c.Register(ctx, remote.Registration(keys, handle, name))
+	if client.CodeOf(err) != codeRegistrationClosed {
+		return info, created, err
+	}
+	token, lost := find()
+	if token == "" || lost != nil {
+		return nil, false, errors.Join(err, lost)
+	}
+	return c.RegisterFirst(ctx, token, remote.Registration(keys, handle, name))
 }
 
 // findToken looks for the bootstrap token where it can be. Finding none is no

@@ -103,6 +103,13 @@ func (f *clientFlags) openTenant(env *environment) (*session, error) {
 	return s, nil
 }
 
+// openNamed is openTenant for commands that may name the tenant as an argument:
+// at most one, before what flags and profile say.
+func (f *clientFlags) openNamed(env *environment, tenant ...string) (*session, error) {
+	f.tenant = firstOf(append(tenant, f.tenant)...)
+	return f.openTenant(env)
+}
+
 // firstOf is the first that is not empty.
 func firstOf(values ...string) string {
 	for _, v := range values {

@@ -72,10 +72,7 @@ func newTenantShowCmd(env *environment) *cobra.Command {
 		Short: "Show a tenant, its log and what is in it; without an argument, the profile's",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				flags.tenant = args[0]
-			}
-			s, err := flags.openTenant(env)
+			s, err := flags.openNamed(env, args...)
 			if err != nil {
 				return err
 			}
@@ -130,39 +127,49 @@ The first tenant of a node takes its bootstrap token ("logline onboard" finds it
 itself); later ones are made by whom the node's configuration allows.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !span.ValidSlug(args[0]) {
-				return usagef("%q is not a slug: lower-case letters, digits and dashes, starting with a letter or digit, at most 63, and no UUID", ui.Clean(args[0]))
-			}
-			s, err := flags.openKeys(env)
-			if err != nil {
-				return err
-			}
-			token, err := givenToken(env, tokenFile)
-			if err != nil {
-				return err
-			}
-			t, err := s.client.CreateTenant(cmd.Context(), token, client.NewTenant{
-				Slug: args[0], Name: firstOf(name, args[0]), Owner: s.keys.ID(), PublicReading: publicReading,
-			})
-			if err != nil {
-				return err
-			}
-			if err := s.use(t); err != nil {
-				return err
-			}
-			if flags.json {
-				return printJSON(env.Stdout, t)
-			}
-			fmt.Fprintf(env.Stdout, "Made %s, and chose it for profile %q.\n", t.Slug, s.profile.Name)
-			facts(env.Stdout, "tenant", t.Id, "origin", t.Origin, "log key", t.LogKey)
-			return nil
+			token := func() (string, error) { return givenToken(env, tokenFile) }
+			return createTenant(cmd, env, &flags, client.NewTenant{Slug: args[0], Name: firstOf(name, args[0]), PublicReading: publicReading}, token)
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "the tenant's name for people (default: its slug)")
 	registerTokenFile(cmd, &tokenFile)
-	cmd.Flags().BoolVar(&publicReading, "public-reading", false, "let anybody read what is marked public")
+	registerPublicReading(cmd, &publicReading)
 	return cmd
+}
+
+func registerPublicReading(cmd *cobra.Command, on *bool) {
+	cmd.Flags().BoolVar(on, "public-reading", false, "let anybody read what is marked public")
+}
+
+// createTenant makes a tenant that the profile's identity owns, with the bootstrap
+// token that is found, and chooses it for the profile.
+func createTenant(cmd *cobra.Command, env *environment, flags *clientFlags, want client.NewTenant, find func() (string, error)) error {
+	if !span.ValidSlug(want.Slug) {
+		return usagef("%q is not a slug: lower-case letters, digits and dashes, starting with a letter or digit, at most 63, and no UUID", ui.Clean(want.Slug))
+	}
+	s, err := flags.openKeys(env)
+	if err != nil {
+		return err
+	}
+	token, err := find()
+	if err != nil {
+		return err
+	}
+	want.Owner = s.keys.ID()
+	t, err := s.client.CreateTenant(cmd.Context(), token, want)
+	if err != nil {
+		return err
+	}
+	if err := s.use(t); err != nil {
+		return err
+	}
+	if flags.json {
+		return printJSON(env.Stdout, t)
+	}
+	fmt.Fprintf(env.Stdout, "Made %s, and chose it for profile %q.\n", t.Slug, s.profile.Name)
+	facts(env.Stdout, "tenant", t.Id, "origin", t.Origin, "log key", t.LogKey)
+	return nil
 }
 
 func newTenantUseCmd(env *environment) *cobra.Command {

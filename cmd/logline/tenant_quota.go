@@ -20,10 +20,7 @@ func newTenantUsageCmd(env *environment) *cobra.Command {
 		Short: "Show what a tenant uses of its quotas; without an argument, the profile's",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				flags.tenant = args[0]
-			}
-			s, err := flags.openTenant(env)
+			s, err := flags.openNamed(env, args...)
 			if err != nil {
 				return err
 			}

@@ -43,8 +43,7 @@ func newTenantStateCmd(env *environment, action, short string) *cobra.Command {
 				return usagef("closing %q cannot be undone: nothing is appended there any more; say --yes to do it", ui.Clean(args[0]))
 			}
 			if action == span.ActionClose && !asOperator {
-				flags.tenant = args[0]
-				s, err := flags.openTenant(env)
+				s, err := flags.openNamed(env, args[0])
 				if err != nil {
 					return err
 				}

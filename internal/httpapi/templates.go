@@ -29,7 +29,7 @@ func (s *Server) GetTemplate(c echo.Context, name string, params api.GetTemplate
 		return err
 	}
 	out := api.TemplatePreview{
-		Template: templateOf(t),
+		Name: t.Name, Version: t.Version, Hash: t.Hash, Title: t.Title, Summary: t.Summary, Versions: t.Versions(),
 		Settings: api.TemplateSettings{
 			RetentionDays: t.Settings.RetentionDays, RetentionWhy: t.Settings.RetentionWhy,
 			PublicReading: t.Settings.PublicReading, PublicReadingWhy: t.Settings.PublicWhy,
@@ -41,7 +41,7 @@ func (s *Server) GetTemplate(c echo.Context, name string, params api.GetTemplate
 		out.Roles[i] = api.TemplateRole{Name: r.Name, Does: r.Does, Builtin: r.Builtin}
 	}
 	for i, k := range t.Contracts {
-		out.Contracts[i] = api.TemplateContract{Name: k.Name, Version: k.Version, Hash: k.Hash, Source: k.Source}
+		out.Contracts[i] = api.TemplateContract{Name: k.Name, Version: k.Version, Hash: k.Hash, File: k.File, Source: k.Source}
 	}
 	return answer(c, http.StatusOK, out)
 }

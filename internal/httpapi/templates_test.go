@@ -30,7 +30,7 @@ func TestTemplates(t *testing.T) {
 		require.Equal(t, own.Hash, all[i].Hash)
 		shown, err := c.Template(t.Context(), own.Name, own.Version)
 		require.NoError(t, err)
-		require.Equal(t, all[i], shown.Template)
+		require.Equal(t, all[i], client.Template{Name: shown.Name, Version: shown.Version, Hash: shown.Hash, Title: shown.Title, Summary: shown.Summary, Versions: shown.Versions})
 		require.Equal(t, own.Page, shown.Page)
 		require.Equal(t, own.Settings.RetentionDays, shown.Settings.RetentionDays)
 		require.Equal(t, own.Settings.PublicReading, shown.Settings.PublicReading)

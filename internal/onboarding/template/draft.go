@@ -14,14 +14,14 @@ const TypeApplied = "template.applied"
 // Draft is a span that somebody has still to sign: its tenant, author, id and
 // time are theirs.
 type Draft struct {
-	Type       string
-	Title      string // no personal data
-	Subject    string // an opaque reference, "" for none
-	Visibility string
-	Tags       []string
-	Payload    json.RawMessage // canonical JSON
+	Type       string          `json:"type"`
+	Title      string          `json:"title"`             // no personal data
+	Subject    string          `json:"subject,omitempty"` // an opaque reference, "" for none
+	Visibility string          `json:"visibility"`
+	Tags       []string        `json:"tags,omitempty"`
+	Payload    json.RawMessage `json:"payload"` // canonical JSON
 
-	Waits bool // an example that is recorded and waits for votes, as its contract says
+	Waits bool `json:"waits,omitempty"` // an example that is recorded and waits for votes, as its contract says
 }
 
 // Applied is the payload of template.applied.

@@ -24,16 +24,16 @@ import (
 
 // Template is one version of a template. The caller does not change it.
 type Template struct {
-	Name    string // lower-case letters, digits and dashes
-	Version string // semantic, without "v"
-	Hash    string // of its files; see hashOf
-	Title   string
-	Summary string // one or two sentences
+	Name    string `json:"name"`    // lower-case letters, digits and dashes
+	Version string `json:"version"` // semantic, without "v"
+	Hash    string `json:"hash"`    // of its files; see hashOf
+	Title   string `json:"title"`
+	Summary string `json:"summary"` // one or two sentences
 
-	Settings  Settings
-	Roles     []Role     // who does what, in the order in which they are explained
-	Contracts []Contract // in the order in which they are activated
-	Page      string     // README.md: the page of explanation, in Markdown
+	Settings  Settings   `json:"settings"`
+	Roles     []Role     `json:"roles"`     // who does what, in the order in which they are explained
+	Contracts []Contract `json:"contracts"` // in the order in which they are activated
+	Page      string     `json:"page"`      // README.md: the page of explanation, in Markdown
 
 	examples []Draft
 }
@@ -42,26 +42,26 @@ type Template struct {
 // made. They are advice: contracts say by themselves how long what they are about
 // is kept, before any contract of the tenant for "**" whose name comes later.
 type Settings struct {
-	RetentionDays int // how long payloads are kept in general; 0: for ever
-	RetentionWhy  string
-	PublicReading bool // whether anybody may read what is marked public
-	PublicWhy     string
+	RetentionDays int    `json:"retention_days"` // how long payloads are kept in general; 0: for ever
+	RetentionWhy  string `json:"retention_why"`
+	PublicReading bool   `json:"public_reading"` // whether anybody may read what is marked public
+	PublicWhy     string `json:"public_reading_why"`
 }
 
 // Role is one that the template's contracts know.
 type Role struct {
-	Name    string
-	Does    string
-	Builtin bool // of the protocol; the others are declared by the contracts
+	Name    string `json:"name"`
+	Does    string `json:"does"`
+	Builtin bool   `json:"builtin"` // of the protocol; the others are declared by the contracts
 }
 
 // Contract is one that the template brings into force.
 type Contract struct {
-	Name    string
-	Version string
-	Hash    string // of the source, as logline.contract carries it
-	File    string // such as "contracts/audit_trail.lll"
-	Source  string
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"` // of the source, as logline.contract carries it
+	File    string `json:"file"` // such as "contracts/audit_trail.lll"
+	Source  string `json:"source"`
 }
 
 //go:embed files
