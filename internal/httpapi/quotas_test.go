@@ -257,6 +257,26 @@ func TestTasksQuota(t *testing.T) {
 	require.NotContains(t, string(r.body), "quota_tasks")
 }
 
+// TestSpansThatMakeTasksAreBounded: those that contracts make tasks of are refused
+// while too many wait, and leave nothing.
+func TestSpansThatMakeTasksAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.append(w.contract(`contract tell.pings version "1.0.0" {
+	rule tell { on: "ping.wanted"  then { emit "ping.told" { data: {} } } }
+}`, span.ActionActivate)).want(t, http.StatusCreated)
+	w.made(2)
+	w.quota(quota.Tasks, number(2))
+	size := w.size()
+	asks := w.seal(w.owner, []byte(`{}`), typed("ping.wanted"))
+	w.append(asks).problem(t, http.StatusTooManyRequests, "quota_tasks")
+	require.Equal(t, size, w.size())
+	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated) // asks for nothing
+	w.quota(quota.Tasks, number(3))
+	require.Eventually(t, func() bool { return w.append(asks).status == http.StatusCreated }, time.Minute, 50*time.Millisecond,
+		"what was read of quotas is read again after two seconds")
+}
+
 // TestMarksAreToldOnce: of two processes one warns, and again only when the use
 // has been well below.
 func TestMarksAreToldOnce(t *testing.T) {
