@@ -65,10 +65,7 @@ func newConfigCheckCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			registration := "closed"
-			if cfg.OpenRegistration() {
-				registration = "open"
-			}
+			registration := cfg.Registers()
 			if asJSON {
 				return printJSON(env.Stdout, map[string]any{"ok": true, "modules": cfg.Modules, "listen": cfg.Listen, "registration": registration})
 			}

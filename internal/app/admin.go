@@ -96,12 +96,8 @@ func (a *App) holds(ctx context.Context) (held, error) {
 		names[i] = m.Name
 	}
 	schema, _, err := a.db.SchemaVersion(ctx)
-	registration := "closed"
-	if a.cfg.OpenRegistration() {
-		registration = "open"
-	}
 	return held{
-		Settings: map[string]string{"modules": strings.Join(names, ","), "registration": registration, "tenants": a.cfg.Tenants},
+		Settings: map[string]string{"modules": strings.Join(names, ","), "registration": a.cfg.Registers(), "tenants": a.cfg.Tenants},
 		Schema:   schema, NodeKey: a.node.Signer().Public(),
 	}, err
 }

@@ -37,6 +37,7 @@ type Config struct {
 	LogLevel       string        `mapstructure:"log_level"`
 	LogFormat      string        `mapstructure:"log_format"`
 	BootstrapToken secret.Text   `mapstructure:"bootstrap_token"`
+	PublicURL      string        `mapstructure:"public_url"`
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
 	APIKeys        APIKeys       `mapstructure:"api_keys"`
@@ -105,11 +106,8 @@ const (
 )
 
 // OpenRegistration says whether anybody may register an identity with its
-// signature alone: as configured, and by default on a server that only its own
-// machine can reach.
-func (c Config) OpenRegistration() bool {
-	return c.Registration == Open || c.Registration == Auto && c.hereAlone()
-}
+// signature alone.
+func (c Config) OpenRegistration() bool { return c.Registers() == Open }
 
 // Database is the URL of the database, with the default filled in.
 func (c Config) Database() string {
@@ -221,7 +219,9 @@ func (c Config) check(key string) string {
 	case "log_format":
 		return oneOf(c.LogFormat, "auto", "text", "json")
 	case "registration":
-		return oneOf(c.Registration, Auto, Open, Closed)
+		return oneOf(c.Registration, Auto, Open, Invite, Closed)
+	case "public_url":
+		return checkPublicURL(c.PublicURL)
 	case "tenants":
 		return oneOf(c.Tenants, Open, Closed)
 	case "bootstrap_token":

@@ -17,6 +17,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
@@ -112,8 +113,9 @@ func (a *App) wire(ctx context.Context) error {
 		Ready:            ready.Ready,
 		Gate:             gate,
 		Quotas:           quotas,
-		OpenRegistration: a.cfg.OpenRegistration(), ProtectNames: !a.cfg.hereAlone(),
-		Wakes: wakeups,
+		OpenRegistration: a.cfg.OpenRegistration(), Registration: a.cfg.Registers(), ProtectNames: !a.cfg.hereAlone(), PublicURL: a.cfg.publicURL(),
+		Invitations: invite.New(a.db, invitedTo{eng, log}, directory, custody, a.opt.Now, a.opt.Rand),
+		Wakes:       wakeups,
 		Limits: httpapi.Limits{
 			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
 			Feeds: a.cfg.Limits.Feeds, FeedEntries: a.cfg.Limits.FeedEntries, FeedBytes: a.cfg.Limits.FeedBytes,

@@ -102,7 +102,7 @@ func (w *world) probes(secret string) []probe {
 		if !strings.Contains(path, "{tenant}") {
 			continue
 		}
-		at := strings.NewReplacer("{span}", secret, "{contract}", "some.contract", "{task}", secret+".0", "{follower}", "tasks", "{webhook}", "some.webhook", "{schedule}", "some.schedule", "{level}", "0", "{index}", "000").Replace(path)
+		at := strings.NewReplacer("{span}", secret, "{contract}", "some.contract", "{task}", secret+".0", "{follower}", "tasks", "{webhook}", "some.webhook", "{invitation}", secret, "{schedule}", "some.schedule", "{level}", "0", "{index}", "000").Replace(path)
 		require.NotContains(w.t, strings.ReplaceAll(at, "{tenant}", ""), "{", "a parameter that this test has no value for")
 		for method, op := range item.Operations() {
 			p := probe{op: op.OperationID, method: method, open: openByID[op.OperationID], header: http.Header{}}

@@ -211,6 +211,8 @@ type Gate interface {
 	Caller(ctx context.Context, identity, key string, n int) (quota.Level, error)
 	// Tenant counts n requests in a tenant by somebody who holds a role there.
 	Tenant(ctx context.Context, tenant string, n int) (quota.Level, error)
+	// Try counts one try of something that whoever guesses could get by it.
+	Try(ctx context.Context, from netip.Addr) (quota.Level, error)
 	// Refused tells how often each kind of limit said no.
 	Refused(tell func(by string, n int64))
 	// Alone says whether limits that processes share hold in this one alone now.
@@ -326,8 +328,10 @@ type Deps struct {
 	Events     Events
 	Onboarding Onboarding
 	Node       Node
-	Gate       Gate // nil: nothing is limited by rate
-	Quotas     Quotas
+	// Invitations are required where the module onboarding is on.
+	Invitations Invitations
+	Gate        Gate // nil: nothing is limited by rate
+	Quotas      Quotas
 	// Authenticators take kinds of credentials beside API keys and signed tokens,
 	// told by their forms.
 	Authenticators []Authenticator
@@ -342,8 +346,10 @@ type Deps struct {
 	// Ready says whether this process can append and sign now; nil means yes.
 	Ready func(ctx context.Context) error
 	// OpenRegistration lets anybody register an identity with its signature
-	// alone. Where it is false, registration is closed.
+	// alone. Where it is false, Registration says who else may; "" is nobody.
 	OpenRegistration bool
+	Registration     string // RegistrationInvite …
+	PublicURL        string // where people reach the server, for links; "": unknown
 	// ProtectNames asks, of an open registration that takes a handle or a name,
 	// for the identity's own token: set it where more than this machine can reach
 	// the server.

@@ -31,6 +31,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/ratelimit"
 	"github.com/danvoulez/logline/internal/rulebook"
@@ -90,6 +91,19 @@ type world struct {
 type maker struct {
 	*engine.Engine
 	*timeline.Log
+}
+
+// invitedTo is the timelines as invitations use them.
+type invitedTo maker
+
+func (m invitedTo) Append(ctx context.Context, tenant string, raw []byte) (bool, error) {
+	r := m.Engine.Submit(ctx, tenant, raw, engine.Options{})
+	return r.Decision.Outcome == span.OutcomePending, r.Err
+}
+
+func (m invitedTo) Embed(ctx context.Context, identity string, event []byte) error {
+	_, _, err := m.Engine.EmbedEvent(ctx, identity, event)
+	return err
 }
 
 // setup changes the server before it is made.
@@ -163,8 +177,9 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
 		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
-		Admin: w.own,
-		Gate:  w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
+		Admin:       w.own,
+		Invitations: invite.New(db, invitedTo{w.engine, w.log}, w.dir, custody, w.clock.now, rand.Reader),
+		Gate:        w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},
 	}
 	for _, change := range changes {

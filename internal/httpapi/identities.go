@@ -13,8 +13,6 @@ import (
 )
 
 var (
-	errRegistration = fault.New(fault.Forbidden, "registration_closed",
-		"this node registers no new identities over HTTP but the first owner's, with the bootstrap token; ask whoever runs it to set registration (LOGLINE_REGISTRATION) to open")
 	errName = fault.New(fault.Forbidden, "name_not_proven",
 		"a handle or a name needs a token signed by the identity that takes it")
 	errIdentity = fault.New(fault.NotFound, "identity_unknown", "no such identity is registered at this node")
@@ -32,14 +30,7 @@ func (s *Server) RegisterIdentity(c echo.Context) error {
 	if body.Subject != "" {
 		return errSubject
 	}
-	events := make([][]byte, len(body.Events))
-	for i, e := range body.Events {
-		events[i] = e
-	}
-	if err := s.mayRegister(c, events, body.Handle+body.Name != ""); err != nil {
-		return err
-	}
-	info, created, err := s.deps.Directory.Register(c.Request().Context(), events, body.Handle, body.Name)
+	info, created, err := s.register(c, body)
 	if err != nil {
 		return err
 	}
@@ -50,21 +41,38 @@ func (s *Server) RegisterIdentity(c echo.Context) error {
 	return answer(c, status, identityOf(info))
 }
 
+// register takes an identity by its events, where it may come in.
+func (s *Server) register(c echo.Context, body api.Registration) (info id.Info, created bool, err error) {
+	events := make([][]byte, len(body.Events))
+	for i, e := range body.Events {
+		events[i] = e
+	}
+	if err := s.mayRegister(c, events, body.Handle+body.Name != "", body.Admission); err != nil {
+		return id.Info{}, false, err
+	}
+	return s.deps.Directory.Register(c.Request().Context(), events, body.Handle, body.Name)
+}
+
 // mayRegister asks for the identity's own token where its signatures are not
-// enough. A node that is closed to new identities still answers one it knows,
-// and takes the one that comes with the bootstrap token: the first owner.
-func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error {
+// enough. A node that is closed to new identities still answers one it knows, and
+// takes the one that comes with the bootstrap token: the first owner. What admits
+// an identity opens the node to that one.
+func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool, admission string) error {
+	open, err := s.opensFor(c, events, admission)
+	if err != nil {
+		return err
+	}
 	token, err := bearer(c)
 	if err != nil {
 		return err
 	}
 	switch {
-	case s.deps.OpenRegistration && !(named && s.deps.ProtectNames):
+	case open && !(named && s.deps.ProtectNames):
 		return nil
-	case token == "" && s.deps.OpenRegistration:
+	case token == "" && open:
 		return errName
 	case token == "":
-		return errRegistration
+		return s.notOpen()
 	}
 	ctx := c.Request().Context()
 	if begins, err := s.deps.Onboarding.Begins(ctx, token); begins || err != nil {
@@ -80,15 +88,15 @@ func (s *Server) mayRegister(c echo.Context, events [][]byte, named bool) error 
 		}
 		known, err := s.deps.Directory.Chain(ctx, who)
 		switch {
-		case fault.KindOf(err) == fault.NotFound && s.deps.OpenRegistration:
+		case fault.KindOf(err) == fault.NotFound && open:
 			return foldEvents(events, s.verify)
 		case fault.KindOf(err) == fault.NotFound:
-			return nil, errRegistration
+			return nil, s.notOpen()
 		}
 		return known, err
 	})
-	if !s.deps.OpenRegistration && strings.Count(token, ".") != 2 {
-		return errRegistration // a bootstrap token, mistyped or spent
+	if !open && strings.Count(token, ".") != 2 {
+		return s.notOpen() // a bootstrap token, mistyped or spent
 	}
 	if err == nil && named {
 		err = manages(signer)

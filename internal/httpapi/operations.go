@@ -51,10 +51,7 @@ func (s *Server) GetNode(c echo.Context) error {
 	node := api.Node{
 		Id: s.deps.Node.ID(), Events: rawEvents(s.deps.Node.Events()),
 		Modules: slices.Concat([]string{}, s.deps.Modules), Version: s.deps.Version.Version,
-		Registration: api.NodeRegistrationClosed, Time: span.FormatTime(s.now()),
-	}
-	if s.deps.OpenRegistration {
-		node.Registration = api.NodeRegistrationOpen
+		Registration: api.NodeRegistration(s.registration()), Time: span.FormatTime(s.now()),
 	}
 	node.Limits.Header, node.Limits.Payload = s.limits.Span.Header, s.limits.Span.Payload
 	node.Limits.Line, node.Limits.Body = s.limits.Line, int64(s.limits.Body)

@@ -98,6 +98,7 @@ type place struct {
 	receiver string            // address that takes webhooks
 	author   string            // LogLine ID of the member whose spans they are
 	waiting  string            // name of a task
+	inviter  string            // API key of an admin in custody; "" until somebody is invited
 }
 
 // wordOf is in the content of a tenant's spans and nowhere else.

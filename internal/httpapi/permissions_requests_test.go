@@ -120,6 +120,24 @@ func uses() []use {
 		{op: "exportBundle", ask: get("/bundle"), shown: words}, {op: "importBundle", ask: imported},
 		{op: "feed sse", ask: feedEvents, shown: sent}, {op: "feed socket", ask: socketTo(feedPath, "logline.v1"), shown: socketSent},
 		{op: "createFeedTicket", ask: func(a *asking) *http.Request { return a.post("/feed/tickets", nil) }},
+
+		{op: "listInvitations", ask: get("/invitations")}, {op: "createInvitation", ask: invitationBy},
+		{op: "revokeInvitation", ask: func(a *asking) *http.Request {
+			made, _ := a.invites(span.RoleMember)
+			return a.send(http.MethodDelete, a.at("/invitations/"+a.thing(made.Id)), "", nil)
+		}},
+		{op: "lookAtInvitation", ask: func(a *asking) *http.Request {
+			_, token := a.invites(span.RoleMember)
+			return a.send(http.MethodPost, "/v1/invitations/look", typeJSON, client.InvitationToken{Token: token.Reveal()})
+		}},
+		{op: "acceptInvitation for a new identity", ask: func(a *asking) *http.Request {
+			_, token := a.invites(span.RoleMember)
+			return a.send(http.MethodPost, "/v1/invitations/accept", typeJSON, client.InvitationAcceptance{Token: token.Reveal(), Events: registration(a.keys(), "", "").Events})
+		}},
+		{op: "acceptInvitation", ask: func(a *asking) *http.Request { // the last: from here on everybody has a role
+			_, token := a.invites(span.RoleGuest)
+			return a.send(http.MethodPost, "/v1/invitations/accept", typeJSON, client.InvitationToken{Token: token.Reveal()})
+		}},
 	}
 }
 

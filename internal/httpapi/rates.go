@@ -57,6 +57,16 @@ func (s *Server) countAddress(c echo.Context, n int) error {
 	return err
 }
 
+// countTry counts a try to use a token or a code that whoever has it may use.
+func (s *Server) countTry(c echo.Context) error {
+	if s.deps.Gate == nil {
+		return nil
+	}
+	l, err := s.deps.Gate.Try(c.Request().Context(), s.clientAddress(c.Request()))
+	tell(c, l)
+	return err
+}
+
 // countFrom is countAddress where there is no answer to tell it in.
 func (s *Server) countFrom(ctx context.Context, from netip.Addr, n int) error {
 	if s.deps.Gate == nil {

@@ -41,6 +41,10 @@ func (g *movingGate) Tenant(ctx context.Context, tenant string, n int) (quota.Le
 	return g.now.Load().Tenant(ctx, tenant, n)
 }
 
+func (g *movingGate) Try(ctx context.Context, from netip.Addr) (quota.Level, error) {
+	return g.now.Load().Try(ctx, from)
+}
+
 func (g *movingGate) Alone() bool { return g.now.Load().Alone() }
 
 func (g *movingGate) Refused(tell func(by string, n int64)) { g.now.Load().Refused(tell) }

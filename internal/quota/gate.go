@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,12 @@ const (
 	ByIdentity = "identity"
 	ByKey      = "key"
 	ByTenant   = "tenant"
+	ByTries    = "tries"
 )
+
+// Tries bounds how often one address tries tokens and codes of invitations and
+// registrations: far more than people do, far less than guessing takes.
+var Tries = ratelimit.Limit{Rate: 1, Burst: 60}
 
 // Rates are the node's limits, each for one caller of its kind.
 type Rates struct {
@@ -31,10 +37,10 @@ type Rates struct {
 type Gate struct {
 	store   ratelimit.Store
 	rates   Rates
-	refused [4]atomic.Int64 // in the order of counted
+	refused [len(counted)]atomic.Int64 // in the order of counted
 }
 
-var counted = [...]string{ByAddress, ByIdentity, ByKey, ByTenant}
+var counted = [...]string{ByAddress, ByIdentity, ByKey, ByTenant, ByTries}
 
 // NewGate makes a gate over store; it starts nothing.
 func NewGate(store ratelimit.Store, rates Rates) *Gate { return &Gate{store: store, rates: rates} }
@@ -99,6 +105,15 @@ func (g *Gate) Tenant(ctx context.Context, tenant string, n int) (Level, error) 
 		return Level{}, nil
 	}
 	return g.take(ctx, bucket{ByTenant, tenant, g.rates.Tenant, n})
+}
+
+// Try counts one try of an address that is counted (see Address), whatever the
+// node's own rates are. limited rate_tries.
+func (g *Gate) Try(ctx context.Context, from netip.Addr) (Level, error) {
+	if g == nil || !from.IsValid() || from.IsLoopback() {
+		return Level{}, nil
+	}
+	return g.take(ctx, bucket{ByTries, addressKey(from), Tries, 1})
 }
 
 // Refused is how many times each kind of limit said no, in this process.
@@ -171,12 +186,15 @@ func (g *Gate) count(by string) {
 }
 
 var whose = map[string]string{
-	ByAddress: "your address", ByIdentity: "your identity", ByKey: "this key", ByTenant: "this tenant",
+	ByAddress: "your address", ByIdentity: "your identity", ByKey: "this key", ByTenant: "this tenant", ByTries: "your address",
 }
 
 func refusal(l Level) error {
-	return fault.Newf(fault.Limited, "rate_"+l.By,
-		"%s has sent more than %d requests and spans a second for a while; nothing was done, go on more slowly", whose[l.By], l.Limit.Rate).
+	detail := fmt.Sprintf("%s has sent more than %d requests and spans a second for a while; nothing was done, go on more slowly", whose[l.By], l.Limit.Rate)
+	if l.By == ByTries {
+		detail = "your address has tried too many tokens and codes; nothing was done, wait before the next"
+	}
+	return fault.New(fault.Limited, "rate_"+l.By, detail).
 		With("limit", l.By).With("rate", l.Limit.Rate).With("burst", l.Limit.Burst).
 		After(max(l.Answer.Retry, time.Millisecond)).Because(&Refusal{l})
 }

@@ -65,7 +65,7 @@ func TestRefusalsSayWhich(t *testing.T) {
 	require.Equal(t, "rate_tenant", fault.CodeOf(err))
 	seen := map[string]int64{}
 	g.Refused(func(by string, n int64) { seen[by] = n })
-	require.Equal(t, map[string]int64{ByAddress: 0, ByIdentity: 1, ByKey: 1, ByTenant: 1}, seen)
+	require.Equal(t, map[string]int64{ByAddress: 0, ByIdentity: 1, ByKey: 1, ByTenant: 1, ByTries: 0}, seen)
 }
 
 func TestNoGateLimitsNothing(t *testing.T) {

@@ -56,9 +56,19 @@ const (
 	IdentitySubjectService      IdentitySubject = "service"
 )
 
+// Defines values for InvitationState.
+const (
+	InvitationStateAccepted InvitationState = "accepted"
+	InvitationStateExpired  InvitationState = "expired"
+	InvitationStateOpen     InvitationState = "open"
+	InvitationStateRevoked  InvitationState = "revoked"
+)
+
 // Defines values for NodeRegistration.
 const (
 	NodeRegistrationClosed NodeRegistration = "closed"
+	NodeRegistrationDomain NodeRegistration = "domain"
+	NodeRegistrationInvite NodeRegistration = "invite"
 	NodeRegistrationOpen   NodeRegistration = "open"
 )
 
@@ -642,6 +652,93 @@ type InclusionProof struct {
 	Size     uint64 `json:"size"`
 }
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	AcceptedAt Time `json:"accepted_at,omitempty"`
+
+	// AcceptedBy LogLine ID
+	AcceptedBy Identifier `json:"accepted_by,omitempty"`
+	CreatedAt  Time       `json:"created_at"`
+	Expires    Time       `json:"expires"`
+
+	// Grant The span that grants the role
+	Grant UUID `json:"grant,omitempty"`
+	Id    UUID `json:"id"`
+
+	// Inviter LogLine ID
+	Inviter Identifier `json:"inviter"`
+
+	// MailProblem Why the link could not be mailed
+	MailProblem string `json:"mail_problem,omitempty"`
+	MailedAt    Time   `json:"mailed_at,omitempty"`
+
+	// Page Where links of this node begin, if that is configured: the link is this, /onboard#invite= and the token
+	Page      string `json:"page,omitempty"`
+	RevokedAt Time   `json:"revoked_at,omitempty"`
+
+	// RevokedBy LogLine ID
+	RevokedBy Identifier `json:"revoked_by,omitempty"`
+	Role      string     `json:"role"`
+
+	// Signer Public key that signs the grant, where it is not the inviter's own
+	Signer string          `json:"signer,omitempty"`
+	State  InvitationState `json:"state"`
+	Tenant UUID            `json:"tenant"`
+}
+
+// InvitationState defines model for Invitation.State.
+type InvitationState string
+
+// InvitationAcceptance defines model for InvitationAcceptance.
+type InvitationAcceptance struct {
+	Events []KeyEvent `json:"events,omitempty"`
+	Handle string     `json:"handle,omitempty"`
+	Name   string     `json:"name,omitempty"`
+	Token  string     `json:"token,omitempty"`
+}
+
+// InvitationGrant defines model for InvitationGrant.
+type InvitationGrant struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+	Name     string     `json:"name"`
+
+	// Pending Contracts want more than the inviter's signature
+	Pending bool   `json:"pending"`
+	Role    string `json:"role"`
+	Slug    string `json:"slug"`
+
+	// Span The grant
+	Span   UUID `json:"span"`
+	Tenant UUID `json:"tenant"`
+}
+
+// InvitationPage defines model for InvitationPage.
+type InvitationPage struct {
+	Items []Invitation `json:"items"`
+	Next  *string      `json:"next"`
+}
+
+// InvitationPreview defines model for InvitationPreview.
+type InvitationPreview struct {
+	Expires Time   `json:"expires"`
+	Name    string `json:"name"`
+
+	// Registration The invitation lets a new identity register too
+	Registration bool   `json:"registration"`
+	Role         string `json:"role"`
+	Slug         string `json:"slug"`
+	Tenant       UUID   `json:"tenant"`
+}
+
+// InvitationSpan The signed span invitation.created, with payload and salt
+type InvitationSpan = json.RawMessage
+
+// InvitationToken defines model for InvitationToken.
+type InvitationToken struct {
+	Token string `json:"token,omitempty"`
+}
+
 // KeyEvent A sealed key event, as it was signed
 type KeyEvent = json.RawMessage
 
@@ -714,6 +811,26 @@ type NewAPIKey struct {
 	Types []string `json:"types,omitempty"`
 }
 
+// NewInvitation defines model for NewInvitation.
+type NewInvitation struct {
+	// Delegation A sealed key event, as it was signed
+	Delegation KeyEvent `json:"delegation,omitempty"`
+	Expires    Time     `json:"expires"`
+
+	// Id UUIDv7, of the span
+	Id   UUID   `json:"id"`
+	Role string `json:"role"`
+
+	// Sealed Seed of the delegated key, sealed under the token: 60 bytes, base64url
+	Sealed string `json:"sealed,omitempty"`
+
+	// Span The signed span invitation.created, with payload and salt
+	Span InvitationSpan `json:"span,omitempty"`
+
+	// TokenHash SHA-256, base64url without padding
+	TokenHash Hash `json:"token_hash"`
+}
+
 // NewTenant defines model for NewTenant.
 type NewTenant struct {
 	Name string `json:"name"`
@@ -743,13 +860,15 @@ type Node struct {
 		Line    int `json:"line"`
 		Payload int `json:"payload"`
 	} `json:"limits"`
-	Modules      []string         `json:"modules"`
+	Modules []string `json:"modules"`
+
+	// Registration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 	Registration NodeRegistration `json:"registration"`
 	Time         Time             `json:"time"`
 	Version      string           `json:"version"`
 }
 
-// NodeRegistration defines model for Node.Registration.
+// NodeRegistration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 type NodeRegistration string
 
 // Problem RFC 9457; further members depend on the code
@@ -904,6 +1023,9 @@ type Refusal struct {
 
 // Registration Key events of one's own, or subject and custody
 type Registration struct {
+	// Admission What lets a new identity in where registration is not open: the token of an invitation, or a code that was mailed
+	Admission string `json:"admission,omitempty"`
+
 	// Custody The node makes the identity and holds its keys
 	Custody bool       `json:"custody,omitempty"`
 	Events  []KeyEvent `json:"events,omitempty"`
@@ -1637,6 +1759,9 @@ type FollowerParameter = string
 // IdentityParameter defines model for IdentityParameter.
 type IdentityParameter = string
 
+// InvitationParameter defines model for InvitationParameter.
+type InvitationParameter = UUID
+
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
 
@@ -1749,6 +1874,14 @@ type FeedParams struct {
 
 	// Q Words: each must begin a word of title, subject, type or payload, without case and accents
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// ListInvitationsParams defines parameters for ListInvitations.
+type ListInvitationsParams struct {
+	Limit *LimitParameter `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next of the page before
+	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // GetConsistencyParams defines parameters for GetConsistency.
@@ -1872,6 +2005,12 @@ type RotateAPIKeyJSONRequestBody = APIKeyRotation
 // RevokeIdentityJSONRequestBody defines body for RevokeIdentity for application/json ContentType.
 type RevokeIdentityJSONRequestBody = Revocation
 
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAcceptance
+
+// LookAtInvitationJSONRequestBody defines body for LookAtInvitation for application/json ContentType.
+type LookAtInvitationJSONRequestBody = InvitationToken
+
 // VerifySignaturesJSONRequestBody defines body for VerifySignatures for application/json ContentType.
 type VerifySignaturesJSONRequestBody = SignatureChecks
 
@@ -1892,6 +2031,9 @@ type AppendEventsApplicationCloudeventsBatchPlusJSONRequestBody = AppendEventsAp
 
 // SkipEntryJSONRequestBody defines body for SkipEntry for application/json ContentType.
 type SkipEntryJSONRequestBody = SkipRequest
+
+// CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
+type CreateInvitationJSONRequestBody = NewInvitation
 
 // RequestReplayJSONRequestBody defines body for RequestReplay for application/json ContentType.
 type RequestReplayJSONRequestBody = ReplayRequest
@@ -2110,6 +2252,12 @@ type ServerInterface interface {
 	// RotateIdentity Have the node rotate the key of an identity in its custody
 	// (POST /v1/identities/{identity}/rotate)
 	RotateIdentity(ctx echo.Context, identity IdentityParameter) error
+	// AcceptInvitation Take the role of an invitation, once
+	// (POST /v1/invitations/accept)
+	AcceptInvitation(ctx echo.Context) error
+	// LookAtInvitation What an invitation would give
+	// (POST /v1/invitations/look)
+	LookAtInvitation(ctx echo.Context) error
 	// GetNode The node's identity, key events, modules and limits
 	// (GET /v1/node)
 	GetNode(ctx echo.Context) error
@@ -2182,6 +2330,15 @@ type ServerInterface interface {
 	// SkipEntry Let a parked follower go on behind the entry where it is parked
 	// (POST /v1/tenants/{tenant}/followers/{follower}/skip)
 	SkipEntry(ctx echo.Context, tenant TenantParameter, follower FollowerParameter) error
+	// ListInvitations The tenant's invitations, those that are over too
+	// (GET /v1/tenants/{tenant}/invitations)
+	ListInvitations(ctx echo.Context, tenant TenantParameter, params ListInvitationsParams) error
+	// CreateInvitation Invite somebody to a role
+	// (POST /v1/tenants/{tenant}/invitations)
+	CreateInvitation(ctx echo.Context, tenant TenantParameter) error
+	// RevokeInvitation Withdraw an invitation, and destroy its key
+	// (DELETE /v1/tenants/{tenant}/invitations/{invitation})
+	RevokeInvitation(ctx echo.Context, tenant TenantParameter, invitation InvitationParameter) error
 	// ListMembers Who holds which roles now
 	// (GET /v1/tenants/{tenant}/members)
 	ListMembers(ctx echo.Context, tenant TenantParameter) error
@@ -2566,6 +2723,24 @@ func (w *ServerInterfaceWrapper) RotateIdentity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RotateIdentity(ctx, identity)
+	return err
+}
+
+// AcceptInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptInvitation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptInvitation(ctx)
+	return err
+}
+
+// LookAtInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) LookAtInvitation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LookAtInvitation(ctx)
 	return err
 }
 
@@ -3124,6 +3299,78 @@ func (w *ServerInterfaceWrapper) SkipEntry(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SkipEntry(ctx, tenant, follower)
+	return err
+}
+
+// ListInvitations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListInvitations(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInvitationsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListInvitations(ctx, tenant, params)
+	return err
+}
+
+// CreateInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateInvitation(ctx, tenant)
+	return err
+}
+
+// RevokeInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "invitation" -------------
+	var invitation InvitationParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invitation", ctx.Param("invitation"), &invitation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter invitation: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeInvitation(ctx, tenant, invitation)
 	return err
 }
 
@@ -4134,6 +4381,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook", wrapper.SetWebhook, options.OperationMiddlewares["setWebhook"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook/rotate", wrapper.RotateWebhook, options.OperationMiddlewares["rotateWebhook"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/webhooks/:webhook/test", wrapper.TestWebhook, options.OperationMiddlewares["testWebhook"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/invitations", wrapper.ListInvitations, options.OperationMiddlewares["listInvitations"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/invitations", wrapper.CreateInvitation, options.OperationMiddlewares["createInvitation"]...)
+	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/invitations/:invitation", wrapper.RevokeInvitation, options.OperationMiddlewares["revokeInvitation"]...)
+	router.POST(options.BaseURL+"/v1/invitations/look", wrapper.LookAtInvitation, options.OperationMiddlewares["lookAtInvitation"]...)
+	router.POST(options.BaseURL+"/v1/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.CosignCheckpoint, options.OperationMiddlewares["cosignCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/tile/:level/:index", wrapper.GetTile, options.OperationMiddlewares["getTile"]...)

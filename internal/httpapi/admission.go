@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"cmp"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
+)
+
+// Who may register an identity that the node does not know: anybody, whoever is
+// invited to a tenant, nobody. The first owner always may, with the bootstrap token.
+const (
+	RegistrationOpen   = string(api.NodeRegistrationOpen)
+	RegistrationInvite = string(api.NodeRegistrationInvite)
+	RegistrationClosed = string(api.NodeRegistrationClosed)
+)
+
+// Of all these one code: to whoever comes without what admits, the node is closed.
+const codeRegistration = "registration_closed"
+
+var (
+	errRegistration = fault.New(fault.Forbidden, codeRegistration,
+		"this node registers no new identities over HTTP but the first owner's, with the bootstrap token; ask whoever runs it to set registration (LOGLINE_REGISTRATION) to invite or open")
+	errInvitedOnly = fault.New(fault.Forbidden, codeRegistration,
+		"this node registers whoever is invited to one of its tenants; open the link of your invitation, or send its token as admission")
+	errAdmission = fault.New(fault.Invalid, "admission_malformed",
+		"this admits nobody here; an invitation's token begins with lli_").At("/admission", "is of no kind that this node takes")
+)
+
+// registration is who may register.
+func (s *Server) registration() string {
+	if s.deps.OpenRegistration {
+		return RegistrationOpen
+	}
+	return cmp.Or(s.deps.Registration, RegistrationClosed)
+}
+
+// notOpen is why an identity may not come in that brings nothing with it.
+func (s *Server) notOpen() error {
+	if s.registration() == RegistrationInvite {
+		return errInvitedOnly
+	}
+	return errRegistration
+}
+
+// opensFor says whether new identities may come in, or the one with these events
+// may, by what it brings.
+func (s *Server) opensFor(c echo.Context, events [][]byte, admission string) (bool, error) {
+	if s.deps.OpenRegistration || admission == "" {
+		return s.deps.OpenRegistration, nil
+	}
+	identity, err := foundedBy(events)
+	if err == nil {
+		err = s.letIn(c, admission, identity)
+	}
+	return err == nil, err
+}
+
+// letIn says whether what somebody brings lets an identity in that is not known yet.
+func (s *Server) letIn(c echo.Context, admission, identity string) error {
+	switch mode := s.registration(); {
+	case mode == RegistrationOpen:
+		return nil
+	case admission == "" || mode == RegistrationClosed:
+		return s.notOpen()
+	case !invite.IsToken(admission):
+		return errAdmission
+	}
+	token, err := s.invitationToken(c, admission)
+	if err != nil {
+		return err
+	}
+	return s.deps.Invitations.Admit(c.Request().Context(), token, identity)
+}
