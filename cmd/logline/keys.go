@@ -96,7 +96,7 @@ func (f *rotateMaster) run(cmd *cobra.Command, env *environment, cfg app.Config)
 	}})
 	bar.finish()
 	if err != nil {
-		if n := out.Node + out.Custody; n > 0 {
+		if n := out.Node + out.Custody + out.Secrets; n > 0 {
 			fmt.Fprintf(env.Stderr, "Sealed anew before that: %s. Run the command again to go on.\n", ui.Plural(int64(n), "row", "rows"))
 		}
 		return err
@@ -106,6 +106,9 @@ func (f *rotateMaster) run(cmd *cobra.Command, env *environment, cfg app.Config)
 	}
 	fmt.Fprintf(env.Stdout, "Sealed under the master key %s: %s and %s", out.To,
 		ui.Plural(int64(out.Node), "node's keys", "nodes' keys"), ui.Plural(int64(out.Custody), "identity in custody", "identities in custody"))
+	if out.Secrets > 0 {
+		fmt.Fprintf(env.Stdout, ", %s", ui.Plural(int64(out.Secrets), "secret of an account", "secrets of accounts"))
+	}
 	if out.Already > 0 {
 		fmt.Fprintf(env.Stdout, "; %d were already", out.Already)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
@@ -41,6 +42,8 @@ type Config struct {
 	Registration   string        `mapstructure:"registration"`
 	Tenants        string        `mapstructure:"tenants"`
 	APIKeys        APIKeys       `mapstructure:"api_keys"`
+	Accounts       Accounts      `mapstructure:"accounts"`
+	Sessions       Sessions      `mapstructure:"sessions"`
 	WitnessPolicy  string        `mapstructure:"witness_policy"`
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
@@ -225,8 +228,8 @@ func (c Config) check(key string) string {
 	case "tenants":
 		return oneOf(c.Tenants, Open, Closed)
 	case "bootstrap_token":
-		if token := c.BootstrapToken.Reveal(); token != "" && (!tokenPattern.MatchString(token) || id.IsAPIKey(token)) {
-			return "must have 20 to 200 letters, digits, _ and -, and not begin like an API key; unset it to have one made"
+		if token := c.BootstrapToken.Reveal(); token != "" && (!tokenPattern.MatchString(token) || id.IsAPIKey(token) || account.IsToken(token)) {
+			return "must have 20 to 200 letters, digits, _ and -, and not begin like an API key or a session's token; unset it to have one made"
 		}
 	case "master_key", "master_key_file", "master_key_previous", "master_key_previous_file":
 		return c.checkMaster(key)
@@ -236,6 +239,14 @@ func (c Config) check(key string) string {
 		return within(c.APIKeys.MaxLife, 0, longestLife)
 	case "api_keys.overlap":
 		return within(c.APIKeys.Overlap, time.Second, 365*24*time.Hour)
+	case "accounts.password":
+		return within(c.Accounts.Password, 8, 64)
+	case "sessions.idle":
+		return within(c.Sessions.Idle, 2*time.Minute, longestLife)
+	case "sessions.life":
+		return within(c.Sessions.Life, 15*time.Minute, longestLife)
+	case "sessions.rotate":
+		return within(c.Sessions.Rotate, time.Minute, longestLife)
 	case "witness_policy":
 		if _, err := c.witnesses(); err != nil {
 			return fault.From(err).Detail

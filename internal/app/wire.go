@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/bus"
@@ -41,6 +42,7 @@ var (
 	_ httpapi.Directory      = (*id.Directory)(nil)
 	_ httpapi.Custody        = (*id.Custody)(nil)
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
+	_ httpapi.Accounts       = (*account.Service)(nil)
 	_ httpapi.Events         = (*cloudevents.Recorder)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
 	_ httpapi.Node           = (*id.Node)(nil)
@@ -109,7 +111,7 @@ func (a *App) wire(ctx context.Context) error {
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
-		Custody: custody, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
+		Custody: custody, Accounts: a.newAccounts(directory, custody, counting), APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
 		Quotas:           quotas,

@@ -52,6 +52,8 @@ var table = map[string]rule{
 	"internal/id":             {never: []string{"internal/timeline", "internal/httpapi", "internal/engine", "internal/standing"}},
 	"internal/cloudevents": {never: []string{
 		"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net/http", "clock"}},
+	"internal/account": {never: []string{"internal/timeline", "internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi",
+		"stores", "drivers", "net/http"}},
 	"internal/sortedmap": {never: []string{"ours", "I/O", "clock"}},
 	"internal/standing":  {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
 

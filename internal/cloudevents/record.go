@@ -29,12 +29,8 @@ type Log interface {
 	Receipt(ctx context.Context, tenant string, seq uint64) (timeline.Receipt, error)
 }
 
-var (
-	errUnsigned = fault.New(fault.Forbidden, "events_unsigned",
-		"events are signed here for identities in this node's custody, by their API keys; you hold your own keys, so sign a span and send it to …/spans")
-	errConflict = fault.New(fault.Conflict, "event_conflict",
-		"another event with this source and id is recorded here; an id is for one event of a source").At("/id", "stands for another event")
-)
+var errConflict = fault.New(fault.Conflict, "event_conflict",
+	"another event with this source and id is recorded here; an id is for one event of a source").At("/id", "stands for another event")
 
 // Recorder signs events for callers that cannot, and records them.
 type Recorder struct {
@@ -56,12 +52,12 @@ func NewRecorder(keys Keys, e Engine, log Log, now func() time.Time) *Recorder {
 // events_unsigned or api_key_type_not_allowed, and what unsealing the key says.
 // batch makes its places point into a batch.
 func (r *Recorder) Record(ctx context.Context, who id.Credential, tenant string, events []*Event, batch bool) ([]engine.Result, error) {
-	if who.APIKey == nil {
-		return nil, errUnsigned
+	if who.APIKey == nil && who.Session == nil {
+		return nil, id.ErrUnsigned
 	}
 	held, err := r.keys.Held(ctx, who.Identity)
 	if fault.CodeOf(err) == "not_in_custody" {
-		return nil, errUnsigned
+		return nil, id.ErrUnsigned
 	}
 	if err != nil {
 		return nil, err
@@ -74,7 +70,7 @@ func (r *Recorder) Record(ctx context.Context, who id.Credential, tenant string,
 			at = fmt.Sprintf("/%d", i)
 		}
 		typ := SpanType(e.Type)
-		if err := who.APIKey.MaySign(typ); err != nil {
+		if err := who.MaySign(typ); err != nil {
 			return nil, fault.From(err).At(at+"/type", "becomes "+typ)
 		}
 		if spans[i], err = seal(held, who.Identity, tenant, typ, e, now); err != nil {

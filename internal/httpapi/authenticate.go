@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -39,7 +40,7 @@ var errInvalid = fault.New(fault.Unauthenticated, "credential_invalid",
 // plainReasons are the refusals that follow from the credential's text and the
 // clock alone: whoever holds the text knows them already, and can mend them.
 var plainReasons = map[string]bool{
-	"api_key_malformed": true, "credential_malformed": true, "credential_required": true,
+	"api_key_malformed": true, "session_malformed": true, "second_factor_required": true, "credential_malformed": true, "credential_required": true,
 	"token_too_large": true, "token_malformed": true, "token_algorithm": true, "token_type": true, "token_audience": true, "token_origin": true, "token_origin_required": true,
 	"token_lifetime": true, "token_expired": true, "token_not_yet_valid": true, "ticket_invalid": true,
 }
@@ -54,7 +55,17 @@ func uniform(err error) error {
 
 // authenticators are those for an Authorization header, in the order they are asked.
 func (s *Server) authenticators() []Authenticator {
-	return append([]Authenticator{keyAuthenticator{s.deps.APIKeys}}, append(s.deps.Authenticators, tokenAuthenticator{s})...)
+	all := []Authenticator{keyAuthenticator{s.deps.APIKeys}}
+	if s.deps.Accounts != nil { // some tests have none
+		all = append(all, s.deps.Accounts)
+	}
+	return append(append(all, s.deps.Authenticators...), tokenAuthenticator{s})
+}
+
+// foundersOf is the same for routes that take the bootstrap token, which has no form
+// of its own: it is asked for after all that have.
+func foundersOf(bearers []Authenticator) []Authenticator {
+	return slices.Insert(slices.Clone(bearers), len(bearers)-1, Authenticator(bootstrapAuthenticator{}))
 }
 
 // authenticate is whose credential it is.
@@ -113,11 +124,12 @@ func isJWT(token string) bool {
 // that proves nothing is an error everywhere but where none is looked at. It is
 // judged and counted anew each time: a handler asks once.
 func (s *Server) caller(c echo.Context) (id.Credential, error) {
-	token, err := bearer(c)
+	token, err := s.credentialOf(c)
 	if err != nil || token == "" {
 		return id.Credential{}, err
 	}
 	who, err := s.callerOf(c, token)
+	s.tend(c, token, who, err)
 	if err == nil {
 		err = mayAsk(c, who)
 	}

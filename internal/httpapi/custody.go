@@ -105,6 +105,8 @@ func manages(who id.Credential) error {
 		return nil
 	case who.APIKey != nil:
 		return errManage
+	case who.Session != nil:
+		return who.Session.Refusal()
 	}
 	return errKeyManage
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/backtests"
@@ -166,6 +167,39 @@ type Custody interface {
 	Rotation(ctx context.Context, identity string) (*id.Change, error)
 	Revocation(ctx context.Context, identity, reason string) (*id.Change, error)
 	Keep(ctx context.Context, change *id.Change) (id.Info, error)
+	// Destroy removes the keys for good.
+	Destroy(ctx context.Context, identity string) error
+}
+
+// Accounts are the logins of people at this node, and their sessions, whose tokens
+// they judge. *account.Service implements it.
+type Accounts interface {
+	Authenticator
+	// Again is Authenticate for a session that was judged before, by its id.
+	Again(ctx context.Context, session string) (id.Credential, error)
+	// Rotate gives out a token to take the place of one, "" where that is not due.
+	Rotate(ctx context.Context, token string) (fresh string, err error)
+
+	CreateHeld(ctx context.Context, n account.NewAccount, where account.Where) (id.Info, error)
+	Create(ctx context.Context, identity string, n account.NewAccount) error
+	Get(ctx context.Context, identity string) (account.Account, error)
+	SetEmail(ctx context.Context, identity, email string) error
+	Erase(ctx context.Context, identity string) (found bool, err error)
+
+	SignIn(ctx context.Context, name, password, second string, where account.Where) (n account.Session, token string, err error)
+	// Begin signs in whoever has proved to be the identity.
+	Begin(ctx context.Context, identity, how string, where account.Where) (n account.Session, token string, err error)
+	BeginByKey(ctx context.Context, who id.Credential, where account.Where) (n account.Session, token string, err error)
+	Complete(ctx context.Context, token, code string) (n account.Session, fresh string, err error)
+	Sessions(ctx context.Context, identity string) ([]account.Session, error)
+	End(ctx context.Context, identity, session string) error
+	EndOthers(ctx context.Context, identity, but string) (ended int, err error)
+
+	ChangePassword(ctx context.Context, identity, session, current, fresh string, unproven bool) (token string, err error)
+	OfferSecond(ctx context.Context, identity, name string) (account.Offer, error)
+	ConfirmSecond(ctx context.Context, identity, session, code string) (codes []string, token string, err error)
+	RemoveSecond(ctx context.Context, identity, code string) error
+	RenewCodes(ctx context.Context, identity, code string) ([]string, error)
 }
 
 // APIKeys are the API keys of this node's identities. *id.APIKeys implements it.
@@ -312,7 +346,7 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Events, Onboarding, Node and Quotas are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Events, Onboarding, Node and Quotas are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -325,6 +359,7 @@ type Deps struct {
 	Directory  Directory
 	Custody    Custody
 	APIKeys    APIKeys
+	Accounts   Accounts
 	Events     Events
 	Onboarding Onboarding
 	Node       Node

@@ -261,6 +261,9 @@ var routes = map[string]struct {
 	}},
 	"feed": {showed: true, ask: feeds},
 
+	"getAccount": {ask: at("/v1/account")}, "listSessions": {ask: at("/v1/sessions")},
+	"createAccount": {}, "setAccount": {}, "eraseAccount": {}, "setPassword": {}, "offerSecondFactor": {}, "confirmSecondFactor": {}, "removeSecondFactor": {}, "renewRecoveryCodes": {},
+	"signIn": {}, "completeSignIn": {}, "endSession": {}, "endOtherSessions": {},
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "getAPIKey": {}, "rotateAPIKey": {}, "revokeAPIKey": {},

@@ -77,6 +77,11 @@ func (c faultyCustody) Maker(ctx context.Context, identity string) (string, erro
 	return storetest.CallFor(ctx, c.f, "Custody.Maker", func(ctx context.Context) (string, error) { return c.c.Maker(ctx, identity) })
 }
 
+func (c faultyCustody) Destroy(ctx context.Context, identity string) error {
+	_, err := storetest.CallFor(ctx, c.f, "Custody.Destroy", func(ctx context.Context) (struct{}, error) { return struct{}{}, c.c.Destroy(ctx, identity) })
+	return err
+}
+
 func (c faultyCustody) Rotation(ctx context.Context, identity string) (*id.Change, error) {
 	return storetest.CallFor(ctx, c.f, "Custody.Rotation", func(ctx context.Context) (*id.Change, error) { return c.c.Rotation(ctx, identity) })
 }

@@ -157,11 +157,12 @@ func (s *Server) feedRequest(c echo.Context, tenant string, p *api.FeedParams, r
 	if err != nil {
 		return feed.Request{}, err
 	}
+	session := "" // once the token of one was judged
 	return feed.Request{Tenant: tenantID, From: from, Query: q, Authorize: func(context.Context) (standing.Reader, error) {
 		var who id.Credential
 		if token != "" {
 			var err error
-			if who, err = s.callerOf(c, token); err != nil {
+			if who, err = s.still(c, token, &session); err != nil {
 				return standing.Reader{}, err
 			}
 		}
@@ -198,7 +199,7 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 		if err != nil {
 			return "", "", err
 		}
-		token, err = bearer(c)
+		token, err = s.credentialOf(c)
 		return token, seen.ID, err
 	}
 	if c.Request().Header.Get(echo.HeaderAuthorization) != "" {

@@ -16,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/cloudevents"
@@ -83,6 +85,7 @@ type world struct {
 	book   *quota.Book
 	quotas *quota.Tenants
 
+	accounts  *account.Service
 	backtests *backtests.Service
 	owner     *id.Keys
 	tenant    client.Tenant
@@ -173,10 +176,13 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 		Node: w.node.ID(), Logger: slog.New(slog.DiscardHandler), Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, db) },
 	})
 	custody := id.NewCustody(db, id.Masters{master}, w.dir, w.node.ID(), w.clock.now, rand.Reader)
+	w.accounts = account.New(db, w.dir, custody, id.NewSecrets(db, id.Masters{master}, rand.Reader), account.Config{
+		Now: w.clock.now, Hash: argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}, // one that costs nothing: what it costs has its own test
+	})
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
-		Custody: custody, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
+		Custody: custody, Accounts: w.accounts, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Admin:       w.own,
 		Invitations: invite.New(db, invitedTo{w.engine, w.log}, w.dir, custody, w.clock.now, rand.Reader),
 		Gate:        w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},

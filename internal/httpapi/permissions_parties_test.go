@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client/openapi"
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
@@ -22,6 +23,9 @@ type party struct {
 	keys   *id.Keys // signs spans and key events; nil where it holds none
 	self   string   // LogLine ID, "" for nobody
 	ticket func() string
+	// another is a session like the party's, of an identity of its own that may end
+	// with what is asked; nil for whoever comes otherwise.
+	another func() string
 }
 
 // parties are everybody who may ask about the first place. Owner, admin and the
@@ -61,7 +65,31 @@ func (m *matrix) parties() []*party {
 		&party{name: "ticket", ticket: func() string { return w.newTicket(owner.token) }},
 	)
 	out[len(out)-1].token = w.newTicket(owner.token)
-	return out
+	return append(out,
+		w.signedIn("session", func() string { return w.held(w.owner, span.RoleAdmin).Id }, func(string) {}),
+		w.signedIn("stale", func() string { return w.held(w.owner, span.RoleAdmin).Id }, w.age),
+		w.signedIn("reads", func() string { return w.member(span.RoleAdmin).ID() }, func(string) {}))
+}
+
+// signedIn is a party that comes by a session of an identity, after something was
+// done to it by its id. What sessions do to their own identity has tests of its own:
+// in the table it would end them.
+func (w *world) signedIn(name string, who func() string, then func(session string)) *party {
+	p := &party{name: name}
+	p.another = func() string {
+		n, token, err := w.accounts.Begin(w.t.Context(), who(), account.ByPassword, account.Where{})
+		require.NoError(w.t, err)
+		then(n.ID)
+		return token
+	}
+	p.token = p.another()
+	return p
+}
+
+// age makes a session one that has not proved itself for long.
+func (w *world) age(session string) {
+	_, err := w.db.Write.ExecContext(w.t.Context(), `UPDATE account_sessions SET proved_at = $1 WHERE id = $2`, span.FormatTime(w.clock.now().Add(-time.Hour)), session)
+	require.NoError(w.t, err)
 }
 
 func (w *world) withdrawal(identity string, roles ...string) []byte {

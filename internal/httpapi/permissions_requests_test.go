@@ -63,6 +63,23 @@ func uses() []use {
 		{op: "getAPIKey", ask: oneKey(http.MethodGet, "", nil)},
 		{op: "revokeAPIKey", ask: oneKey(http.MethodDelete, "", nil)},
 		{op: "rotateAPIKey", ask: oneKey(http.MethodPost, "/rotate", map[string]any{"overlap": "1h"})},
+		{op: "createAccount", ask: own(http.MethodPost, "/v1/accounts", map[string]any{"password": passphrase})},
+		{op: "createAccount custody", ask: own(http.MethodPost, "/v1/accounts", map[string]any{"custody": true, "password": passphrase})},
+		{op: "getAccount", ask: own(http.MethodGet, "/v1/account", nil)},
+		{op: "setAccount", ask: own(http.MethodPatch, "/v1/account", map[string]any{"email": "x@example.com"})},
+		{op: "setPassword", ask: own(http.MethodPost, "/v1/account/password", map[string]any{"password": passphrase})},
+		{op: "offerSecondFactor", ask: own(http.MethodPost, "/v1/account/totp", nil)},
+		// With a code that is wrong, which comes after who may send one: 403 for it is the
+		// same as for who may not, 409 is for there being no second factor.
+		{op: "confirmSecondFactor", ask: own(http.MethodPost, "/v1/account/totp/confirm", map[string]any{"code": "no"})},
+		{op: "removeSecondFactor", ask: own(http.MethodPost, "/v1/account/totp/remove", map[string]any{"code": "no"})},
+		{op: "renewRecoveryCodes", ask: own(http.MethodPost, "/v1/account/recovery-codes", map[string]any{"code": "no"})},
+		{op: "signIn", ask: own(http.MethodPost, "/v1/sessions", map[string]any{})},
+		{op: "completeSignIn", ask: own(http.MethodPost, "/v1/sessions/second-factor", map[string]any{"code": "no"})},
+		{op: "listSessions", ask: own(http.MethodGet, "/v1/sessions", nil)},
+		{op: "endOtherSessions", ask: own(http.MethodDelete, "/v1/sessions", nil)},
+		{op: "endSession", ask: own(http.MethodDelete, "/v1/sessions/current", nil)},
+		{op: "eraseAccount", ask: own(http.MethodDelete, "/v1/account", nil)},
 		{op: "verifySignatures", ask: verify}, {op: "verifySignatureStream", ask: socketTo(func(*asking) string { return verifyPath }, "logline.v1")},
 
 		{op: "createTenant", ask: found}, {op: "listTenants", ask: plain("/v1/tenants"), shown: items},
@@ -182,6 +199,25 @@ func nothingLike(name string) string {
 
 func plain(path string) func(*asking) *http.Request {
 	return func(a *asking) *http.Request { return a.request(http.MethodGet, path, a.who.token, "", nil) }
+}
+
+// passphrase is a password of tests.
+const passphrase = "correct horse battery staple"
+
+// own asks about the caller's own account; a session is one that may end with it.
+func own(method, path string, body any) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		who := *a.who
+		if who.another != nil {
+			who.token = who.another()
+		}
+		b := *a
+		b.who = &who
+		if body == nil {
+			return b.request(method, path, who.token, "", nil)
+		}
+		return b.send(method, path, "application/json", body)
+	}
 }
 
 func get(path string) func(*asking) *http.Request {

@@ -50,8 +50,9 @@ type Server struct {
 	verify    id.Verifier
 	tokens    *id.Tokens
 	tickets   *tickets
-	bearers   []Authenticator // of what an Authorization header holds
-	founders  []Authenticator // and of routes that take the bootstrap token
+	bearers   []Authenticator             // of what an Authorization header holds
+	founders  []Authenticator             // and of routes that take the bootstrap token
+	pages     *http.CrossOriginProtection // of requests with the cookie of a session
 	upgrader  *websocket.Upgrader
 	stopping  context.Context // ends with stop; a context, so that feeds need no goroutine to wait for it
 	endFeeds  context.CancelFunc
@@ -80,7 +81,8 @@ func New(deps Deps) *Server {
 	}
 	s.tokens = id.NewTokens(s.verify)
 	s.bearers = s.authenticators()
-	s.founders = append([]Authenticator{bootstrapAuthenticator{}}, s.bearers...)
+	s.founders = foundersOf(s.bearers)
+	s.pages = http.NewCrossOriginProtection()
 	s.stopping, s.endFeeds = context.WithCancel(context.Background())
 	s.slots = make(chan struct{}, s.limits.Concurrent)
 	s.streams, s.exports = newPlaces(s.limits.Streams), newPlaces(s.limits.Exports)

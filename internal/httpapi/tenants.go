@@ -46,7 +46,7 @@ func (s *Server) CreateTenant(c echo.Context) error {
 // founder is who asks for a tenant to be there: by the bootstrap token, which
 // is not judged yet, or with a credential of their own.
 func (s *Server) founder(c echo.Context) (token, caller string, err error) {
-	token, err = bearer(c)
+	token, err = s.credentialOf(c)
 	switch {
 	case err != nil:
 		return "", "", err
@@ -57,6 +57,7 @@ func (s *Server) founder(c echo.Context) (token, caller string, err error) {
 	if err == nil {
 		err = s.judgeOrigin(c.Request(), who)
 	}
+	s.tend(c, token, who, err)
 	switch {
 	case err != nil:
 		return "", "", err

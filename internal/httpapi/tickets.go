@@ -111,7 +111,7 @@ func (s *Server) CreateFeedTicket(c echo.Context, tenant api.TenantParameter) er
 	if err != nil {
 		return err
 	}
-	token, err := bearer(c)
+	token, err := s.credentialOf(c)
 	if err != nil {
 		return err
 	}

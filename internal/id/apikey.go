@@ -1,8 +1,6 @@
 package id
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"io"
 	"slices"
 	"strings"
@@ -14,16 +12,10 @@ import (
 // TypeIdentity in an API key's types lets the key change its own identity.
 const TypeIdentity = span.TypeIdentity
 
-// An API key is "llk_", 16 characters of id, 52 of secret and 7 of checksum, all
-// of them lower-case base32. The prefix is for secret scanners; the checksum
-// tells a mistyped or cut key without a look at the database.
+// The prefix of API keys is for secret scanners.
 const (
-	apiKeyPrefix  = "llk_"
-	apiKeyIDLen   = 16
-	apiKeyBodyLen = apiKeyIDLen + 52
-	apiKeySumLen  = 7
-	apiKeyLen     = len(apiKeyPrefix) + apiKeyBodyLen + apiKeySumLen
-	apiKeyDomain  = "logline.apikey.v1\n"
+	apiKeyPrefix = "llk_"
+	apiKeyDomain = "logline.apikey.v1\n"
 )
 
 // APIKey is what a node keeps of an API key; the key itself it does not have.
@@ -100,33 +92,15 @@ func IsAPIKey(text string) bool { return strings.HasPrefix(text, apiKeyPrefix) }
 // apiKeyID is the id in an API key, whose form and checksum it judges;
 // unauthenticated api_key_malformed, which repeats nothing of it.
 func apiKeyID(text string) (string, error) {
-	body, ok := strings.CutPrefix(text, apiKeyPrefix)
-	if !ok || len(text) != apiKeyLen || strings.ContainsFunc(body, notBase32) || body[apiKeyBodyLen:] != apiKeySum(text[:len(apiKeyPrefix)+apiKeyBodyLen]) {
+	name, ok := ParseOpaque(apiKeyPrefix, text)
+	if !ok {
 		return "", refuse("api_key_malformed", "the API key is mistyped or cut short: its checksum does not fit")
 	}
-	return body[:apiKeyIDLen], nil
-}
-
-func notBase32(r rune) bool { return (r < 'a' || r > 'z') && (r < '2' || r > '7') }
-
-// apiKeySum is the CRC-32 (IEEE) of everything before it, in base32.
-func apiKeySum(text string) string {
-	return idEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text))))
+	return name, nil
 }
 
 // newAPIKey makes the text of an API key with 42 random bytes.
-func newAPIKey(rand io.Reader) (text string, err error) {
-	var id [10]byte
-	if _, err := io.ReadFull(rand, id[:]); err != nil {
-		return "", fault.New(fault.Unavailable, "randomness_unavailable", "cannot read random bytes for a key").Because(err)
-	}
-	secret, err := randomSeed(rand)
-	if err != nil {
-		return "", err
-	}
-	text = apiKeyPrefix + idEncoding.EncodeToString(id[:]) + idEncoding.EncodeToString(secret[:])
-	return text + apiKeySum(text), nil
-}
+func newAPIKey(rand io.Reader) (text string, err error) { return NewOpaque(apiKeyPrefix, rand) }
 
 // apiKeyHash is what is stored. The secret has 256 random bits, so a plain hash
 // is enough: there is nothing to guess.

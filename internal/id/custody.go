@@ -31,6 +31,12 @@ func NewCustody(db *storage.DB, masters Masters, dir *Directory, node string, no
 // agent) in this node's custody for maker, and registers it; handle and name
 // may be "". Both its keys are sealed in the transaction that registers it.
 func (c *Custody) Create(ctx context.Context, subject, handle, name, maker string) (Info, error) {
+	return c.CreateWith(ctx, subject, handle, name, maker, func(*sql.Tx, Info) error { return nil })
+}
+
+// CreateWith is Create together with what else begins with the identity, in one
+// transaction. Whoever makes itself is the maker ""; its maker is then itself.
+func (c *Custody) CreateWith(ctx context.Context, subject, handle, name, maker string, with func(*sql.Tx, Info) error) (Info, error) {
 	if len(c.vault.masters) == 0 {
 		return Info{}, fault.New(fault.Unavailable, "master_key_required",
 			"this node holds no keys for others: it has no master key. Whoever runs it makes one with `logline config master-key` and sets LOGLINE_MASTER_KEY")
@@ -50,7 +56,13 @@ func (c *Custody) Create(ctx context.Context, subject, handle, name, maker strin
 		if err := c.dir.insert(ctx, tx, info); err != nil {
 			return err
 		}
-		return c.vault.insert(ctx, tx, keys, maker)
+		if maker == "" {
+			maker = info.ID
+		}
+		if err := c.vault.insert(ctx, tx, keys, maker); err != nil {
+			return err
+		}
+		return with(tx, info)
 	})
 	if err != nil {
 		return Info{}, err

@@ -198,7 +198,7 @@ func TestAPIKeys(t *testing.T) {
 		require.NoError(t, db.Read.QueryRow(`SELECT id, hash, label, types FROM api_keys`).Scan(&keyID, &hash, &label, &types))
 		require.Equal(t, made.ID, keyID)
 		require.Len(t, hash, 32)
-		require.NotContains(t, keyID+label+types+string(hash), text[len(apiKeyPrefix)+apiKeyIDLen:])
+		require.NotContains(t, keyID+label+types+string(hash), text[len(apiKeyPrefix)+opaqueNameLen:])
 
 		// Last use is kept by the minute and written once a minute.
 		used := func() string {
@@ -470,8 +470,8 @@ func TestAPIKeyWrongSecret(t *testing.T) {
 		keys := NewAPIKeys(db, func() time.Time { return testTime }, source(4), APIKeyConfig{})
 		_, text, err := keys.Create(ctx, APIKey{Identity: own.ID()})
 		require.NoError(t, err)
-		forged := text[:len(apiKeyPrefix)+apiKeyIDLen] + text[len(apiKeyPrefix)+apiKeyIDLen+1:len(apiKeyPrefix)+apiKeyBodyLen] + "a"
-		forged += apiKeySum(forged)
+		forged := text[:len(apiKeyPrefix)+opaqueNameLen] + text[len(apiKeyPrefix)+opaqueNameLen+1:len(apiKeyPrefix)+opaqueBodyLen] + "a"
+		forged += opaqueSum(forged)
 		_, err = keys.Authenticate(ctx, forged)
 		requireCode(t, "api_key_unknown", err)
 		other, err := newAPIKey(source(8))
@@ -499,9 +499,9 @@ func FuzzAPIKey(f *testing.F) {
 			return
 		}
 		require.True(t, IsAPIKey(src))
-		require.Len(t, src, apiKeyLen)
+		require.Len(t, src, len(apiKeyPrefix)+opaqueBodyLen+opaqueSumLen)
 		require.Equal(t, src[:20], apiKeyPrefix+id)
-		require.Equal(t, apiKeySum(src[:apiKeyLen-apiKeySumLen]), src[apiKeyLen-apiKeySumLen:])
+		require.Equal(t, opaqueSum(src[:len(apiKeyPrefix)+opaqueBodyLen+opaqueSumLen-opaqueSumLen]), src[len(apiKeyPrefix)+opaqueBodyLen+opaqueSumLen-opaqueSumLen:])
 		for i := range src { // and no single mistyped character passes
 			changed := []byte(src)
 			changed[i] ^= 1

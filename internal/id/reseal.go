@@ -30,7 +30,7 @@ type Reseal struct {
 	Now      func() time.Time
 	Rand     io.Reader
 	Batch    int                   // rows in a transaction; 0: 100
-	Progress func(done, total int) // after each transaction; nil for nobody
+	Progress func(done, total int) // after each transaction that sealed something; nil for nobody
 	// Finish joins the transaction that notes the end, which one exchange has once;
 	// nil for nobody.
 	Finish func(ctx context.Context, tx *sql.Tx, by SealedBy) error
@@ -42,6 +42,7 @@ type Resealed struct {
 	From       []string `json:"from"`       // ids of those that this run took over from
 	Node       int      `json:"node"`       // keys of the node that this run sealed anew
 	Custody    int      `json:"custody"`    // keys of identities in custody
+	Secrets    int      `json:"secrets"`    // small secrets beside keys
 	Already    int      `json:"already"`    // keys that were under it before
 	Unopenable []string `json:"unopenable"` // identities whose keys could not be opened: they are as they were
 	Done       bool     `json:"done"`       // nothing is under another master key any more
@@ -59,7 +60,8 @@ func ReadSealing(ctx context.Context, db *storage.DB) (s Sealing, err error) {
 		return s, err
 	}
 	s.Under = map[string]int{}
-	rows, err := db.Read.QueryContext(ctx, `SELECT master, count(*) FROM sealed_keys GROUP BY master`)
+	rows, err := db.Read.QueryContext(ctx, `
+		SELECT master, count(*) FROM (SELECT master FROM sealed_keys UNION ALL SELECT master FROM sealed_secrets) AS sealed GROUP BY master`)
 	if err != nil {
 		return s, failed("count sealed keys", err)
 	}
@@ -110,17 +112,19 @@ func (r Reseal) Run(ctx context.Context) (out Resealed, err error) {
 	if err := r.begin(ctx); err != nil {
 		return out, err
 	}
-	w := walk{Reseal: r, held: held, node: node, out: &out}
-	for more := true; more; {
-		if err := r.DB.InTx(ctx, func(tx *sql.Tx) (err error) {
-			more, err = w.step(ctx, tx)
-			return err
-		}); err != nil {
-			return out, err
-		}
-		w.keep()
-		if r.Progress != nil {
-			r.Progress(out.Node+out.Custody, total)
+	for _, on := range shelves {
+		w := walk{Reseal: r, shelf: on, held: held, node: node, out: &out}
+		for more := true; more; {
+			if err := r.DB.InTx(ctx, func(tx *sql.Tx) (err error) {
+				more, err = w.step(ctx, tx)
+				return err
+			}); err != nil {
+				return out, err
+			}
+			w.keep()
+			if r.Progress != nil && w.took {
+				r.Progress(out.Node+out.Custody+out.Secrets, total)
+			}
 		}
 	}
 	if len(out.Unopenable) > 0 {
@@ -178,23 +182,39 @@ func writeSealedBy(ctx context.Context, tx *sql.Tx, by SealedBy) error {
 	return nil
 }
 
-// walk goes through the rows in order of identity.
+// shelf is a table of what is sealed, whose rows are named by one text.
+type shelf struct {
+	table, row string // row is the name, as SQL has it
+	sealedFor  func(row string) (purpose, name string)
+}
+
+var shelves = []shelf{
+	{"sealed_keys", "identity", func(row string) (string, string) { return purposeKeys, row }},
+	{"sealed_secrets", "purpose || ' ' || name", func(row string) (string, string) {
+		purpose, name, _ := strings.Cut(row, " ")
+		return purpose, name
+	}},
+}
+
+// walk goes through the rows of a shelf in order of their names.
 type walk struct {
 	Reseal
+	shelf
 	held Masters
 	node string
-	last string // identity; rows up to it are done
+	last string // row; those up to it are done
 	out  *Resealed
 
 	reached string   // by a step whose transaction is not committed yet
 	did     Resealed // in it
+	took    bool     // it found rows
 }
 
 // step re-seals the next rows, and says whether there may be more.
 func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 	type row struct {
-		identity, master string
-		sealed           []byte
+		name, master string
+		sealed       []byte
 	}
 	most := w.Batch
 	if most == 0 {
@@ -208,7 +228,7 @@ func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 		return false, fault.Newf(fault.Conflict, "master_key_changed",
 			"the database is to be sealed under the master key %s by now, not under %s: somebody exchanges it again; nothing is left half done", by.ID, w.To.ID())
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT identity, master, sealed FROM sealed_keys WHERE identity > $1 AND master <> $2 ORDER BY identity LIMIT $3`, w.last, w.To.ID(), most)
+	rows, err := tx.QueryContext(ctx, `SELECT `+w.row+`, master, sealed FROM `+w.table+` WHERE `+w.row+` > $1 AND master <> $2 ORDER BY 1 LIMIT $3`, w.last, w.To.ID(), most)
 	if err != nil {
 		return false, failed("read sealed keys", err)
 	}
@@ -216,7 +236,7 @@ func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 	var batch []row
 	for rows.Next() {
 		var r row
-		if err := rows.Scan(&r.identity, &r.master, &r.sealed); err != nil {
+		if err := rows.Scan(&r.name, &r.master, &r.sealed); err != nil {
 			return false, failed("read sealed keys", err)
 		}
 		batch = append(batch, r)
@@ -225,32 +245,37 @@ func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 		return false, failed("read sealed keys", err)
 	}
 	for _, r := range batch {
-		w.reached = r.identity
-		from, err := w.held.named(r.master, "the keys of "+r.identity)
+		w.reached = r.name
+		purpose, name := w.sealedFor(r.name)
+		from, err := w.held.named(r.master, "the keys of "+name)
 		if err != nil {
 			return false, err
 		}
-		plain, err := from.Open(purposeKeys, r.identity, r.sealed)
+		plain, err := from.Open(purpose, name, r.sealed)
 		if err != nil {
-			w.did.Unopenable = append(w.did.Unopenable, r.identity)
+			w.did.Unopenable = append(w.did.Unopenable, name)
 			continue
 		}
-		sealed, err := w.To.Seal(purposeKeys, r.identity, plain, w.Rand)
+		sealed, err := w.To.Seal(purpose, name, plain, w.Rand)
 		if err != nil {
 			return false, err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE sealed_keys SET master = $1, sealed = $2 WHERE identity = $3`, w.To.ID(), sealed, r.identity); err != nil {
-			return false, failed("write sealed keys", err)
+		if _, err := tx.ExecContext(ctx, `UPDATE `+w.table+` SET master = $1, sealed = $2 WHERE `+w.row+` = $3`, w.To.ID(), sealed, r.name); err != nil {
+			return false, failed("write what is sealed", err)
 		}
-		w.did.count(r.identity == w.node, r.master)
+		w.did.count(purpose, name == w.node, r.master)
 	}
+	w.took = len(batch) > 0
 	return len(batch) == most, nil
 }
 
-func (r *Resealed) count(node bool, from string) {
-	if node {
+func (r *Resealed) count(purpose string, node bool, from string) {
+	switch {
+	case purpose != purposeKeys:
+		r.Secrets++
+	case node:
 		r.Node++
-	} else {
+	default:
 		r.Custody++
 	}
 	r.from(from)
@@ -270,6 +295,7 @@ func (w *walk) keep() {
 	w.last = w.reached
 	w.out.Node += w.did.Node
 	w.out.Custody += w.did.Custody
+	w.out.Secrets += w.did.Secrets
 	w.out.Unopenable = append(w.out.Unopenable, w.did.Unopenable...)
 	for _, master := range w.did.From {
 		w.out.from(master)

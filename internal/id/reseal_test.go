@@ -102,7 +102,7 @@ func TestMasterKeyIsExchanged(t *testing.T) {
 		out, err := r.Run(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, Resealed{To: is.ID(), From: []string{was.ID()}, Node: 1, Custody: 5, Unopenable: []string{}, Done: true}, out)
-		require.Equal(t, []int{2, 4, 6, 6}, steps)
+		require.Equal(t, []int{2, 4, 6}, steps)
 		opens(t, db, node, secrets, is)
 
 		_, err = NodeHome{Dir: t.TempDir(), DB: open(), Masters: Masters{was}}.Open(t.Context(), testTime, source(3))
@@ -362,5 +362,42 @@ func TestEverythingSealedIsExchanged(t *testing.T) {
 		tables = append(tables, name)
 	}
 	require.NoError(t, rows.Err())
-	require.Equal(t, []string{"sealed_keys", "webhooks"}, tables, "a further table with sealed rows: Reseal has to go through it")
+	require.Equal(t, []string{"sealed_keys", "sealed_secrets", "webhooks"}, tables, "a further table with sealed rows: Reseal has to go through it")
+}
+
+// Small secrets are exchanged with the keys, and open under the new master key alone.
+func TestSecretsAreExchanged(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, database func(*testing.T) func() *storage.DB) {
+		db, was, is := database(t)(), masterOf(t, 1), masterOf(t, 2)
+		get := func(under *MasterKey, purpose string) (plain string, err error) {
+			err = db.InTx(t.Context(), func(tx *sql.Tx) error {
+				got, _, err := NewSecrets(db, Masters{under}, source(7)).Get(t.Context(), tx, purpose, "a name")
+				plain = string(got)
+				return err
+			})
+			return plain, err
+		}
+		before := NewSecrets(db, Masters{was}, source(7))
+		for _, purpose := range []string{"totp", "totp.offer"} {
+			require.NoError(t, db.InTx(t.Context(), func(tx *sql.Tx) error {
+				return before.Put(t.Context(), tx, purpose, "a name", []byte("of "+purpose))
+			}))
+		}
+		r := reseal(db, is, was)
+		r.Batch = 1
+		out, err := r.Run(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, [3]int{0, 0, 2}, [3]int{out.Node, out.Custody, out.Secrets})
+		for _, purpose := range []string{"totp", "totp.offer"} {
+			plain, err := get(is, purpose)
+			require.NoError(t, err)
+			require.Equal(t, "of "+purpose, plain)
+			_, err = get(was, purpose)
+			requireCode(t, "master_key_wrong", err)
+		}
+		out, err = reseal(db, is, was).Run(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 2, out.Already)
+	})
 }

@@ -110,6 +110,19 @@ const (
 	ScheduleRunOutcomeSkipped ScheduleRunOutcome = "skipped"
 )
 
+// Defines values for SessionHow.
+const (
+	Key      SessionHow = "key"
+	Oidc     SessionHow = "oidc"
+	Passkey  SessionHow = "passkey"
+	Password SessionHow = "password"
+)
+
+// Defines values for SessionNeeds.
+const (
+	Totp SessionNeeds = "totp"
+)
+
 // Defines values for ShadowSaidOutcome.
 const (
 	ShadowSaidOutcomeAllow    ShadowSaidOutcome = "allow"
@@ -267,6 +280,54 @@ type APIKeyRotation struct {
 
 	// Overlap How long the old key stays good, as 24h or 0s; 24h without it, 720h at most
 	Overlap string `json:"overlap,omitempty"`
+}
+
+// Account defines model for Account.
+type Account struct {
+	CreatedAt Time `json:"created_at"`
+
+	// Custody The node holds the identity's keys
+	Custody bool   `json:"custody"`
+	Email   string `json:"email,omitempty"`
+
+	// EmailProven When you proved to read it
+	EmailProven Time   `json:"email_proven,omitempty"`
+	Handle      string `json:"handle,omitempty"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+	Name     string     `json:"name,omitempty"`
+
+	// PasswordAt When the password was set
+	PasswordAt        Time `json:"password_at,omitempty"`
+	RecoveryCodesLeft int  `json:"recovery_codes_left"`
+
+	// SecondFactorAt When the second factor was confirmed
+	SecondFactorAt Time `json:"second_factor_at,omitempty"`
+}
+
+// AccountChange defines model for AccountChange.
+type AccountChange struct {
+	Email *string `json:"email,omitempty"`
+}
+
+// AccountErased defines model for AccountErased.
+type AccountErased struct {
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+
+	// KeysDestroyed The node held the identity's keys and holds them no more
+	KeysDestroyed bool `json:"keys_destroyed"`
+}
+
+// AccountOpened defines model for AccountOpened.
+type AccountOpened struct {
+	Account  Account  `json:"account"`
+	Identity Identity `json:"identity"`
+	Session  Session  `json:"session"`
+
+	// Token Without cookie: the session's token, shown this once
+	Token string `json:"token,omitempty"`
 }
 
 // Act A revert, redaction, approval or resolution of the span
@@ -811,6 +872,27 @@ type NewAPIKey struct {
 	Types []string `json:"types,omitempty"`
 }
 
+// NewAccount defines model for NewAccount.
+type NewAccount struct {
+	// Cookie The token comes as a cookie, not in the answer
+	Cookie bool `json:"cookie,omitempty"`
+
+	// Custody The node makes the identity and holds its keys
+	Custody bool `json:"custody,omitempty"`
+
+	// Email May be left out; can be erased
+	Email string `json:"email,omitempty"`
+
+	// Handle With custody
+	Handle string `json:"handle,omitempty"`
+
+	// Name With custody
+	Name string `json:"name,omitempty"`
+
+	// Password With custody it is the way in
+	Password string `json:"password,omitempty"`
+}
+
 // NewInvitation defines model for NewInvitation.
 type NewInvitation struct {
 	// Delegation A sealed key event, as it was signed
@@ -829,6 +911,12 @@ type NewInvitation struct {
 
 	// TokenHash SHA-256, base64url without padding
 	TokenHash Hash `json:"token_hash"`
+}
+
+// NewPassword defines model for NewPassword.
+type NewPassword struct {
+	Current  string `json:"current,omitempty"`
+	Password string `json:"password"`
 }
 
 // NewTenant defines model for NewTenant.
@@ -1011,6 +1099,14 @@ type Record struct {
 	Status Status `json:"status"`
 }
 
+// RecoveryCodes defines model for RecoveryCodes.
+type RecoveryCodes struct {
+	Codes []string `json:"codes"`
+
+	// Token The session's new token, where it does not come as a cookie
+	Token string `json:"token,omitempty"`
+}
+
 // Refusal Who would refuse a simulated span, and why
 type Refusal struct {
 	// Contract name@version#hash, empty where no contract is to blame
@@ -1038,6 +1134,12 @@ type Registration struct {
 
 // RegistrationSubject With custody
 type RegistrationSubject string
+
+// Renewed defines model for Renewed.
+type Renewed struct {
+	// Token The session's new token, where it does not come as a cookie
+	Token string `json:"token,omitempty"`
+}
 
 // ReplayRequest defines model for ReplayRequest.
 type ReplayRequest struct {
@@ -1131,6 +1233,64 @@ type ScheduleRun struct {
 // ScheduleRunOutcome What came of it
 type ScheduleRunOutcome string
 
+// SecondFactorCode defines model for SecondFactorCode.
+type SecondFactorCode struct {
+	Code string `json:"code"`
+}
+
+// SecondFactorOffer defines model for SecondFactorOffer.
+type SecondFactorOffer struct {
+	// Secret base32
+	Secret string `json:"secret"`
+
+	// Uri otpauth://…, which apps read from a picture
+	Uri string `json:"uri"`
+}
+
+// Session defines model for Session.
+type Session struct {
+	// Address From which you signed in
+	Address string `json:"address,omitempty"`
+
+	// Agent What the browser calls itself
+	Agent     string `json:"agent,omitempty"`
+	CreatedAt Time   `json:"created_at"`
+
+	// Current It is the one that asks
+	Current bool       `json:"current"`
+	Expires Time       `json:"expires"`
+	How     SessionHow `json:"how"`
+	Id      string     `json:"id"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
+
+	// Needs Before this it is not signed in
+	Needs SessionNeeds `json:"needs,omitempty"`
+
+	// ProvedAt When you last proved who you are
+	ProvedAt Time `json:"proved_at"`
+
+	// SeenAt Last use, to the minute
+	SeenAt Time `json:"seen_at"`
+}
+
+// SessionHow defines model for Session.How.
+type SessionHow string
+
+// SessionNeeds Before this it is not signed in
+type SessionNeeds string
+
+// SessionPage defines model for SessionPage.
+type SessionPage struct {
+	Items []Session `json:"items"`
+}
+
+// SessionsEnded defines model for SessionsEnded.
+type SessionsEnded struct {
+	Ended int `json:"ended"`
+}
+
 // ShadowSaid What the shadows of a contract would have decided; they decided nothing
 type ShadowSaid struct {
 	// Contract name@version#hash
@@ -1146,6 +1306,19 @@ type ShadowSaid struct {
 
 // ShadowSaidOutcome defines model for ShadowSaid.Outcome.
 type ShadowSaidOutcome string
+
+// SignIn defines model for SignIn.
+type SignIn struct {
+	// Code Of the second factor, or a recovery code
+	Code string `json:"code,omitempty"`
+
+	// Cookie The token comes as a cookie, not in the answer
+	Cookie bool `json:"cookie,omitempty"`
+
+	// Name A handle, an address or a LogLine ID
+	Name     string `json:"name,omitempty"`
+	Password string `json:"password,omitempty"`
+}
 
 // Signature defines model for Signature.
 type Signature struct {
@@ -1189,6 +1362,14 @@ type SignatureChecks struct {
 
 	// Signature 64 bytes, base64url
 	Signature string `json:"signature,omitempty"`
+}
+
+// SignedIn defines model for SignedIn.
+type SignedIn struct {
+	Session Session `json:"session"`
+
+	// Token Without cookie: the session's token, shown this once
+	Token string `json:"token,omitempty"`
 }
 
 // Signer Who signed, with which key, and the roles held when it was recorded
@@ -1768,6 +1949,9 @@ type LimitParameter = int
 // ScheduleParameter defines model for ScheduleParameter.
 type ScheduleParameter = string
 
+// SessionParameter defines model for SessionParameter.
+type SessionParameter = string
+
 // SpanParameter defines model for SpanParameter.
 type SpanParameter = string
 
@@ -1987,6 +2171,24 @@ type ListTasksParams struct {
 	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
+type SetAccountJSONRequestBody = AccountChange
+
+// SetPasswordJSONRequestBody defines body for SetPassword for application/json ContentType.
+type SetPasswordJSONRequestBody = NewPassword
+
+// RenewRecoveryCodesJSONRequestBody defines body for RenewRecoveryCodes for application/json ContentType.
+type RenewRecoveryCodesJSONRequestBody = SecondFactorCode
+
+// ConfirmSecondFactorJSONRequestBody defines body for ConfirmSecondFactor for application/json ContentType.
+type ConfirmSecondFactorJSONRequestBody = SecondFactorCode
+
+// RemoveSecondFactorJSONRequestBody defines body for RemoveSecondFactor for application/json ContentType.
+type RemoveSecondFactorJSONRequestBody = SecondFactorCode
+
+// CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
+type CreateAccountJSONRequestBody = NewAccount
+
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
 
@@ -2010,6 +2212,12 @@ type AcceptInvitationJSONRequestBody = InvitationAcceptance
 
 // LookAtInvitationJSONRequestBody defines body for LookAtInvitation for application/json ContentType.
 type LookAtInvitationJSONRequestBody = InvitationToken
+
+// SignInJSONRequestBody defines body for SignIn for application/json ContentType.
+type SignInJSONRequestBody = SignIn
+
+// CompleteSignInJSONRequestBody defines body for CompleteSignIn for application/json ContentType.
+type CompleteSignInJSONRequestBody = SecondFactorCode
 
 // VerifySignaturesJSONRequestBody defines body for VerifySignatures for application/json ContentType.
 type VerifySignaturesJSONRequestBody = SignatureChecks
@@ -2210,6 +2418,33 @@ type ServerInterface interface {
 	// GetReady Can this process append and sign now
 	// (GET /readyz)
 	GetReady(ctx echo.Context) error
+	// EraseAccount Erase your account
+	// (DELETE /v1/account)
+	EraseAccount(ctx echo.Context) error
+	// GetAccount Your account
+	// (GET /v1/account)
+	GetAccount(ctx echo.Context) error
+	// SetAccount Change or erase the address of your account
+	// (PATCH /v1/account)
+	SetAccount(ctx echo.Context) error
+	// SetPassword Set your password
+	// (POST /v1/account/password)
+	SetPassword(ctx echo.Context) error
+	// RenewRecoveryCodes Get new recovery codes
+	// (POST /v1/account/recovery-codes)
+	RenewRecoveryCodes(ctx echo.Context) error
+	// OfferSecondFactor Get a secret for a second factor
+	// (POST /v1/account/totp)
+	OfferSecondFactor(ctx echo.Context) error
+	// ConfirmSecondFactor Make the second factor count
+	// (POST /v1/account/totp/confirm)
+	ConfirmSecondFactor(ctx echo.Context) error
+	// RemoveSecondFactor Remove the second factor
+	// (POST /v1/account/totp/remove)
+	RemoveSecondFactor(ctx echo.Context) error
+	// CreateAccount Open an account, and sign in
+	// (POST /v1/accounts)
+	CreateAccount(ctx echo.Context) error
 	// RegisterIdentity Register an identity by its sealed key events
 	// (POST /v1/identities)
 	RegisterIdentity(ctx echo.Context) error
@@ -2261,6 +2496,21 @@ type ServerInterface interface {
 	// GetNode The node's identity, key events, modules and limits
 	// (GET /v1/node)
 	GetNode(ctx echo.Context) error
+	// EndOtherSessions Sign out everywhere else
+	// (DELETE /v1/sessions)
+	EndOtherSessions(ctx echo.Context) error
+	// ListSessions Where you are signed in
+	// (GET /v1/sessions)
+	ListSessions(ctx echo.Context) error
+	// SignIn Sign in
+	// (POST /v1/sessions)
+	SignIn(ctx echo.Context) error
+	// CompleteSignIn Send the second factor of a session that waits for it
+	// (POST /v1/sessions/second-factor)
+	CompleteSignIn(ctx echo.Context) error
+	// EndSession Sign out
+	// (DELETE /v1/sessions/{session})
+	EndSession(ctx echo.Context, session SessionParameter) error
 	// VerifySignatureStream The same as a WebSocket
 	// (GET /v1/signatures/verify)
 	VerifySignatureStream(ctx echo.Context) error
@@ -2466,6 +2716,87 @@ func (w *ServerInterfaceWrapper) GetReady(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetReady(ctx)
+	return err
+}
+
+// EraseAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) EraseAccount(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EraseAccount(ctx)
+	return err
+}
+
+// GetAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccount(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccount(ctx)
+	return err
+}
+
+// SetAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) SetAccount(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetAccount(ctx)
+	return err
+}
+
+// SetPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) SetPassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetPassword(ctx)
+	return err
+}
+
+// RenewRecoveryCodes converts echo context to params.
+func (w *ServerInterfaceWrapper) RenewRecoveryCodes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenewRecoveryCodes(ctx)
+	return err
+}
+
+// OfferSecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) OfferSecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.OfferSecondFactor(ctx)
+	return err
+}
+
+// ConfirmSecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmSecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmSecondFactor(ctx)
+	return err
+}
+
+// RemoveSecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveSecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveSecondFactor(ctx)
+	return err
+}
+
+// CreateAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAccount(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateAccount(ctx)
 	return err
 }
 
@@ -2750,6 +3081,58 @@ func (w *ServerInterfaceWrapper) GetNode(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetNode(ctx)
+	return err
+}
+
+// EndOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOtherSessions(ctx)
+	return err
+}
+
+// ListSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSessions(ctx)
+	return err
+}
+
+// SignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignIn(ctx)
+	return err
+}
+
+// CompleteSignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteSignIn(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteSignIn(ctx)
+	return err
+}
+
+// EndSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session" -------------
+	var session SessionParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", ctx.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndSession(ctx, session)
 	return err
 }
 
@@ -4336,6 +4719,20 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/keys/:key/rotate", wrapper.RotateAPIKey, options.OperationMiddlewares["rotateAPIKey"]...)
+	router.POST(options.BaseURL+"/v1/accounts", wrapper.CreateAccount, options.OperationMiddlewares["createAccount"]...)
+	router.DELETE(options.BaseURL+"/v1/account", wrapper.EraseAccount, options.OperationMiddlewares["eraseAccount"]...)
+	router.GET(options.BaseURL+"/v1/account", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
+	router.PATCH(options.BaseURL+"/v1/account", wrapper.SetAccount, options.OperationMiddlewares["setAccount"]...)
+	router.POST(options.BaseURL+"/v1/account/password", wrapper.SetPassword, options.OperationMiddlewares["setPassword"]...)
+	router.POST(options.BaseURL+"/v1/account/totp", wrapper.OfferSecondFactor, options.OperationMiddlewares["offerSecondFactor"]...)
+	router.POST(options.BaseURL+"/v1/account/totp/confirm", wrapper.ConfirmSecondFactor, options.OperationMiddlewares["confirmSecondFactor"]...)
+	router.POST(options.BaseURL+"/v1/account/totp/remove", wrapper.RemoveSecondFactor, options.OperationMiddlewares["removeSecondFactor"]...)
+	router.POST(options.BaseURL+"/v1/account/recovery-codes", wrapper.RenewRecoveryCodes, options.OperationMiddlewares["renewRecoveryCodes"]...)
+	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
+	router.POST(options.BaseURL+"/v1/sessions", wrapper.SignIn, options.OperationMiddlewares["signIn"]...)
+	router.POST(options.BaseURL+"/v1/sessions/second-factor", wrapper.CompleteSignIn, options.OperationMiddlewares["completeSignIn"]...)
+	router.DELETE(options.BaseURL+"/v1/sessions/:session", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
 	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)
 	router.POST(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatures, options.OperationMiddlewares["verifySignatures"]...)
 	router.GET(options.BaseURL+"/v1/templates", wrapper.ListTemplates, options.OperationMiddlewares["listTemplates"]...)

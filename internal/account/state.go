@@ -1,0 +1,128 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// ChangePassword sets an account's password, ends all its sessions but one and
+// gives that one a new token, "" where session is "". With unproven the current
+// password is asked for, where there is one. Codes: account_unknown, password_…,
+// password_wrong, sign_in_limited.
+func (s *Service) ChangePassword(ctx context.Context, identity, session, current, fresh string, unproven bool) (token string, err error) {
+	info, err := s.dir.Get(ctx, identity)
+	if err != nil {
+		return "", err
+	}
+	a, err := s.Get(ctx, identity)
+	if err != nil {
+		return "", err
+	}
+	if unproven {
+		if err := s.checkCurrent(ctx, identity, current); err != nil {
+			return "", err
+		}
+	}
+	if err := s.judgePassword("/password", fresh, info.Handle, info.Name, a.Email); err != nil {
+		return "", err
+	}
+	hash, err := s.hasher.hash(ctx, fresh)
+	if err != nil {
+		return "", err
+	}
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.change(ctx, tx, `UPDATE accounts SET password = $1, password_at = $2 WHERE identity = $3`, hash, span.FormatTime(s.cfg.Now()), identity); err != nil {
+			return err
+		}
+		token, err = s.alone(ctx, tx, identity, session)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	_ = s.db.TruncateWAL(ctx) // the old hash; what is owed is done after the next commit
+	return token, nil
+}
+
+var errWrong = fault.New(fault.Forbidden, "password_wrong", "the current password is another").At("/current", "is not the current password")
+
+// checkCurrent holds a person who is signed in to the password that there is.
+func (s *Service) checkCurrent(ctx context.Context, identity, current string) error {
+	var hash sql.NullString
+	err := s.db.Read.QueryRowContext(ctx, `SELECT password FROM accounts WHERE identity = $1`, identity).Scan(&hash)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return errUnknown
+	case err != nil:
+		return failed("read account", err)
+	case !hash.Valid:
+		return nil
+	case len(current) > maxPasswordBytes:
+		return errWrong
+	}
+	done, err := s.hasher.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	t := tries{{"sign:p:" + identity, ofSecond}}
+	if err := s.mayTry(ctx, t); err != nil {
+		return err
+	}
+	match, err := s.hasher.match(current, hash.String)
+	if err == nil && !match {
+		s.failedTry(ctx, t)
+		err = errWrong
+	}
+	return err
+}
+
+// Deactivate keeps an account's person out until Activate: its sessions end, and
+// none begins. by is who asked. Doing it again changes nothing; not_found
+// account_unknown.
+func (s *Service) Deactivate(ctx context.Context, identity, by string) error {
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		err := s.change(ctx, tx, `UPDATE accounts SET deactivated_at = coalesce(deactivated_at, $1), deactivated_by = coalesce(deactivated_by, $2) WHERE identity = $3`,
+			span.FormatTime(s.cfg.Now()), by, identity)
+		if err == nil {
+			_, err = s.alone(ctx, tx, identity, "")
+		}
+		return err
+	})
+}
+
+// Activate undoes Deactivate; the sessions stay ended.
+func (s *Service) Activate(ctx context.Context, identity string) error {
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		return s.change(ctx, tx, `UPDATE accounts SET deactivated_at = NULL, deactivated_by = NULL WHERE identity = $1`, identity)
+	})
+}
+
+// Erase removes an account and all that belongs to it, for good, and says whether
+// there was one. What is removed is gone from the database's file too, the copies
+// in SQLite's log included, or as soon as the last read that began before it ends.
+func (s *Service) Erase(ctx context.Context, identity string) (bool, error) {
+	found := false
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		err := s.forgetSecond(ctx, tx, identity)
+		if fault.CodeOf(err) == errUnknown.Code {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := s.alone(ctx, tx, identity, ""); err != nil {
+			return err
+		}
+		found = true
+		return s.change(ctx, tx, `DELETE FROM accounts WHERE identity = $1`, identity)
+	})
+	if err == nil && found {
+		_ = s.db.TruncateWAL(ctx) // it is gone either way, and what is owed is done after the next commit
+	}
+	return found, err
+}
