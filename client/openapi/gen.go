@@ -68,12 +68,59 @@ const (
 	InvitationStateRevoked  InvitationState = "revoked"
 )
 
+// Defines values for NewOnboardingSessionRoad.
+const (
+	NewOnboardingSessionRoadApi      NewOnboardingSessionRoad = "api"
+	NewOnboardingSessionRoadPage     NewOnboardingSessionRoad = "page"
+	NewOnboardingSessionRoadTerminal NewOnboardingSessionRoad = "terminal"
+)
+
 // Defines values for NodeRegistration.
 const (
 	NodeRegistrationClosed NodeRegistration = "closed"
 	NodeRegistrationDomain NodeRegistration = "domain"
 	NodeRegistrationInvite NodeRegistration = "invite"
 	NodeRegistrationOpen   NodeRegistration = "open"
+)
+
+// Defines values for OnboardingDraftVisibility.
+const (
+	OnboardingDraftVisibilityOrganization OnboardingDraftVisibility = "organization"
+	OnboardingDraftVisibilityPrivate      OnboardingDraftVisibility = "private"
+	OnboardingDraftVisibilityPublic       OnboardingDraftVisibility = "public"
+)
+
+// Defines values for OnboardingRecoveryMethod.
+const (
+	Ceremony OnboardingRecoveryMethod = "ceremony"
+	Held     OnboardingRecoveryMethod = "held"
+	None     OnboardingRecoveryMethod = "none"
+	Sheet    OnboardingRecoveryMethod = "sheet"
+)
+
+// Defines values for OnboardingSessionRoad.
+const (
+	OnboardingSessionRoadApi      OnboardingSessionRoad = "api"
+	OnboardingSessionRoadPage     OnboardingSessionRoad = "page"
+	OnboardingSessionRoadTerminal OnboardingSessionRoad = "terminal"
+)
+
+// Defines values for OnboardingStepStatus.
+const (
+	OnboardingStepStatusDone    OnboardingStepStatus = "done"
+	OnboardingStepStatusOpen    OnboardingStepStatus = "open"
+	OnboardingStepStatusSkipped OnboardingStepStatus = "skipped"
+)
+
+// Defines values for OnboardingStepStep.
+const (
+	OnboardingStepStepFirstSpan   OnboardingStepStep = "first_span"
+	OnboardingStepStepIdentity    OnboardingStepStep = "identity"
+	OnboardingStepStepInvitations OnboardingStepStep = "invitations"
+	OnboardingStepStepProof       OnboardingStepStep = "proof"
+	OnboardingStepStepRecovery    OnboardingStepStep = "recovery"
+	OnboardingStepStepTemplate    OnboardingStepStep = "template"
+	OnboardingStepStepTenant      OnboardingStepStep = "tenant"
 )
 
 // Defines values for QuotaUseQuota.
@@ -917,6 +964,15 @@ type NewInvitation struct {
 	TokenHash Hash `json:"token_hash"`
 }
 
+// NewOnboardingSession defines model for NewOnboardingSession.
+type NewOnboardingSession struct {
+	// Road How somebody comes; api where it is left out
+	Road NewOnboardingSessionRoad `json:"road,omitempty"`
+}
+
+// NewOnboardingSessionRoad How somebody comes; api where it is left out
+type NewOnboardingSessionRoad string
+
 // NewPassword defines model for NewPassword.
 type NewPassword struct {
 	Current  string `json:"current,omitempty"`
@@ -962,6 +1018,153 @@ type Node struct {
 
 // NodeRegistration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 type NodeRegistration string
+
+// OnboardingDraft defines model for OnboardingDraft.
+type OnboardingDraft struct {
+	Id UUID `json:"id"`
+
+	// Missing It does not stand on the timeline yet
+	Missing    bool                      `json:"missing"`
+	Payload    json.RawMessage           `json:"payload"`
+	Subject    string                    `json:"subject,omitempty"`
+	Tags       []string                  `json:"tags,omitempty"`
+	Title      string                    `json:"title,omitempty"`
+	Type       string                    `json:"type"`
+	Visibility OnboardingDraftVisibility `json:"visibility"`
+}
+
+// OnboardingDraftVisibility defines model for OnboardingDraft.Visibility.
+type OnboardingDraftVisibility string
+
+// OnboardingFirstSpan defines model for OnboardingFirstSpan.
+type OnboardingFirstSpan struct {
+	Span UUID `json:"span"`
+}
+
+// OnboardingIdentity Key events of one's own with a token signed by the same key, or session
+// where one is logged in as an identity whose keys this node holds.
+type OnboardingIdentity struct {
+	// Admission What admits where registration is not open: the bootstrap token
+	Admission string     `json:"admission,omitempty"`
+	Events    []KeyEvent `json:"events,omitempty"`
+	Handle    string     `json:"handle,omitempty"`
+	Name      string     `json:"name,omitempty"`
+
+	// Session The identity of the login whose cookie comes with this request
+	Session bool `json:"session,omitempty"`
+
+	// Token A JWT of the identity, as for Authorization elsewhere
+	Token string `json:"token,omitempty"`
+}
+
+// OnboardingInvitations done, or skip
+type OnboardingInvitations struct {
+	Done bool `json:"done,omitempty"`
+	Skip bool `json:"skip,omitempty"`
+}
+
+// OnboardingProof What the client verified by itself
+type OnboardingProof struct {
+	// LeafHash SHA-256, base64url without padding
+	LeafHash Hash `json:"leaf_hash"`
+
+	// Root SHA-256, base64url without padding
+	Root Hash   `json:"root"`
+	Seq  uint64 `json:"seq"`
+	Size uint64 `json:"size"`
+}
+
+// OnboardingRecovery defines model for OnboardingRecovery.
+type OnboardingRecovery struct {
+	Method OnboardingRecoveryMethod `json:"method"`
+}
+
+// OnboardingRecoveryMethod defines model for OnboardingRecovery.Method.
+type OnboardingRecoveryMethod string
+
+// OnboardingSession defines model for OnboardingSession.
+type OnboardingSession struct {
+	// Complete No step is open
+	Complete bool `json:"complete"`
+	Expires  Time `json:"expires"`
+	Id       UUID `json:"id"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Node LogLine ID
+	Node Identifier `json:"node"`
+
+	// Registration Who may register here: open, or what admits
+	Registration string                `json:"registration"`
+	Road         OnboardingSessionRoad `json:"road"`
+	Steps        []OnboardingStep      `json:"steps"`
+	Tenant       UUID                  `json:"tenant,omitempty"`
+
+	// Token Shown once, when the session begins
+	Token string `json:"token,omitempty"`
+}
+
+// OnboardingSessionRoad defines model for OnboardingSession.Road.
+type OnboardingSessionRoad string
+
+// OnboardingStep defines model for OnboardingStep.
+type OnboardingStep struct {
+	Drafts []OnboardingDraft `json:"drafts,omitempty"`
+
+	// Held This node holds the identity's keys
+	Held bool `json:"held,omitempty"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Joined By an invitation
+	Joined bool `json:"joined,omitempty"`
+
+	// LeafHash SHA-256, base64url without padding
+	LeafHash Hash   `json:"leaf_hash,omitempty"`
+	Method   string `json:"method,omitempty"`
+
+	// Root SHA-256, base64url without padding
+	Root     Hash                 `json:"root,omitempty"`
+	Seq      *uint64              `json:"seq,omitempty"`
+	Size     uint64               `json:"size,omitempty"`
+	Span     UUID                 `json:"span,omitempty"`
+	Status   OnboardingStepStatus `json:"status"`
+	Step     OnboardingStepStep   `json:"step"`
+	Template string               `json:"template,omitempty"`
+	Tenant   *Tenant              `json:"tenant,omitempty"`
+	Version  string               `json:"version,omitempty"`
+}
+
+// OnboardingStepStatus defines model for OnboardingStep.Status.
+type OnboardingStepStatus string
+
+// OnboardingStepStep defines model for OnboardingStep.Step.
+type OnboardingStepStep string
+
+// OnboardingTemplate A template, or skip
+type OnboardingTemplate struct {
+	// Examples With spans that show how it is used
+	Examples bool   `json:"examples,omitempty"`
+	Skip     bool   `json:"skip,omitempty"`
+	Template string `json:"template,omitempty"`
+
+	// Version The newest where it is left out
+	Version string `json:"version,omitempty"`
+}
+
+// OnboardingTenant defines model for OnboardingTenant.
+type OnboardingTenant struct {
+	// Admission The bootstrap token for the first tenant
+	Admission     string `json:"admission,omitempty"`
+	Name          string `json:"name"`
+	PublicReading bool   `json:"public_reading,omitempty"`
+
+	// RetentionDays Payloads are erased after so many days, by a contract; left out, they stay
+	RetentionDays int    `json:"retention_days,omitempty"`
+	Slug          string `json:"slug"`
+}
 
 // Problem RFC 9457; further members depend on the code
 type Problem struct {
@@ -1950,6 +2153,9 @@ type InvitationParameter = UUID
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
 
+// OnboardingSessionParameter defines model for OnboardingSessionParameter.
+type OnboardingSessionParameter = string
+
 // ScheduleParameter defines model for ScheduleParameter.
 type ScheduleParameter = string
 
@@ -1974,6 +2180,11 @@ type ListAPIKeysParams struct {
 
 	// Cursor next of the page before
 	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PutOnboardingStepJSONBody defines parameters for PutOnboardingStep.
+type PutOnboardingStepJSONBody struct {
+	union json.RawMessage
 }
 
 // GetTemplateParams defines parameters for GetTemplate.
@@ -2217,6 +2428,12 @@ type AcceptInvitationJSONRequestBody = InvitationAcceptance
 // LookAtInvitationJSONRequestBody defines body for LookAtInvitation for application/json ContentType.
 type LookAtInvitationJSONRequestBody = InvitationToken
 
+// CreateOnboardingSessionJSONRequestBody defines body for CreateOnboardingSession for application/json ContentType.
+type CreateOnboardingSessionJSONRequestBody = NewOnboardingSession
+
+// PutOnboardingStepJSONRequestBody defines body for PutOnboardingStep for application/json ContentType.
+type PutOnboardingStepJSONRequestBody PutOnboardingStepJSONBody
+
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
 
@@ -2409,6 +2626,198 @@ func (a Problem) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return json.Marshal(object)
+}
+
+// AsOnboardingIdentity returns the union data inside the PutOnboardingStepJSONBody as a OnboardingIdentity
+func (t PutOnboardingStepJSONBody) AsOnboardingIdentity() (OnboardingIdentity, error) {
+	var body OnboardingIdentity
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingIdentity overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingIdentity
+func (t *PutOnboardingStepJSONBody) FromOnboardingIdentity(v OnboardingIdentity) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingIdentity performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingIdentity
+func (t *PutOnboardingStepJSONBody) MergeOnboardingIdentity(v OnboardingIdentity) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingTenant returns the union data inside the PutOnboardingStepJSONBody as a OnboardingTenant
+func (t PutOnboardingStepJSONBody) AsOnboardingTenant() (OnboardingTenant, error) {
+	var body OnboardingTenant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingTenant overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingTenant
+func (t *PutOnboardingStepJSONBody) FromOnboardingTenant(v OnboardingTenant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingTenant performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingTenant
+func (t *PutOnboardingStepJSONBody) MergeOnboardingTenant(v OnboardingTenant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingRecovery returns the union data inside the PutOnboardingStepJSONBody as a OnboardingRecovery
+func (t PutOnboardingStepJSONBody) AsOnboardingRecovery() (OnboardingRecovery, error) {
+	var body OnboardingRecovery
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingRecovery overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingRecovery
+func (t *PutOnboardingStepJSONBody) FromOnboardingRecovery(v OnboardingRecovery) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingRecovery performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingRecovery
+func (t *PutOnboardingStepJSONBody) MergeOnboardingRecovery(v OnboardingRecovery) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingTemplate returns the union data inside the PutOnboardingStepJSONBody as a OnboardingTemplate
+func (t PutOnboardingStepJSONBody) AsOnboardingTemplate() (OnboardingTemplate, error) {
+	var body OnboardingTemplate
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingTemplate overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingTemplate
+func (t *PutOnboardingStepJSONBody) FromOnboardingTemplate(v OnboardingTemplate) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingTemplate performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingTemplate
+func (t *PutOnboardingStepJSONBody) MergeOnboardingTemplate(v OnboardingTemplate) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingInvitations returns the union data inside the PutOnboardingStepJSONBody as a OnboardingInvitations
+func (t PutOnboardingStepJSONBody) AsOnboardingInvitations() (OnboardingInvitations, error) {
+	var body OnboardingInvitations
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingInvitations overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingInvitations
+func (t *PutOnboardingStepJSONBody) FromOnboardingInvitations(v OnboardingInvitations) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingInvitations performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingInvitations
+func (t *PutOnboardingStepJSONBody) MergeOnboardingInvitations(v OnboardingInvitations) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingFirstSpan returns the union data inside the PutOnboardingStepJSONBody as a OnboardingFirstSpan
+func (t PutOnboardingStepJSONBody) AsOnboardingFirstSpan() (OnboardingFirstSpan, error) {
+	var body OnboardingFirstSpan
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingFirstSpan overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingFirstSpan
+func (t *PutOnboardingStepJSONBody) FromOnboardingFirstSpan(v OnboardingFirstSpan) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingFirstSpan performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingFirstSpan
+func (t *PutOnboardingStepJSONBody) MergeOnboardingFirstSpan(v OnboardingFirstSpan) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingProof returns the union data inside the PutOnboardingStepJSONBody as a OnboardingProof
+func (t PutOnboardingStepJSONBody) AsOnboardingProof() (OnboardingProof, error) {
+	var body OnboardingProof
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingProof overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingProof
+func (t *PutOnboardingStepJSONBody) FromOnboardingProof(v OnboardingProof) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingProof performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingProof
+func (t *PutOnboardingStepJSONBody) MergeOnboardingProof(v OnboardingProof) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t PutOnboardingStepJSONBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *PutOnboardingStepJSONBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
 }
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
@@ -2893,6 +3302,65 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/node (the `GetNode` operationId).
 	GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOnboardingSessionWithBody Begin to bring somebody in
+	//
+	// Open to all, counted by address. The answer has the session's token
+	// (llo_…), shown this once: it is the Bearer of the session's other routes
+	// and of nothing else. A session lives seven days.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+	CreateOnboardingSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOnboardingSession Begin to bring somebody in
+	//
+	// Open to all, counted by address. The answer has the session's token
+	// (llo_…), shown this once: it is the Bearer of the session's other routes
+	// and of nothing else. A session lives seven days.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+	CreateOnboardingSession(ctx context.Context, body CreateOnboardingSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOnboardingSession Which steps are done, and what came of them
+	//
+	// Corresponds with GET /v1/onboarding/sessions/{session} (the `GetOnboardingSession` operationId).
+	GetOnboardingSession(ctx context.Context, session OnboardingSessionParameter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutOnboardingStepWithBody Do a step
+	//
+	// Each step has a body of its own. To send the same again is harmless and
+	// answered the same, whatever was cut off before; once a step is done,
+	// another body is refused with 409. What admits and what proves (admission,
+	// token) may differ: it is looked at while the step is open.
+	//
+	// Where the answer has drafts and the step is open, sign those that are
+	// missing with your own key, under their ids, append them, and send the same
+	// again: the step is done when they stand on the timeline.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+	PutOnboardingStepWithBody(ctx context.Context, session OnboardingSessionParameter, step string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutOnboardingStep Do a step
+	//
+	// Each step has a body of its own. To send the same again is harmless and
+	// answered the same, whatever was cut off before; once a step is done,
+	// another body is refused with 409. What admits and what proves (admission,
+	// token) may differ: it is looked at while the step is open.
+	//
+	// Where the answer has drafts and the step is open, sign those that are
+	// missing with your own key, under their ids, append them, and send the same
+	// again: the step is done when they stand on the timeline.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+	PutOnboardingStep(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndOtherSessions Sign out everywhere else
 	//
@@ -4435,6 +4903,115 @@ func (c *Client) LookAtInvitation(ctx context.Context, body LookAtInvitationJSON
 // Corresponds with GET /v1/node (the `GetNode` operationId).
 func (c *Client) GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetNodeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOnboardingSessionWithBody Begin to bring somebody in
+//
+// Open to all, counted by address. The answer has the session's token
+// (llo_…), shown this once: it is the Bearer of the session's other routes
+// and of nothing else. A session lives seven days.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+func (c *Client) CreateOnboardingSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOnboardingSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOnboardingSession Begin to bring somebody in
+//
+// Open to all, counted by address. The answer has the session's token
+// (llo_…), shown this once: it is the Bearer of the session's other routes
+// and of nothing else. A session lives seven days.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+func (c *Client) CreateOnboardingSession(ctx context.Context, body CreateOnboardingSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOnboardingSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOnboardingSession Which steps are done, and what came of them
+//
+// Corresponds with GET /v1/onboarding/sessions/{session} (the `GetOnboardingSession` operationId).
+func (c *Client) GetOnboardingSession(ctx context.Context, session OnboardingSessionParameter, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOnboardingSessionRequest(c.Server, session)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutOnboardingStepWithBody Do a step
+//
+// Each step has a body of its own. To send the same again is harmless and
+// answered the same, whatever was cut off before; once a step is done,
+// another body is refused with 409. What admits and what proves (admission,
+// token) may differ: it is looked at while the step is open.
+//
+// Where the answer has drafts and the step is open, sign those that are
+// missing with your own key, under their ids, append them, and send the same
+// again: the step is done when they stand on the timeline.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+func (c *Client) PutOnboardingStepWithBody(ctx context.Context, session OnboardingSessionParameter, step string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutOnboardingStepRequestWithBody(c.Server, session, step, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutOnboardingStep Do a step
+//
+// Each step has a body of its own. To send the same again is harmless and
+// answered the same, whatever was cut off before; once a step is done,
+// another body is refused with 409. What admits and what proves (admission,
+// token) may differ: it is looked at while the step is open.
+//
+// Where the answer has drafts and the step is open, sign those that are
+// missing with your own key, under their ids, append them, and send the same
+// again: the step is done when they stand on the timeline.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+func (c *Client) PutOnboardingStep(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutOnboardingStepRequest(c.Server, session, step, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7058,6 +7635,134 @@ func NewGetNodeRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewCreateOnboardingSessionRequest calls the generic CreateOnboardingSession builder with application/json body
+func NewCreateOnboardingSessionRequest(server string, body CreateOnboardingSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateOnboardingSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateOnboardingSessionRequestWithBody constructs an http.Request for the CreateOnboardingSession method, with any body, and a specified content type
+func NewCreateOnboardingSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/onboarding/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetOnboardingSessionRequest constructs an http.Request for the GetOnboardingSession method
+func NewGetOnboardingSessionRequest(server string, session OnboardingSessionParameter) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/onboarding/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutOnboardingStepRequest calls the generic PutOnboardingStep builder with application/json body
+func NewPutOnboardingStepRequest(server string, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutOnboardingStepRequestWithBody(server, session, step, "application/json", bodyReader)
+}
+
+// NewPutOnboardingStepRequestWithBody constructs an http.Request for the PutOnboardingStep method, with any body, and a specified content type
+func NewPutOnboardingStepRequestWithBody(server string, session OnboardingSessionParameter, step string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "step", step, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/onboarding/sessions/%s/steps/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -10875,6 +11580,67 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/node (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
 
+	// CreateOnboardingSessionWithBodyWithResponse Begin to bring somebody in
+	//
+	// Open to all, counted by address. The answer has the session's token
+	// (llo_…), shown this once: it is the Bearer of the session's other routes
+	// and of nothing else. A session lives seven days.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+	CreateOnboardingSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOnboardingSessionResponse, error)
+
+	// CreateOnboardingSessionWithResponse Begin to bring somebody in
+	//
+	// Open to all, counted by address. The answer has the session's token
+	// (llo_…), shown this once: it is the Bearer of the session's other routes
+	// and of nothing else. A session lives seven days.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+	CreateOnboardingSessionWithResponse(ctx context.Context, body CreateOnboardingSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOnboardingSessionResponse, error)
+
+	// GetOnboardingSessionWithResponse Which steps are done, and what came of them
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/onboarding/sessions/{session} (the `GetOnboardingSession` operationId).
+	GetOnboardingSessionWithResponse(ctx context.Context, session OnboardingSessionParameter, reqEditors ...RequestEditorFn) (*GetOnboardingSessionResponse, error)
+
+	// PutOnboardingStepWithBodyWithResponse Do a step
+	//
+	// Each step has a body of its own. To send the same again is harmless and
+	// answered the same, whatever was cut off before; once a step is done,
+	// another body is refused with 409. What admits and what proves (admission,
+	// token) may differ: it is looked at while the step is open.
+	//
+	// Where the answer has drafts and the step is open, sign those that are
+	// missing with your own key, under their ids, append them, and send the same
+	// again: the step is done when they stand on the timeline.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+	PutOnboardingStepWithBodyWithResponse(ctx context.Context, session OnboardingSessionParameter, step string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutOnboardingStepResponse, error)
+
+	// PutOnboardingStepWithResponse Do a step
+	//
+	// Each step has a body of its own. To send the same again is harmless and
+	// answered the same, whatever was cut off before; once a step is done,
+	// another body is refused with 409. What admits and what proves (admission,
+	// token) may differ: it is looked at while the step is open.
+	//
+	// Where the answer has drafts and the step is open, sign those that are
+	// missing with your own key, under their ids, append them, and send the same
+	// again: the step is done when they stand on the timeline.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+	PutOnboardingStepWithResponse(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*PutOnboardingStepResponse, error)
+
 	// EndOtherSessionsWithResponse Sign out everywhere else
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -13067,6 +13833,150 @@ func (r GetNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateOnboardingSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *OnboardingSession
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateOnboardingSessionResponse) GetJSON201() *OnboardingSession {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateOnboardingSessionResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOnboardingSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOnboardingSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOnboardingSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOnboardingSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOnboardingSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OnboardingSession
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOnboardingSessionResponse) GetJSON200() *OnboardingSession {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOnboardingSessionResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOnboardingSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOnboardingSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOnboardingSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOnboardingSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutOnboardingStepResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OnboardingStep
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutOnboardingStepResponse) GetJSON200() *OnboardingStep {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutOnboardingStepResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutOnboardingStepResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutOnboardingStepResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutOnboardingStepResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutOnboardingStepResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16794,6 +17704,97 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, reqEditor
 	return ParseGetNodeResponse(rsp)
 }
 
+// CreateOnboardingSessionWithBodyWithResponse Begin to bring somebody in
+//
+// Open to all, counted by address. The answer has the session's token
+// (llo_…), shown this once: it is the Bearer of the session's other routes
+// and of nothing else. A session lives seven days.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+func (c *ClientWithResponses) CreateOnboardingSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOnboardingSessionResponse, error) {
+	rsp, err := c.CreateOnboardingSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOnboardingSessionResponse(rsp)
+}
+
+// CreateOnboardingSessionWithResponse Begin to bring somebody in
+//
+// Open to all, counted by address. The answer has the session's token
+// (llo_…), shown this once: it is the Bearer of the session's other routes
+// and of nothing else. A session lives seven days.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/onboarding/sessions (the `CreateOnboardingSession` operationId).
+func (c *ClientWithResponses) CreateOnboardingSessionWithResponse(ctx context.Context, body CreateOnboardingSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOnboardingSessionResponse, error) {
+	rsp, err := c.CreateOnboardingSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOnboardingSessionResponse(rsp)
+}
+
+// GetOnboardingSessionWithResponse Which steps are done, and what came of them
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/onboarding/sessions/{session} (the `GetOnboardingSession` operationId).
+func (c *ClientWithResponses) GetOnboardingSessionWithResponse(ctx context.Context, session OnboardingSessionParameter, reqEditors ...RequestEditorFn) (*GetOnboardingSessionResponse, error) {
+	rsp, err := c.GetOnboardingSession(ctx, session, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOnboardingSessionResponse(rsp)
+}
+
+// PutOnboardingStepWithBodyWithResponse Do a step
+//
+// Each step has a body of its own. To send the same again is harmless and
+// answered the same, whatever was cut off before; once a step is done,
+// another body is refused with 409. What admits and what proves (admission,
+// token) may differ: it is looked at while the step is open.
+//
+// Where the answer has drafts and the step is open, sign those that are
+// missing with your own key, under their ids, append them, and send the same
+// again: the step is done when they stand on the timeline.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+func (c *ClientWithResponses) PutOnboardingStepWithBodyWithResponse(ctx context.Context, session OnboardingSessionParameter, step string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutOnboardingStepResponse, error) {
+	rsp, err := c.PutOnboardingStepWithBody(ctx, session, step, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutOnboardingStepResponse(rsp)
+}
+
+// PutOnboardingStepWithResponse Do a step
+//
+// Each step has a body of its own. To send the same again is harmless and
+// answered the same, whatever was cut off before; once a step is done,
+// another body is refused with 409. What admits and what proves (admission,
+// token) may differ: it is looked at while the step is open.
+//
+// Where the answer has drafts and the step is open, sign those that are
+// missing with your own key, under their ids, append them, and send the same
+// again: the step is done when they stand on the timeline.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
+func (c *ClientWithResponses) PutOnboardingStepWithResponse(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*PutOnboardingStepResponse, error) {
+	rsp, err := c.PutOnboardingStep(ctx, session, step, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutOnboardingStepResponse(rsp)
+}
+
 // EndOtherSessionsWithResponse Sign out everywhere else
 //
 // Returns a wrapper object for the known response body format(s).
@@ -19013,6 +20014,105 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Node
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateOnboardingSessionResponse parses an HTTP response from a CreateOnboardingSessionWithResponse call
+func ParseCreateOnboardingSessionResponse(rsp *http.Response) (*CreateOnboardingSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOnboardingSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest OnboardingSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOnboardingSessionResponse parses an HTTP response from a GetOnboardingSessionWithResponse call
+func ParseGetOnboardingSessionResponse(rsp *http.Response) (*GetOnboardingSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOnboardingSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OnboardingSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutOnboardingStepResponse parses an HTTP response from a PutOnboardingStepWithResponse call
+func ParsePutOnboardingStepResponse(rsp *http.Response) (*PutOnboardingStepResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutOnboardingStepResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OnboardingStep
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -32,6 +32,7 @@ const (
 	OperatorRemoved  = "node.operator.removed"
 	PersonExported   = "node.person.exported"
 	PersonErased     = "node.person.erased"
+	OnboardingStep   = "node.onboarding.step"
 )
 
 // Act is one thing that was done to the node. What may not stay for ever, names

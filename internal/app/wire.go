@@ -18,6 +18,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/onboarding/flow"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
@@ -45,6 +46,7 @@ var (
 	_ httpapi.Accounts       = (*account.Service)(nil)
 	_ httpapi.Events         = (*cloudevents.Recorder)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
+	_ httpapi.Flow           = (*flow.Sessions)(nil)
 	_ httpapi.Node           = (*id.Node)(nil)
 )
 
@@ -108,9 +110,10 @@ func (a *App) wire(ctx context.Context) error {
 
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
 	custody := id.NewCustody(a.db, a.masters, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
+	sessions := a.newFlow(directory, custody, tenants, log, eng, own, secret)
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
+		Flow: sessions, Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, Accounts: a.newAccounts(directory, custody, counting), APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
@@ -176,6 +179,9 @@ func (a *App) wire(ctx context.Context) error {
 			}
 		case "onboarding":
 			if err := a.firstRun(ctx, tenants); err != nil {
+				return err
+			}
+			if err := sessions.Prune(ctx); err != nil {
 				return err
 			}
 		case "httpapi": // last in order: deps is complete when this runs

@@ -16,6 +16,7 @@ import (
 	"github.com/danvoulez/logline/internal/feed"
 	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding/flow"
 	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/rulebook"
 	"github.com/danvoulez/logline/internal/rules"
@@ -235,6 +236,14 @@ type Onboarding interface {
 	MayImport(ctx context.Context, token, caller string) error
 }
 
+// Flow keeps onboarding sessions. *flow.Sessions implements it.
+type Flow interface {
+	// Begin opens a session for somebody at an address; the token is shown once.
+	Begin(ctx context.Context, road string, from netip.Addr) (s flow.Session, token string, err error)
+	Get(ctx context.Context, session, token string) (flow.Session, error)
+	Do(ctx context.Context, session, token string, in flow.Input) (flow.Step, error)
+}
+
 // Gate bounds how much callers ask for; each refuses with a fault of kind Limited
 // that wraps a *quota.Refusal. *quota.Gate implements it.
 type Gate interface {
@@ -346,7 +355,7 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Events, Onboarding, Node and Quotas are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Events, Onboarding, Flow, Node and Quotas are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -362,6 +371,7 @@ type Deps struct {
 	Accounts   Accounts
 	Events     Events
 	Onboarding Onboarding
+	Flow       Flow
 	Node       Node
 	// Invitations are required where the module onboarding is on.
 	Invitations Invitations

@@ -266,6 +266,7 @@ var routes = map[string]struct {
 	"signIn": {}, "completeSignIn": {}, "endSession": {}, "endOtherSessions": {},
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
+	"createOnboardingSession": {}, "getOnboardingSession": {}, "putOnboardingStep": {}, // what they show of drafts is the templates' own
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "getAPIKey": {}, "rotateAPIKey": {}, "revokeAPIKey": {},
 	"verifySignatures": {}, "verifySignatureStream": {}, "createTenant": {}, "cancelTask": {}, "requeueTask": {}, "pauseFollower": {}, "resumeFollower": {}, "requeueFollower": {}, "skipEntry": {}, "requestBacktest": {}, "requestReplay": {}, "simulateSpans": {}, "cosignCheckpoint": {}, "createFeedTicket": {},
 }

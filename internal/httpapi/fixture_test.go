@@ -33,6 +33,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
+	"github.com/danvoulez/logline/internal/onboarding/flow"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/quota"
 	"github.com/danvoulez/logline/internal/ratelimit"
@@ -182,6 +183,13 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
+		Flow: flow.New(flow.Deps{
+			DB: db, Directory: asked(w.dir).(flow.Directory), Custody: custody, Founder: service, Log: w.log, Acts: admin.NewBook(db, w.clock.now),
+			Append: func(ctx context.Context, tenant string, raw []byte) error {
+				return w.engine.Submit(ctx, tenant, raw, engine.Options{}).Err
+			},
+			Tell: w.own.Tell,
+		}, flow.Config{Secret: []byte("of the tests"), Now: w.clock.now}),
 		Custody: custody, Accounts: w.accounts, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Admin:       w.own,
 		Invitations: invite.New(db, invitedTo{w.engine, w.log}, w.dir, custody, w.clock.now, rand.Reader),

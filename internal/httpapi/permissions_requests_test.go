@@ -82,6 +82,22 @@ func uses() []use {
 		{op: "eraseAccount", ask: own(http.MethodDelete, "/v1/account", nil)},
 		{op: "verifySignatures", ask: verify}, {op: "verifySignatureStream", ask: socketTo(func(*asking) string { return verifyPath }, "logline.v1")},
 
+		{op: "createOnboardingSession", ask: func(a *asking) *http.Request {
+			return a.send(http.MethodPost, sessionsPath, "application/json", map[string]any{})
+		}},
+		// Its own token opens a session, and nobody's credential does.
+		{op: "getOnboardingSession", ask: func(a *asking) *http.Request {
+			return a.request(http.MethodGet, a.newcomer().path, a.who.token, "", nil)
+		}},
+		{op: "getOnboardingSession by its token", ask: func(a *asking) *http.Request {
+			n := a.newcomer()
+			return a.request(http.MethodGet, n.path, n.token, "", nil)
+		}},
+		{op: "putOnboardingStep", ask: func(a *asking) *http.Request {
+			n := a.newcomer()
+			return a.send(http.MethodPut, n.path+"/steps/identity", "application/json", n.who())
+		}},
+
 		{op: "createTenant", ask: found}, {op: "listTenants", ask: plain("/v1/tenants"), shown: items},
 		{op: "getTenant", ask: get("")},
 		// Refused to an operator of the node as well, but only because it changes nothing.

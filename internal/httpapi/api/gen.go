@@ -64,12 +64,59 @@ const (
 	InvitationStateRevoked  InvitationState = "revoked"
 )
 
+// Defines values for NewOnboardingSessionRoad.
+const (
+	NewOnboardingSessionRoadApi      NewOnboardingSessionRoad = "api"
+	NewOnboardingSessionRoadPage     NewOnboardingSessionRoad = "page"
+	NewOnboardingSessionRoadTerminal NewOnboardingSessionRoad = "terminal"
+)
+
 // Defines values for NodeRegistration.
 const (
 	NodeRegistrationClosed NodeRegistration = "closed"
 	NodeRegistrationDomain NodeRegistration = "domain"
 	NodeRegistrationInvite NodeRegistration = "invite"
 	NodeRegistrationOpen   NodeRegistration = "open"
+)
+
+// Defines values for OnboardingDraftVisibility.
+const (
+	OnboardingDraftVisibilityOrganization OnboardingDraftVisibility = "organization"
+	OnboardingDraftVisibilityPrivate      OnboardingDraftVisibility = "private"
+	OnboardingDraftVisibilityPublic       OnboardingDraftVisibility = "public"
+)
+
+// Defines values for OnboardingRecoveryMethod.
+const (
+	Ceremony OnboardingRecoveryMethod = "ceremony"
+	Held     OnboardingRecoveryMethod = "held"
+	None     OnboardingRecoveryMethod = "none"
+	Sheet    OnboardingRecoveryMethod = "sheet"
+)
+
+// Defines values for OnboardingSessionRoad.
+const (
+	OnboardingSessionRoadApi      OnboardingSessionRoad = "api"
+	OnboardingSessionRoadPage     OnboardingSessionRoad = "page"
+	OnboardingSessionRoadTerminal OnboardingSessionRoad = "terminal"
+)
+
+// Defines values for OnboardingStepStatus.
+const (
+	OnboardingStepStatusDone    OnboardingStepStatus = "done"
+	OnboardingStepStatusOpen    OnboardingStepStatus = "open"
+	OnboardingStepStatusSkipped OnboardingStepStatus = "skipped"
+)
+
+// Defines values for OnboardingStepStep.
+const (
+	OnboardingStepStepFirstSpan   OnboardingStepStep = "first_span"
+	OnboardingStepStepIdentity    OnboardingStepStep = "identity"
+	OnboardingStepStepInvitations OnboardingStepStep = "invitations"
+	OnboardingStepStepProof       OnboardingStepStep = "proof"
+	OnboardingStepStepRecovery    OnboardingStepStep = "recovery"
+	OnboardingStepStepTemplate    OnboardingStepStep = "template"
+	OnboardingStepStepTenant      OnboardingStepStep = "tenant"
 )
 
 // Defines values for QuotaUseQuota.
@@ -913,6 +960,15 @@ type NewInvitation struct {
 	TokenHash Hash `json:"token_hash"`
 }
 
+// NewOnboardingSession defines model for NewOnboardingSession.
+type NewOnboardingSession struct {
+	// Road How somebody comes; api where it is left out
+	Road NewOnboardingSessionRoad `json:"road,omitempty"`
+}
+
+// NewOnboardingSessionRoad How somebody comes; api where it is left out
+type NewOnboardingSessionRoad string
+
 // NewPassword defines model for NewPassword.
 type NewPassword struct {
 	Current  string `json:"current,omitempty"`
@@ -958,6 +1014,153 @@ type Node struct {
 
 // NodeRegistration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 type NodeRegistration string
+
+// OnboardingDraft defines model for OnboardingDraft.
+type OnboardingDraft struct {
+	Id UUID `json:"id"`
+
+	// Missing It does not stand on the timeline yet
+	Missing    bool                      `json:"missing"`
+	Payload    json.RawMessage           `json:"payload"`
+	Subject    string                    `json:"subject,omitempty"`
+	Tags       []string                  `json:"tags,omitempty"`
+	Title      string                    `json:"title,omitempty"`
+	Type       string                    `json:"type"`
+	Visibility OnboardingDraftVisibility `json:"visibility"`
+}
+
+// OnboardingDraftVisibility defines model for OnboardingDraft.Visibility.
+type OnboardingDraftVisibility string
+
+// OnboardingFirstSpan defines model for OnboardingFirstSpan.
+type OnboardingFirstSpan struct {
+	Span UUID `json:"span"`
+}
+
+// OnboardingIdentity Key events of one's own with a token signed by the same key, or session
+// where one is logged in as an identity whose keys this node holds.
+type OnboardingIdentity struct {
+	// Admission What admits where registration is not open: the bootstrap token
+	Admission string     `json:"admission,omitempty"`
+	Events    []KeyEvent `json:"events,omitempty"`
+	Handle    string     `json:"handle,omitempty"`
+	Name      string     `json:"name,omitempty"`
+
+	// Session The identity of the login whose cookie comes with this request
+	Session bool `json:"session,omitempty"`
+
+	// Token A JWT of the identity, as for Authorization elsewhere
+	Token string `json:"token,omitempty"`
+}
+
+// OnboardingInvitations done, or skip
+type OnboardingInvitations struct {
+	Done bool `json:"done,omitempty"`
+	Skip bool `json:"skip,omitempty"`
+}
+
+// OnboardingProof What the client verified by itself
+type OnboardingProof struct {
+	// LeafHash SHA-256, base64url without padding
+	LeafHash Hash `json:"leaf_hash"`
+
+	// Root SHA-256, base64url without padding
+	Root Hash   `json:"root"`
+	Seq  uint64 `json:"seq"`
+	Size uint64 `json:"size"`
+}
+
+// OnboardingRecovery defines model for OnboardingRecovery.
+type OnboardingRecovery struct {
+	Method OnboardingRecoveryMethod `json:"method"`
+}
+
+// OnboardingRecoveryMethod defines model for OnboardingRecovery.Method.
+type OnboardingRecoveryMethod string
+
+// OnboardingSession defines model for OnboardingSession.
+type OnboardingSession struct {
+	// Complete No step is open
+	Complete bool `json:"complete"`
+	Expires  Time `json:"expires"`
+	Id       UUID `json:"id"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Node LogLine ID
+	Node Identifier `json:"node"`
+
+	// Registration Who may register here: open, or what admits
+	Registration string                `json:"registration"`
+	Road         OnboardingSessionRoad `json:"road"`
+	Steps        []OnboardingStep      `json:"steps"`
+	Tenant       UUID                  `json:"tenant,omitempty"`
+
+	// Token Shown once, when the session begins
+	Token string `json:"token,omitempty"`
+}
+
+// OnboardingSessionRoad defines model for OnboardingSession.Road.
+type OnboardingSessionRoad string
+
+// OnboardingStep defines model for OnboardingStep.
+type OnboardingStep struct {
+	Drafts []OnboardingDraft `json:"drafts,omitempty"`
+
+	// Held This node holds the identity's keys
+	Held bool `json:"held,omitempty"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity,omitempty"`
+
+	// Joined By an invitation
+	Joined bool `json:"joined,omitempty"`
+
+	// LeafHash SHA-256, base64url without padding
+	LeafHash Hash   `json:"leaf_hash,omitempty"`
+	Method   string `json:"method,omitempty"`
+
+	// Root SHA-256, base64url without padding
+	Root     Hash                 `json:"root,omitempty"`
+	Seq      *uint64              `json:"seq,omitempty"`
+	Size     uint64               `json:"size,omitempty"`
+	Span     UUID                 `json:"span,omitempty"`
+	Status   OnboardingStepStatus `json:"status"`
+	Step     OnboardingStepStep   `json:"step"`
+	Template string               `json:"template,omitempty"`
+	Tenant   *Tenant              `json:"tenant,omitempty"`
+	Version  string               `json:"version,omitempty"`
+}
+
+// OnboardingStepStatus defines model for OnboardingStep.Status.
+type OnboardingStepStatus string
+
+// OnboardingStepStep defines model for OnboardingStep.Step.
+type OnboardingStepStep string
+
+// OnboardingTemplate A template, or skip
+type OnboardingTemplate struct {
+	// Examples With spans that show how it is used
+	Examples bool   `json:"examples,omitempty"`
+	Skip     bool   `json:"skip,omitempty"`
+	Template string `json:"template,omitempty"`
+
+	// Version The newest where it is left out
+	Version string `json:"version,omitempty"`
+}
+
+// OnboardingTenant defines model for OnboardingTenant.
+type OnboardingTenant struct {
+	// Admission The bootstrap token for the first tenant
+	Admission     string `json:"admission,omitempty"`
+	Name          string `json:"name"`
+	PublicReading bool   `json:"public_reading,omitempty"`
+
+	// RetentionDays Payloads are erased after so many days, by a contract; left out, they stay
+	RetentionDays int    `json:"retention_days,omitempty"`
+	Slug          string `json:"slug"`
+}
 
 // Problem RFC 9457; further members depend on the code
 type Problem struct {
@@ -1946,6 +2149,9 @@ type InvitationParameter = UUID
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
 
+// OnboardingSessionParameter defines model for OnboardingSessionParameter.
+type OnboardingSessionParameter = string
+
 // ScheduleParameter defines model for ScheduleParameter.
 type ScheduleParameter = string
 
@@ -1970,6 +2176,11 @@ type ListAPIKeysParams struct {
 
 	// Cursor next of the page before
 	Cursor *CursorParameter `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PutOnboardingStepJSONBody defines parameters for PutOnboardingStep.
+type PutOnboardingStepJSONBody struct {
+	union json.RawMessage
 }
 
 // GetTemplateParams defines parameters for GetTemplate.
@@ -2213,6 +2424,12 @@ type AcceptInvitationJSONRequestBody = InvitationAcceptance
 // LookAtInvitationJSONRequestBody defines body for LookAtInvitation for application/json ContentType.
 type LookAtInvitationJSONRequestBody = InvitationToken
 
+// CreateOnboardingSessionJSONRequestBody defines body for CreateOnboardingSession for application/json ContentType.
+type CreateOnboardingSessionJSONRequestBody = NewOnboardingSession
+
+// PutOnboardingStepJSONRequestBody defines body for PutOnboardingStep for application/json ContentType.
+type PutOnboardingStepJSONRequestBody PutOnboardingStepJSONBody
+
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
 
@@ -2407,6 +2624,198 @@ func (a Problem) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
+// AsOnboardingIdentity returns the union data inside the PutOnboardingStepJSONBody as a OnboardingIdentity
+func (t PutOnboardingStepJSONBody) AsOnboardingIdentity() (OnboardingIdentity, error) {
+	var body OnboardingIdentity
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingIdentity overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingIdentity
+func (t *PutOnboardingStepJSONBody) FromOnboardingIdentity(v OnboardingIdentity) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingIdentity performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingIdentity
+func (t *PutOnboardingStepJSONBody) MergeOnboardingIdentity(v OnboardingIdentity) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingTenant returns the union data inside the PutOnboardingStepJSONBody as a OnboardingTenant
+func (t PutOnboardingStepJSONBody) AsOnboardingTenant() (OnboardingTenant, error) {
+	var body OnboardingTenant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingTenant overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingTenant
+func (t *PutOnboardingStepJSONBody) FromOnboardingTenant(v OnboardingTenant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingTenant performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingTenant
+func (t *PutOnboardingStepJSONBody) MergeOnboardingTenant(v OnboardingTenant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingRecovery returns the union data inside the PutOnboardingStepJSONBody as a OnboardingRecovery
+func (t PutOnboardingStepJSONBody) AsOnboardingRecovery() (OnboardingRecovery, error) {
+	var body OnboardingRecovery
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingRecovery overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingRecovery
+func (t *PutOnboardingStepJSONBody) FromOnboardingRecovery(v OnboardingRecovery) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingRecovery performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingRecovery
+func (t *PutOnboardingStepJSONBody) MergeOnboardingRecovery(v OnboardingRecovery) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingTemplate returns the union data inside the PutOnboardingStepJSONBody as a OnboardingTemplate
+func (t PutOnboardingStepJSONBody) AsOnboardingTemplate() (OnboardingTemplate, error) {
+	var body OnboardingTemplate
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingTemplate overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingTemplate
+func (t *PutOnboardingStepJSONBody) FromOnboardingTemplate(v OnboardingTemplate) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingTemplate performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingTemplate
+func (t *PutOnboardingStepJSONBody) MergeOnboardingTemplate(v OnboardingTemplate) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingInvitations returns the union data inside the PutOnboardingStepJSONBody as a OnboardingInvitations
+func (t PutOnboardingStepJSONBody) AsOnboardingInvitations() (OnboardingInvitations, error) {
+	var body OnboardingInvitations
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingInvitations overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingInvitations
+func (t *PutOnboardingStepJSONBody) FromOnboardingInvitations(v OnboardingInvitations) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingInvitations performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingInvitations
+func (t *PutOnboardingStepJSONBody) MergeOnboardingInvitations(v OnboardingInvitations) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingFirstSpan returns the union data inside the PutOnboardingStepJSONBody as a OnboardingFirstSpan
+func (t PutOnboardingStepJSONBody) AsOnboardingFirstSpan() (OnboardingFirstSpan, error) {
+	var body OnboardingFirstSpan
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingFirstSpan overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingFirstSpan
+func (t *PutOnboardingStepJSONBody) FromOnboardingFirstSpan(v OnboardingFirstSpan) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingFirstSpan performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingFirstSpan
+func (t *PutOnboardingStepJSONBody) MergeOnboardingFirstSpan(v OnboardingFirstSpan) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOnboardingProof returns the union data inside the PutOnboardingStepJSONBody as a OnboardingProof
+func (t PutOnboardingStepJSONBody) AsOnboardingProof() (OnboardingProof, error) {
+	var body OnboardingProof
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOnboardingProof overwrites any union data inside the PutOnboardingStepJSONBody as the provided OnboardingProof
+func (t *PutOnboardingStepJSONBody) FromOnboardingProof(v OnboardingProof) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOnboardingProof performs a merge with any union data inside the PutOnboardingStepJSONBody, using the provided OnboardingProof
+func (t *PutOnboardingStepJSONBody) MergeOnboardingProof(v OnboardingProof) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t PutOnboardingStepJSONBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *PutOnboardingStepJSONBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetLive Is the process alive
@@ -2496,6 +2905,15 @@ type ServerInterface interface {
 	// GetNode The node's identity, key events, modules and limits
 	// (GET /v1/node)
 	GetNode(ctx echo.Context) error
+	// CreateOnboardingSession Begin to bring somebody in
+	// (POST /v1/onboarding/sessions)
+	CreateOnboardingSession(ctx echo.Context) error
+	// GetOnboardingSession Which steps are done, and what came of them
+	// (GET /v1/onboarding/sessions/{session})
+	GetOnboardingSession(ctx echo.Context, session OnboardingSessionParameter) error
+	// PutOnboardingStep Do a step
+	// (PUT /v1/onboarding/sessions/{session}/steps/{step})
+	PutOnboardingStep(ctx echo.Context, session OnboardingSessionParameter, step string) error
 	// EndOtherSessions Sign out everywhere else
 	// (DELETE /v1/sessions)
 	EndOtherSessions(ctx echo.Context) error
@@ -3081,6 +3499,55 @@ func (w *ServerInterfaceWrapper) GetNode(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetNode(ctx)
+	return err
+}
+
+// CreateOnboardingSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateOnboardingSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateOnboardingSession(ctx)
+	return err
+}
+
+// GetOnboardingSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOnboardingSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session" -------------
+	var session OnboardingSessionParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", ctx.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOnboardingSession(ctx, session)
+	return err
+}
+
+// PutOnboardingStep converts echo context to params.
+func (w *ServerInterfaceWrapper) PutOnboardingStep(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session" -------------
+	var session OnboardingSessionParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", ctx.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session: %s", err))
+	}
+
+	// ------------- Path parameter "step" -------------
+	var step string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "step", ctx.Param("step"), &step, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter step: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutOnboardingStep(ctx, session, step)
 	return err
 }
 
@@ -4737,6 +5204,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatures, options.OperationMiddlewares["verifySignatures"]...)
 	router.GET(options.BaseURL+"/v1/templates", wrapper.ListTemplates, options.OperationMiddlewares["listTemplates"]...)
 	router.GET(options.BaseURL+"/v1/templates/:template", wrapper.GetTemplate, options.OperationMiddlewares["getTemplate"]...)
+	router.POST(options.BaseURL+"/v1/onboarding/sessions", wrapper.CreateOnboardingSession, options.OperationMiddlewares["createOnboardingSession"]...)
+	router.GET(options.BaseURL+"/v1/onboarding/sessions/:session", wrapper.GetOnboardingSession, options.OperationMiddlewares["getOnboardingSession"]...)
+	router.PUT(options.BaseURL+"/v1/onboarding/sessions/:session/steps/:step", wrapper.PutOnboardingStep, options.OperationMiddlewares["putOnboardingStep"]...)
 	router.GET(options.BaseURL+"/v1/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
 	router.POST(options.BaseURL+"/v1/tenants", wrapper.CreateTenant, options.OperationMiddlewares["createTenant"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)

@@ -116,6 +116,7 @@ var shapes = []struct {
 	{"an API key", regexp.MustCompile(`llk_[a-z2-7]{75}`)},
 	{"a session's token", regexp.MustCompile(`lls_[a-z2-7]{75}`)},
 	{"a bootstrap token", regexp.MustCompile(`llb_[A-Za-z0-9_-]{43}`)},
+	{"an onboarding token", regexp.MustCompile(`llo_[A-Za-z0-9_-]{43}`)},
 	{"a webhook's secret", regexp.MustCompile(`whsec_[A-Za-z0-9+/]{32,}`)},
 	{"a signed token (JWT)", regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{40,}`)},
 	{"an Authorization header", regexp.MustCompile(`(?i)authorization"?[:=\[ ]+"?(bearer|basic) [A-Za-z0-9._~+/=-]{12,}`)},

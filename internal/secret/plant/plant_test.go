@@ -65,6 +65,7 @@ var shaped = map[string]string{
 	"an API key":              "key llk_" + strings.Repeat("a2b7c", 15),
 	"a session's token":       "lls_" + strings.Repeat("a2b7c", 15),
 	"a bootstrap token":       "llb_" + strings.Repeat("Ab-_0", 8) + "xyz",
+	"an onboarding token":     "llo_" + strings.Repeat("Ab-_0", 8) + "xyz",
 	"a webhook's secret":      "whsec_" + strings.Repeat("Ab+/", 11),
 	"a signed token (JWT)":    "token eyJ" + strings.Repeat("a", 20) + ".eyJ" + strings.Repeat("b", 20) + "." + strings.Repeat("c", 86),
 	"an Authorization header": `{"Authorization":"Bearer ` + strings.Repeat("t", 20) + `"}`,
