@@ -91,10 +91,10 @@ func TestTemplatesOnATenant(t *testing.T) {
 			}
 			require.NotZero(t, decided, "no contract had a say about an example")
 
-			// A stranger's is refused: the template is in force, and closed to who has no role.
-			stranger := w.identity()
+			// The contracts are in force: they refuse what is about nothing.
 			first := one.Examples()[0]
-			require.Equal(t, http.StatusForbidden, w.append(w.draft(stranger, &first)).status)
+			first.Subject = ""
+			w.append(w.draft(w.owner, &first)).problem(t, http.StatusUnprocessableEntity, "refused_by_contract")
 
 			whole := w.get(w.at("/bundle"), w.token(w.owner)).want(t, http.StatusOK)
 			report, err := bundle.Verify(t.Context(), bytes.NewReader(whole.body), bundle.Options{Node: w.node.ID()})

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -46,7 +48,10 @@ func TestReleasedVersionsStayAsTheyAre(t *testing.T) {
 	}
 	for _, one := range all(t) {
 		hash, known := released[one.Ref()]
-		require.True(t, known, "a new version; add the line\n%s %s", one.Ref(), one.Hash)
+		if !known {
+			t.Errorf("a new version; add the line\n%s %s", one.Ref(), one.Hash)
+			continue
+		}
 		require.Equal(t, hash, one.Hash, "%s is released: put what changed into the next version, in a folder of its own", one.Ref())
 		delete(released, one.Ref())
 	}
@@ -286,4 +291,30 @@ func TestWhatIsDamagedIsRefused(t *testing.T) {
 	}
 	_, err = read(files)
 	require.ErrorContains(t, err, "README.md")
+}
+
+var (
+	inPage  = regexp.MustCompile(`--type (\S+)[^']*'(\{[^']*\})'`)
+	permits = regexp.MustCompile(`(?m)^  permit append "([^"]+)"`)
+)
+
+// What a page would have people type is JSON, of a type that the template speaks of.
+func TestPagesShowWhatThereIs(t *testing.T) {
+	t.Parallel()
+	for _, one := range all(t) {
+		shown := inPage.FindAllStringSubmatch(one.Page, -1)
+		require.NotEmpty(t, shown, one.Ref())
+		for _, m := range shown {
+			require.True(t, json.Valid([]byte(m[2])), "%s: %s", one.Ref(), m[2])
+			require.True(t, slices.ContainsFunc(one.Contracts, func(c Contract) bool {
+				return strings.Contains(c.Source, `"`+m[1]+`"`) || slices.ContainsFunc(permits.FindAllStringSubmatch(c.Source, -1), func(p []string) bool {
+					family, all := strings.CutSuffix(p[1], "*")
+					return all && strings.HasPrefix(m[1], family)
+				})
+			}), "%s: no contract speaks of %s", one.Ref(), m[1])
+		}
+		for _, c := range one.Contracts {
+			require.Contains(t, one.Page, "logline template show "+one.Name+" --contract "+c.Name+" > "+path.Base(c.File), "the page does not say how to change a contract")
+		}
+	}
 }
