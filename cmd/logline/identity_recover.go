@@ -21,6 +21,12 @@ type recoverFlags struct {
 	profile, url, keyFile string
 	noPassphrase, asJSON  bool
 	sheet                 sheetFlags // the new one
+	ceremony              bool       // the key came from shares, and the next one shall go into new ones
+}
+
+// silent says that no new sheet was asked for where one is not wanted.
+func (f *recoverFlags) silent() bool {
+	return f.sheet.text == "" && f.sheet.pdf == "" && (f.asJSON || f.ceremony)
 }
 
 func (f *recoverFlags) register(cmd *cobra.Command) {
@@ -180,16 +186,19 @@ func (f *recoverFlags) tell(s *session, tenants []client.Tenant, pending []strin
 		fmt.Fprintf(s.env.Stderr, "Timeline %s could not be reached; it gets the event before your next span there.\n", tenant)
 	}
 	if f.asJSON {
-		if f.sheet.text == "" && f.sheet.pdf == "" {
-			return printJSON(s.env.Stdout, map[string]any{"profile": s.profile, "tenants": tenants})
+		if !f.silent() {
+			if _, err := f.sheet.give(s.env, s.profile, s.keys, s.passphrase); err != nil {
+				return err
+			}
 		}
-		if _, err := f.sheet.give(s.env, s.profile, s.keys, s.passphrase); err != nil {
-			return err
-		}
-		return printJSON(s.env.Stdout, map[string]any{"profile": s.profile, "tenants": tenants, "forgotten": f.sheet.forget})
+		return printJSON(s.env.Stdout, map[string]any{"profile": s.profile, "tenants": tenants})
 	}
 	fmt.Fprintf(s.env.Stderr, "Recovered %s: every other key of it has ended.\n", s.keys.ID())
 	facts(s.env.Stderr, "profile", s.profile.Name, "key file", s.profile.KeyFile, "node", s.profile.URL, "tenant", firstOf(s.profile.Slug, s.profile.Tenant, tenantsLeft(tenants)))
+	if f.silent() {
+		fmt.Fprintln(s.env.Stderr, "\nThe shares are spent. Next: logline identity ceremony split, for new ones\n      logline identity suspect, if somebody else may have had the old key")
+		return nil
+	}
 	fmt.Fprintln(s.env.Stderr, "\nThe old sheet is spent, destroy it. This is the new one:")
 	if _, err := f.sheet.give(s.env, s.profile, s.keys, s.passphrase); err != nil {
 		return err

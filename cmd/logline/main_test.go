@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	get PATH FILE        GET $URL/PATH into FILE; with "!" the status must be 4xx or 5xx
 //	sql FILE STATEMENT   change a SQLite database that no server has open
 //	status N cmd [args]  run a command that must exit with N
+//	agekey FILE NAME     make an age identity in FILE and set NAME to its public half
 //	freeport             set $FREE to an address that nothing listens on
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"status": statusCmd,
 			"sql":    sqlCmd,
 			"inbox":  inboxCmd,
+			"agekey": agekeyCmd,
 
 			"freeport": freeportCmd,
 		},

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/danvoulez/logline/internal/secret/plant"
@@ -190,6 +191,17 @@ func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil && !neg {
 		ts.Fatalf("the server ended with %v:\n%s", err, s.log.String())
 	}
+}
+
+// agekeyCmd makes an age identity, as age-keygen would.
+func agekeyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: agekey FILE NAME")
+	}
+	key, err := age.GenerateX25519Identity()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(key.String()+"\n"), 0o600))
+	ts.Setenv(args[1], key.Recipient().String())
 }
 
 func getCmd(ts *testscript.TestScript, neg bool, args []string) {
