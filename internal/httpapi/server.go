@@ -93,6 +93,7 @@ func New(deps Deps) *Server {
 	s.echo.Use(s.observe, s.admit)
 	api.RegisterHandlers(s.echo, s)
 	s.echo.GET(tilePaths, s.deepTile)
+	s.servePages()
 	s.switchOff()
 	return s
 }

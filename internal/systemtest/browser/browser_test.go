@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,13 +13,32 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/stretchr/testify/require"
+
+	"github.com/danvoulez/logline/internal/systemtest/program"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	endChromium()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
 	os.Exit(code)
 }
+
+var built string // folder of the program, once it is built
+
+// binary is the program under test, or the one that LOGLINE_TEST_BINARY names.
+var binary = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("LOGLINE_TEST_BINARY"); given != "" {
+		return given, nil
+	}
+	var err error
+	if built, err = os.MkdirTemp("", "logline-browser"); err != nil {
+		return "", err
+	}
+	return program.Build(context.Background(), "../../..", built)
+})
 
 // said keeps what a page said went wrong: exceptions, and what the browser refused.
 type said struct {

@@ -55,7 +55,7 @@ func open(t *testing.T) *tab {
 	require.NoError(t, chromedp.Do(ctx))
 	require.NoError(t, chromedp.Listen(ctx, b.errors.hear))
 	b.call("the window's size", call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: phoneWidth, Height: phoneHeight, DeviceScaleFactor: 2, Mobile: true,
+		Width: phoneWidth, Height: phoneHeight, DeviceScaleFactor: 1, Mobile: true,
 	}))
 	return b
 }

@@ -64,7 +64,7 @@ export function parseNote(note) {
   if (!note.endsWith("\n")) throw bad("it does not end with a signature line");
   const signatures = note.slice(cut + 2, -1).split("\n").map(parseSignature);
   if (signatures.length > maxSignatures) throw bad("it has too many signatures");
-  return { ...parseOrigin(lines[0]), origin: lines[0], size: decimal(lines[1]), root: parseBase64(lines[2], 32), text: note.slice(0, cut + 1), signatures };
+  return { ...parseOrigin(lines[0]), origin: lines[0], size: decimal(lines[1]), root: parseBase64(lines[2], 32), text: note.slice(0, cut + 1), signed: note, signatures };
 }
 
 function parseSignature(line) {

@@ -1,0 +1,51 @@
+// Invitations (docs/invitations.md): the inviter's key delegates to a new key the
+// right to grant one role, and that key is sealed under the invitation's token,
+// which stands in the link alone.
+import { json } from "./api.js";
+import { b64u, concat, utf8 } from "../lib/bytes.js";
+import { random, signerOfSeed } from "../lib/crypto.js";
+import { Chain, delegation } from "../lib/events.js";
+import { hashText, newID, scheme, timeOf } from "../lib/names.js";
+import { sealSpan } from "../lib/spans.js";
+
+const prefix = "lli_";
+const days = 7;
+
+// inviteBy makes an invitation to a role, and gives {link, expires}.
+export async function inviteBy(j, role) {
+  const { tenant, me } = j.state;
+  const signer = j.signer();
+  const { events } = await json("GET", `identities/${me.id.slice(scheme.length)}/events`, { token: await j.token() });
+  const chain = await Chain.fold(events);
+  if (chain.id !== me.id) throw new Error("The server answered with the key events of somebody else.");
+  const [secret, seed, id] = [random(32), random(32), newID()];
+  const expires = timeOf(new Date(Date.now() + days * 86_400_000));
+  const granter = await signerOfSeed(seed);
+  const event = await delegation(chain, signer, granter.key, { label: "invitation", types: ["logline.member"], expires });
+  const span = await sealSpan(signer, { id, tenant: tenant.id, author: me.id, type: "invitation.created", visibility: "organization", payload: { invitation: id, role, expires } });
+  const made = await json("POST", `tenants/${tenant.id}/invitations`, {
+    token: await j.token(),
+    body: { id, role, expires, token_hash: await hashText(utf8("logline.invitation.v1\n"), secret), sealed: await seal(secret, seed, tenant.id, id), span, delegation: event },
+  });
+  seed.fill(0);
+  const page = made.page ? made.page.replace(/\/$/, "") + "/onboard" : location.origin + location.pathname;
+  return { link: `${page}#invite=${prefix}${b64u(secret)}`, expires };
+}
+
+// seal is nonce || AES-256-GCM(seed) under HKDF-SHA256 of the token, for one
+// invitation of one tenant.
+async function seal(secret, seed, tenant, id) {
+  const { subtle } = crypto;
+  const source = await subtle.importKey("raw", secret, "HKDF", false, ["deriveKey"]);
+  const key = await subtle.deriveKey({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info: utf8("logline.invitation.v1 seal") }, source, { name: "AES-GCM", length: 256 }, false, ["encrypt"]);
+  const nonce = random(12);
+  const sealed = await subtle.encrypt({ name: "AES-GCM", iv: nonce, additionalData: utf8(tenant + "\n" + id) }, key, seed);
+  return b64u(concat(nonce, new Uint8Array(sealed)));
+}
+
+// look says what an invitation would give.
+export const look = (token) => json("POST", "invitations/look", { body: { token } });
+
+// accept takes the role of an invitation: {token, events, handle, name} for whoever
+// is new, or {token} with a token of the identity's own.
+export const accept = (body, jwt) => json("POST", "invitations/accept", { token: jwt, body });

@@ -1,0 +1,287 @@
+// The steps: each shows a form and says what to do with what was filled in. They
+// are plain functions of the journey (onboard.js), which keeps what is known.
+import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
+import { ask, json } from "./api.js";
+import { sheetOf, newNext } from "./sheet.js";
+import { checks } from "./proof.js";
+import { accept, inviteBy } from "./invite.js";
+import { newSigner } from "../lib/crypto.js";
+import { inception } from "../lib/events.js";
+import { codePoints, isSlug } from "../lib/names.js";
+import { sealSpan } from "../lib/spans.js";
+import { rootText } from "../lib/notes.js";
+import { b64u } from "../lib/bytes.js";
+import { Wrong } from "./wrong.js";
+
+const plain = (text) => text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+
+// suggest fills a field from another one until the person has written in it.
+function suggest(from, to, make) {
+  let own = to.value !== "" && to.value !== make(from.value);
+  to.control.addEventListener("input", () => { own = to.value !== ""; });
+  from.control.addEventListener("input", () => { if (!own) to.control.value = make(from.value); });
+}
+
+export const steps = {
+  who: {
+    short: "You", title: "Who are you?",
+    show(j) {
+      const name = textField("name", "Your name", j.state.who?.name, "Shown to the people you work with. You can change or erase it later; it is in no signed record.", { autocomplete: "name", maxlength: "128" });
+      const handle = textField("handle", "Handle", j.state.who?.handle, "How others mention you, such as ana or ana.silva.", { autocapitalize: "none", maxlength: "63" });
+      suggest(name, handle, (v) => plain(v).replaceAll("-", ".").slice(0, 40));
+      return {
+        lead: j.state.invitation ? `You were invited to ${j.state.invitation.name} as ${j.state.invitation.role}. It takes a minute.` : "From nothing to your first verified record, in about two minutes.",
+        fields: [name, handle],
+        async next() {
+          if (name.value === "") throw new Wrong("name", "Write your name, or what you want to be called.");
+          if (!/^[a-z0-9][a-z0-9._-]{0,62}$/.test(handle.value)) throw new Wrong("handle", "Use small letters, digits, dots, dashes and underscores, and begin with a letter or digit.");
+          await j.keep({ who: { name: name.value, handle: handle.value } });
+        },
+      };
+    },
+  },
+
+  organisation: {
+    short: "Organisation", title: "Your organisation",
+    show(j) {
+      const kept = j.state.org ?? {};
+      const name = textField("tenant_name", "Organisation", kept.name, "The name that its records carry. It stands in the first record and stays.", { autocomplete: "organization", maxlength: "256" });
+      const slug = textField("slug", "Short name", kept.slug, "For addresses and commands, such as acme.", { autocapitalize: "none", maxlength: "63" });
+      suggest(name, slug, (v) => plain(v).slice(0, 63).replace(/-+$/, ""));
+      const retention = selectField("retention_days", "Keep what records contain", [["", "for good"], ["30", "30 days"], ["90", "90 days"], ["365", "1 year"], ["2555", "7 years"], ["3650", "10 years"]], kept.retention ?? "", "After that the contents are erased; that the record was made, when and by whom, stays provable.");
+      const reading = checkField("public_reading", "Anybody may read what is marked public", kept.publicReading ?? false, "Leave it off if you are not sure.");
+      const token = textField("admission", "Setup token", j.state.admission, "Only for the first organisation on a new server: it is in the file bootstrap-token in the server's data directory, and begins with llb_.", { type: "password", autocapitalize: "none" });
+      return {
+        lead: "Its records form one timeline of its own, which nobody can rewrite unseen.",
+        fields: [name, slug, retention, reading, token],
+        async next() {
+          if (name.value === "" || codePoints(name.value) > 256) throw new Wrong("tenant_name", "Write the organisation's name.");
+          if (!isSlug(slug.value)) throw new Wrong("slug", "Use small letters, digits and dashes, at most 63, and no dash at the ends.");
+          if (token.value !== "" && !/^\S{8,}$/.test(token.value)) throw new Wrong("admission", "A setup token is one word, such as llb_…. Copy it whole.");
+          await j.keep({ org: { name: name.value, slug: slug.value, retention: retention.value, publicReading: reading.value }, admission: token.value });
+        },
+      };
+    },
+  },
+
+  key: {
+    short: "Key", title: "Your key, and a way back",
+    async show(j) {
+      if (j.state.saved && j.state.me) return keyKept(j);
+      const next = await newNext();
+      const signer = await newSigner();
+      const made = await inception("person", signer, next.hash);
+      const text = await sheetOf(made.id, next.seed, location.origin, new Date().toISOString());
+      next.seed.fill(0);
+      const kept = checkField("saved", "I have printed or saved my recovery sheet", false);
+      let offered = false;
+      const sheet = el("pre", { class: "sheet mono", tabindex: "0", "aria-label": "Recovery sheet" }, text);
+      return {
+        lead: "Your key was made in this browser just now. It signs for you, and nobody can read or copy it, not even this page. If this device is lost, the sheet below brings your identity back.",
+        extra: [
+          el("h2", { class: "no-print" }, "Recovery sheet"),
+          el("section", { class: "card", "aria-label": "Recovery sheet to keep" }, sheet),
+          el("div", { class: "row no-print" },
+            el("button", { type: "button", onclick: () => { offered = true; print(); } }, "Print it"),
+            el("button", { type: "button", onclick: () => { offered = true; save("logline-recovery-sheet.txt", text); say("The sheet was saved as a file."); } }, "Save as a file")),
+          el("p", { class: "hint no-print" }, "Whoever has the sheet has your identity: keep it like a passport. This page forgets it when you go on."),
+        ],
+        fields: [kept],
+        async next() {
+          if (!kept.value) throw new Wrong("saved", offered ? "Tick this once the sheet is where you will find it again." : "Print or save the sheet first, then tick this.");
+          await j.keep({ me: { id: made.id, key: signer.key, privateKey: signer.privateKey, event: made.event }, saved: true });
+          sheet.remove();
+          await begin(j);
+        },
+      };
+    },
+  },
+
+  template: {
+    short: "Template", title: "Begin with a template",
+    async show(j) {
+      const { items } = await json("GET", "templates");
+      const options = items.map((t) => [t.name, t.title, t.summary, contents(t.name)]);
+      const choice = radioField("template", "What is it for?", [...options, ["", "Nothing yet", "Start empty. Templates can be applied later."]], j.state.template ?? options[0]?.[0] ?? "");
+      return {
+        lead: "A template is a few rules and examples, signed by you. You can change them later.",
+        fields: [choice],
+        async next() {
+          await j.keep({ template: choice.value });
+          await j.put("template", choice.value === "" ? { skip: true } : { template: choice.value });
+        },
+      };
+    },
+  },
+
+  invite: {
+    short: "People", title: "Invite somebody",
+    show(j) {
+      const role = radioField("role", "What may they do?", [
+        ["auditor", "Auditor", "Reads and verifies everything, adds nothing."], ["member", "Member", "Adds records and reads."],
+        ["admin", "Admin", "Manages people and rules too."], ["agent", "Agent", "A program that adds records."],
+      ], "auditor");
+      const list = el("div", { "aria-live": "polite" });
+      const make = el("button", { type: "button" }, "Make an invitation");
+      let shown = 0;
+      make.addEventListener("click", () => j.busy(make, async () => {
+        const { link, expires } = await inviteBy(j, role.value);
+        shown++;
+        await j.keep({ invited: true });
+        const field = textField(`link-${shown}`, `Invitation link ${shown}`, link, `For one ${role.value}, once, until ${new Date(expires).toLocaleString()}. It is shown only here: send it now.`, { readonly: true });
+        const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(link).then(() => say("The link was copied."), () => field.control.select()) }, `Copy link ${shown}`);
+        list.append(field.element, el("div", { class: "row" }, copy));
+        say(`An invitation for one ${role.value} was made.`);
+      }));
+      return {
+        lead: "An invitation is a link for one person. It carries the role you choose, ends after a week, and you can take it back. You may also do this later.",
+        fields: [role], extra: [el("div", { class: "row" }, make), list], extraLast: true,
+        async next() { await j.put("invitations", j.state.invited ? { done: true } : { skip: true }); },
+      };
+    },
+  },
+
+  first: {
+    short: "First record", title: "Your first record",
+    show(j) {
+      const text = areaField("text", "What do you want to put on record?", j.state.firstText ?? "", "For instance: Ana opened the books of Acme.");
+      const who = selectField("visibility", "Who may read it", [["organization", "People of the organisation"], ["private", "You and auditors"], ["public", "Anybody, where public reading is on"]], "organization");
+      return {
+        lead: "You sign it here, with your key. The server adds it to the timeline and answers with a receipt.",
+        fields: [text, who], action: "Sign and record",
+        async next() {
+          if (text.value === "") throw new Wrong("text", "Write a sentence.");
+          if (!j.state.span || j.state.span.payload.text !== text.value || j.state.span.visibility !== who.value) {
+            const span = await sealSpan(j.signer(), { tenant: j.state.tenant.id, author: j.state.me.id, type: "note.recorded", visibility: who.value, payload: { text: text.value } });
+            await j.keep({ span, firstText: text.value }); // before it is sent: sent again, it is the same span
+          }
+          const { text: receipt } = await ask("POST", `tenants/${j.state.tenant.id}/spans`, { body: j.state.span });
+          await j.keep({ receipt });
+          await j.put("first_span", { span: j.state.span.id });
+        },
+      };
+    },
+  },
+
+  proof: {
+    short: "Proof", title: "See for yourself",
+    show(j) {
+      const list = el("ol", { class: "checks", "aria-live": "polite", "aria-label": "Checks" });
+      const verdict = el("div", { "aria-live": "assertive" });
+      const again = el("button", { type: "button" }, "Check again");
+      again.addEventListener("click", () => j.busy(again, () => prove(j, list, verdict)));
+      return {
+        lead: "Do not take the server's word for it: your browser checks now, by itself.",
+        fields: [], extra: [verdict, list, el("div", { class: "row" }, again)], action: null,
+        begin: () => j.busy(again, () => prove(j, list, verdict)),
+      };
+    },
+  },
+};
+
+// contents shows what is in a template, once somebody wants to see it.
+function contents(name) {
+  const details = el("details", {}, el("summary", {}, "What is in it"));
+  details.addEventListener("toggle", async () => {
+    try {
+      const { roles, contracts } = await json("GET", `templates/${encodeURIComponent(name)}`);
+      details.append(el("dl", {}, roles.map((r) => [el("dt", {}, r.name), el("dd", {}, r.does)])),
+        ...contracts.map((c) => el("pre", { class: "mono", tabindex: "0", "aria-label": `Contract ${c.name}` }, c.source)));
+    } catch (err) {
+      details.append(el("p", { class: "error" }, err.message));
+    }
+  }, { once: true });
+  return details;
+}
+
+// keyKept is the key step of somebody whose key and sheet are made already.
+function keyKept(j) {
+  const { invitation } = j.state;
+  return {
+    lead: invitation ? `You join ${invitation.name} as ${invitation.role}, with the key in this browser.` : "Your key is in this browser, and you have kept your recovery sheet. Go on to register.",
+    fields: [], next: () => begin(j),
+  };
+}
+
+// begin registers the identity and makes the organisation, or joins one.
+async function begin(j) {
+  if (j.state.invitation) await join(j);
+  else await found(j);
+  if (!j.state.noted) await note(j);
+}
+
+async function found(j) {
+  const { who, me, org, admission } = j.state;
+  const admits = admission ? { admission } : {};
+  if (!j.state.registered) {
+    await j.put("identity", { events: [me.event], token: await j.token(), handle: who.handle, name: who.name, ...admits });
+    await j.keep({ registered: true });
+  }
+  await j.put("tenant", { slug: org.slug, name: org.name, public_reading: org.publicReading, ...(org.retention ? { retention_days: Number(org.retention) } : {}), ...admits });
+  await j.keep({ admission: "" }); // it is spent
+  await j.put("recovery", { method: "sheet" });
+}
+
+// join takes the role of an invitation. An identity that the server knows already
+// shows by its own token that it is the one.
+async function join(j) {
+  const { invitation, who, me, registered } = j.state;
+  const known = async () => accept({ token: invitation.token }, await j.token());
+  let grant;
+  if (registered) grant = await known();
+  else {
+    try {
+      grant = await accept({ token: invitation.token, events: [me.event], handle: who.handle, name: who.name });
+    } catch (err) {
+      if (err.status !== 401) throw err;
+      grant = await known();
+    }
+  }
+  await j.keep({ registered: true, tenant: { id: grant.tenant, slug: grant.slug, name: grant.name } });
+  if (grant.pending) throw new Error("your role waits for the approval of others in the organisation. Come back to this page once it was given");
+}
+
+// note keeps the first checkpoint that this browser sees.
+async function note(j) {
+  const { text } = await ask("GET", `tenants/${j.state.tenant.id}/checkpoint`, { token: await j.token() });
+  await j.keep({ noted: text });
+}
+
+async function prove(j, list, verdict) {
+  const { tenant, span, me, node, invitation, noted } = j.state;
+  list.replaceChildren();
+  verdict.replaceChildren();
+  const token = await j.token();
+  const [receipt, { events }] = [span ? (await ask("GET", `tenants/${tenant.id}/spans/${span.id}/receipt`, { token })).text : undefined, await json("GET", "node")];
+  const { text: bundle } = await ask("GET", `tenants/${tenant.id}/bundle`, { token });
+  const found = {};
+  for await (const c of checks({ span, me, node: node.id, tenant: tenant.id, owner: invitation ? undefined : me.id, noted }, { receipt, bundle, events }, found)) {
+    list.append(el("li", { class: c.holds ? "holds" : "fails" }, el("strong", {}, c.title), el("span", {}, c.says)));
+    if (!c.holds) {
+      verdict.append(el("div", { class: "alert", role: "alert" }, el("strong", {}, "Not verified"), `This check failed: ${c.title}. ${c.says} Do not rely on this server, keep this page, and tell whoever runs it.`));
+      return;
+    }
+  }
+  const { note, leaves } = found.folded;
+  if (found.receipt) await j.put("proof", { seq: found.receipt.index, leaf_hash: b64u(found.receipt.leaf), root: rootText(found.receipt.note), size: found.receipt.size });
+  await j.finish();
+  verdict.append(...verified(j, found, receipt, note, leaves.length));
+  scrollTo(0, 0);
+  say("Verified.");
+}
+
+function verified(j, found, receipt, note, size) {
+  const took = Math.max(1, Math.round((j.state.ended - j.state.began) / 1000));
+  const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
+  return [
+    el("div", { class: "good" }, el("strong", {}, "Verified"), `Checked in this browser, ${took} seconds after you began.`),
+    el("div", { class: "card" }, el("dl", {},
+      fact("Organisation", `${j.state.tenant.name} (${j.state.tenant.slug})`),
+      found.receipt ? fact("Entry", `number ${found.receipt.index}, recorded ${new Date(found.receipt.entry.recorded_at).toLocaleString()}`) : fact("Entries", String(size)),
+      fact("Root of the timeline", rootText(note), true), fact("You", j.state.me.id, true), fact("Server", j.state.node.id, true))),
+    el("div", { class: "row" },
+      receipt ? el("button", { type: "button", onclick: () => save("logline-receipt.json", receipt, "application/json") }, "Save the receipt") : null,
+      el("button", { type: "button", onclick: () => save("logline-checkpoint.txt", note.signed) }, "Save the checkpoint")),
+    el("p", { class: "hint" }, `Anybody can check the same with the command line: logline verify --node ${j.state.node.id}.`),
+  ];
+}

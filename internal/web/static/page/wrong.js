@@ -1,0 +1,7 @@
+// Wrong says what is wrong with a field of the step.
+export class Wrong extends Error {
+  constructor(field, words) {
+    super(words);
+    this.field = field;
+  }
+}
