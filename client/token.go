@@ -39,10 +39,18 @@ type tokens struct {
 
 // authorize puts the caller's token on req; without a signer it does nothing.
 func (c *Client) authorize(ctx context.Context, req *http.Request) error {
-	t := &c.token
-	if t.signer == nil {
+	if c.token.signer == nil {
 		return nil
 	}
+	token, err := c.token.get(ctx, c)
+	if err == nil {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return err
+}
+
+// get is the last token, or a new one.
+func (t *tokens) get(ctx context.Context, c *Client) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := c.now()
@@ -50,14 +58,13 @@ func (c *Client) authorize(ctx context.Context, req *http.Request) error {
 		if t.audience == "" {
 			node, err := c.Node(ctx)
 			if err != nil {
-				return fmt.Errorf("ask the node who it is, to sign in: %w", err)
+				return "", fmt.Errorf("ask the node who it is, to sign in: %w", err)
 			}
 			t.audience = node.Id
 		}
 		t.token, t.made = signToken(t.signer, t.identity, t.audience, t.origin, now), now
 	}
-	req.Header.Set("Authorization", "Bearer "+t.token)
-	return nil
+	return t.token, nil
 }
 
 // renew has the next request carry a new token.

@@ -89,7 +89,8 @@ func (s *Server) onboardingInput(c echo.Context, step string) (flow.Input, error
 	case flow.StepTenant:
 		var body api.OnboardingTenant
 		err := s.bind(c, &body)
-		return &flow.Tenant{Slug: body.Slug, Name: body.Name, PublicReading: body.PublicReading, RetentionDays: body.RetentionDays, Admission: body.Admission}, err
+		return &flow.Tenant{Slug: body.Slug, Name: body.Name, PublicReading: body.PublicReading, RetentionDays: body.RetentionDays, Admission: body.Admission,
+			Invitation: body.Invitation, As: s.loginOf(c), Join: s.joinBy(c, body.Invitation)}, err
 	case flow.StepRecovery:
 		var body api.OnboardingRecovery
 		err := s.bind(c, &body)
@@ -97,7 +98,7 @@ func (s *Server) onboardingInput(c echo.Context, step string) (flow.Input, error
 	case flow.StepTemplate:
 		var body api.OnboardingTemplate
 		err := s.bind(c, &body)
-		return &flow.Template{Template: body.Template, Version: body.Version, Examples: body.Examples, Skip: body.Skip}, err
+		return &flow.Template{Template: body.Template, Version: body.Version, Examples: body.Examples, Skip: body.Skip, As: s.loginOf(c)}, err
 	case flow.StepInvitations:
 		var body api.OnboardingInvitations
 		err := s.bind(c, &body)
@@ -116,7 +117,8 @@ func (s *Server) onboardingInput(c echo.Context, step string) (flow.Input, error
 // whether this node may register them.
 func (s *Server) onboarded(c echo.Context, body *api.OnboardingIdentity) (flow.Proven, error) {
 	if body.Session {
-		return flow.Proven{}, errNoLogin
+		who, err := s.loginOf(c)(c.Request().Context())
+		return flow.Proven{Identity: who}, err
 	}
 	if body.Token == "" {
 		return flow.Proven{}, errProve
@@ -154,6 +156,40 @@ func (s *Server) onboarded(c echo.Context, body *api.OnboardingIdentity) (flow.P
 	return flow.Proven{Identity: identity, Key: signer.Key.Key}, uniform(err)
 }
 
+// loginOf is the login whose cookie comes with a request, beside the session's own
+// token: it has to be fresh, of an identity whose keys the node holds.
+func (s *Server) loginOf(c echo.Context) flow.Login {
+	return func(context.Context) (string, error) {
+		token, err := s.cookie(c)
+		if err != nil {
+			return "", err
+		}
+		if token == "" {
+			return "", errNoLogin
+		}
+		who, err := s.callerOf(c, token)
+		if err == nil {
+			err = manages(who)
+		}
+		if err == nil {
+			err = s.countCaller(c, who, 1)
+		}
+		return who.Identity, err
+	}
+}
+
+// joinBy joins a tenant by an invitation.
+func (s *Server) joinBy(c echo.Context, invitation string) func(context.Context, string) (flow.Joined, error) {
+	return func(ctx context.Context, identity string) (flow.Joined, error) {
+		token, err := s.invitationToken(c, invitation)
+		if err != nil {
+			return flow.Joined{}, err
+		}
+		grant, err := s.deps.Invitations.Accept(ctx, token, identity)
+		return flow.Joined{Tenant: grant.Tenant, Role: grant.Role}, err
+	}
+}
+
 // admitted says whether an identity that the node does not know may be registered.
 func (s *Server) admitted(c echo.Context, identity, admission string) error {
 	if s.deps.OpenRegistration {
@@ -178,7 +214,7 @@ func (s *Server) onboardingSession(in *flow.Session) api.OnboardingSession {
 
 func onboardingStep(in *flow.Step) api.OnboardingStep {
 	out := api.OnboardingStep{
-		Step: api.OnboardingStepStep(in.Name), Status: api.OnboardingStepStatus(in.Status), Identity: in.Identity, Held: in.Held, Joined: in.Joined,
+		Step: api.OnboardingStepStep(in.Name), Status: api.OnboardingStepStatus(in.Status), Identity: in.Identity, Held: in.Held, Joined: in.Joined, Role: in.Role,
 		Method: in.Method, Template: in.Template, Version: in.Version, Span: in.Span, LeafHash: in.Leaf, Root: in.Root, Size: in.Size,
 	}
 	if in.Leaf != "" {

@@ -215,3 +215,77 @@ func FuzzOnboardingStep(f *testing.F) {
 		}
 	})
 }
+
+// TestOnboardingByLogin: an identity whose keys the node holds is brought in by its
+// login, which comes as a cookie beside the session's token and has to be fresh.
+func TestOnboardingByLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	b.ask(http.MethodPost, "/v1/accounts", "", map[string]any{"custody": true, "handle": "ana", "password": passphrase, "cookie": true}).want(t, http.StatusCreated)
+	n := w.newcomer()
+	at := func(cookie, origin, step string, body any) reply {
+		raw, err := json.Marshal(body)
+		require.NoError(t, err)
+		req := n.request(http.MethodPut, n.path+"/steps/"+step, n.token, "application/json", bytes.NewReader(raw))
+		req.Header.Set("Origin", origin)
+		if cookie != "" {
+			req.AddCookie(&http.Cookie{Name: "logline_session", Value: cookie})
+		}
+		return n.do(req)
+	}
+	who := map[string]any{"session": true}
+	at("", w.url, "identity", who).problem(t, http.StatusUnauthorized, "onboarding_login_missing")
+	at("lls_nothing", w.url, "identity", who).want(t, http.StatusUnauthorized)
+	at(b.cookie(), "https://evil.example", "identity", who).problem(t, http.StatusForbidden, "origin_foreign")
+	step := at(b.cookie(), w.url, "identity", who).step(t, "done")
+	require.True(t, step.Held)
+
+	found := map[string]any{"slug": "anas", "name": "Ana's", "retention_days": 30}
+	at("", w.url, "tenant", found).problem(t, http.StatusUnauthorized, "onboarding_login_missing")
+	at(b.cookie(), "https://evil.example", "tenant", found).problem(t, http.StatusForbidden, "origin_foreign")
+	step = at(b.cookie(), w.url, "tenant", found).step(t, "done")
+	require.False(t, step.Drafts[0].Missing, "the node signed it at once")
+	w.clock.advance(11 * time.Minute)
+	at(b.cookie(), w.url, "template", map[string]any{"template": "audit-trail"}).problem(t, http.StatusForbidden, "session_not_fresh")
+	at(b.cookie(), w.url, "recovery", map[string]any{"method": "held"}).step(t, "done")
+}
+
+// TestOnboardingByInvitation: an invitation lets somebody in where registration is not
+// open, and joins its tenant; an auditor has nothing to append, and a proof to check.
+func TestOnboardingByInvitation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *httpapi.Deps) { d.OpenRegistration, d.Registration = false, httpapi.RegistrationInvite })
+	given := w.invite(w.owner, span.RoleAuditor)
+	n := w.newcomer()
+	n.put("identity", n.who()).problem(t, http.StatusForbidden, "registration_closed")
+	who := n.who()
+	who["admission"] = given.Reveal()
+	n.put("identity", who).step(t, "done")
+	n.put("tenant", map[string]any{"invitation": given.Reveal(), "slug": "a", "name": "A"}).problem(t, http.StatusBadRequest, "onboarding_tenant_how")
+	for range 2 {
+		step := n.put("tenant", map[string]any{"invitation": given.Reveal()}).step(t, "done")
+		require.Equal(t, []string{w.tenant.Id, span.RoleAuditor}, []string{step.Tenant.Id, step.Role})
+	}
+	var s openapi.OnboardingSession
+	r := n.get(n.path, n.token).want(t, http.StatusOK)
+	r.decode(t, &s)
+	require.NotContains(t, string(r.body), given.Reveal())
+	for i, status := range []string{"done", "done", "open", "skipped", "skipped", "skipped", "open"} {
+		require.Equal(t, status, string(s.Steps[i].Status), s.Steps[i].Step)
+	}
+	n.put("recovery", map[string]any{"method": "none"}).step(t, "done")
+	var receipt client.Receipt
+	raw := w.note(w.owner, 1)
+	w.append(raw).want(t, http.StatusCreated).decode(t, &receipt)
+	n.get(w.at("/spans/"+spanID(t, raw)), n.world.token(n.keys)).want(t, http.StatusOK)
+	checkpoint, err := tree.OpenNote([]byte(receipt.Checkpoint), w.tenant.LogKey)
+	require.NoError(t, err)
+	n.put("proof", map[string]any{"seq": receipt.Inclusion.Index, "leaf_hash": receipt.LeafHash, "root": checkpoint.Root.String(), "size": checkpoint.Size}).step(t, "done")
+	n.get(n.path, n.token).decode(t, &s)
+	require.True(t, s.Complete)
+	other := w.newcomer()
+	who = other.who()
+	who["admission"] = given.Reveal()
+	other.put("identity", who).problem(t, http.StatusNotFound, "invitation_invalid")
+}

@@ -1040,7 +1040,7 @@ type OnboardingFirstSpan struct {
 // OnboardingIdentity Key events of one's own with a token signed by the same key, or session
 // where one is logged in as an identity whose keys this node holds.
 type OnboardingIdentity struct {
-	// Admission What admits where registration is not open: the bootstrap token
+	// Admission What admits where registration is not open: the bootstrap token, an invitation's
 	Admission string     `json:"admission,omitempty"`
 	Events    []KeyEvent `json:"events,omitempty"`
 	Handle    string     `json:"handle,omitempty"`
@@ -1121,6 +1121,9 @@ type OnboardingStep struct {
 	LeafHash Hash   `json:"leaf_hash,omitempty"`
 	Method   string `json:"method,omitempty"`
 
+	// Role That the invitation gave
+	Role string `json:"role,omitempty"`
+
 	// Root SHA-256, base64url without padding
 	Root     Hash                 `json:"root,omitempty"`
 	Seq      *uint64              `json:"seq,omitempty"`
@@ -1150,16 +1153,19 @@ type OnboardingTemplate struct {
 	Version string `json:"version,omitempty"`
 }
 
-// OnboardingTenant defines model for OnboardingTenant.
+// OnboardingTenant A tenant to make, by slug and name, or an invitation to one that is there
 type OnboardingTenant struct {
 	// Admission The bootstrap token for the first tenant
-	Admission     string `json:"admission,omitempty"`
-	Name          string `json:"name"`
+	Admission string `json:"admission,omitempty"`
+
+	// Invitation The invitation's token (lli_…), alone
+	Invitation    string `json:"invitation,omitempty"`
+	Name          string `json:"name,omitempty"`
 	PublicReading bool   `json:"public_reading,omitempty"`
 
 	// RetentionDays Payloads are erased after so many days, by a contract; left out, they stay
 	RetentionDays int    `json:"retention_days,omitempty"`
-	Slug          string `json:"slug"`
+	Slug          string `json:"slug,omitempty"`
 }
 
 // Problem RFC 9457; further members depend on the code

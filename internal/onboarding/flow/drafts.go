@@ -47,17 +47,19 @@ func (s *Sessions) missing(ctx context.Context, m *memory, step *Step) ([]Draft,
 // settle completes a step whose drafts all stand. Those that do not, the node signs
 // where it holds the identity's keys and a login as it came with the request;
 // elsewhere the step stays open, and whoever has the keys signs them.
-func (t *turn) settle(ctx context.Context, login string) error {
+func (t *turn) settle(ctx context.Context, as Login) error {
 	m := t.memory()
 	left, err := t.s.missing(ctx, m, t.step())
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 && m.Held && login != m.Identity {
-		return errLogin
-	}
-	if len(left) > 0 && !m.Held {
+	switch {
+	case len(left) > 0 && !m.Held:
 		return nil
+	case len(left) > 0:
+		if err := t.login(ctx, as); err != nil {
+			return err
+		}
 	}
 	for i := range left {
 		if err := t.sign(ctx, &left[i]); err != nil {
@@ -75,6 +77,21 @@ func (t *turn) settle(ctx context.Context, login string) error {
 			step.Status = Open // another process has other ones by now
 		}
 	})
+}
+
+// Login says as whom the request's own login came; nil: without one.
+type Login func(ctx context.Context) (identity string, err error)
+
+// login refuses to act for an identity whose login did not come with the request.
+func (t *turn) login(ctx context.Context, as Login) error {
+	if as == nil {
+		return errLogin
+	}
+	who, err := as(ctx)
+	if err == nil && who != t.memory().Identity {
+		err = errLogin
+	}
+	return err
 }
 
 func draftIDs(drafts []Draft) []string {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -44,7 +45,7 @@ func (g *guest) journey(slug string, patience int) (tenant, spanID string) {
 		signed = Done
 	}
 	until(g.who(), Done)
-	found := &Tenant{Slug: slug, Name: "Guests", RetentionDays: 30, As: g.self}
+	found := &Tenant{Slug: slug, Name: "Guests", RetentionDays: 30, As: as(g.self)}
 	step := until(found, signed)
 	tenant = step.Tenant.ID
 	if signed == Open {
@@ -52,7 +53,7 @@ func (g *guest) journey(slug string, patience int) (tenant, spanID string) {
 		until(found, Done)
 	}
 	until(&Recovery{Method: ByNothing}, Done)
-	take := &Template{Template: "audit-trail", As: g.self}
+	take := &Template{Template: "audit-trail", As: as(g.self)}
 	step = until(take, signed)
 	if signed == Open {
 		require.NoError(w.t, again(patience, func() error { return g.sign(step, tenant) }))
@@ -344,6 +345,10 @@ func TestStepsOnceAndInOrder(t *testing.T) {
 	require.False(t, s.Complete, "drafts are missing")
 }
 
+func as(identity string) Login {
+	return func(context.Context) (string, error) { return identity, nil }
+}
+
 // TestHeldNeedsItsLogin: for an identity whose keys the node holds, the token of the
 // session alone makes nothing that outlives it.
 func TestHeldNeedsItsLogin(t *testing.T) {
@@ -353,15 +358,15 @@ func TestHeldNeedsItsLogin(t *testing.T) {
 	g.must(g.who(), Done)
 	_, err := g.do(&Tenant{Slug: "ours", Name: "Ours"})
 	require.ErrorIs(t, err, errLogin)
-	_, err = g.do(&Tenant{Slug: "ours", Name: "Ours", As: w.node.ID()})
+	_, err = g.do(&Tenant{Slug: "ours", Name: "Ours", As: as(w.node.ID())})
 	require.ErrorIs(t, err, errLogin)
-	g.must(&Tenant{Slug: "ours", Name: "Ours", As: g.self}, Done)
+	g.must(&Tenant{Slug: "ours", Name: "Ours", As: as(g.self)}, Done)
 	_, err = g.do(&Template{Template: "audit-trail"})
 	require.ErrorIs(t, err, errLogin)
 	_, err = g.do(&Recovery{Method: BySheet})
 	require.Equal(t, "recovery_held", fault.CodeOf(err))
 	g.must(&Recovery{Method: ByNode}, Done)
-	g.must(&Template{Template: "audit-trail", As: g.self}, Done)
+	g.must(&Template{Template: "audit-trail", As: as(g.self)}, Done)
 }
 
 // TestKeyThatIsNoMore: a session begun by a key that was rotated away makes nothing.

@@ -58,6 +58,7 @@ type Step struct {
 	Held     bool             `json:"held,omitempty"`     // this node holds its keys
 	Tenant   *timeline.Tenant `json:"-"`                  // of the step tenant, as it is now
 	Joined   bool             `json:"joined,omitempty"`   // by an invitation
+	Role     string           `json:"role,omitempty"`     // that it gave
 	Method   string           `json:"method,omitempty"`   // of recovery
 	Template string           `json:"template,omitempty"`
 	Version  string           `json:"version,omitempty"`

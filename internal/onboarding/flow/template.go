@@ -14,7 +14,7 @@ type Template struct {
 	Examples bool   `json:"examples,omitempty"` // with spans that show how it is used
 	Skip     bool   `json:"skip,omitempty"`
 
-	As string `json:"-"` // LogLine ID of a login that came with the request
+	As Login `json:"-"`
 }
 
 func (in *Template) step() string { return StepTemplate }

@@ -14,15 +14,24 @@ import (
 const longestRetention = 36_500
 
 // Tenant is the step that makes the tenant, with a contract that erases payloads
-// after some days where that is asked for.
+// after some days where that is asked for; or that joins one by an invitation.
 type Tenant struct {
 	Slug          string `json:"slug,omitempty"`
 	Name          string `json:"name,omitempty"`
 	PublicReading bool   `json:"public_reading,omitempty"`
 	RetentionDays int    `json:"retention_days,omitempty"` // 0: payloads stay
+	Invitation    string `json:"invitation,omitempty"`     // its token; instead of all that
 
 	Admission string `json:"-"` // the bootstrap token, "" for none
-	As        string `json:"-"` // LogLine ID of a login that came with the request
+	As        Login  `json:"-"`
+	// Join gives an identity the role of the invitation; the same again is harmless.
+	Join func(ctx context.Context, identity string) (Joined, error) `json:"-"`
+}
+
+// Joined is what an invitation gave.
+type Joined struct {
+	Tenant timeline.Tenant
+	Role   string
 }
 
 func (in *Tenant) step() string { return StepTenant }
@@ -39,6 +48,10 @@ func after(m *memory, step string) string {
 
 func (in *Tenant) check() error {
 	switch {
+	case in.Invitation != "" && (in.Slug+in.Name != "" || in.PublicReading || in.RetentionDays != 0):
+		return fault.New(fault.Invalid, "onboarding_tenant_how", "a tenant is made by its slug and name, or joined by an invitation: one of the two").At("/invitation", "is to be given alone")
+	case in.Invitation != "":
+		return nil
 	case in.Slug == "":
 		return fault.New(fault.Invalid, "slug_invalid", "a tenant needs a slug").At("/slug", "is missing")
 	case in.RetentionDays < 0 || in.RetentionDays > longestRetention:
@@ -49,8 +62,13 @@ func (in *Tenant) check() error {
 }
 
 func (in *Tenant) do(ctx context.Context, t *turn) error {
-	if m := t.memory(); m.Key == "" && in.As != m.Identity {
-		return errLogin // it may have ended since the session began
+	if t.memory().Key == "" { // the login may have ended since the session began
+		if err := t.login(ctx, in.As); err != nil {
+			return err
+		}
+	}
+	if in.Invitation != "" {
+		return in.join(ctx, t)
 	}
 	if !t.step().Bound {
 		made, err := in.found(ctx, t)
@@ -74,6 +92,25 @@ func (in *Tenant) do(ctx context.Context, t *turn) error {
 		}
 	}
 	return t.settle(ctx, in.As)
+}
+
+// join joins a tenant that is there: it has its contracts and its people already, and
+// an auditor appends nothing.
+func (in *Tenant) join(ctx context.Context, t *turn) error {
+	joined, err := in.Join(ctx, t.memory().Identity)
+	if err != nil {
+		return err
+	}
+	return t.record(ctx, Done, func(m *memory, step *Step) {
+		m.Tenant, step.Bound, step.Joined, step.Role = joined.Tenant.ID, true, true, joined.Role
+		left := []string{StepTemplate, StepInvitations}
+		if joined.Role == span.RoleAuditor {
+			left = append(left, StepFirstSpan)
+		}
+		for _, name := range left {
+			m.step(name).Status = Skipped
+		}
+	})
 }
 
 // found makes the tenant, or finds the one that an earlier attempt made: where its
