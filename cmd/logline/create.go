@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"unicode"
@@ -61,6 +62,12 @@ When it is interrupted, run it again: it continues with the key it made.`,
 			if err != nil {
 				return err
 			}
+			if p.Node, err = nodeAt(cmd.Context(), env, p, chosen); err != nil {
+				return err
+			}
+			if err := all.put(p, false); err != nil {
+				return err
+			}
 			p.URL, recorder.URL = firstOf(chosen, p.URL), firstOf(chosen, recorder.URL)
 			c, err := dial(env, p, keys)
 			if err != nil {
@@ -86,6 +93,24 @@ When it is interrupted, run it again: it continues with the key it made.`,
 	token.registerToken(cmd)
 	registerJSON(cmd, &asJSON)
 	return cmd
+}
+
+// nodeAt is the LogLine ID of the profile's node: the one that it knows, else of
+// whoever answers at the URL that was chosen, or at its own.
+func nodeAt(ctx context.Context, env *environment, p profile, chosen string) (string, error) {
+	if p.Node != "" {
+		return p.Node, nil
+	}
+	p.URL = firstOf(chosen, p.URL)
+	c, err := dial(env, p, nil)
+	if err != nil {
+		return "", err
+	}
+	node, err := c.Node(ctx)
+	if err != nil {
+		return "", err
+	}
+	return node.Id, nil
 }
 
 // printCreated says what was made, and which entry of the tenant tells of it.

@@ -155,7 +155,7 @@ func printDrafts(env *environment, drafts []template.Draft) error {
 	for _, d := range drafts {
 		payload := string(d.Payload)
 		if d.Type == span.TypeContract {
-			payload = "its source, " + ui.Count(int64(len(d.Payload))) + " bytes"
+			payload = "its source: see it with --contract"
 		}
 		table.Row(d.Type, d.Subject, d.Title, payload)
 	}

@@ -184,7 +184,7 @@ func TestOWASPAPI9ImproperInventoryManagement(t *testing.T) {
 	for _, path := range []string{
 		"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1", "/debug/vars", "/debug/requests", "/openapi.json", "/openapi.yaml", "/v1/openapi.yaml", "/swagger", "/docs", "/graphql",
 		"/admin", "/v1/admin", "/v1/debug", "/internal", "/status", "/healthz", "/health", "/info", "/env", "/actuator", "/server-status", "/.env", "/.git/config", "/config", "/v1/config", "/backup", "/v1/backup",
-		"/v0/node", "/v2/node", "/v1beta/node", "/api/v1/node", "/V1/node", "/v1/node/", "/v1//node", "/v1/./node", "/v1/tenants/../node", "/v1/identities/", "/v1/keys", "/v1/sessions", "/logline.db", "/bootstrap-token", "/node.key", "/",
+		"/v0/node", "/v2/node", "/v1beta/node", "/api/v1/node", "/V1/node", "/v1/node/", "/v1//node", "/v1/./node", "/v1/tenants/../node", "/v1/identities/", "/v1/keys", "/v1/session", "/logline.db", "/bootstrap-token", "/node.key", "/",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			r := s.ask(method, path, http.Header{"Authorization": {"Bearer " + s.token(s.owner)}})
