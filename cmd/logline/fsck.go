@@ -15,7 +15,7 @@ import (
 // keeperCommands are those of whoever looks after a node's data. They work on
 // the data itself, with the settings of the server, not through a server.
 func keeperCommands(env *environment) []*cobra.Command {
-	return []*cobra.Command{newFsckCmd(env), newEraseCmd(env), newBackupCmd(env), newRestoreCmd(env), newMigrateCmd(env), newHealthCmd(env), newKeysCmd(env), newDoctorCmd(env), newPersonCmd(env), newNodeCmd(env)}
+	return []*cobra.Command{newFsckCmd(env), newEraseCmd(env), newBackupCmd(env), newRestoreCmd(env), newMigrateCmd(env), newHealthCmd(env), newKeysCmd(env), newDoctorCmd(env), newPersonCmd(env), newAccountCmd(env), newNodeCmd(env)}
 }
 
 func newFsckCmd(env *environment) *cobra.Command {

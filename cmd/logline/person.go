@@ -156,7 +156,7 @@ func printErased(w io.Writer, out *person.Erased) {
 				ui.Plural(int64(t.Tasks), "task", "tasks"), ui.Plural(int64(t.Kept), "entry of the protocol's own stays", "entries of the protocol's own stay"))
 		}
 	}
-	fmt.Fprintf(w, "  handle or name: %s; valid API keys: %s; keys in custody: %s\n", yesNo(out.Names), ui.Count(int64(out.APIKeys)), yesNo(out.Custody))
+	fmt.Fprintf(w, "  handle or name: %s; valid API keys: %s; account: %s; keys in custody: %s\n", yesNo(out.Names), ui.Count(int64(out.APIKeys)), yesNo(out.Account), yesNo(out.Custody))
 	for _, slug := range out.SoleOwner {
 		fmt.Fprintf(w, "Note: they are the only owner of %s. An owner is made by owners alone; close it with `logline tenant close %s --as-operator` where nobody else is to have it.\n", ui.Clean(slug), ui.Clean(slug))
 	}

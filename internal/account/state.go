@@ -126,3 +126,38 @@ func (s *Service) Erase(ctx context.Context, identity string) (bool, error) {
 	}
 	return found, err
 }
+
+// Listed is an account in a list of all.
+type Listed struct {
+	Account
+	Handle   string
+	Sessions int    // that are open
+	SeenAt   string // last use of one of them, "" for none
+}
+
+// List is at most limit accounts after the one of an identity, by identity.
+func (s *Service) List(ctx context.Context, after string, limit int) ([]Listed, error) {
+	now := s.cfg.Now()
+	rows, err := s.db.Read.QueryContext(ctx, `
+		SELECT a.identity, coalesce(i.handle, ''), a.created_at, coalesce(a.totp_at, ''), coalesce(a.deactivated_at, ''), count(s.id), coalesce(max(s.seen_at), '')
+		FROM accounts a JOIN identities i ON i.id = a.identity
+		LEFT JOIN account_sessions s ON s.identity = a.identity AND s.expires_at > $1 AND s.seen_at > $2
+		WHERE a.identity > $3 GROUP BY a.identity, i.handle, a.created_at, a.totp_at, a.deactivated_at ORDER BY a.identity LIMIT $4`,
+		span.FormatTime(now), span.FormatTime(now.Add(-s.cfg.Idle)), after, limit)
+	if err != nil {
+		return nil, failed("list accounts", err)
+	}
+	defer rows.Close()
+	var all []Listed
+	for rows.Next() {
+		var l Listed
+		if err := rows.Scan(&l.Identity, &l.Handle, &l.CreatedAt, &l.SecondAt, &l.DeactivatedAt, &l.Sessions, &l.SeenAt); err != nil {
+			return nil, failed("list accounts", err)
+		}
+		all = append(all, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, failed("list accounts", err)
+	}
+	return all, nil
+}

@@ -33,6 +33,9 @@ const (
 	PersonExported   = "node.person.exported"
 	PersonErased     = "node.person.erased"
 	OnboardingStep   = "node.onboarding.step"
+
+	AccountDeactivated = "node.account.deactivated"
+	AccountActivated   = "node.account.activated"
 )
 
 // Act is one thing that was done to the node. What may not stay for ever, names

@@ -58,6 +58,7 @@ type App struct {
 	rates      io.Closer    // what is shared of rate limits; nil: nothing is
 	node       *id.Node
 	masters    id.Masters // none: none is set
+	keeping    id.Masters // of what is kept for others
 	notes      string     // where checkpoints given out are noted; "" for the data directory's
 	beside     bool       // a server has the data directory, and notes what is given out
 	keysStored bool       // the node's keys are in the database, not in a file
@@ -107,6 +108,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		a.log.WarnContext(ctx, "database", slog.String("warning", text))
 	}
 	if err = a.openNode(ctx); err != nil {
+		return err
+	}
+	if err = a.openKeeping(ctx); err != nil {
 		return err
 	}
 	return a.wire(ctx)

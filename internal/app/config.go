@@ -241,6 +241,10 @@ func (c Config) check(key string) string {
 		return within(c.APIKeys.Overlap, time.Second, 365*24*time.Hour)
 	case "accounts.password":
 		return within(c.Accounts.Password, 8, 64)
+	case "accounts.breached":
+		if _, err := c.breached(); err != nil {
+			return fault.From(err).Detail
+		}
 	case "sessions.idle":
 		return within(c.Sessions.Idle, 2*time.Minute, longestLife)
 	case "sessions.life":

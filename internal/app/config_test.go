@@ -48,11 +48,12 @@ func TestDefaults(t *testing.T) {
 		Registration: "auto", Tenants: "closed", WitnessWait: 10 * time.Second, DrainTimeout: 25 * time.Second,
 		Limits: Limits{Header: 16384, Payload: 1 << 20, Bundle: 64 << 20, Batch: 1000, Queue: 10000, QueueBytes: 64 << 20, Concurrent: 1024, Room: 256 << 20, Exports: 32, Connections: 8192, ConnectionsAddress: 512,
 			Feeds: 2048, FeedEntries: 16_384, FeedBytes: 64 << 20, FeedSend: 256 << 10},
-		Quota:   Quota{Off, Off, Off, Off, Off},
-		Rate:    Rate{Auto, Auto, Auto, Auto},
-		APIKeys: APIKeys{Life: 365 * 24 * time.Hour, MaxLife: 2 * 365 * 24 * time.Hour, Overlap: 30 * 24 * time.Hour},
-		Feed:    Feed{Heartbeat: 15 * time.Second, Poll: time.Second, Stall: 30 * time.Second},
-		Tasks:   Tasks{Lease: 30 * time.Second, Slots: 64}, Webhook: Webhook{Timeout: 20 * time.Second},
+		Quota:    Quota{Off, Off, Off, Off, Off},
+		Rate:     Rate{Auto, Auto, Auto, Auto},
+		APIKeys:  APIKeys{Life: 365 * 24 * time.Hour, MaxLife: 2 * 365 * 24 * time.Hour, Overlap: 30 * 24 * time.Hour},
+		Accounts: Accounts{Password: 15}, Sessions: Sessions{Idle: 7 * 24 * time.Hour, Life: 30 * 24 * time.Hour, Rotate: time.Hour},
+		Feed:  Feed{Heartbeat: 15 * time.Second, Poll: time.Second, Stall: 30 * time.Second},
+		Tasks: Tasks{Lease: 30 * time.Second, Slots: 64}, Webhook: Webhook{Timeout: 20 * time.Second},
 		Window: Window{Past: 7 * 24 * time.Hour, Future: 5 * time.Minute},
 	}, cfg)
 	require.Equal(t, "sqlite:logline-data/logline.db", cfg.Database())

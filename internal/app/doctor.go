@@ -65,7 +65,7 @@ func fromFile(values []Value, keys ...string) string {
 // secretFiles are the files with secrets of a node.
 func (c Config) secretFiles(values []Value) []string {
 	out := []string{
-		filepath.Join(c.DataDir, id.NodeKeyFile), onboarding.TokenPath(c.DataDir), c.MasterKeyFile, c.MasterKeyPreviousFile, c.TLS.Key,
+		filepath.Join(c.DataDir, id.NodeKeyFile), onboarding.TokenPath(c.DataDir), c.MasterKeyFile, c.MasterKeyPreviousFile, c.ownMasterPath(), c.TLS.Key,
 		fromFile(values, "bootstrap_token", "master_key", "master_key_previous", "database_url", "redis_url", "webhook.proxy"),
 	}
 	if target, err := storage.Parse(c.Database()); err == nil && target.Path != "" {
@@ -208,6 +208,14 @@ func (a *App) examineKeys(ctx context.Context, r *doctor.Report, now time.Time) 
 	masters, err := a.cfg.masters()
 	if err != nil {
 		return err
+	}
+	if len(masters) == 0 { // the data directory's own, if it has one
+		if masters, err = a.cfg.keeping(); err != nil {
+			return err
+		}
+		if len(masters) > 0 && len(sealing.Under) > 0 {
+			r.Warn("master key file", "keep a copy of it apart from the backups, which do not hold it: docs/secrets.md", "keys in custody and second factors open with %s alone", a.cfg.ownMasterPath())
+		}
 	}
 	var set []string
 	for _, k := range masters {

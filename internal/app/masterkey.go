@@ -1,6 +1,13 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/secret"
@@ -26,6 +33,62 @@ func (c Config) masters() (out id.Masters, err error) {
 		out = append(out, k)
 	}
 	return out, nil
+}
+
+// ownMasterFile is the master key that a node makes for itself in its data
+// directory, where none is set and the database is a file beside it. It seals what the
+// node keeps for others, not the node's own keys: those are in a file already.
+const ownMasterFile = "master.key"
+
+func (c Config) ownMasterPath() string { return filepath.Join(c.DataDir, ownMasterFile) }
+
+// keeping are the master keys under which the node keeps things for others: those
+// that are set, and the data directory's own where there is one, which opens what
+// was sealed before another was set.
+func (c Config) keeping() (id.Masters, error) {
+	masters, err := c.masters()
+	if err != nil || c.databaseDir() == "" {
+		return masters, err
+	}
+	if _, err := os.Lstat(c.ownMasterPath()); errors.Is(err, fs.ErrNotExist) {
+		return masters, nil
+	}
+	own, err := ReadMasterKey(c.ownMasterPath())
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range masters {
+		if k.ID() == own.ID() {
+			return masters, nil
+		}
+	}
+	return append(masters, own), nil
+}
+
+// openKeeping reads those keys, and makes the data directory's own on the first
+// start: people whose keys the node holds must be able to come without anybody having
+// configured something. What a database in memory keeps, a key in memory seals.
+func (a *App) openKeeping(ctx context.Context) (err error) {
+	switch {
+	case len(a.masters) > 0:
+	case a.cfg.inMemory():
+		text, err := id.NewMasterKey(a.opt.Rand)
+		if err != nil {
+			return err
+		}
+		k, err := id.ParseMasterKey(text)
+		a.keeping = id.Masters{k}
+		return err
+	case a.cfg.databaseDir() != "":
+		err := MakeMasterKeyFile(a.cfg.ownMasterPath(), a.opt.Rand)
+		if err == nil {
+			a.log.InfoContext(ctx, "master key made for keys in custody; keep a copy of this file elsewhere: backups do not hold it", slog.String("file", a.cfg.ownMasterPath()))
+		} else if fault.CodeOf(err) != "secret_file_exists" {
+			return err
+		}
+	}
+	a.keeping, err = a.cfg.keeping()
+	return err
 }
 
 // hasMaster says whether a master key is set, good or not.

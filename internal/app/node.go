@@ -71,7 +71,7 @@ func (a *App) tellSealing(ctx context.Context, masters id.Masters) error {
 // orchestrator opens to a group is no reason not to serve.
 func (a *App) warnExposed(ctx context.Context) {
 	for _, exposed := range []string{
-		secret.Exposure(filepath.Join(a.cfg.DataDir, id.NodeKeyFile)), secret.Exposure(onboarding.TokenPath(a.cfg.DataDir)), secret.FolderExposure(a.cfg.DataDir),
+		secret.Exposure(filepath.Join(a.cfg.DataDir, id.NodeKeyFile)), secret.Exposure(onboarding.TokenPath(a.cfg.DataDir)), secret.Exposure(a.cfg.ownMasterPath()), secret.FolderExposure(a.cfg.DataDir),
 	} {
 		if exposed != "" {
 			a.log.WarnContext(ctx, "others than this user can reach secrets", slog.String("warning", exposed))

@@ -30,6 +30,10 @@ func RotateMaster(ctx context.Context, cfg Config, opt Options, what RotateMaste
 	if err != nil {
 		return out, err
 	}
+	opening, err := cfg.keeping()
+	if err != nil {
+		return out, err
+	}
 	shared := len(masters) == 2 && (what.To == nil || what.To.ID() == masters[0].ID())
 	if what.To == nil {
 		if len(masters) == 0 {
@@ -51,7 +55,7 @@ func RotateMaster(ctx context.Context, cfg Config, opt Options, what RotateMaste
 	}
 	book := admin.NewBook(db, opt.Now)
 	return id.Reseal{
-		DB: db, Masters: masters, To: what.To, Now: opt.Now, Rand: opt.Rand, Progress: what.Progress,
+		DB: db, Masters: opening, To: what.To, Now: opt.Now, Rand: opt.Rand, Progress: what.Progress,
 		Finish: func(ctx context.Context, tx *sql.Tx, by id.SealedBy) error {
 			return book.AddIn(ctx, tx, admin.Act{Type: admin.MasterKeyRotated, OSUser: what.By, Facts: map[string]any{"from": by.From, "to": by.ID}})
 		},

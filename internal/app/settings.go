@@ -47,6 +47,7 @@ var settings = []setting{
 	{key: "api_keys.max_life", value: "17520h", meaning: "longest that an API key may be asked to last; 0s for no bound"},
 	{key: "api_keys.overlap", value: "720h", meaning: "longest that an API key may stay good beside the one that took its place"},
 	{key: "accounts.password", value: 15, meaning: "characters that a password has at least"},
+	{key: "accounts.breached", value: "", meaning: "file or folder of stolen passwords that nobody may choose: SHA-1 hashes as they are published, or passwords line by line; empty for none"},
 	{key: "sessions.idle", value: "168h", meaning: "how long a session lasts in which nothing is done"},
 	{key: "sessions.life", value: "720h", meaning: "how long a session lasts at most"},
 	{key: "sessions.rotate", value: "1h", meaning: "how old the token of a browser's session gets before another takes its place"},

@@ -109,12 +109,16 @@ func (a *App) wire(ctx context.Context) error {
 	})
 
 	ready := &probe{db: a.db, dirs: []string{a.cfg.databaseDir(), a.cfg.timelineDir()}, node: a.node, verify: verify, engine: eng.Ready, store: a.appends, now: a.opt.Now}
-	custody := id.NewCustody(a.db, a.masters, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
+	custody := id.NewCustody(a.db, a.keeping, directory, a.node.ID(), a.opt.Now, a.opt.Rand)
+	accounts, err := a.newAccounts(directory, custody, counting)
+	if err != nil {
+		return err
+	}
 	sessions := a.newFlow(directory, custody, tenants, log, eng, own, secret)
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Flow: sessions, Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
-		Custody: custody, Accounts: a.newAccounts(directory, custody, counting), APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
+		Custody: custody, Accounts: accounts, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
 		Quotas:           quotas,

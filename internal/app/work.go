@@ -44,6 +44,9 @@ func (w *work) open(ctx context.Context) (err error) {
 	if w.masters, err = w.cfg.masters(); err != nil {
 		return err
 	}
+	if w.keeping, err = w.cfg.keeping(); err != nil {
+		return err
+	}
 	// With a server at work it is the server that notes what is given out: what this
 	// process commits is beyond that, and the database has it.
 	if w.lock, err = storage.LockDir(w.cfg.DataDir); fault.CodeOf(err) == "data_dir_in_use" {
@@ -83,7 +86,10 @@ func (w *work) open(ctx context.Context) (err error) {
 	w.person = person.Node{
 		ID: w.node.ID(), Log: log, Engine: eng, Directory: directory, Tasks: taskstore.New(w.db),
 		APIKeys: id.NewAPIKeys(w.db, w.opt.Now, w.opt.Rand, id.APIKeyConfig{}),
-		Custody: id.NewCustody(w.db, w.masters, directory, w.node.ID(), w.opt.Now, w.opt.Rand),
+		Custody: id.NewCustody(w.db, w.keeping, directory, w.node.ID(), w.opt.Now, w.opt.Rand),
+	}
+	if w.person.Accounts, err = w.newAccounts(directory, w.person.Custody, nil); err != nil {
+		return err
 	}
 	return nil
 }
@@ -139,11 +145,11 @@ func ErasePerson(ctx context.Context, cfg Config, opt Options, who, reason strin
 	for _, t := range out.Tenants {
 		payloads, tasks = payloads+t.Payloads, tasks+t.Tasks
 	}
-	if payloads+tasks+out.APIKeys == 0 && !out.Names && !out.Custody {
+	if payloads+tasks+out.APIKeys == 0 && !out.Names && !out.Custody && !out.Account {
 		return out, nil // a repeat
 	}
 	return out, w.tell(ctx, admin.Act{Type: admin.PersonErased, Subject: who, Reason: reason, Facts: map[string]any{
-		"tenants": len(out.Tenants), "payloads": payloads, "tasks": tasks, "api_keys": out.APIKeys, "names": out.Names, "custody": out.Custody,
+		"tenants": len(out.Tenants), "payloads": payloads, "tasks": tasks, "api_keys": out.APIKeys, "names": out.Names, "custody": out.Custody, "account": out.Account,
 	}})
 }
 

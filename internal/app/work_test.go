@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
@@ -221,14 +222,40 @@ func TestHeldPersonEnds(t *testing.T) {
 			custody := id.NewCustody(p.db, p.masters, directory, p.NodeID(), time.Now, rand.Reader)
 			held, err := custody.Create(t.Context(), id.SubjectPerson, "kim", needle, p.ana.ID())
 			require.NoError(t, err)
+			accounts, err := p.newAccounts(directory, custody, nil)
+			require.NoError(t, err)
+			_, token, err := accounts.Begin(t.Context(), held.ID, account.ByPasskey, account.Where{Agent: "A browser of " + needle})
+			require.NoError(t, err)
+			require.NoError(t, accounts.SetEmail(t.Context(), held.ID, "kim@"+needle+".example"))
 			plan, err := ErasePerson(t.Context(), cfg, quiet(), "@kim", "", true)
 			require.NoError(t, err)
 			require.True(t, plan.Custody)
+			require.True(t, plan.Account)
+			_, err = accounts.Authenticate(t.Context(), token)
+			require.NoError(t, err, "a plan changes nothing")
+			var file bytes.Buffer
+			exported, err := ExportPerson(t.Context(), cfg, quiet(), "@kim", "", &file)
+			require.NoError(t, err)
+			require.True(t, exported.Account)
+			archive, err := zip.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+			require.NoError(t, err)
+			f, err := archive.Open("account.json")
+			require.NoError(t, err)
+			text, err := io.ReadAll(f)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "kim@"+needle+".example")
+			require.Contains(t, string(text), "A browser of "+needle)
+			require.NotContains(t, string(text), "lls_")
 			_, err = custody.Held(t.Context(), held.ID)
 			require.NoError(t, err, "a plan changes nothing")
 			done, err := ErasePerson(t.Context(), cfg, quiet(), "@kim", "gdpr-2", false)
 			require.NoError(t, err)
 			require.True(t, done.Custody)
+			require.True(t, done.Account)
+			_, err = accounts.Authenticate(t.Context(), token)
+			require.Equal(t, "session_unknown", fault.CodeOf(err))
+			_, err = accounts.Get(t.Context(), held.ID)
+			require.Equal(t, "account_unknown", fault.CodeOf(err))
 			_, err = custody.Held(t.Context(), held.ID)
 			require.Equal(t, "not_in_custody", fault.CodeOf(err))
 			info, err := directory.Get(t.Context(), held.ID)
@@ -238,6 +265,7 @@ func TestHeldPersonEnds(t *testing.T) {
 			again, err := ErasePerson(t.Context(), cfg, quiet(), held.ID, "gdpr-2", false)
 			require.NoError(t, err)
 			require.False(t, again.Custody)
+			require.False(t, again.Account)
 			require.NoError(t, p.stop())
 		})
 	}

@@ -77,7 +77,8 @@ func (r *Report) apiKeys(ctx context.Context, db *storage.DB, now time.Time) err
 func (r *Report) Sealing(s id.Sealing, now time.Time, set []string) {
 	left := 0
 	for master, n := range s.Under {
-		if master != s.By.ID {
+		if master != s.By.ID && s.By.ID != "" { // where it is noted
+
 			left += n
 		}
 	}
@@ -89,9 +90,11 @@ func (r *Report) Sealing(s id.Sealing, now time.Time, set []string) {
 		r.OK("master key", "nothing is sealed yet")
 	case len(set) == 0:
 		r.Warn("master key", "set LOGLINE_MASTER_KEY or LOGLINE_MASTER_KEY_FILE", "none is set here, and %d keys are sealed under %s", sum(s.Under), s.By.ID)
-	case s.By.ID != "" && s.By.ID != set[0] && (len(set) == 1 || s.By.ID != set[1]):
+	case s.By.ID == "":
+		r.OK("master key", "keys in custody and second factors are sealed under %s", set[0])
+	case s.By.ID != set[0] && (len(set) == 1 || s.By.ID != set[1]):
 		r.Fail("master key", "set the one that the database names; if it is lost, restore node.key and lose the keys in custody", "the database is sealed under %s, and that one is not set", s.By.ID)
-	case s.By.ID != "" && s.By.ID != set[0]:
+	case s.By.ID != set[0]:
 		r.Warn("master key", "when every process has both keys, run logline keys rotate-master", "the database is sealed under the previous one (%s)", s.By.ID)
 	case left > 0:
 		r.Warn("master key", "run logline keys rotate-master again", "an exchange is not finished: %d keys are sealed under an old one", left)

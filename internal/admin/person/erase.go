@@ -22,6 +22,7 @@ type Erased struct {
 	Names      bool           `json:"names"`    // a handle or name in the directory
 	APIKeys    int            `json:"api_keys"` // that were valid
 	Custody    bool           `json:"custody"`  // keys in the node's care: the identity ends
+	Account    bool           `json:"account"`  // a login at the node, with its sessions
 	SoleOwner  []string       `json:"sole_owner_of"`
 	Stays      []string       `json:"stays"`       // for good, and why
 	NotReached []string       `json:"not_reached"` // what somebody else has to erase
@@ -172,7 +173,21 @@ func (n *Node) cancel(ctx context.Context, done *ErasedTenant, who string, dry b
 	return nil
 }
 
-// endKeys revokes API keys, and ends an identity whose keys the node holds.
+// endAccount erases the login, its address and where the person is signed in.
+func (n *Node) endAccount(ctx context.Context, out *Erased, who string, dry bool) (err error) {
+	if dry {
+		_, err = n.Accounts.Get(ctx, who)
+		out.Account = err == nil
+		if fault.KindOf(err) == fault.NotFound {
+			err = nil
+		}
+		return err
+	}
+	out.Account, err = n.Accounts.Erase(ctx, who)
+	return err
+}
+
+// endKeys revokes API keys, erases the account, and ends an identity whose keys the node holds.
 func (n *Node) endKeys(ctx context.Context, out *Erased, who, by string, dry bool) error {
 	keys, err := n.apiKeys(ctx, who)
 	if err != nil {
@@ -188,6 +203,9 @@ func (n *Node) endKeys(ctx context.Context, out *Erased, who, by string, dry boo
 				return err
 			}
 		}
+	}
+	if err := n.endAccount(ctx, out, who, dry); err != nil {
+		return err
 	}
 	if _, err := n.Custody.Maker(ctx, who); fault.KindOf(err) == fault.NotFound {
 		return nil

@@ -18,6 +18,7 @@ type Report struct {
 	Node    string           `json:"node"`
 	MadeAt  string           `json:"made_at"`
 	APIKeys int              `json:"api_keys"`
+	Account bool             `json:"account"` // a login at the node
 	Events  int              `json:"key_events"`
 	Tenants []ReportedTenant `json:"tenants"`
 	Files   []ReportedFile   `json:"files"`
@@ -54,7 +55,7 @@ var leftOut = []LeftOut{
 	{"others' records that mention the person without naming their identity as subject", "they cannot be found by whom they are of, and hold others' data; the owners of the tenants can search for them"},
 	{"payloads of others' private records about the person", "they are private to whoever signed them; their headers are here, and the tenant's owner decides"},
 	{"payloads that were erased", "they are gone; their headers are here"},
-	{"secrets: API keys themselves, keys in custody", "the node keeps hashes of the former, and gives the latter to nobody"},
+	{"secrets: API keys themselves, keys in custody, the password, the second factor, tokens of sessions", "the node keeps hashes or what is sealed, and gives it to nobody"},
 	{"backups, logs of the server and of what is before it", "they are not the node's data; the operator says what they hold"},
 }
 
@@ -151,7 +152,34 @@ func (e *exporting) directory(ctx context.Context) error {
 		return err
 	}
 	e.out.APIKeys = len(keys)
+	if err := e.account(ctx); err != nil {
+		return err
+	}
 	return e.put("api_keys.json", "API keys: what they may do, and when they were made and used, not the keys themselves", keys)
+}
+
+// account is the person's login at the node, where there is one.
+func (e *exporting) account(ctx context.Context) error {
+	a, err := e.Accounts.Get(ctx, e.out.Person)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sessions, err := e.Accounts.Sessions(ctx, e.out.Person)
+	if err != nil {
+		return err
+	}
+	in := make([]map[string]any, len(sessions))
+	for i, n := range sessions {
+		in[i] = map[string]any{"session": n.ID, "how": n.How, "created_at": n.CreatedAt, "seen_at": n.SeenAt, "expires": n.ExpiresAt, "address": n.Address, "agent": n.Agent}
+	}
+	e.out.Account = true
+	return e.put("account.json", "login at the node: address, when password and second factor were set, and where the person is signed in", map[string]any{
+		"identity": a.Identity, "email": a.Email, "email_proven": a.EmailProven, "password_at": a.PasswordAt, "second_factor_at": a.SecondAt,
+		"recovery_codes_left": a.CodesLeft, "created_at": a.CreatedAt, "deactivated_at": a.DeactivatedAt, "sessions": in,
+	})
 }
 
 // tenant is what one timeline holds; nothing where that is nothing.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
+	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/id"
@@ -32,6 +34,7 @@ type Node struct {
 	Directory *id.Directory
 	APIKeys   *id.APIKeys
 	Custody   *id.Custody
+	Accounts  *account.Service
 	Tasks     tasks.Store
 
 	Reached func(slug string) // called before each timeline is looked at; nil: nobody wants to know
@@ -174,4 +177,15 @@ func (n *Node) apiKeys(ctx context.Context, who string) (all []id.APIKey, err er
 		}
 		after = page[len(page)-1].ID
 	}
+}
+
+// ValidKeys counts the API keys of the person that hold now.
+func (n *Node) ValidKeys(ctx context.Context, who string, now time.Time) (valid int, err error) {
+	keys, err := n.apiKeys(ctx, who)
+	for _, k := range keys {
+		if k.RevokedAt == "" && (k.ExpiresAt == "" || k.ExpiresAt > span.FormatTime(now)) {
+			valid++
+		}
+	}
+	return valid, err
 }
