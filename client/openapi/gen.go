@@ -925,6 +925,9 @@ type NewAPIKey struct {
 
 // NewAccount defines model for NewAccount.
 type NewAccount struct {
+	// Admission With custody, where registration is not open: an invitation's token, or the bootstrap token
+	Admission string `json:"admission,omitempty"`
+
 	// Cookie The token comes as a cookie, not in the answer
 	Cookie bool `json:"cookie,omitempty"`
 
@@ -3043,8 +3046,8 @@ type ClientInterface interface {
 	// CreateAccountWithBody Open an account, and sign in
 	//
 	// With custody the node makes a person's identity and holds its keys, where
-	// registration is open. Without, the account is for the identity whose own
-	// token comes with the request.
+	// registration is open, or for what admission brings. Without, the account
+	// is for the identity whose own token comes with the request.
 	//
 	// An account is a login at this node: an identity is one without it, and
 	// outlives it. With cookie the session's token comes as a cookie for pages of
@@ -3058,8 +3061,8 @@ type ClientInterface interface {
 	// CreateAccount Open an account, and sign in
 	//
 	// With custody the node makes a person's identity and holds its keys, where
-	// registration is open. Without, the account is for the identity whose own
-	// token comes with the request.
+	// registration is open, or for what admission brings. Without, the account
+	// is for the identity whose own token comes with the request.
 	//
 	// An account is a login at this node: an identity is one without it, and
 	// outlives it. With cookie the session's token comes as a cookie for pages of
@@ -4383,8 +4386,8 @@ func (c *Client) RemoveSecondFactor(ctx context.Context, body RemoveSecondFactor
 // CreateAccountWithBody Open an account, and sign in
 //
 // With custody the node makes a person's identity and holds its keys, where
-// registration is open. Without, the account is for the identity whose own
-// token comes with the request.
+// registration is open, or for what admission brings. Without, the account
+// is for the identity whose own token comes with the request.
 //
 // An account is a login at this node: an identity is one without it, and
 // outlives it. With cookie the session's token comes as a cookie for pages of
@@ -4408,8 +4411,8 @@ func (c *Client) CreateAccountWithBody(ctx context.Context, contentType string, 
 // CreateAccount Open an account, and sign in
 //
 // With custody the node makes a person's identity and holds its keys, where
-// registration is open. Without, the account is for the identity whose own
-// token comes with the request.
+// registration is open, or for what admission brings. Without, the account
+// is for the identity whose own token comes with the request.
 //
 // An account is a login at this node: an identity is one without it, and
 // outlives it. With cookie the session's token comes as a cookie for pages of
@@ -11302,8 +11305,8 @@ type ClientWithResponsesInterface interface {
 	// CreateAccountWithBodyWithResponse Open an account, and sign in
 	//
 	// With custody the node makes a person's identity and holds its keys, where
-	// registration is open. Without, the account is for the identity whose own
-	// token comes with the request.
+	// registration is open, or for what admission brings. Without, the account
+	// is for the identity whose own token comes with the request.
 	//
 	// An account is a login at this node: an identity is one without it, and
 	// outlives it. With cookie the session's token comes as a cookie for pages of
@@ -11317,8 +11320,8 @@ type ClientWithResponsesInterface interface {
 	// CreateAccountWithResponse Open an account, and sign in
 	//
 	// With custody the node makes a person's identity and holds its keys, where
-	// registration is open. Without, the account is for the identity whose own
-	// token comes with the request.
+	// registration is open, or for what admission brings. Without, the account
+	// is for the identity whose own token comes with the request.
 	//
 	// An account is a login at this node: an identity is one without it, and
 	// outlives it. With cookie the session's token comes as a cookie for pages of
@@ -17264,8 +17267,8 @@ func (c *ClientWithResponses) RemoveSecondFactorWithResponse(ctx context.Context
 // CreateAccountWithBodyWithResponse Open an account, and sign in
 //
 // With custody the node makes a person's identity and holds its keys, where
-// registration is open. Without, the account is for the identity whose own
-// token comes with the request.
+// registration is open, or for what admission brings. Without, the account
+// is for the identity whose own token comes with the request.
 //
 // An account is a login at this node: an identity is one without it, and
 // outlives it. With cookie the session's token comes as a cookie for pages of
@@ -17285,8 +17288,8 @@ func (c *ClientWithResponses) CreateAccountWithBodyWithResponse(ctx context.Cont
 // CreateAccountWithResponse Open an account, and sign in
 //
 // With custody the node makes a person's identity and holds its keys, where
-// registration is open. Without, the account is for the identity whose own
-// token comes with the request.
+// registration is open, or for what admission brings. Without, the account
+// is for the identity whose own token comes with the request.
 //
 // An account is a login at this node: an identity is one without it, and
 // outlives it. With cookie the session's token comes as a cookie for pages of

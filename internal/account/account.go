@@ -112,6 +112,9 @@ type NewAccount struct {
 	Handle, Name string // of an identity that is made
 	Email        string
 	Password     string
+	// Admit says, by its LogLine ID, whether an identity that is made may come in; nil:
+	// it may.
+	Admit func(ctx context.Context, identity string) error
 }
 
 // CreateHeld makes a person's identity in this node's custody and its account,
@@ -128,7 +131,13 @@ func (s *Service) CreateHeld(ctx context.Context, n NewAccount, where Where) (id
 	if err != nil {
 		return id.Info{}, err
 	}
-	return s.custody.CreateWith(ctx, id.SubjectPerson, n.Handle, n.Name, "", func(tx *sql.Tx, info id.Info) error {
+	may := func(identity string) error {
+		if n.Admit == nil {
+			return nil
+		}
+		return n.Admit(ctx, identity)
+	}
+	return s.custody.CreateWith(ctx, id.SubjectPerson, n.Handle, n.Name, "", may, func(tx *sql.Tx, info id.Info) error {
 		row.identity = info.ID
 		_, err := s.insert(ctx, tx, row)
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 var errOwnLabels = fault.New(fault.Invalid, "account_labels",
-	"handle and name are for an identity that is made with custody; yours has its own, which PATCH /v1/identities/{identity} changes").At("/handle", "is not asked for without custody")
+	"handle, name and admission are for an identity that is made with custody; yours is there, and PATCH /v1/identities/{identity} changes what it is called")
 
 // CreateAccount opens an account and signs its person in.
 func (s *Server) CreateAccount(c echo.Context) error {
@@ -31,9 +31,7 @@ func (s *Server) CreateAccount(c echo.Context) error {
 	ctx, where := c.Request().Context(), s.where(c)
 	terms := account.NewAccount{Handle: body.Handle, Name: body.Name, Email: body.Email, Password: body.Password}
 	if body.Custody {
-		if err := s.mayOpen(); err != nil {
-			return err
-		}
+		terms.Admit = func(_ context.Context, identity string) error { return s.admitted(c, identity, body.Admission) }
 		info, err := s.deps.Accounts.CreateHeld(ctx, terms, where)
 		if err != nil {
 			return err
@@ -45,7 +43,7 @@ func (s *Server) CreateAccount(c echo.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case body.Handle+body.Name != "":
+	case body.Handle+body.Name+body.Admission != "":
 		return errOwnLabels
 	}
 	if err := s.deps.Accounts.Create(ctx, who.Identity, terms); err != nil {
@@ -53,14 +51,6 @@ func (s *Server) CreateAccount(c echo.Context) error {
 	}
 	n, token, err := s.deps.Accounts.BeginByKey(ctx, who, where)
 	return s.opened(c, body.Cookie, n, token, err)
-}
-
-// mayOpen says whether anybody may have an identity made with an account.
-func (s *Server) mayOpen() error {
-	if s.deps.OpenRegistration {
-		return nil
-	}
-	return errRegistration
 }
 
 func (s *Server) opened(c echo.Context, cookie bool, n account.Session, token string, err error) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client/openapi"
@@ -273,9 +274,72 @@ func TestEraseAccount(t *testing.T) {
 	require.Zero(t, left)
 }
 
-func TestAccountsWhereRegistrationIsClosed(t *testing.T) {
+// Where registration is not open, what lets in identities with keys of their own lets
+// in those that are made with an account: the bootstrap token and an invitation, which
+// is for one.
+func TestAccountsWhereRegistrationIsNotOpen(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(d *httpapi.Deps) { d.OpenRegistration = false })
-	w.post("/v1/accounts", "", map[string]any{"custody": true, "password": passphrase}).problem(t, http.StatusForbidden, "registration_closed")
+	open := func(w *world, admission string) reply {
+		return w.post("/v1/accounts", "", map[string]any{"custody": true, "password": passphrase, "admission": admission})
+	}
+	closed := newNode(t, func(d *httpapi.Deps) { d.OpenRegistration = false })
+	open(closed, "").problem(t, http.StatusForbidden, "registration_closed")
+	open(closed, bootstrapToken[:20]).problem(t, http.StatusForbidden, "registration_closed")
+	var first openapi.AccountOpened
+	open(closed, bootstrapToken).want(t, http.StatusCreated).decode(t, &first)
+	closed.post("/v1/tenants", bootstrapToken, map[string]any{"slug": "acme", "name": "Acme", "owner": first.Identity.Id}).want(t, http.StatusCreated)
+	open(closed, bootstrapToken).problem(t, http.StatusForbidden, "registration_closed")
+	closed.get("/v1/tenants/acme", first.Token).want(t, http.StatusOK)
+
+	w := newWorld(t, func(d *httpapi.Deps) { d.OpenRegistration, d.Registration = false, httpapi.RegistrationInvite })
+	i := w.invite(w.owner, span.RoleAuditor)
+	open(w, "").problem(t, http.StatusForbidden, "registration_closed")
+	var invited openapi.AccountOpened
+	open(w, i.Reveal()).want(t, http.StatusCreated).decode(t, &invited)
+	open(w, i.Reveal()).problem(t, http.StatusNotFound, "invitation_invalid")
+	w.post("/v1/invitations/accept", invited.Token, map[string]any{"token": i.Reveal()}).want(t, http.StatusOK)
+	w.get(w.at("/members"), invited.Token).want(t, http.StatusOK)
+	w.post("/v1/accounts", w.token(w.owner), map[string]any{"password": passphrase, "admission": i.Reveal()}).problem(t, http.StatusBadRequest, "account_labels")
 	w.post("/v1/accounts", w.token(w.owner), map[string]any{"password": passphrase}).want(t, http.StatusCreated)
+}
+
+// The second factor, as a browser goes through it.
+func TestSecondFactorOverHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.opened("ana")
+	b := w.browser()
+	signIn := map[string]any{"name": "ana", "password": passphrase, "cookie": true}
+	b.ask(http.MethodPost, "/v1/sessions", "", signIn).want(t, http.StatusCreated)
+	var offer openapi.SecondFactorOffer
+	b.ask(http.MethodPost, "/v1/account/totp", "", nil).want(t, http.StatusCreated).decode(t, &offer)
+	code := func() map[string]any {
+		c, err := totp.GenerateCode(offer.Secret, w.clock.now())
+		require.NoError(t, err)
+		return map[string]any{"code": c}
+	}
+	before := b.cookie()
+	var codes openapi.RecoveryCodes
+	b.ask(http.MethodPost, "/v1/account/totp/confirm", "", code()).want(t, http.StatusOK).decode(t, &codes)
+	require.Empty(t, codes.Token)
+	require.NotEqual(t, before, b.cookie())
+	b.ask(http.MethodPost, "/v1/account/totp", "", nil).problem(t, http.StatusConflict, "second_factor_exists")
+
+	var in openapi.SignedIn
+	other := w.browser()
+	other.ask(http.MethodPost, "/v1/sessions", "", signIn).want(t, http.StatusCreated).decode(t, &in)
+	require.EqualValues(t, "totp", in.Session.Needs)
+	half := other.cookie()
+	other.ask(http.MethodGet, "/v1/account", "", nil).problem(t, http.StatusUnauthorized, "second_factor_required")
+	require.Equal(t, half, other.cookie())
+	other.ask(http.MethodPost, "/v1/sessions/second-factor", "", map[string]any{"code": "000000"}).problem(t, http.StatusForbidden, "second_factor_wrong")
+	other.ask(http.MethodPost, "/v1/sessions/second-factor", "https://evil.example", code()).problem(t, http.StatusForbidden, "origin_foreign")
+	w.get("/v1/account", half).problem(t, http.StatusUnauthorized, "second_factor_required")
+	w.clock.advance(30 * time.Second)
+	other.ask(http.MethodPost, "/v1/sessions/second-factor", "", code()).want(t, http.StatusOK)
+	require.NotEqual(t, half, other.cookie())
+	other.ask(http.MethodGet, "/v1/account", "", nil).want(t, http.StatusOK)
+	w.post("/v1/sessions", "", map[string]any{"name": "ana", "password": passphrase, "code": codes.Codes[0]}).want(t, http.StatusCreated)
+	b.ask(http.MethodPost, "/v1/account/recovery-codes", "", map[string]any{"code": codes.Codes[1]}).want(t, http.StatusOK).decode(t, &codes)
+	b.ask(http.MethodPost, "/v1/account/totp/remove", "", map[string]any{"code": codes.Codes[0]}).want(t, http.StatusOK)
 }

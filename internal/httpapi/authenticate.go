@@ -40,7 +40,7 @@ var errInvalid = fault.New(fault.Unauthenticated, "credential_invalid",
 // plainReasons are the refusals that follow from the credential's text and the
 // clock alone: whoever holds the text knows them already, and can mend them.
 var plainReasons = map[string]bool{
-	"api_key_malformed": true, "session_malformed": true, "second_factor_required": true, "credential_malformed": true, "credential_required": true,
+	"api_key_malformed": true, "session_malformed": true, codeSecond: true, "credential_malformed": true, "credential_required": true,
 	"token_too_large": true, "token_malformed": true, "token_algorithm": true, "token_type": true, "token_audience": true, "token_origin": true, "token_origin_required": true,
 	"token_lifetime": true, "token_expired": true, "token_not_yet_valid": true, "ticket_invalid": true,
 }

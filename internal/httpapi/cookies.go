@@ -19,6 +19,9 @@ const (
 	cookieSecureName = "__Host-" + cookieName
 )
 
+// codeSecond is the refusal of a session that waits for its second factor.
+const codeSecond = "second_factor_required"
+
 // cookiedKey says in echo's context that the request's credential came as a cookie.
 const cookiedKey = "cookied"
 
@@ -94,6 +97,7 @@ func (s *Server) tend(c echo.Context, token string, who id.Credential, err error
 		return
 	}
 	switch {
+	case fault.CodeOf(err) == codeSecond: // it goes on with the code
 	case fault.KindOf(err) == fault.Unauthenticated:
 		s.setCookie(c, "", "")
 	case err == nil && who.Session != nil && who.Session.Due:

@@ -31,12 +31,13 @@ func NewCustody(db *storage.DB, masters Masters, dir *Directory, node string, no
 // agent) in this node's custody for maker, and registers it; handle and name
 // may be "". Both its keys are sealed in the transaction that registers it.
 func (c *Custody) Create(ctx context.Context, subject, handle, name, maker string) (Info, error) {
-	return c.CreateWith(ctx, subject, handle, name, maker, func(*sql.Tx, Info) error { return nil })
+	return c.CreateWith(ctx, subject, handle, name, maker, func(string) error { return nil }, func(*sql.Tx, Info) error { return nil })
 }
 
 // CreateWith is Create together with what else begins with the identity, in one
-// transaction. Whoever makes itself is the maker ""; its maker is then itself.
-func (c *Custody) CreateWith(ctx context.Context, subject, handle, name, maker string, with func(*sql.Tx, Info) error) (Info, error) {
+// transaction, and asks before it, by its LogLine ID, whether it may come in.
+// Whoever makes itself is the maker ""; its maker is then itself.
+func (c *Custody) CreateWith(ctx context.Context, subject, handle, name, maker string, may func(identity string) error, with func(*sql.Tx, Info) error) (Info, error) {
 	if len(c.vault.masters) == 0 {
 		return Info{}, fault.New(fault.Unavailable, "master_key_required",
 			"this node holds no keys for others: it has no master key. Whoever runs it makes one with `logline config master-key` and sets LOGLINE_MASTER_KEY")
@@ -49,6 +50,9 @@ func (c *Custody) CreateWith(ctx context.Context, subject, handle, name, maker s
 	}
 	keys, err := newKeysIn(subject, c.node, c.now(), c.rand)
 	if err != nil {
+		return Info{}, err
+	}
+	if err := may(keys.ID()); err != nil {
 		return Info{}, err
 	}
 	info := Info{ID: keys.ID(), Subject: subject, Handle: handle, Name: name, Status: StatusActive, Events: keys.Events(), Chain: keys.Chain()}

@@ -921,6 +921,9 @@ type NewAPIKey struct {
 
 // NewAccount defines model for NewAccount.
 type NewAccount struct {
+	// Admission With custody, where registration is not open: an invitation's token, or the bootstrap token
+	Admission string `json:"admission,omitempty"`
+
 	// Cookie The token comes as a cookie, not in the answer
 	Cookie bool `json:"cookie,omitempty"`
 
