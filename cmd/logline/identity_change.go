@@ -49,6 +49,9 @@ func (s *session) sendEvents(ctx context.Context) (pending []string, err error) 
 
 // change lets edit make one key event, saves the key file, and sends it.
 func (s *session) change(ctx context.Context, edit func(*id.Keys) (*id.Event, error)) (*id.Event, error) {
+	if s.keys.IsDevice() {
+		return edit(s.keys) // which says that a device makes no events
+	}
 	// What an earlier, interrupted change left behind goes first.
 	if _, err := s.sendEvents(ctx); err != nil {
 		return nil, err

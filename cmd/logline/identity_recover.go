@@ -13,7 +13,6 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/id/recovery"
-	"github.com/danvoulez/logline/internal/span"
 )
 
 // recoverFlags say where an identity comes back to.
@@ -152,15 +151,10 @@ func (f *recoverFlags) make(ctx context.Context, s *session, sheet *recovery.She
 		return err
 	}
 	s.profile.Node = node.Id
-	known, err := c.KeyEvents(ctx, sheet.Identity)
+	s.client = c
+	events, err := s.eventsOf(ctx, sheet.Identity)
 	if err != nil {
 		return err
-	}
-	events := make([][]byte, len(known.Events))
-	for i, event := range known.Events {
-		if events[i], err = span.Canonicalize(event); err != nil {
-			return err
-		}
 	}
 	if s.keys, _, err = id.Recover(events, sheet.Seed(), s.env.Now(), rand.Reader); err != nil {
 		return err

@@ -295,7 +295,9 @@ func (f *suspectFlags) tell(s *session, q *inQuestion) error {
 func (q *inQuestion) print(env *environment) error {
 	state := "still good: logline identity rotate, undelegate or revoke ends it"
 	if q.Ended != "" {
-		state = "ended by a " + q.Ended
+		state = "ended: " + map[string]string{
+			id.KindRotation: "a rotation replaced it", id.KindUndelegate: "it was withdrawn", id.KindRevocation: "the identity was revoked", id.KindClaim: "the identity was claimed",
+		}[q.Ended]
 	}
 	facts(env.Stdout, "identity", q.Identity, "key", q.Key, "state", state, "since", q.Since)
 	for _, t := range q.Tenants {

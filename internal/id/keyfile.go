@@ -24,7 +24,8 @@ type keyFile struct {
 	Logline   string            `json:"logline"`             // always "keys"
 	Version   int               `json:"v"`                   // always 1
 	Identity  string            `json:"identity"`            // the LogLine ID, for whoever looks inside
-	Primary   string            `json:"primary"`             // seed of the primary key
+	Primary   string            `json:"primary,omitempty"`   // seed of the primary key
+	Device    string            `json:"device,omitempty"`    // in its place: seed of a device's own key
 	Next      string            `json:"next,omitempty"`      // seed of the key that the last event commits to; ghosts have none, and whoever keeps it elsewhere
 	Delegated []string          `json:"delegated,omitempty"` // seeds of own keys delegated now
 	Former    []string          `json:"former,omitempty"`    // a node's: seeds of its earlier primaries, for timelines that lack a rotation
@@ -170,7 +171,12 @@ func decryptKeyFile(path string, data []byte, passphrase func() (string, error))
 }
 
 func formatKeyFile(k *Keys) ([]byte, error) {
-	f := keyFile{Logline: "keys", Version: 1, Identity: k.ID(), Primary: span.B64(k.primary.seed())}
+	f := keyFile{Logline: "keys", Version: 1, Identity: k.ID()}
+	if k.primary != nil {
+		f.Primary = span.B64(k.primary.seed())
+	} else {
+		f.Device = span.B64(k.device.seed())
+	}
 	if k.next != nil {
 		f.Next = span.B64(k.next.seed())
 	}
@@ -248,7 +254,14 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 		}
 		return NewSecretKey([32]byte(raw))
 	}
-	k.primary = key(f.Primary, "primary")
+	if f.Device != "" {
+		if f.Primary+f.Next != "" || len(f.Delegated)+len(f.Former) > 0 {
+			return errors.New("a device's key stands beside keys that no device has")
+		}
+		k.device = key(f.Device, "device")
+	} else {
+		k.primary = key(f.Primary, "primary")
+	}
 	if f.Next != "" {
 		k.next = key(f.Next, "next")
 	}
@@ -268,7 +281,7 @@ func (k *Keys) restoreSecrets(f keyFile) (err error) {
 	if err != nil {
 		return err
 	}
-	if k.primary.Public() != k.chain.Primary() {
+	if k.device == nil && k.primary.Public() != k.chain.Primary() {
 		return errors.New("the primary seed is not that of the identity's current key")
 	}
 	if k.next != nil && commitment(k.next.Public()) != k.chain.s.Next {

@@ -53,7 +53,8 @@ const (
 // concurrent changes. Each method that makes an event also takes it here; save
 // the keys before sending it, so that no answered event's keys are ever lost.
 type Keys struct {
-	primary   *SecretKey
+	primary   *SecretKey // nil on a device; see device.go
+	device    *SecretKey // a key that is delegated, or asks to be; nil where the primary is
 	next      *SecretKey // nil for ghosts, and where it is kept elsewhere (ForgetNext)
 	delegated []*SecretKey
 	former    []*SecretKey // a node's earlier primaries, in order; see Node.Rotate
@@ -127,8 +128,13 @@ func (k *Keys) Events() [][]byte {
 	return all
 }
 
-// Signer signs with the primary key.
-func (k *Keys) Signer() Signer { return k.primary }
+// Signer signs with the primary key, on a device with its own.
+func (k *Keys) Signer() Signer {
+	if k.primary == nil {
+		return k.device
+	}
+	return k.primary
+}
 
 // Delegated signs with an own delegated key, nil if the secret half of the
 // standing delegation is not here.
@@ -137,6 +143,9 @@ func (k *Keys) Delegated(key string) Signer {
 		if d.Public() == key {
 			return d
 		}
+	}
+	if k.device != nil && k.device.Public() == key && k.Approved() {
+		return k.device
 	}
 	return nil
 }
@@ -157,7 +166,7 @@ func (k *Keys) Rotate(now time.Time, rand io.Reader) (*Event, error) {
 		return nil, fault.New(fault.Invalid, "rotation_of_ghost", "a ghost's key never rotates; claim it or revoke it")
 	}
 	if k.next == nil {
-		return nil, errNextAbsent
+		return nil, k.mayRotate()
 	}
 	after, err := randomKey(rand)
 	if err != nil {
@@ -180,7 +189,7 @@ func (k *Keys) Revoke(reason string, now time.Time) (*Event, error) {
 	by := k.primary
 	if k.chain.s.Next != "" {
 		if by = k.next; by == nil {
-			return nil, errNextAbsent
+			return nil, k.mayRotate()
 		}
 	}
 	return e, k.take(e, by, nil, nil)
@@ -223,6 +232,9 @@ func (k *Keys) Undelegate(key string, now time.Time) (*Event, error) {
 
 // ClaimBy makes this ghost part of the claimer, who counter-signs.
 func (k *Keys) ClaimBy(claimer *Keys, now time.Time) (*Event, error) {
+	if claimer.primary == nil {
+		return nil, errDevice
+	}
 	e := k.numbered(KindClaim, now)
 	e.By = claimer.ID()
 	return e, k.take(e, k.primary, claimer.primary, claimer.chain)
@@ -248,6 +260,9 @@ func (k *Keys) begin(e *Event) error {
 // take seals e and applies it as anybody else would: what is refused elsewhere
 // is refused here, before it leaves.
 func (k *Keys) take(e *Event, by, counter *SecretKey, claimer *Chain) error {
+	if k.primary == nil || by == nil {
+		return errDevice
+	}
 	if counter != nil {
 		e.seal(by, counter)
 	} else {

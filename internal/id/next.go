@@ -39,6 +39,9 @@ func (k *Keys) ForgetNext() error {
 // TakeNext puts the next key back. It refuses (next_key_wrong) a seed that is not
 // of the key that the last event commits to.
 func (k *Keys) TakeNext(seed [32]byte) error {
+	if k.primary == nil && k.device != nil {
+		return errDevice
+	}
 	next := NewSecretKey(seed)
 	if commitment(next.Public()) != k.chain.s.Next || k.chain.Status() != StatusActive {
 		return wrongNext(k.chain, next.Public())
@@ -50,6 +53,8 @@ func (k *Keys) TakeNext(seed [32]byte) error {
 // mayRotate says why there is no next key here to rotate with.
 func (k *Keys) mayRotate() error {
 	switch {
+	case k.IsDevice():
+		return errDevice
 	case k.chain.Status() != StatusActive || k.chain.s.Next == "":
 		return fault.Newf(fault.Conflict, "next_key_none", "%s has no next key: it is a ghost, or it has ended", k.ID())
 	case k.next == nil:
@@ -93,6 +98,7 @@ func Recover(events [][]byte, seed [32]byte, now time.Time, rand io.Reader) (*Ke
 	if err := k.TakeNext(seed); err != nil {
 		return nil, nil, err
 	}
+	k.primary = k.next // for take, which takes nothing from a device; Rotate makes it so
 	event, err := k.Rotate(now, rand)
 	if err != nil {
 		return nil, nil, err

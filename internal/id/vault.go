@@ -65,8 +65,8 @@ func (v *Vault) open(identity string, r sealedRow) (*Keys, error) {
 	if err != nil {
 		return nil, unopenable(identity, err)
 	}
-	if keys.ID() != identity {
-		return nil, unopenable(identity, errors.New("they are another identity's"))
+	if keys.ID() != identity || keys.IsDevice() {
+		return nil, unopenable(identity, errors.New("they are another identity's, or a device's"))
 	}
 	return keys, nil
 }

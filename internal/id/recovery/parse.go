@@ -35,7 +35,7 @@ func Parse(src []byte) (*Sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.seed, err = judgeKey(s.Identity, digits); err != nil {
+	if s.seed, err = judgeKey(sheetDomain, s.Identity, digits); err != nil {
 		return nil, err
 	}
 	made := strings.ToUpper(dense(fields["made"]))
@@ -129,7 +129,7 @@ func typedKey(text string) ([]byte, error) {
 }
 
 // judgeKey is the seed that digits are, beside its identity.
-func judgeKey(identity string, digits []byte) (seed [32]byte, err error) {
+func judgeKey(domain, identity string, digits []byte) (seed [32]byte, err error) {
 	var wrong []int
 	for at := range min(len(digits)/perGroup, groups) {
 		group := digits[at*perGroup:][:perGroup]
@@ -163,7 +163,7 @@ func judgeKey(identity string, digits []byte) (seed [32]byte, err error) {
 		}
 	}
 	seed = [32]byte(bits[:32])
-	check := checkBits(identity, seed)
+	check := checkBits(domain, identity, seed)
 	if check[1] &= 0xfc; check != [2]byte(bits[32:]) {
 		return [32]byte{}, fault.New(fault.Invalid, "recovery_checksum", "the key and the identity do not belong together: compare the line `identity:` with the sheet, then each group of the key")
 	}

@@ -99,8 +99,13 @@ func (s *Sheet) rows() []string {
 
 // group is one of the groups, counted from 0.
 func (s *Sheet) group(at int) string {
-	check := checkBits(s.Identity, s.seed)
-	bits := append(s.seed[:], check[:]...) // of a copy: seed has no room behind it
+	return groupOf(sheetDomain, s.Identity, s.seed, at)
+}
+
+// groupOf is one of the groups of 32 bytes that belong to an identity.
+func groupOf(domain, identity string, data [32]byte, at int) string {
+	check := checkBits(domain, identity, data)
+	bits := append(data[:], check[:]...) // of a copy: data has no room behind it
 	var digits [perGroup]byte
 	for i := range perGroup - 1 {
 		digits[i] = digit(bits, at*(perGroup-1)+i)
@@ -124,9 +129,9 @@ func digit(bits []byte, n int) byte {
 // checkBits are the first two bytes of H("logline.recovery.v1\n" || identity ||
 // "\n" || seed), of which the sheet has the first 14 bits: they tell a seed beside
 // the wrong identity, and mistakes that the groups do not tell.
-func checkBits(identity string, seed [32]byte) [2]byte {
+func checkBits(domain, identity string, seed [32]byte) [2]byte {
 	h := sha256.New()
-	h.Write([]byte(sheetDomain + identity + "\n"))
+	h.Write([]byte(domain + identity + "\n"))
 	h.Write(seed[:])
 	return [2]byte(h.Sum(nil))
 }
