@@ -98,7 +98,7 @@ func examineConfig(r *doctor.Report, c Config, values []Value) {
 		r.Warn(check, "set tls.cert and tls.key or tls.acme, put a proxy that does TLS before it and name it in proxy.trusted, or listen on loopback alone", "it serves plain http on %s and trusts no proxy: tokens can be read on the way, and every client behind a proxy looks like one", c.Listen)
 	}
 	if c.nameless() {
-		r.Warn(check, "set hosts to the names by which clients reach it", "it does not know what it is called: a hostile server can hand it tokens of people who signed in there, unless a proxy refuses other hosts")
+		r.Warn(check, "set public_url, or hosts, to the names by which clients reach it", "it does not know what it is called: a hostile server can hand it tokens of people who signed in there, unless a proxy refuses other hosts")
 	}
 	if anyNetwork(c.Proxy.Trusted) {
 		r.Fail(check, "name the proxies' own addresses", "proxy.trusted is every address: any client can say that it is another")

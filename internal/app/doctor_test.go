@@ -37,6 +37,7 @@ func TestDangerousConfigurations(t *testing.T) {
 	require.Empty(t, look(map[string]string{"LOGLINE_API_KEYS_MAX_LIFE": "17520h"}))
 	require.Empty(t, look(map[string]string{"PORT": "80", "LOGLINE_HOSTS": "log.example.org", "LOGLINE_PROXY_TRUSTED": "10.0.0.1/32", "LOGLINE_PROXY_HEADER": "x-forwarded-for", "DATABASE_URL": "postgres://u:p@db.example.org/d?sslmode=verify-full"}))
 	require.Empty(t, look(map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1/d"}))
+	require.Empty(t, look(map[string]string{"LOGLINE_PROXY_TRUSTED": "loopback", "LOGLINE_PUBLIC_URL": "https://log.example.org"}), "its name is that of its links")
 	require.Empty(t, look(map[string]string{"PORT": "443", "LOGLINE_TLS_ACME": "log.example.org"}), "it speaks TLS itself")
 	for want, env := range map[string]map[string]string{
 		"can register identities":                           {"LOGLINE_LISTEN": ":80", "LOGLINE_REGISTRATION": "open"},

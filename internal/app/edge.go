@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -142,15 +143,25 @@ func (a *App) guard(deps *httpapi.Deps) (err error) {
 // says, unless that may be for the proxy before it alone.
 func (a *App) names() (n httpapi.Names, err error) {
 	n.Must = a.cfg.RequireOrigin
-	if n.Hosts, err = httpapi.ParseHosts(a.cfg.Hosts); err == nil && a.certs != nil && a.cfg.Proxy.Trusted == "" {
+	if n.Hosts, err = httpapi.ParseHosts(a.cfg.hosts()); err == nil && a.certs != nil && a.cfg.Proxy.Trusted == "" {
 		n.Serves = a.certs.Serves
 	}
 	return n, err
 }
 
+// hosts are the names that the server was told, that of public_url among them. One in
+// another script is left out: clients that go there name no origin.
+func (c Config) hosts() string {
+	u, err := url.Parse(c.publicURL())
+	if err != nil || u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool { return r > '~' }) {
+		return c.Hosts
+	}
+	return c.Hosts + "," + u.Host
+}
+
 // nameless says whether others reach a node that does not know what it is called.
 func (c Config) nameless() bool {
-	return c.Hosts == "" && !c.hereAlone() && (!c.TLS.on() || c.Proxy.Trusted != "")
+	return c.hosts() == "" && !c.hereAlone() && (!c.TLS.on() || c.Proxy.Trusted != "")
 }
 
 // serve listens and serves until ctx ends.

@@ -89,7 +89,7 @@ var settings = []setting{
 	{key: "webhook.timeout", value: "20s", meaning: "longest that one attempt to deliver a webhook takes"},
 	{key: "proxy.trusted", value: "", meaning: "proxies whose word about clients is taken: networks as 10.1.0.0/16, addresses, loopback, private or railway, separated by commas; empty for none"},
 	{key: "proxy.header", value: "", meaning: "the one header it is read from: X-Forwarded-For, Forwarded or X-Real-IP; empty for X-Real-IP from railway, X-Forwarded-For from others"},
-	{key: "hosts", value: "", meaning: "names by which clients reach the node, as log.example.com, separated by commas: tokens that were made for others are refused; empty: the certificate's, or whatever is asked for"},
+	{key: "hosts", value: "", meaning: "names by which clients reach the node, as log.example.com, separated by commas: tokens that were made for others are refused; with that of public_url; neither: the certificate's, or whatever is asked for"},
 	{key: "require_origin", value: false, meaning: "refuse tokens that do not say for which address they were made, as older clients make them: true or false"},
 	{key: "tls.cert", value: "", meaning: "file of the certificate to speak TLS with, those between it and its authority behind it; with tls.key"},
 	{key: "tls.key", value: "", meaning: "file of its key, closed to others; both are read again when they change"},
