@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/danvoulez/logline/internal/rules/contract"
+	"github.com/danvoulez/logline/internal/rules/lll"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
@@ -100,10 +103,59 @@ func checkRoles(roles []string) error {
 // changeMember signs and appends a logline.member span; done says what it did, of
 // the roles and the identity.
 func (s *session) changeMember(cmd *cobra.Command, m span.Member, asJSON bool, done string) error {
-	for _, role := range m.Roles {
-		if m.Action == span.ActionGrant && !slices.Contains(strings.Split(builtinRoles, ", "), role) {
+	if m.Action == span.ActionGrant {
+		s.noteUnknown(cmd.Context(), m.Roles)
+	}
+	return s.appendReserved(cmd, span.TypeMember, m, asJSON, fmt.Sprintf(done, strings.Join(m.Roles, ", "), m.Identity))
+}
+
+// noteUnknown says which roles are neither built in nor declared by a contract in
+// force: the entry that grants one stays for ever, mistyped or not.
+func (s *session) noteUnknown(ctx context.Context, roles []string) {
+	roles = slices.DeleteFunc(slices.Clone(roles), func(role string) bool {
+		return slices.Contains(strings.Split(builtinRoles, ", "), role)
+	})
+	if len(roles) == 0 {
+		return
+	}
+	declared := s.declaredRoles(ctx)
+	for _, role := range roles {
+		switch {
+		case slices.Contains(declared, role):
+		case len(declared) > 0:
+			fmt.Fprintf(s.env.Stderr, "Note: %s is none of the built-in roles (%s), nor of those that contracts in force declare (%s).\n",
+				role, builtinRoles, strings.Join(declared, ", "))
+		default:
 			fmt.Fprintf(s.env.Stderr, "Note: %s is none of the built-in roles (%s): what it is for is up to contracts.\n", role, builtinRoles)
 		}
 	}
-	return s.appendReserved(cmd, span.TypeMember, m, asJSON, fmt.Sprintf(done, strings.Join(m.Roles, ", "), m.Identity))
+}
+
+// declaredRoles are those that contracts in force declare, as far as the node
+// shows them: they serve a note, and keep nobody from anything.
+func (s *session) declaredRoles(ctx context.Context) []string {
+	contracts, err := s.client.Contracts(ctx, s.profile.Tenant)
+	if err != nil {
+		return nil
+	}
+	var declared []string
+	for i := range contracts {
+		if string(contracts[i].Mode) != modeEnforce {
+			continue
+		}
+		found, err := s.client.Contract(ctx, s.profile.Tenant, contracts[i].Name, contracts[i].Version)
+		if err != nil || found.Source == nil {
+			continue
+		}
+		file, _ := lll.Parse(contracts[i].Name, found.Source.Text)
+		c, _ := contract.Compile(file, contract.Options{})
+		if c == nil {
+			continue
+		}
+		for _, r := range c.Roles {
+			declared = append(declared, r.Name)
+		}
+	}
+	slices.Sort(declared)
+	return slices.Compact(declared)
 }
