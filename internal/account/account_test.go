@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -530,5 +531,48 @@ func TestMostSessions(t *testing.T) {
 		}
 		s.bad(tokens[0], "session_unknown")
 		s.good(tokens[1])
+	})
+}
+
+// Of many at once, whichever process they ask, one gets the new token, and one has
+// the code taken.
+func TestOnceAmongMany(t *testing.T) {
+	each(t, func(s *scene) {
+		ana := s.held("ana")
+		token := s.signIn("ana")
+		s.advance(s.Service.cfg.Rotate)
+		other := New(s.db, s.dir, s.custody, s.secrets, s.cfg)
+		at := func(i int) *Service { return []*Service{s.Service, other}[i%2] }
+		var wg sync.WaitGroup
+		var got, taken atomic.Int32
+		for i := range 8 {
+			wg.Go(func() {
+				fresh, err := at(i).Rotate(context.Background(), token)
+				if err == nil && fresh != "" {
+					got.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, got.Load())
+
+		offer, err := s.OfferSecond(t.Context(), ana, "ana")
+		require.NoError(t, err)
+		code, err := totp.GenerateCode(offer.Secret, s.now())
+		require.NoError(t, err)
+		_, _, err = s.ConfirmSecond(t.Context(), ana, "", code)
+		require.NoError(t, err)
+		s.advance(stepSeconds * time.Second)
+		code, err = totp.GenerateCode(offer.Secret, s.now())
+		require.NoError(t, err)
+		for i := range 8 {
+			wg.Go(func() {
+				if _, err := at(i).RenewCodes(context.Background(), ana, code); err == nil {
+					taken.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, taken.Load())
 	})
 }
