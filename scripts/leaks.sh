@@ -4,7 +4,7 @@
 # same shapes, and a test holds the two to each other.
 set -euo pipefail
 names=("an API key" "a session's token" "a bootstrap token" "an onboarding token" "a webhook's secret" "a signed token (JWT)" "an Authorization header"
-  "a password in a URL" "a private key in PEM" "a seed in a key file" "a recovery sheet" "an age identity")
+  "a password in a URL" "a private key in PEM" "a seed in a key file" "a recovery sheet" "a share of a key" "an age identity")
 shapes=(
   'llk_[a-z2-7]{75}'
   'lls_[a-z2-7]{75}'
@@ -15,8 +15,9 @@ shapes=(
   '[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]"?[]:=[ ]+"?([Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]) [A-Za-z0-9._~+/=-]{12,}'
   '(postgres|postgresql|redis|rediss|https?)://[^[:space:]:/@"]*:[^[:space:]@/"]+@'
   '-----BEGIN [A-Z ]*PRIVATE KEY-----'
-  '"(primary|secret)":[[:space:]]*"[A-Za-z0-9_-]{43}"'
+  '"(primary|device|secret)":[[:space:]]*"[A-Za-z0-9_-]{43}"'
   'key: ([0-9A-HJKMNP-TV-Z]{4} ){5}[0-9A-HJKMNP-TV-Z]{4}'
+  '"share":[[:space:]]*[0-9]+,[[:space:]]*"value":[[:space:]]*"[A-Za-z0-9_-]{43}"'
   'AGE-SECRET-KEY-1[A-Z0-9]{20,}'
 )
 export LC_ALL=C

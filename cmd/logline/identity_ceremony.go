@@ -243,6 +243,9 @@ func readShare(env *environment, path, key string) (*recovery.Share, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bytes.HasPrefix(raw, []byte("{")) { // as it is
+		warnExposed(env, path)
+	}
 	share, err := recovery.OpenShare(raw, with...)
 	if err != nil {
 		return nil, fault.Newf(fault.KindOf(err), fault.CodeOf(err), "%s: %s", path, fault.From(err).Detail)

@@ -9,6 +9,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/id/recovery"
+	"github.com/danvoulez/logline/internal/secret"
 )
 
 // sheetFlags say where a recovery sheet goes, and whether the key file keeps what
@@ -163,6 +164,7 @@ func readSheet(env *environment, path string) (*recovery.Sheet, error) {
 	if err != nil {
 		return nil, err
 	}
+	warnExposed(env, path)
 	return recovery.Parse(text)
 }
 
@@ -201,4 +203,11 @@ func (s *session) takeNext(path string) error {
 		return err
 	}
 	return takeSheet(s.keys, sheet)
+}
+
+// warnExposed says who else may read a file with a secret that is only read here.
+func warnExposed(env *environment, path string) {
+	if e := secret.Exposure(path); path != "-" && e != "" {
+		fmt.Fprintln(env.Stderr, "Warning:", e)
+	}
 }

@@ -122,8 +122,9 @@ var shapes = []struct {
 	{"an Authorization header", regexp.MustCompile(`(?i)authorization"?[:=\[ ]+"?(bearer|basic) [A-Za-z0-9._~+/=-]{12,}`)},
 	{"a password in a URL", regexp.MustCompile(`\b(?:postgres|postgresql|redis|rediss|https?)://[^\s:/@"']*:([^\s@/"']+)@`)},
 	{"a private key in PEM", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"a seed in a key file", regexp.MustCompile(`"(?:primary|secret)":\s*"[A-Za-z0-9_-]{43}"`)},
+	{"a seed in a key file", regexp.MustCompile(`"(?:primary|device|secret)":\s*"[A-Za-z0-9_-]{43}"`)},
 	{"a recovery sheet", regexp.MustCompile(`key: (?:[0-9A-HJKMNP-TV-Z]{4} ){5}[0-9A-HJKMNP-TV-Z]{4}`)},
+	{"a share of a key", regexp.MustCompile(`"share":\s*[0-9]+,\s*"value":\s*"[A-Za-z0-9_-]{43}"`)},
 	{"an age identity", regexp.MustCompile(`AGE-SECRET-KEY-1[A-Z0-9]{20,}`)},
 }
 

@@ -73,6 +73,7 @@ var shaped = map[string]string{
 	"a private key in PEM":    "-----BEGIN EC PRIVATE" + " KEY-----",
 	"a seed in a key file":    `"primary": "` + strings.Repeat("A", 43) + `"`,
 	"a recovery sheet":        "key: " + strings.Repeat("0AZ9 ", 6),
+	"a share of a key":        `"share": 2, "value": "` + strings.Repeat("A", 43) + `"`,
 	"an age identity":         "AGE-SECRET-" + "KEY-1" + strings.Repeat("Q", 30),
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/id/recovery"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -56,10 +57,10 @@ func (s *scene) stolenKey(t *testing.T) {
 	_, _, err = id.Recover(thief.Events(), seed, time.Now(), rand.Reader)
 	require.Error(t, err, "a key of the thief's own is not the next one")
 
-	owner, rotation, err := id.Recover(thief.Events(), sheet, time.Now(), rand.Reader)
-	require.NoError(t, err)
 	before := s.token(thief)
-	s.post("", events, rotation.Raw).want(t, http.StatusCreated)
+	home := t.TempDir()
+	owner := s.recover(t, home, sheet)
+	require.Equal(t, thief.ID(), owner.ID())
 	again := s.record(owner, `{"by":"owner"}`)
 
 	late := s.seal(thief, `{"by":"thief, again"}`)
@@ -70,6 +71,31 @@ func (s *scene) stolenKey(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, s.post("", events, another.Raw).status, 400)
 
+	var suspect struct {
+		Ended   string
+		Tenants []struct {
+			EndedAt *uint64 `json:"ended_at"`
+			After   int
+			Entries []struct {
+				Seq uint64
+				Key string
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(printed(t, home, "identity", "suspect", "--json"), &suspect))
+	require.Equal(t, id.KindRotation, suspect.Ended)
+	require.Len(t, suspect.Tenants, 1)
+	require.NotNil(t, suspect.Tenants[0].EndedAt)
+	require.Zero(t, suspect.Tenants[0].After)
+	var thiefs int
+	for _, e := range suspect.Tenants[0].Entries {
+		require.Less(t, e.Seq, *suspect.Tenants[0].EndedAt)
+		if e.Key == thief.Signer().Public() {
+			thiefs++
+		}
+	}
+	require.Equal(t, 1, thiefs)
+
 	bundle := s.get(s.token(owner), s.at("/bundle")).want(t, http.StatusOK).body
 	said, err := verify(t, bundle)
 	require.NoError(t, err, said)
@@ -79,6 +105,32 @@ func (s *scene) stolenKey(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, said, line, "the line is named")
 	require.Contains(t, said, "key_rotated")
+}
+
+// recover has the program take the identity back by its sheet, on a computer whose
+// configuration is empty, and gives the keys that it made there.
+func (s *scene) recover(t *testing.T, home string, seed [32]byte) *id.Keys {
+	t.Helper()
+	sheet, err := recovery.New(s.owner.ID(), seed, s.URL, time.Now())
+	require.NoError(t, err)
+	typed := filepath.Join(home, "typed.txt")
+	require.NoError(t, os.WriteFile(typed, []byte(strings.ToLower(sheet.Text())), 0o600))
+	printed(t, home, "identity", "recover", "--sheet", typed, "--no-passphrase", "--text", filepath.Join(home, "new.txt"))
+	owner, err := id.LoadKeys(filepath.Join(home, "keys", "default.key"), nil)
+	require.NoError(t, err)
+	return owner
+}
+
+// printed is what the program prints, with its configuration in home.
+func printed(t *testing.T, home string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = append(os.Environ(), "LOGLINE_CONFIG_DIR="+home)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s", said.String())
+	return out
 }
 
 // sealWith is seal with a key delegated by the author.
