@@ -17,7 +17,8 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/importer/remote"
-	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
+	"github.com/danvoulez/logline/internal/ui"
 )
 
 const (
@@ -29,32 +30,47 @@ const (
 
 // onboardFlags say who begins, and what.
 type onboardFlags struct {
-	profile, url, slug, tenantName   string
-	handle, name, subject, keyFile   string
-	tokenFile, dataDir               string
-	noPassphrase, publicRead, asJSON bool
+	profile, url, keyFile, subject string
+	tokenFile, dataDir             string
+	noPassphrase, asJSON           bool
+	yes, resume                    bool
+
+	answers
+	given func(flag string) bool // it stands on the command line
 }
 
 func newOnboardCmd(env *environment) *cobra.Command {
 	var f onboardFlags
 	cmd := &cobra.Command{
 		Use:   "onboard [SLUG]",
-		Short: "Make the node's first tenant and your identity, and save them as a profile",
-		Long: `Make your identity (a key file, protected by a passphrase) and with it the first
-tenant of a new node, named SLUG (default: main). The node's one-time bootstrap
-token is taken from --token-file, from LOGLINE_BOOTSTRAP_TOKEN or, on the same
-machine, from the file bootstrap-token in the node's data directory.
+		Short: "From nothing to a first verified span: identity, tenant, recovery, template",
+		Long: `Make your identity (a key file, protected by a passphrase) and with it a tenant
+named SLUG (default: main), or join one by an invitation; then a recovery sheet, a
+template and a first span, whose receipt is checked here.
 
-Every command asks for the passphrase; LOGLINE_PASSPHRASE answers for scripts.
+On a terminal it asks for what no flag says; Enter takes what stands in brackets.
+With --yes nothing is asked and the rest is as in brackets. Without a terminal and
+without --yes, --invite, --template, --retention or --recovery-sheet, it makes the
+identity and the tenant, and leaves the rest for later (--resume).
 
-When it is interrupted, run it again: it continues with the key it made.`,
+The node's one-time bootstrap token is taken from --token-file, from
+LOGLINE_BOOTSTRAP_TOKEN or, on the same machine, from the file bootstrap-token in
+the node's data directory. Every command asks for the passphrase;
+LOGLINE_PASSPHRASE answers for scripts.
+
+When it is interrupted, run it again: it goes on where it was, and nothing is
+made twice.`,
 		Example: `  logline onboard
-  logline onboard acme --tenant-name "Acme Ltd" --handle ana --name "Ana Lima"`,
+  logline onboard acme --tenant-name "Acme Ltd" --handle ana --name "Ana Lima"
+  logline onboard acme --template approvals --retention 365d --recovery-sheet sheet.txt --yes
+  logline onboard --invite https://logline.example/onboard#invite=lli_…`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.slug = "main"
+			f.given = cmd.Flags().Changed
+			f.answers.Slug = "main"
 			if len(args) == 1 {
-				f.slug = args[0]
+				f.answers.Slug = args[0]
+				f.given = func(flag string) bool { return flag == "slug" || cmd.Flags().Changed(flag) }
 			}
 			return f.run(cmd.Context(), env)
 		},
@@ -62,15 +78,25 @@ When it is interrupted, run it again: it continues with the key it made.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.profile, "profile", "default", "name of the profile to make")
 	flags.StringVar(&f.url, "url", "", "the node (default "+defaultURL+", or LOGLINE_URL)")
-	flags.StringVar(&f.tenantName, "tenant-name", "", "the tenant's name for people (default: its slug)")
-	flags.StringVar(&f.handle, "handle", "", "your @handle in the node's directory")
-	flags.StringVar(&f.name, "name", "", "your name in the node's directory, which can be erased")
+	flags.StringVar(&f.TenantName, "tenant-name", "", "the tenant's name for people (default: its slug)")
+	flags.StringVar(&f.Handle, "handle", "", "your @handle in the node's directory")
+	flags.StringVar(&f.Name, "name", "", "your name in the node's directory, which can be erased")
 	flags.StringVar(&f.subject, "subject", "person", "what you are: person, organization, service or agent")
 	flags.StringVar(&f.keyFile, "key-file", "", "where the key is kept (default: the user's configuration folder)")
 	f.registerToken(cmd)
 	flags.BoolVar(&f.noPassphrase, "no-passphrase", false, "keep the key unprotected")
-	flags.BoolVar(&f.publicRead, "public-reading", false, "let anybody read what is marked public")
+	flags.BoolVar(&f.PublicReading, "public-reading", false, "let anybody read what is marked public")
+	flags.StringVar(&f.Retention, "retention", "", "erase payloads after so many days, such as 365d (default: they stay)")
+	flags.StringVar(&f.Template, "template", "", "what the tenant begins with: a `NAME` of logline template list, or none")
+	flags.StringVar(&f.Invite, "invite", "", "join by an invitation, its `LINK` or token, instead of making a tenant")
+	flags.StringVar(&f.Sheet, "recovery-sheet", "", "write the recovery sheet to a new `FILE`, as a page where it ends in .pdf; or none")
+	flags.BoolVar(&f.yes, "yes", false, "ask nothing, and do all steps")
+	flags.BoolVar(&f.resume, "resume", false, "go on with what was begun before, to its end")
 	registerJSON(cmd, &f.asJSON)
+	cmd.MarkFlagsMutuallyExclusive("invite", "template")
+	cmd.MarkFlagsMutuallyExclusive("invite", "retention")
+	cmd.MarkFlagsMutuallyExclusive("invite", "tenant-name")
+	cmd.MarkFlagsMutuallyExclusive("invite", "public-reading")
 	return cmd
 }
 
@@ -80,70 +106,105 @@ func (f *onboardFlags) registerToken(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dataDir, "data-dir", "", "the node's data directory, to find the token (default ./logline-data, or LOGLINE_DATA_DIR)")
 }
 
-func (f *onboardFlags) run(ctx context.Context, env *environment) error {
-	if !span.ValidSlug(f.slug) {
-		return usagef("%q is not a slug: lower-case letters, digits and dashes, starting with a letter or digit, at most 63, and no UUID", f.slug)
-	}
+// whole says whether all steps are done, and not only those that make a profile work.
+func (f *onboardFlags) whole(asks bool) bool {
+	return asks || f.yes || f.resume || f.given("template") || f.given("retention") || f.given("recovery-sheet") || f.given("invite")
+}
+
+// check refuses, before anything is asked or made, flags that say nothing.
+func (f *onboardFlags) check() error {
 	if !profileName.MatchString(f.profile) {
 		return usagef("--profile %q must be lower-case letters, digits, dots, dashes and underscores", f.profile)
+	}
+	if f.given("slug") && f.given("invite") {
+		return usagef("an invitation has its tenant: leave out %q, or --invite", ui.Clean(f.answers.Slug))
+	}
+	return f.answers.check()
+}
+
+func (f *onboardFlags) run(ctx context.Context, env *environment) error {
+	if err := f.check(); err != nil {
+		return err
 	}
 	all, err := loadProfiles(env)
 	if err != nil {
 		return err
 	}
-	old, exists := all.find(f.profile)
-	if exists && old.Tenant != "" {
-		return usagef("profile %q already has the tenant %s; choose another with --profile", f.profile, firstOf(old.Slug, old.Tenant))
-	}
-	p := profile{Name: f.profile, URL: firstOf(f.url, env.Getenv("LOGLINE_URL"), old.URL, defaultURL), KeyFile: firstOf(f.keyFile, old.KeyFile)}
-	c, err := dial(env, p, nil)
+	j, err := f.begin(env, all)
 	if err != nil {
 		return err
 	}
-	node, err := c.Node(ctx)
+	if err := j.connect(ctx); err != nil {
+		return err
+	}
+	if !j.isOver("tenant") && j.saved.Answers.Invite == "" {
+		if j.token, err = f.findToken(env); err != nil {
+			return err
+		}
+	}
+	if j.asks {
+		if err := j.ask(ctx, f.given); err != nil {
+			return err
+		}
+	}
+	if j.keys, j.passphrase, err = f.openKeys(env, all, &j.p); err != nil {
+		return err
+	}
+	j.p.Identity = j.keys.ID()
+	if err := all.put(j.p, false); err != nil { // not the current one before it works
+		return err
+	}
+	if err := j.play(ctx); err != nil {
+		return err
+	}
+	return j.told(f.asJSON)
+}
+
+// begin takes up what was begun before for this profile, or begins anew.
+func (f *onboardFlags) begin(env *environment, all *profiles) (*journey, error) {
+	old, _ := all.find(f.profile)
+	j := &journey{env: env, all: all, asks: onTerminal(env) && !f.yes && !f.asJSON}
+	found, err := j.load(filepath.Join(filepath.Dir(all.path), "onboarding", f.profile+".json"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.Node = node.Id
-	token, err := f.findToken(env)
-	if err != nil {
-		return err
+	switch {
+	case f.resume && !found:
+		return nil, usagef("there is nothing to go on with for the profile %q: either it was finished, or not begun; leave out --resume", f.profile)
+	case old.Tenant != "" && !(found && (f.resume || j.saved.Whole)):
+		return nil, usagef("profile %q already has the tenant %s; choose another with --profile, or go on with --resume where it was begun by this command", f.profile, firstOf(old.Slug, old.Tenant))
 	}
-	keys, err := f.openKeys(env, all, &p)
-	if err != nil {
-		return err
+	before := j.saved.Answers
+	j.saved.Answers = f.answers.over(before, f.given, found)
+	if old.KeyFile != "" && found && (f.given("handle") && f.Handle != before.Handle || f.given("name") && f.Name != before.Name) {
+		j.renamed = true
 	}
-	p.Identity = keys.ID()
-	if err := all.put(p, false); err != nil { // not the current one before it works
-		return err
+	j.saved.Whole = j.saved.Whole || f.whole(j.asks)
+	if err := j.checkSheetFile(); err != nil && !found {
+		return nil, err
 	}
-	tenant, err := f.register(ctx, env, p, keys, token)
-	if err != nil {
-		return err
+	old.Name = f.profile
+	invited := ""
+	if j.saved.Answers.Invite != "" {
+		if invited, _, err = invite.ParseLink(j.saved.Answers.Invite); err != nil {
+			return nil, err
+		}
 	}
-	p.Tenant, p.Slug, p.LogKey = tenant.Id, tenant.Slug, tenant.LogKey
-	if err := all.put(p, true); err != nil {
-		return err
-	}
-	if f.asJSON {
-		return printJSON(env.Stdout, map[string]any{"profile": p, "tenant": tenant})
-	}
-	fmt.Fprintf(env.Stdout, "Ready: profile %q is now the current one.\n", p.Name)
-	facts(env.Stdout, "tenant", tenant.Slug+"  "+tenant.Id, "identity", p.Identity, "key file", p.KeyFile, "node", p.URL)
-	fmt.Fprintf(env.Stdout, "\nNext: logline append --type note.written --payload '{\"text\": \"hello\"}'\n")
-	return nil
+	old.URL, old.KeyFile = firstOf(f.url, invited, env.Getenv("LOGLINE_URL"), old.URL, defaultURL), firstOf(f.keyFile, old.KeyFile)
+	j.p = old
+	return j, nil
 }
 
 // openKeys loads the profile's key file, or makes one.
-func (f *onboardFlags) openKeys(env *environment, all *profiles, p *profile) (*id.Keys, error) {
+func (f *onboardFlags) openKeys(env *environment, all *profiles, p *profile) (*id.Keys, string, error) {
 	if p.KeyFile == "" {
 		p.KeyFile = filepath.Join(filepath.Dir(all.path), "keys", p.Name+".key")
 	}
 	if exists(p.KeyFile) {
-		keys, _, err := loadKeys(env, p.KeyFile)
-		return keys, err
+		return loadKeys(env, p.KeyFile)
 	}
-	return makeKeys(env, p.KeyFile, f.subject, f.noPassphrase)
+	keys, err := makeKeys(env, p.KeyFile, f.subject, f.noPassphrase)
+	return keys, "", err
 }
 
 // makeKeys makes an identity and keeps it in a new file.
@@ -160,28 +221,6 @@ func makeKeys(env *environment, path, subject string, noPassphrase bool) (*id.Ke
 		return nil, fileError("write", path, err)
 	}
 	return keys, id.SaveKeys(path, keys, passphrase)
-}
-
-// register makes the identity known and the tenant, both harmless to repeat.
-func (f *onboardFlags) register(ctx context.Context, env *environment, p profile, keys *id.Keys, token string) (*client.Tenant, error) {
-	c, err := dial(env, p, keys)
-	if err != nil {
-		return nil, err
-	}
-	found := func() (string, error) { return token, nil }
-	_, _, err = makeKnown(ctx, c, keys, found, f.handle, f.name)
-	if client.CodeOf(err) == remote.CodeIdentityConflict && f.handle+f.name != "" {
-		// An earlier attempt registered it: that must not keep the tenant from being made.
-		if _, _, err = c.Register(ctx, remote.Registration(keys, "", "")); err == nil {
-			fmt.Fprintln(env.Stderr, "Your identity was registered before and keeps the handle and name it has there.")
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return c.CreateTenant(ctx, token, client.NewTenant{
-		Slug: f.slug, Name: firstOf(f.tenantName, f.slug), Owner: keys.ID(), PublicReading: f.publicRead,
-	})
 }
 
 // makeKnown registers an identity at the node, with the bootstrap token that is
