@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding/flow"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/storage"
@@ -85,8 +86,9 @@ func (w *work) open(ctx context.Context) (err error) {
 	w.own = w.newAdmin(eng, log)
 	w.person = person.Node{
 		ID: w.node.ID(), Log: log, Engine: eng, Directory: directory, Tasks: taskstore.New(w.db),
-		APIKeys: id.NewAPIKeys(w.db, w.opt.Now, w.opt.Rand, id.APIKeyConfig{}),
-		Custody: id.NewCustody(w.db, w.keeping, directory, w.node.ID(), w.opt.Now, w.opt.Rand),
+		APIKeys:   id.NewAPIKeys(w.db, w.opt.Now, w.opt.Rand, id.APIKeyConfig{}),
+		Custody:   id.NewCustody(w.db, w.keeping, directory, w.node.ID(), w.opt.Now, w.opt.Rand),
+		Onboarded: flow.New(flow.Deps{DB: w.db}, flow.Config{Now: w.opt.Now}),
 	}
 	if w.person.Accounts, err = w.newAccounts(directory, w.person.Custody, nil); err != nil {
 		return err
@@ -145,7 +147,7 @@ func ErasePerson(ctx context.Context, cfg Config, opt Options, who, reason strin
 	for _, t := range out.Tenants {
 		payloads, tasks = payloads+t.Payloads, tasks+t.Tasks
 	}
-	if payloads+tasks+out.APIKeys == 0 && !out.Names && !out.Custody && !out.Account {
+	if payloads+tasks+out.APIKeys+out.Onboarding == 0 && !out.Names && !out.Custody && !out.Account {
 		return out, nil // a repeat
 	}
 	return out, w.tell(ctx, admin.Act{Type: admin.PersonErased, Subject: who, Reason: reason, Facts: map[string]any{

@@ -19,10 +19,11 @@ type Erased struct {
 	Person     string         `json:"person"` // LogLine ID
 	Done       bool           `json:"done"`
 	Tenants    []ErasedTenant `json:"tenants"`
-	Names      bool           `json:"names"`    // a handle or name in the directory
-	APIKeys    int            `json:"api_keys"` // that were valid
-	Custody    bool           `json:"custody"`  // keys in the node's care: the identity ends
-	Account    bool           `json:"account"`  // a login at the node, with its sessions
+	Names      bool           `json:"names"`      // a handle or name in the directory
+	APIKeys    int            `json:"api_keys"`   // that were valid
+	Custody    bool           `json:"custody"`    // keys in the node's care: the identity ends
+	Account    bool           `json:"account"`    // a login at the node, with its sessions
+	Onboarding int            `json:"onboarding"` // sessions in which they were brought in
 	SoleOwner  []string       `json:"sole_owner_of"`
 	Stays      []string       `json:"stays"`       // for good, and why
 	NotReached []string       `json:"not_reached"` // what somebody else has to erase
@@ -205,6 +206,9 @@ func (n *Node) endKeys(ctx context.Context, out *Erased, who, by string, dry boo
 		}
 	}
 	if err := n.endAccount(ctx, out, who, dry); err != nil {
+		return err
+	}
+	if out.Onboarding, err = n.Onboarded.Forget(ctx, who, dry); err != nil {
 		return err
 	}
 	if _, err := n.Custody.Maker(ctx, who); fault.KindOf(err) == fault.NotFound {

@@ -55,6 +55,7 @@ var leftOut = []LeftOut{
 	{"others' records that mention the person without naming their identity as subject", "they cannot be found by whom they are of, and hold others' data; the owners of the tenants can search for them"},
 	{"payloads of others' private records about the person", "they are private to whoever signed them; their headers are here, and the tenant's owner decides"},
 	{"payloads that were erased", "they are gone; their headers are here"},
+	{"onboarding sessions", "they hold the identity and what is on timelines, no names and no addresses, and end within seven days"},
 	{"secrets: API keys themselves, keys in custody, the password, the second factor, tokens of sessions", "the node keeps hashes or what is sealed, and gives it to nobody"},
 	{"backups, logs of the server and of what is before it", "they are not the node's data; the operator says what they hold"},
 }

@@ -26,6 +26,12 @@ const (
 	taskPages = 500
 )
 
+// Onboarded forgets the onboarding sessions of an identity, and says how many there
+// were; with dry it only counts.
+type Onboarded interface {
+	Forget(ctx context.Context, identity string, dry bool) (n int, err error)
+}
+
 // Node is what a node's data is reached through.
 type Node struct {
 	ID        string // LogLine ID
@@ -36,6 +42,7 @@ type Node struct {
 	Custody   *id.Custody
 	Accounts  *account.Service
 	Tasks     tasks.Store
+	Onboarded Onboarded
 
 	Reached func(slug string) // called before each timeline is looked at; nil: nobody wants to know
 }
