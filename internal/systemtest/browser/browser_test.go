@@ -53,6 +53,9 @@ func (s *said) hear(event any) {
 	case *runtime.EventExceptionThrown:
 		s.lines = append(s.lines, fmt.Sprintf("exception: %s %s", e.ExceptionDetails.Text, describe(e.ExceptionDetails.Exception)))
 	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelVerbose {
+			return // advice
+		}
 		s.lines = append(s.lines, fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
 	}
 }

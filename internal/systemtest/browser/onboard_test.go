@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/id/recovery"
 	"github.com/danvoulez/logline/internal/secret/plant"
 	"github.com/danvoulez/logline/internal/systemtest/program"
 )
@@ -22,10 +24,17 @@ import (
 // node starts the program on an empty folder.
 func node(t *testing.T, flags ...string) *program.Server {
 	t.Helper()
+	return nodeWith(t, nil, flags...)
+}
+
+// nodeWith is node with more in its environment.
+func nodeWith(t *testing.T, env []string, flags ...string) *program.Server {
+	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
 	s, err := program.New(path, t.TempDir(), flags...)
 	require.NoError(t, err)
+	s.Cmd.Env = append(s.Cmd.Env, env...)
 	require.NoError(t, s.Start())
 	t.Cleanup(func() {
 		s.Kill()
@@ -220,4 +229,26 @@ func TestOnboardingWhereNamesAreTaken(t *testing.T) {
 	g.heading("Your key, and a way back")
 	g.press("button", "Continue")
 	g.heading("Begin with a template")
+}
+
+// What is printed is the sheet.
+func TestTheSheetIsPrintedAlone(t *testing.T) {
+	t.Parallel()
+	s := node(t)
+	g := &guest{tab: open(t), name: "Ana", organisation: "Acme"}
+	g.visit(s.URL + "/onboard")
+	g.who()
+	g.organise()
+	g.heading("Your key, and a way back")
+	sheet := eval[string](g.tab, `document.querySelector(".sheet").textContent`)
+	_, err := recovery.Parse([]byte(sheet))
+	require.NoError(t, err)
+	g.call("paper", call(g.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}))
+	printed := strings.Fields(g.text())
+	for _, word := range strings.Fields(sheet) {
+		require.Contains(t, printed, word)
+	}
+	for _, word := range []string{"Continue", "Print", "passport.", "Step", "Who", "Nobody", "Your"} {
+		require.NotContains(t, printed, word)
+	}
 }

@@ -20,10 +20,10 @@ const watching = ["who", "key", "proof"]; // roles that add nothing
 const told = ["recovery", "invitations", "first_span", "proof"];
 
 // Which step a member of a body, or a code, belongs to.
-const places = { "/handle": ["who", "handle"], "/name": ["who", "name"], "/slug": ["organisation", "slug"], "/retention_days": ["organisation", "retention_days"], "/admission": ["organisation", "admission"] };
+const places = { "/handle": ["who", "handle"], "/name": ["who", "name"], "/slug": ["organisation", "slug"], "/retention_days": ["organisation", "retention_days"], "/admission": ["organisation", "admission"], "/password": ["key", "password"] };
 const codes = {
   handle_taken: ["who", "handle"], tenant_taken: ["organisation", "slug"], slug_taken: ["organisation", "slug"], slug_invalid: ["organisation", "slug"],
-  bootstrap_token_wrong: ["organisation", "admission"], bootstrap_token_spent: ["organisation", "admission"], tenants_closed: ["organisation", "admission"],
+  bootstrap_token_wrong: ["organisation", "admission"], bootstrap_token_spent: ["organisation", "admission"], tenants_closed: ["organisation", "admission"], master_key_required: ["key", "keeper"],
   registration_closed: ["organisation", "admission"], credential_invalid: ["organisation", "admission"],
 };
 
@@ -48,14 +48,14 @@ class Journey {
     return signerOf(this.state.me.key, this.state.me.privateKey);
   }
 
+  // token is what proves this identity; undefined where the cookie of a login does.
   token() {
+    if (this.state.held) return undefined;
     return signToken(this.signer(), this.state.me.id, this.state.node.id, location.origin);
   }
 
   // put does a step of the server's session, and signs what it asks to be signed.
-  // Whoever joins has none: the grant in the timeline tells of it.
   async put(step, body) {
-    if (this.state.invitation) return {};
     let answer = await this.step(step, body);
     const missing = (answer.drafts ?? []).filter((d) => d.missing);
     for (const [i, draft] of missing.entries()) {
@@ -172,7 +172,7 @@ class Journey {
     const title = el("h1", { tabindex: "-1" }, step.title);
     this.shown = { ...view, alert };
     const form = el("form", { novalidate: true, "aria-label": step.title });
-    const parts = [...(view.extraLast ? view.fields.map((f) => f.element) : []), ...(view.extra ?? []), ...(view.extraLast ? [] : view.fields.map((f) => f.element)), alert];
+    const parts = view.placed ? [...view.extra, alert] : [...(view.extraLast ? view.fields.map((f) => f.element) : []), ...(view.extra ?? []), ...(view.extraLast ? [] : view.fields.map((f) => f.element)), alert];
     if (view.next) {
       const button = el("button", { class: "main", type: "submit" }, view.action ?? "Continue");
       form.addEventListener("submit", (event) => {
@@ -232,10 +232,10 @@ async function begin() {
 
 // invited is the journey of somebody who comes by an invitation. Who has an identity
 // in this browser joins with it: its key is nowhere else.
-async function invited({ node, who, me, saved, registered }, token) {
+async function invited({ node, who, me, saved, registered, held }, token) {
   const { name, slug, role, tenant } = await look(token);
   const journey = { began: Date.now(), node, invitation: { token, name, slug, role, tenant } };
-  return registered ? { ...journey, who, me, saved, registered, step: "key" } : { ...journey, step: "who" };
+  return registered ? { ...journey, who, me, saved, registered, held, step: "key" } : { ...journey, step: "who" };
 }
 
 // stop ends the journey with the reason, and a way to begin anew.

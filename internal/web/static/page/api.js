@@ -28,8 +28,8 @@ export async function ask(method, path, { token, body, type = "application/json"
     const answer = await once(method, path, token, body, type);
     if (answer.status < 400) return answer;
     const problem = new Problem(answer.status, read(answer.text), answer.after);
-    if (attempt === 3 || ![429, 503].includes(answer.status) || answer.after > 5) throw problem;
-    await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(1, answer.after)));
+    if (attempt === 3 || !(answer.after >= 1 && answer.after <= 5)) throw problem;
+    await new Promise((resolve) => setTimeout(resolve, 1000 * answer.after));
   }
 }
 

@@ -13,23 +13,30 @@ const days = 7;
 
 // inviteBy makes an invitation to a role, and gives {link, expires}.
 export async function inviteBy(j, role) {
+  const { tenant, held } = j.state;
+  const [secret, id] = [random(32), newID()];
+  const expires = timeOf(new Date(Date.now() + days * 86_400_000));
+  const terms = { id, role, expires, token_hash: await hashText(utf8("logline.invitation.v1\n"), secret) };
+  const body = held ? terms : { ...terms, ...(await own(j, secret, terms)) }; // the server signs with the key that it holds
+  const made = await json("POST", `tenants/${tenant.id}/invitations`, { token: await j.token(), body });
+  const page = made.page ? made.page.replace(/\/$/, "") + "/onboard" : location.origin + location.pathname;
+  return { link: `${page}#invite=${prefix}${b64u(secret)}`, expires };
+}
+
+// own is what an inviter with a key of one's own signs and seals.
+async function own(j, secret, { id, role, expires }) {
   const { tenant, me } = j.state;
   const signer = j.signer();
   const { events } = await json("GET", `identities/${me.id.slice(scheme.length)}/events`, { token: await j.token() });
   const chain = await Chain.fold(events);
   if (chain.id !== me.id) throw new Error("The server answered with the key events of somebody else.");
-  const [secret, seed, id] = [random(32), random(32), newID()];
-  const expires = timeOf(new Date(Date.now() + days * 86_400_000));
+  const seed = random(32);
   const granter = await signerOfSeed(seed);
   const event = await delegation(chain, signer, granter.key, { label: "invitation", types: ["logline.member"], expires });
   const span = await sealSpan(signer, { id, tenant: tenant.id, author: me.id, type: "invitation.created", visibility: "organization", payload: { invitation: id, role, expires } });
-  const made = await json("POST", `tenants/${tenant.id}/invitations`, {
-    token: await j.token(),
-    body: { id, role, expires, token_hash: await hashText(utf8("logline.invitation.v1\n"), secret), sealed: await seal(secret, seed, tenant.id, id), span, delegation: event },
-  });
+  const sealed = await seal(secret, seed, tenant.id, id);
   seed.fill(0);
-  const page = made.page ? made.page.replace(/\/$/, "") + "/onboard" : location.origin + location.pathname;
-  return { link: `${page}#invite=${prefix}${b64u(secret)}`, expires };
+  return { sealed, span, delegation: event };
 }
 
 // seal is nonce || AES-256-GCM(seed) under HKDF-SHA256 of the token, for one
@@ -45,7 +52,3 @@ async function seal(secret, seed, tenant, id) {
 
 // look says what an invitation would give.
 export const look = (token) => json("POST", "invitations/look", { body: { token } });
-
-// accept takes the role of an invitation: {token, events, handle, name} for whoever
-// is new, or {token} with a token of the identity's own.
-export const accept = (body, jwt) => json("POST", "invitations/accept", { token: jwt, body });

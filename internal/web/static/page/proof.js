@@ -2,21 +2,27 @@
 // browser knows by itself (the span it signed, its key, the node it first met, the
 // checkpoint it saw before) and believe nothing that the server says.
 import { Refusal } from "../lib/refusal.js";
-import { b64u, equal } from "../lib/bytes.js";
-import { canonical } from "../lib/json.js";
+import { b64u, equal, parseB64u } from "../lib/bytes.js";
+import { canonical, parse } from "../lib/json.js";
 import { checkNote, holdsReceipt, verifyBundle } from "../lib/bundle.js";
 import { Chain } from "../lib/events.js";
-import { parseNote } from "../lib/notes.js";
+import { parseNote, parseVerifierKey, verifyNote } from "../lib/notes.js";
 import { checkInclusion, checkLeaf, parseReceipt } from "../lib/receipts.js";
-import { checkSignature, headerOf } from "../lib/spans.js";
-import { root } from "../lib/tree.js";
+import { checkSignature, headerOf, parseOpened } from "../lib/spans.js";
+import { root, verifyConsistency } from "../lib/tree.js";
+
+// Entries that a phone folds in a few seconds. The proof of a longer timeline is of
+// the entry and the checkpoint; the whole is for the command line.
+export const most = 3000;
 
 // checks does one check after the other and yields {title, says, holds}; it ends
-// after the first that does not hold. known: {span?, me, node, tenant, owner?,
-// noted?}. fetched: {receipt?, bundle, events}, all as text but events. What it
+// after the first that does not hold. known: {span? or event?, me, node, tenant, owner?,
+// noted?}. fetched: {receipt?, events} and either bundle, or of a long
+// timeline {tenant, checkpoint, consistency?}, all as text but events and tenant. What it
 // found stays in found.
 export async function* checks(known, fetched, found = {}) {
-  const list = known.span ? [...ofSpan(known, fetched, found), ...ofTimeline(known, fetched, found)] : ofTimeline(known, fetched, found);
+  const whole = fetched.bundle === undefined ? ofCheckpoint : ofTimeline;
+  const list = [...(known.span || known.event ? ofSpan(known, fetched, found) : []), ...whole(known, fetched, found)];
   for (const [title, check] of list) {
     try {
       yield { title, says: await check(), holds: true };
@@ -30,12 +36,19 @@ export async function* checks(known, fetched, found = {}) {
 
 function ofSpan(known, fetched, found) {
   return [
-    ["It is what you signed", async () => {
+    known.span ? ["It is what you signed", async () => {
       const r = (found.receipt = await parseReceipt(fetched.receipt));
       if (canonical(headerOf(r.entry.span)) !== canonical(headerOf(known.span))) throw new Refusal("not_what_was_signed", "The entry in the receipt is not the span that you signed in this browser.");
       if (r.entry.span.signature.key !== known.me.key) throw new Refusal("not_your_key", "The entry is signed by another key than yours.");
       await checkSignature(r.entry.span);
       return "The entry holds your span to the letter, and your signature fits it.";
+    }] : ["It is what you wrote", async () => {
+      const r = (found.receipt = await parseReceipt(fetched.receipt));
+      const { span } = await parseOpened(parse(fetched.opened, 3).entry);
+      if (canonical(headerOf(r.entry.span)) !== canonical(headerOf(span))) throw new Refusal("not_what_was_written", "The entry in the receipt is another one than the server shows as yours.");
+      if (span.author !== known.me.id || canonical(span.payload?.data ?? null) !== canonical(known.event.data)) throw new Refusal("not_what_was_written", "The entry does not hold what you wrote.");
+      await checkSignature(span);
+      return "The entry holds what you wrote, signed in your name with the key that the server keeps.";
     }],
     ["The entry has the fingerprint that the receipt says", async () => {
       checkLeaf(found.receipt);
@@ -63,10 +76,9 @@ function ofTimeline(known, fetched, found) {
       return `Its id derives from its first entry, which names its owner, its node and its log key. You are ${roles.join(" and ")} in it.`;
     }],
     ["The server's key signed it", async () => {
-      const { timeline, note } = found.folded;
-      const node = await Chain.fold(fetched.events);
-      if (node.id !== known.node) throw new Refusal("other_node", "The key events are of another node than the one you met at the start.");
-      if (!node.mayLog(b64u(timeline.logKey))) throw new Refusal("log_key_invalid", "The node's key events do not let this key sign checkpoints.");
+      const { timeline } = found.folded;
+      const note = (found.note = found.folded.note);
+      await nodeSigns(known, fetched, timeline.logKey);
       await checkNote(found.folded, note, { node: known.node });
       if (found.receipt) await holdsReceipt(found.folded, found.receipt);
       return "The checkpoint is signed by the log key that the node you met at the start has delegated.";
@@ -77,6 +89,34 @@ function ofTimeline(known, fetched, found) {
       if (before.size > found.folded.leaves.length) throw new Refusal("shrunk", `The timeline has ${found.folded.leaves.length} entries now, and had ${before.size} before.`);
       if (!equal(await root(found.folded.leaves.slice(0, before.size)), before.root)) throw new Refusal("rewritten", `The first ${before.size} entries are not those that this browser saw before.`);
       return `The ${before.size} entries of the checkpoint that this browser kept before are still the same.`;
+    }],
+  ];
+}
+
+// nodeSigns folds the node's key events, which must be those of the node that this
+// browser met at the start, and let a key sign checkpoints.
+async function nodeSigns(known, fetched, key) {
+  const node = await Chain.fold(fetched.events);
+  if (node.id !== known.node) throw new Refusal("other_node", "The key events are of another node than the one you met at the start.");
+  if (!node.mayLog(b64u(key))) throw new Refusal("log_key_invalid", "The node's key events do not let this key sign checkpoints.");
+}
+
+// ofCheckpoint are the checks of a timeline that is too long to be folded here.
+function ofCheckpoint(known, fetched, found) {
+  return [
+    ["The server's key signed it", async () => {
+      const { origin, tenant, node, key } = await parseVerifierKey(fetched.tenant.log_key);
+      const note = (found.note = found.receipt?.note ?? parseNote(fetched.checkpoint));
+      if (tenant !== known.tenant || node !== known.node || note.origin !== origin) throw new Refusal("origin_mismatch", "The checkpoint is of another timeline, or by another node than the one you met at the start.");
+      await nodeSigns(known, fetched, key);
+      await verifyNote(note, key);
+      return "The checkpoint is signed by the log key that the node you met at the start has delegated.";
+    }],
+    ["Nothing was rewritten since you came", async () => {
+      const before = parseNote(known.noted);
+      const { hashes } = parse(fetched.consistency);
+      await verifyConsistency(before.size, found.note.size, before.root, found.note.root, hashes.map((h) => parseB64u(h, 32)));
+      return `The ${before.size} entries of the checkpoint that this browser kept are the beginning of these ${found.note.size}.`;
     }],
   ];
 }

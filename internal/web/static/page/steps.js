@@ -3,13 +3,14 @@
 import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
 import { ask, json } from "./api.js";
 import { sheetOf, newNext } from "./sheet.js";
-import { checks } from "./proof.js";
-import { accept, inviteBy } from "./invite.js";
+import { checks, most } from "./proof.js";
+import { inviteBy } from "./invite.js";
 import { newSigner } from "../lib/crypto.js";
 import { inception } from "../lib/events.js";
-import { codePoints, isSlug } from "../lib/names.js";
+import { codePoints, isSlug, newID } from "../lib/names.js";
 import { sealSpan } from "../lib/spans.js";
-import { rootText } from "../lib/notes.js";
+import { parseReceipt } from "../lib/receipts.js";
+import { parseNote, rootText } from "../lib/notes.js";
 import { b64u } from "../lib/bytes.js";
 import { Wrong } from "./wrong.js";
 
@@ -73,24 +74,41 @@ export const steps = {
       const made = await inception("person", signer, next.hash);
       const text = await sheetOf(made.id, next.seed, location.origin, new Date().toISOString());
       next.seed.fill(0);
+      const keeper = radioField("keeper", "Who keeps your key?", [
+        ["self", "This browser", "Nobody else can sign as you. A recovery sheet brings you back if this device is lost."],
+        ["server", "The server, behind a password", "You sign in from any device. Whoever runs the server could sign as you, and your identity says so."],
+      ], "self");
       const kept = checkField("saved", "I have printed or saved my recovery sheet", false);
+      const password = textField("password", "Password", "", "Some words that do not belong together are good.", { type: "password", autocomplete: "new-password" });
       let offered = false;
       const sheet = el("pre", { class: "sheet mono", tabindex: "0", "aria-label": "Recovery sheet" }, text);
+      const own = el("div", {},
+        el("p", { class: "no-print" }, "It was made just now. Nobody can read or copy it, not even this page."),
+        el("h2", { class: "no-print" }, "Recovery sheet"),
+        el("section", { class: "card", "aria-label": "Recovery sheet to keep" }, sheet),
+        el("div", { class: "row no-print" },
+          el("button", { type: "button", onclick: () => { offered = true; print(); } }, "Print it"),
+          el("button", { type: "button", onclick: () => { offered = true; save("logline-recovery-sheet.txt", text); say("The sheet was saved as a file."); } }, "Save as a file")),
+        el("p", { class: "hint no-print" }, "Whoever has the sheet has your identity: keep it like a passport. This page forgets it when you go on."),
+        kept.element);
+      const held = el("div", { hidden: true }, password.element);
+      keeper.element.classList.add("no-print");
+      keeper.element.addEventListener("change", () => {
+        own.hidden = keeper.value === "server";
+        held.hidden = !own.hidden;
+      });
       return {
-        lead: "Your key was made in this browser just now. It signs for you, and nobody can read or copy it, not even this page. If this device is lost, the sheet below brings your identity back.",
-        extra: [
-          el("h2", { class: "no-print" }, "Recovery sheet"),
-          el("section", { class: "card", "aria-label": "Recovery sheet to keep" }, sheet),
-          el("div", { class: "row no-print" },
-            el("button", { type: "button", onclick: () => { offered = true; print(); } }, "Print it"),
-            el("button", { type: "button", onclick: () => { offered = true; save("logline-recovery-sheet.txt", text); say("The sheet was saved as a file."); } }, "Save as a file")),
-          el("p", { class: "hint no-print" }, "Whoever has the sheet has your identity: keep it like a passport. This page forgets it when you go on."),
-        ],
-        fields: [kept],
+        lead: "With it you sign what you put on record.",
+        fields: [keeper, kept, password], extra: [keeper.element, own, held], placed: true,
         async next() {
-          if (!kept.value) throw new Wrong("saved", offered ? "Tick this once the sheet is where you will find it again." : "Print or save the sheet first, then tick this.");
-          await j.keep({ me: { id: made.id, key: signer.key, privateKey: signer.privateKey, event: made.event }, saved: true });
-          sheet.remove();
+          if (keeper.value === "server") {
+            if (password.value === "") throw new Wrong("password", "Choose a password.");
+            await openAccount(j, password.value);
+          } else {
+            if (!kept.value) throw new Wrong("saved", offered ? "Tick this once the sheet is where you will find it again." : "Print or save the sheet first, then tick this.");
+            await j.keep({ me: { id: made.id, key: signer.key, privateKey: signer.privateKey, event: made.event }, saved: true });
+            sheet.remove();
+          }
           await begin(j);
         },
       };
@@ -147,17 +165,12 @@ export const steps = {
       const text = areaField("text", "What do you want to put on record?", j.state.firstText ?? "", "For instance: Ana opened the books of Acme.");
       const who = selectField("visibility", "Who may read it", [["organization", "People of the organisation"], ["private", "You and auditors"], ["public", "Anybody, where public reading is on"]], "organization");
       return {
-        lead: "You sign it here, with your key. The server adds it to the timeline and answers with a receipt.",
-        fields: [text, who], action: "Sign and record",
+        lead: j.state.held ? "The server signs it for you, with the key that it keeps, and answers with a receipt." : "You sign it here, with your key. The server adds it to the timeline and answers with a receipt.",
+        fields: j.state.held ? [text] : [text, who], action: "Sign and record",
         async next() {
           if (text.value === "") throw new Wrong("text", "Write a sentence.");
-          if (!j.state.span || j.state.span.payload.text !== text.value || j.state.span.visibility !== who.value) {
-            const span = await sealSpan(j.signer(), { tenant: j.state.tenant.id, author: j.state.me.id, type: "note.recorded", visibility: who.value, payload: { text: text.value } });
-            await j.keep({ span, firstText: text.value }); // before it is sent: sent again, it is the same span
-          }
-          const { text: receipt } = await ask("POST", `tenants/${j.state.tenant.id}/spans`, { body: j.state.span });
-          await j.keep({ receipt });
-          await j.put("first_span", { span: j.state.span.id });
+          const span = await (j.state.held ? told(j, text.value) : signed(j, text.value, who.value));
+          await j.put("first_span", { span });
         },
       };
     },
@@ -168,12 +181,14 @@ export const steps = {
     show(j) {
       const list = el("ol", { class: "checks", "aria-live": "polite", "aria-label": "Checks" });
       const verdict = el("div", { "aria-live": "assertive" });
+      const facts = el("div", {});
       const again = el("button", { type: "button" }, "Check again");
-      again.addEventListener("click", () => j.busy(again, () => prove(j, list, verdict)));
+      const run = () => j.busy(again, () => prove(j, list, verdict, facts));
+      again.addEventListener("click", run);
       return {
         lead: "Do not take the server's word for it: your browser checks now, by itself.",
-        fields: [], extra: [verdict, list, el("div", { class: "row" }, again)], action: null,
-        begin: () => j.busy(again, () => prove(j, list, verdict)),
+        fields: [], extra: [verdict, list, facts, el("div", { class: "row" }, again)], action: null,
+        begin: run,
       };
     },
   },
@@ -194,51 +209,69 @@ function contents(name) {
   return details;
 }
 
+// signed signs a record here, and appends it. It is kept before it is sent, so that
+// what is sent again is the same span.
+async function signed(j, text, visibility) {
+  const { span, tenant, me } = j.state;
+  if (span?.payload.text !== text || span.visibility !== visibility) {
+    await j.keep({ span: await sealSpan(j.signer(), { tenant: tenant.id, author: me.id, type: "note.recorded", visibility, payload: { text } }), firstText: text });
+  }
+  await ask("POST", `tenants/${tenant.id}/spans`, { body: j.state.span });
+  await j.keep({ spanID: j.state.span.id });
+  return j.state.span.id;
+}
+
+// told has the server sign a record, as an event (docs/cloudevents.md): the same
+// event is one span, however often it is sent.
+async function told(j, text) {
+  if (j.state.event?.data.text !== text) {
+    await j.keep({ event: { specversion: "1.0", id: newID(), source: location.origin + "/onboard", type: "note.recorded", data: { text } }, firstText: text });
+  }
+  const { text: receipt } = await ask("POST", `tenants/${j.state.tenant.id}/events`, { body: JSON.stringify(j.state.event), type: "application/cloudevents+json" });
+  const { entry } = await parseReceipt(receipt);
+  await j.keep({ spanID: entry.span.id });
+  return entry.span.id;
+}
+
+// openAccount has the server make an identity and keep its key. Where the answer to
+// an earlier try was lost, the handle is taken by what that try made.
+async function openAccount(j, password) {
+  const { who, asked } = j.state;
+  await j.keep({ asked: true });
+  let opened;
+  try {
+    opened = await json("POST", "accounts", { body: { custody: true, handle: who.handle, name: who.name, password, cookie: true } });
+  } catch (err) {
+    if (err.code !== "handle_taken" || !asked) throw err;
+    opened = await json("POST", "sessions", { body: { name: who.handle, password, cookie: true } }).catch(() => { throw err; });
+  }
+  await j.keep({ me: { id: opened.session.identity }, held: true, saved: true });
+}
+
 // keyKept is the key step of somebody whose key and sheet are made already.
 function keyKept(j) {
-  const { invitation } = j.state;
+  const { invitation, held } = j.state;
   return {
-    lead: invitation ? `You join ${invitation.name} as ${invitation.role}, with the key in this browser.` : "Your key is in this browser, and you have kept your recovery sheet. Go on to register.",
+    lead: held ? "The server keeps your key, behind your password. Go on to register." : invitation ? `You join ${invitation.name} as ${invitation.role}, with the key in this browser.` : "Your key is in this browser, and you have kept your recovery sheet. Go on to register.",
     fields: [], next: () => begin(j),
   };
 }
 
 // begin registers the identity and makes the organisation, or joins one.
 async function begin(j) {
-  if (j.state.invitation) await join(j);
-  else await found(j);
-  if (!j.state.noted) await note(j);
-}
-
-async function found(j) {
-  const { who, me, org, admission } = j.state;
-  const admits = admission ? { admission } : {};
-  if (!j.state.registered) {
-    await j.put("identity", { events: [me.event], token: await j.token(), handle: who.handle, name: who.name, ...admits });
-    await j.keep({ registered: true });
+  const { who, me, org, invitation, admission, held } = j.state;
+  const admits = (invitation?.token ?? admission) ? { admission: invitation?.token ?? admission } : {};
+  if (!j.state.brought) {
+    await j.put("identity", held ? { session: true } : { events: [me.event], token: await j.token(), ...(j.state.registered ? {} : { handle: who.handle, name: who.name, ...admits }) });
+    await j.keep({ registered: true, brought: true });
   }
-  await j.put("tenant", { slug: org.slug, name: org.name, public_reading: org.publicReading, ...(org.retention ? { retention_days: Number(org.retention) } : {}), ...admits });
-  await j.keep({ admission: "" }); // it is spent
-  await j.put("recovery", { method: "sheet" });
-}
-
-// join takes the role of an invitation. An identity that the server knows already
-// shows by its own token that it is the one.
-async function join(j) {
-  const { invitation, who, me, registered } = j.state;
-  const known = async () => accept({ token: invitation.token }, await j.token());
-  let grant;
-  if (registered) grant = await known();
+  if (invitation) await j.put("tenant", { invitation: invitation.token });
   else {
-    try {
-      grant = await accept({ token: invitation.token, events: [me.event], handle: who.handle, name: who.name });
-    } catch (err) {
-      if (err.status !== 401) throw err;
-      grant = await known();
-    }
+    await j.put("tenant", { slug: org.slug, name: org.name, public_reading: org.publicReading, ...(org.retention ? { retention_days: Number(org.retention) } : {}), ...admits });
+    await j.keep({ admission: "" }); // it is spent
   }
-  await j.keep({ registered: true, tenant: { id: grant.tenant, slug: grant.slug, name: grant.name } });
-  if (grant.pending) throw new Error("your role waits for the approval of others in the organisation. Come back to this page once it was given");
+  await j.put("recovery", { method: held ? "held" : "sheet" });
+  if (!j.state.noted) await note(j);
 }
 
 // note keeps the first checkpoint that this browser sees.
@@ -247,41 +280,63 @@ async function note(j) {
   await j.keep({ noted: text });
 }
 
-async function prove(j, list, verdict) {
-  const { tenant, span, me, node, invitation, noted } = j.state;
+async function prove(j, list, verdict, facts) {
+  const { tenant, span, event, me, node, invitation, noted } = j.state;
   list.replaceChildren();
   verdict.replaceChildren();
-  const token = await j.token();
-  const [receipt, { events }] = [span ? (await ask("GET", `tenants/${tenant.id}/spans/${span.id}/receipt`, { token })).text : undefined, await json("GET", "node")];
-  const { text: bundle } = await ask("GET", `tenants/${tenant.id}/bundle`, { token });
+  facts.replaceChildren();
+  const fetched = await gather(j);
   const found = {};
-  for await (const c of checks({ span, me, node: node.id, tenant: tenant.id, owner: invitation ? undefined : me.id, noted }, { receipt, bundle, events }, found)) {
+  const known = { span, event, me, node: node.id, tenant: tenant.id, owner: invitation ? undefined : me.id, noted };
+  for await (const c of checks(known, fetched, found)) {
     list.append(el("li", { class: c.holds ? "holds" : "fails" }, el("strong", {}, c.title), el("span", {}, c.says)));
     if (!c.holds) {
       verdict.append(el("div", { class: "alert", role: "alert" }, el("strong", {}, "Not verified"), `This check failed: ${c.title}. ${c.says} Do not rely on this server, keep this page, and tell whoever runs it.`));
       return;
     }
   }
-  const { note, leaves } = found.folded;
-  if (found.receipt) await j.put("proof", { seq: found.receipt.index, leaf_hash: b64u(found.receipt.leaf), root: rootText(found.receipt.note), size: found.receipt.size });
+  const r = found.receipt;
+  if (r) await j.put("proof", { seq: r.index, leaf_hash: b64u(r.leaf), root: rootText(r.note), size: r.size });
   await j.finish();
-  verdict.append(...verified(j, found, receipt, note, leaves.length));
+  const { began, ended } = j.state;
+  const took = Math.max(1, Math.round((ended - began) / 1000));
+  verdict.append(el("div", { class: "good" }, el("strong", {}, "Verified"), `Checked in this browser, ${took === 1 ? "a second" : `${took} seconds`} after you began.`));
+  facts.append(...verified(j, found, fetched));
   scrollTo(0, 0);
   say("Verified.");
 }
 
-function verified(j, found, receipt, note, size) {
-  const took = Math.max(1, Math.round((j.state.ended - j.state.began) / 1000));
+// gather asks the server for what is to be checked; of a long timeline not all.
+async function gather(j) {
+  const { tenant, spanID, event, noted } = j.state;
+  const token = await j.token();
+  const read = async (path) => (await ask("GET", `tenants/${tenant.id}${path}`, { token })).text;
+  const out = { events: (await json("GET", "node")).events, tenant: JSON.parse(await read("")) };
+  if (spanID) out.receipt = await read(`/spans/${spanID}/receipt`);
+  if (event) out.opened = await read(`/spans/${spanID}`);
+  if (out.tenant.size <= most) return { ...out, bundle: await read("/bundle") };
+  out.checkpoint = await read("/checkpoint");
+  const { size } = out.receipt ? (await parseReceipt(out.receipt)).note : parseNote(out.checkpoint);
+  return { ...out, consistency: await read(`/proofs/consistency?from=${parseNote(noted).size}&to=${size}`) };
+}
+
+// verified is what was verified, and the files to check it again elsewhere.
+function verified(j, { receipt, note }, fetched) {
+  const { tenant, me, node } = j.state;
   const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
+  const file = (words, name, text, type) => (text === undefined ? null : el("button", { type: "button", onclick: () => save(name, text, type) }, words));
+  const long = fetched.bundle === undefined;
   return [
-    el("div", { class: "good" }, el("strong", {}, "Verified"), `Checked in this browser, ${took} seconds after you began.`),
+    long ? el("p", {}, `The timeline has ${note.size} entries: that each of them holds is for the command line to check.`) : null,
     el("div", { class: "card" }, el("dl", {},
-      fact("Organisation", `${j.state.tenant.name} (${j.state.tenant.slug})`),
-      found.receipt ? fact("Entry", `number ${found.receipt.index}, recorded ${new Date(found.receipt.entry.recorded_at).toLocaleString()}`) : fact("Entries", String(size)),
-      fact("Root of the timeline", rootText(note), true), fact("You", j.state.me.id, true), fact("Server", j.state.node.id, true))),
+      fact("Organisation", `${tenant.name} (${tenant.slug})`),
+      receipt ? fact("Entry", `number ${receipt.index}, recorded ${new Date(receipt.entry.recorded_at).toLocaleString()}`) : fact("Entries", String(note.size)),
+      fact("Root of the timeline", rootText(note), true), fact("You", me.id, true), fact("Server", node.id, true))),
     el("div", { class: "row" },
-      receipt ? el("button", { type: "button", onclick: () => save("logline-receipt.json", receipt, "application/json") }, "Save the receipt") : null,
-      el("button", { type: "button", onclick: () => save("logline-checkpoint.txt", note.signed) }, "Save the checkpoint")),
-    el("p", { class: "hint" }, `Anybody can check the same with the command line: logline verify --node ${j.state.node.id}.`),
-  ];
+      file("Save the receipt", "logline-receipt.json", fetched.receipt, "application/json"),
+      file("Save the checkpoint", "logline-checkpoint.txt", note.signed),
+      file("Save the timeline", "logline-timeline.ndjson", fetched.bundle, "application/x-ndjson")),
+    el("p", { class: "hint" }, "A program that did not come from this server checks the same: ",
+      el("code", {}, long ? `logline verify --tenant ${tenant.slug}` : `logline verify --node ${node.id} --checkpoint logline-checkpoint.txt logline-timeline.ndjson`)),
+  ].filter(Boolean);
 }
