@@ -15,6 +15,7 @@ import (
 type Filter struct {
 	Types      []string // patterns, any of which may match: * one segment, ** the rest
 	Author     string   // LogLine ID
+	Claimed    bool     // those of the ghosts that the author claimed too
 	Subject    string
 	Tag        string
 	Status     string // effective status
@@ -30,7 +31,7 @@ type Filter struct {
 // Query gives one page of entries; Statuses are the effective ones of Items.
 func (c *Client) Query(ctx context.Context, tenant string, f Filter) (*Page, error) {
 	p := &openapi.ListSpansParams{
-		Type: f.Types, Author: optional(f.Author), Subject: optional(f.Subject), Tag: optional(f.Tag),
+		Type: f.Types, Author: optional(f.Author), Claimed: optional(f.Claimed), Subject: optional(f.Subject), Tag: optional(f.Tag),
 		Status: optional(openapi.Status(f.Status)), Since: optional(f.Since), Until: optional(f.Until),
 		Cause: optional(f.Cause), Q: optional(f.Q), Limit: optional(f.Limit), Cursor: optional(f.Cursor),
 	}

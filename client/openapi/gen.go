@@ -715,8 +715,19 @@ type Identifier = string
 
 // Identity defines model for Identity.
 type Identity struct {
-	Events []KeyEvent `json:"events"`
-	Handle string     `json:"handle,omitempty"`
+	// Claimed Ghosts that became part of this identity, at most 32
+	Claimed []Identifier `json:"claimed,omitempty"`
+
+	// ClaimedBy The identity that a ghost became part of
+	ClaimedBy Identifier `json:"claimed_by,omitempty"`
+
+	// ClaimedMore There are more of them
+	ClaimedMore bool       `json:"claimed_more,omitempty"`
+	Events      []KeyEvent `json:"events"`
+
+	// Expires When a ghost ends
+	Expires Time   `json:"expires,omitempty"`
+	Handle  string `json:"handle,omitempty"`
 
 	// Id LogLine ID
 	Id      Identifier      `json:"id"`
@@ -796,6 +807,12 @@ type Invitation struct {
 	Signer string          `json:"signer,omitempty"`
 	State  InvitationState `json:"state"`
 	Tenant UUID            `json:"tenant"`
+
+	// Used How many came
+	Used int `json:"used,omitempty"`
+
+	// Uses For a door: how many visitors it lets in
+	Uses int `json:"uses,omitempty"`
 }
 
 // InvitationState defines model for Invitation.State.
@@ -841,6 +858,9 @@ type InvitationPreview struct {
 	Role         string `json:"role"`
 	Slug         string `json:"slug"`
 	Tenant       UUID   `json:"tenant"`
+
+	// Visitors It is a door: for ghosts that end with it at the latest
+	Visitors bool `json:"visitors"`
 }
 
 // InvitationSpan The signed span invitation.created, with payload and salt
@@ -965,6 +985,9 @@ type NewInvitation struct {
 
 	// TokenHash SHA-256, base64url without padding
 	TokenHash Hash `json:"token_hash"`
+
+	// Uses A door for visitors: how many ghosts may become guests by it. Left out, the invitation is for one person
+	Uses int `json:"uses,omitempty"`
 }
 
 // NewOnboardingSession defines model for NewOnboardingSession.
@@ -2314,7 +2337,10 @@ type ListSpansParams struct {
 	Type []string `form:"type,omitempty" json:"type,omitempty"`
 
 	// Author LogLine ID, with or without its scheme
-	Author  *string `form:"author,omitempty" json:"author,omitempty"`
+	Author *string `form:"author,omitempty" json:"author,omitempty"`
+
+	// Claimed With author: the spans of the ghosts that it claimed too
+	Claimed *bool   `form:"claimed,omitempty" json:"claimed,omitempty"`
 	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
 	Tag     *string `form:"tag,omitempty" json:"tag,omitempty"`
 
@@ -9930,6 +9956,18 @@ func NewListSpansRequest(server string, tenant TenantParameter, params *ListSpan
 		if params.Author != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "author", *params.Author, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Claimed != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "claimed", *params.Claimed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

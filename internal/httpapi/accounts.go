@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 )
@@ -31,7 +32,9 @@ func (s *Server) CreateAccount(c echo.Context) error {
 	ctx, where := c.Request().Context(), s.where(c)
 	terms := account.NewAccount{Handle: body.Handle, Name: body.Name, Email: body.Email, Password: body.Password}
 	if body.Custody {
-		terms.Admit = func(_ context.Context, identity string) error { return s.admitted(c, identity, body.Admission) }
+		terms.Admit = func(_ context.Context, identity string) error {
+			return s.admitted(c, invite.Newcomer{Identity: identity}, body.Admission)
+		}
 		info, err := s.deps.Accounts.CreateHeld(ctx, terms, where)
 		if err != nil {
 			return err

@@ -52,15 +52,15 @@ func (s *Server) opensFor(c echo.Context, events [][]byte, admission string) (bo
 	if s.deps.OpenRegistration || admission == "" {
 		return s.deps.OpenRegistration, nil
 	}
-	identity, err := foundedBy(events)
+	inception, err := founding(events)
 	if err == nil {
-		err = s.letIn(c, admission, identity)
+		err = s.letIn(c, admission, invite.Founded(inception))
 	}
 	return err == nil, err
 }
 
 // letIn says whether what somebody brings lets an identity in that is not known yet.
-func (s *Server) letIn(c echo.Context, admission, identity string) error {
+func (s *Server) letIn(c echo.Context, admission string, who invite.Newcomer) error {
 	switch mode := s.registration(); {
 	case mode == RegistrationOpen:
 		return nil
@@ -73,5 +73,5 @@ func (s *Server) letIn(c echo.Context, admission, identity string) error {
 	if err != nil {
 		return err
 	}
-	return s.deps.Invitations.Admit(c.Request().Context(), token, identity)
+	return s.deps.Invitations.Admit(c.Request().Context(), token, who)
 }

@@ -156,6 +156,8 @@ type Directory interface {
 	Get(ctx context.Context, identity string) (id.Info, error)
 	ByHandle(ctx context.Context, handle string) (id.Info, error)
 	Chain(ctx context.Context, identity string) (*id.Chain, error)
+	// Claimed lists ghosts that an identity has claimed, and whether there are more.
+	Claimed(ctx context.Context, by string) (ghosts []string, more bool, err error)
 	SetLabels(ctx context.Context, identity string, labels id.Labels) (id.Info, error)
 }
 

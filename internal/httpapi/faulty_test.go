@@ -48,6 +48,14 @@ func (d faultyDirectory) Chain(ctx context.Context, identity string) (*id.Chain,
 	return storetest.CallFor(ctx, d.f, "Directory.Chain", func(ctx context.Context) (*id.Chain, error) { return d.d.Chain(ctx, identity) })
 }
 
+func (d faultyDirectory) Claimed(ctx context.Context, by string) (ghosts []string, more bool, err error) {
+	ghosts, err = storetest.CallFor(ctx, d.f, "Directory.Claimed", func(ctx context.Context) ([]string, error) {
+		ghosts, more, err = d.d.Claimed(ctx, by)
+		return ghosts, err
+	})
+	return ghosts, more, err
+}
+
 func (d faultyDirectory) SetLabels(ctx context.Context, identity string, labels id.Labels) (id.Info, error) {
 	return storetest.CallFor(ctx, d.f, "Directory.SetLabels", func(ctx context.Context) (id.Info, error) { return d.d.SetLabels(ctx, identity, labels) })
 }

@@ -110,14 +110,19 @@ var errNoEvents = fault.New(fault.Invalid, "events_missing", "registering an ide
 // foundedBy is the LogLine ID that the first of some events gives, no signature
 // checked.
 func foundedBy(events [][]byte) (string, error) {
-	if len(events) == 0 {
-		return "", errNoEvents
-	}
-	event, err := id.ParseEvent(events[0])
+	event, err := founding(events)
 	if err != nil {
 		return "", err
 	}
 	return event.IdentityID(), nil
+}
+
+// founding is the first of some events, no signature checked.
+func founding(events [][]byte) (*id.Event, error) {
+	if len(events) == 0 {
+		return nil, errNoEvents
+	}
+	return id.ParseEvent(events[0])
 }
 
 // foldEvents judges the events of a registration far enough to know whose
@@ -152,7 +157,11 @@ func (s *Server) GetIdentity(c echo.Context, identity api.IdentityParameter) err
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, identityOf(info))
+	out := identityOf(info)
+	if out.Claimed, out.ClaimedMore, err = s.deps.Directory.Claimed(c.Request().Context(), info.ID); err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, out)
 }
 
 // ListKeyEvents is open to all by id, since anybody may check signatures; which
@@ -226,5 +235,6 @@ func identityOf(info id.Info) api.Identity {
 	return api.Identity{
 		Id: info.ID, Subject: api.IdentitySubject(info.Subject), Handle: info.Handle, Name: info.Name,
 		Status: api.IdentityStatus(info.Status), Events: rawEvents(info.Events),
+		ClaimedBy: info.Chain.ClaimedBy(), Expires: info.Chain.Expires(),
 	}
 }

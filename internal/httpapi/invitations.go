@@ -22,7 +22,7 @@ type Invitations interface {
 	Revoke(ctx context.Context, tenant, invitation, by string) (invite.Invitation, error)
 	// Look, Admit and Accept answer whatever gives nothing with invite.ErrInvalid.
 	Look(ctx context.Context, t invite.Token) (invite.Preview, error)
-	Admit(ctx context.Context, t invite.Token, identity string) error
+	Admit(ctx context.Context, t invite.Token, who invite.Newcomer) error
 	Accept(ctx context.Context, t invite.Token, identity string) (invite.Grant, error)
 	// Accepted is what an identity got that has accepted.
 	Accepted(ctx context.Context, t invite.Token, identity string) (invite.Grant, error)
@@ -59,7 +59,7 @@ func (s *Server) CreateInvitation(c echo.Context, tenant api.TenantParameter) er
 	if err := s.bind(c, &body); err != nil {
 		return err
 	}
-	terms := invite.Terms{ID: body.Id, Role: body.Role, ExpiresAt: body.Expires, Span: body.Span, Delegation: body.Delegation}
+	terms := invite.Terms{ID: body.Id, Role: body.Role, ExpiresAt: body.Expires, Uses: body.Uses, Span: body.Span, Delegation: body.Delegation}
 	if terms.Hash, err = span.ParseB64(body.TokenHash, -1); err != nil {
 		return fault.From(err).At("/token_hash", "is not base64url")
 	}
@@ -137,7 +137,7 @@ func (s *Server) LookAtInvitation(c echo.Context) error {
 	}
 	return answer(c, http.StatusOK, api.InvitationPreview{
 		Tenant: p.Tenant.ID, Slug: p.Tenant.Slug, Name: p.Tenant.Name, Role: p.Role, Expires: p.ExpiresAt,
-		Registration: s.registration() != RegistrationClosed,
+		Visitors: p.Visitors, Registration: s.registration() != RegistrationClosed,
 	})
 }
 
@@ -219,6 +219,6 @@ func invitationOf(i *invite.Invitation) api.Invitation {
 	return api.Invitation{
 		Id: i.ID, Tenant: i.Tenant, Role: i.Role, Inviter: i.Inviter, Signer: i.Signer, CreatedAt: i.CreatedAt, Expires: i.ExpiresAt,
 		State: api.InvitationState(i.State), AcceptedBy: i.AcceptedBy, AcceptedAt: i.AcceptedAt, Grant: i.GrantID,
-		RevokedBy: i.RevokedBy, RevokedAt: i.RevokedAt, MailedAt: i.MailedAt, MailProblem: i.MailProblem,
+		RevokedBy: i.RevokedBy, RevokedAt: i.RevokedAt, MailedAt: i.MailedAt, MailProblem: i.MailProblem, Uses: i.Uses, Used: i.Used,
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding/flow"
+	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -128,10 +129,11 @@ func (s *Server) onboarded(c echo.Context, body *api.OnboardingIdentity) (flow.P
 	for i, e := range body.Events {
 		events[i] = e
 	}
-	identity, err := foundedBy(events)
+	inception, err := founding(events)
 	if err != nil {
 		return flow.Proven{}, err
 	}
+	identity := inception.IdentityID()
 	registered := false
 	signer, err := s.signerOf(c.Request(), body.Token, func(who string) (*id.Chain, error) {
 		if who != identity {
@@ -148,7 +150,7 @@ func (s *Server) onboarded(c echo.Context, body *api.OnboardingIdentity) (flow.P
 		err = manages(signer)
 	}
 	if err == nil && !registered {
-		err = s.admitted(c, identity, body.Admission)
+		err = s.admitted(c, invite.Founded(inception), body.Admission)
 	}
 	if err == nil {
 		err = s.countCaller(c, signer, 1)
@@ -191,14 +193,14 @@ func (s *Server) joinBy(c echo.Context, invitation string) func(context.Context,
 }
 
 // admitted says whether an identity that the node does not know may be registered.
-func (s *Server) admitted(c echo.Context, identity, admission string) error {
+func (s *Server) admitted(c echo.Context, who invite.Newcomer, admission string) error {
 	if s.deps.OpenRegistration {
 		return nil
 	}
 	if begins, err := s.deps.Onboarding.Begins(c.Request().Context(), admission); begins || err != nil {
 		return err
 	}
-	return s.letIn(c, admission, identity)
+	return s.letIn(c, admission, who)
 }
 
 func (s *Server) onboardingSession(in *flow.Session) api.OnboardingSession {

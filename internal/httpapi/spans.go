@@ -11,10 +11,14 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 	"github.com/danvoulez/logline/internal/timeline/tree"
 )
+
+var errManyClaims = fault.Newf(fault.Conflict, "claims_too_many",
+	"the author has claimed more than %d ghosts, which is as many as are looked through at once; ask for each by itself", id.MaxClaims)
 
 const (
 	defaultDepth = 5
@@ -32,6 +36,9 @@ func (s *Server) ListSpans(c echo.Context, tenant api.TenantParameter, params ap
 		return err
 	}
 	q, err := queryOf(&params)
+	if err == nil && given(params.Claimed) {
+		err = s.andClaimed(c, &q)
+	}
 	if err != nil {
 		return err
 	}
@@ -44,6 +51,20 @@ func (s *Server) ListSpans(c echo.Context, tenant api.TenantParameter, params ap
 		return err
 	}
 	return s.sendJSON(c, http.StatusOK, appendPage(make([]byte, 0, size), &page))
+}
+
+// andClaimed adds to whose spans are asked for the ghosts that the author claimed.
+// Who may read what stays as it is.
+func (s *Server) andClaimed(c echo.Context, q *timeline.Query) error {
+	if q.Author == "" {
+		return wrong("claimed", "given with an author")
+	}
+	ghosts, more, err := s.deps.Directory.Claimed(c.Request().Context(), q.Author)
+	if err == nil && more {
+		err = errManyClaims
+	}
+	q.Also = ghosts
+	return err
 }
 
 // queryOf checks the filters; what it lets through can match something.

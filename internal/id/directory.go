@@ -288,6 +288,9 @@ func (d *Directory) apply(ctx context.Context, q querier, chain *Chain, e *Event
 		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return false, err
 		}
+		if err := d.inTime(chain); err != nil {
+			return false, err
+		}
 	}
 	changed, err = chain.Apply(e, d.v, claimer)
 	if err == nil || e.Kind == KindDelegate || e.Kind == KindUndelegate && e.Under != chain.s.Under.String() {

@@ -78,8 +78,8 @@ func (d *Directory) insert(ctx context.Context, tx *sql.Tx, info Info) error {
 	}
 	handle := sql.NullString{String: info.Handle, Valid: info.Handle != ""}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO identities (id, subject, handle, name, status, chain, size) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		info.ID, info.Subject, handle, info.Name, info.Status, chain, len(info.Events)); err != nil {
+		INSERT INTO identities (id, subject, handle, name, status, chain, size, claimed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		info.ID, info.Subject, handle, info.Name, info.Status, chain, len(info.Events), optional(info.Chain.ClaimedBy())); err != nil {
 		return failed("insert identity", err)
 	}
 	for i, raw := range info.Events {
@@ -99,8 +99,8 @@ func (d *Directory) update(ctx context.Context, tx *sql.Tx, info Info) error {
 	last := len(info.Events) - 1
 	// The size is compared too: it holds on databases whose transactions do
 	// not exclude each other from the start.
-	res, err := tx.ExecContext(ctx, `UPDATE identities SET status = $1, chain = $2, size = $3 WHERE id = $4 AND size = $5`,
-		info.Status, chain, last+1, info.ID, last)
+	res, err := tx.ExecContext(ctx, `UPDATE identities SET status = $1, chain = $2, size = $3, claimed_by = $4 WHERE id = $5 AND size = $6`,
+		info.Status, chain, last+1, optional(info.Chain.ClaimedBy()), info.ID, last)
 	if err != nil {
 		return failed("update identity", err)
 	}

@@ -23,6 +23,9 @@ type digest [digestSize]byte
 // digest names the question that a cursor belongs to.
 func (q *Query) digest(tenant string) digest {
 	parts := []string{tenant, q.Author, q.Subject, q.Tag, q.Status, q.Since, q.Until, q.Cause, q.Q, strconv.FormatBool(q.Descending)}
+	if len(q.Also) > 0 { // whom it names may be more on the next page
+		parts = append(parts, "also")
+	}
 	parts = append(parts, q.Types...)
 	var b strings.Builder
 	for _, p := range parts {

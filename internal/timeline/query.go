@@ -16,6 +16,7 @@ const (
 	MaxLimit     = 1000
 	maxTypes     = 32
 	maxWords     = 64
+	maxAlso      = 32
 	// maxScans bounds how often one query goes on looking for a first match.
 	maxScans = 5
 )
@@ -24,6 +25,7 @@ const (
 type Query struct {
 	Types   []string // patterns (* one segment, ** the rest); any of them
 	Author  string   // LogLine ID
+	Also    []string // others by whom it may be instead: the ghosts that the author has claimed
 	Subject string
 	Tag     string
 	Status  string // effective
@@ -68,7 +70,7 @@ func (l *Log) Query(ctx context.Context, tenant string, q Query, r standing.Read
 	var page Page
 	f.Bytes = MaxPageBytes
 	for range maxScans {
-		sel, err := l.store.Select(ctx, id, f)
+		sel, err := l.selectBy(ctx, id, f, q.Also)
 		if err != nil {
 			return Page{}, err
 		}
@@ -118,6 +120,7 @@ func (q *Query) filter(r standing.Reader) (*Filter, error) {
 		check(span.ValidPattern(p), "type", fmt.Sprintf("%.128q is not a type or a pattern of one; write payment.requested, payment.* or payment.**", p))
 	}
 	check(q.Author == "" || span.IsIdentity(q.Author), "author", "a LogLine ID")
+	check(len(q.Also) <= maxAlso && (q.Author != "" || len(q.Also) == 0), "author", fmt.Sprintf("one, with at most %d claimed ghosts", maxAlso))
 	check(q.Cause == "" || span.IsUUID(q.Cause), "cause", "a span id")
 	check(isTime(q.Since), "since", "a time YYYY-MM-DDTHH:MM:SS.mmmZ")
 	check(isTime(q.Until), "until", "a time YYYY-MM-DDTHH:MM:SS.mmmZ")

@@ -3,6 +3,7 @@ package timeline_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,39 @@ func TestQueryPages(t *testing.T) {
 		second, err := w.log.Query(t.Context(), w.tenant, timeline.Query{Limit: 10, Cursor: first.Next}, all)
 		require.NoError(t, err)
 		require.Equal(t, uint64(10), second.Records[0].Seq)
+	})
+}
+
+// Entries by any of some authors come in the timeline's order, each once, in pages
+// of whatever size, also where what was found of one of them ends early.
+func TestQueryByAuthorAndOthers(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, s timeline.Store) {
+		w := newWorld(t, s, "")
+		w.append(w.plain(60)...)
+		authors := map[string]bool{}
+		var want []uint64
+		page, err := w.log.Query(t.Context(), w.tenant, timeline.Query{Limit: timeline.MaxLimit}, all)
+		require.NoError(t, err)
+		for _, rec := range page.Records {
+			authors[rec.Entry.Span.Author] = true
+			want = append(want, rec.Seq)
+		}
+		require.GreaterOrEqual(t, len(authors), 2, "the node's and the owner's")
+		names := slices.Sorted(maps.Keys(authors))
+		q := timeline.Query{Author: names[0], Also: append(names[1:], names[0])}
+		for _, q.Limit = range []int{1, 2, 7, 100} {
+			require.Equal(t, want, w.pages(q, all), q.Limit)
+		}
+		q.Descending = true
+		down := slices.Clone(want)
+		slices.Reverse(down)
+		for _, q.Limit = range []int{1, 7, 100} {
+			require.Equal(t, down, w.pages(q, all), q.Limit)
+		}
+		require.Equal(t, w.pages(timeline.Query{Author: names[1]}, all), w.pages(timeline.Query{Author: names[1], Also: names[1:2]}, all))
+		_, err = w.log.Query(t.Context(), w.tenant, timeline.Query{Also: names}, all)
+		require.Equal(t, "query_invalid", fault.CodeOf(err))
 	})
 }
 

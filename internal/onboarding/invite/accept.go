@@ -16,6 +16,7 @@ type Preview struct {
 	Tenant    timeline.Tenant
 	Role      string
 	ExpiresAt string
+	Visitors  bool // it is a door: for ghosts, many of them
 }
 
 // Grant is what an invitation gave.
@@ -28,19 +29,37 @@ type Grant struct {
 	Pending    bool   // contracts want more than the inviter's signature
 }
 
+// Newcomer is an identity that the node does not know yet.
+type Newcomer struct {
+	Identity         string // LogLine ID
+	Subject, Expires string // of its inception; "" where the node makes it
+}
+
+// Founded is the identity that an inception makes.
+func Founded(inception *id.Event) Newcomer {
+	return Newcomer{Identity: inception.IdentityID(), Subject: inception.Subject, Expires: inception.Expires}
+}
+
 // Look says what a token would give now; ErrInvalid where nothing.
 func (s *Service) Look(ctx context.Context, t Token) (Preview, error) {
 	i, tenant, err := s.usable(ctx, t)
-	return Preview{Tenant: tenant, Role: i.Role, ExpiresAt: i.ExpiresAt}, err
+	return Preview{Tenant: tenant, Role: i.Role, ExpiresAt: i.ExpiresAt, Visitors: i.door()}, err
 }
 
 // Admit says whether a token lets an identity register here that is not known yet:
 // the first that comes with it, and that one again. Another one only where the first
 // did not get as far as to be registered, and perhaps lost its key. ErrInvalid for
-// all others.
-func (s *Service) Admit(ctx context.Context, t Token, identity string) error {
-	i, _, err := s.usable(ctx, t)
-	if err != nil || i.admitted == identity {
+// all others. By a door comes any visitor while it has uses, and spends one.
+func (s *Service) Admit(ctx context.Context, t Token, who Newcomer) error {
+	identity := who.Identity
+	i, err := s.find(ctx, t.Hash())
+	if err != nil {
+		return err
+	}
+	if i.door() {
+		return s.admitVisitor(ctx, &i, who)
+	}
+	if i, _, err = s.usable(ctx, t); err != nil || i.admitted == identity {
 		return err
 	}
 	if i.admitted != "" {
@@ -58,11 +77,14 @@ func (s *Service) Admit(ctx context.Context, t Token, identity string) error {
 // Accept gives an identity, proven and known to the directory, the role of an
 // invitation, once. The same identity again is answered as the first time, and
 // what a crash left undone is done then. Codes: invitation_invalid (ErrInvalid),
-// identity_unknown, identity_not_active, and what the timeline says to the grant.
+// identity_unknown, identity_not_active, visitor_not_ghost, visitor_expires, and what the timeline says to the grant.
 func (s *Service) Accept(ctx context.Context, t Token, identity string) (Grant, error) {
 	i, err := s.find(ctx, t.Hash())
 	if err != nil {
 		return Grant{}, err
+	}
+	if i.door() {
+		return s.enter(ctx, t, &i, identity)
 	}
 	if i.AcceptedBy == identity {
 		return s.finish(ctx, &i)
@@ -97,6 +119,9 @@ func (s *Service) Accepted(ctx context.Context, t Token, identity string) (Grant
 	if err != nil {
 		return Grant{}, err
 	}
+	if i.door() {
+		return s.entered(ctx, &i, identity)
+	}
 	if i.AcceptedBy != identity {
 		return Grant{}, ErrInvalid
 	}
@@ -114,18 +139,24 @@ func (s *Service) usable(ctx context.Context, t Token) (Invitation, timeline.Ten
 	if i.State != Open {
 		return i, timeline.Tenant{}, ErrInvalid
 	}
+	tenant, err := s.gives(ctx, &i)
+	return i, tenant, err
+}
+
+// gives says whether an invitation's grant would be taken by its tenant now.
+func (s *Service) gives(ctx context.Context, i *Invitation) (timeline.Tenant, error) {
 	tenant, err := s.log.Tenant(ctx, i.Tenant)
 	if err != nil {
-		return i, tenant, hidden(err)
+		return tenant, hidden(err)
 	}
 	view, err := s.log.Standing(ctx, i.Tenant)
 	if err != nil {
-		return i, tenant, err
+		return tenant, err
 	}
-	if tenant.ReadOnly || view.Halted() != "" || !mayGrant(view, i.Inviter, i.Role) || !signs(view, &i, span.FormatTime(s.now())) {
-		return i, tenant, ErrInvalid
+	if tenant.ReadOnly || view.Halted() != "" || !mayGrant(view, i.Inviter, i.Role) || !signs(view, i, span.FormatTime(s.now())) {
+		return tenant, ErrInvalid
 	}
-	return i, tenant, nil
+	return tenant, nil
 }
 
 // signs says whether the key that is to sign the grant may do so now.

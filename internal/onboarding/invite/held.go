@@ -22,7 +22,7 @@ func (s *Service) tellCreated(ctx context.Context, tenant, by string, t *Terms) 
 		return err
 	}
 	return s.tellHeld(ctx, held, span.Header{ID: t.ID, Tenant: tenant, Author: by, Type: TypeCreated, Time: span.FormatTime(timeOf(t.ID))},
-		Told{t.ID, t.Role, t.ExpiresAt})
+		t.told())
 }
 
 // tellRevoked signs what tells that an invitation is withdrawn, for whoever did so

@@ -85,6 +85,7 @@ type Invitation struct {
 	Signer                  string // public key that signs the grant; "": the inviter's own, in custody
 	CreatedAt, ExpiresAt    string
 	State                   string // Open …
+	Uses, Used              int    // by how many visitors, and by how many it was; 0: it is for one person
 	AcceptedBy, AcceptedAt  string
 	RevokedBy, RevokedAt    string
 	MailedAt, MailProblem   string // "" where this node mailed nothing, or had no problem
@@ -116,6 +117,7 @@ type Terms struct {
 	ID         string // UUIDv7, of the span
 	Role       string
 	ExpiresAt  string
+	Uses       int    // visitors that it lets in; 0: it is for one person
 	Hash       []byte // of the token
 	Sealed     []byte // seed of the delegated key
 	Span       []byte // invitation.created, sealed
@@ -127,12 +129,15 @@ type Told struct {
 	Invitation string `json:"invitation"`
 	Role       string `json:"role"`
 	Expires    string `json:"expires"`
+	Uses       int    `json:"uses,omitzero"`
 }
+
+func (t *Terms) told() Told { return Told{t.ID, t.Role, t.ExpiresAt, t.Uses} }
 
 // Create takes an invitation by somebody who is proven. The same again is
 // answered as the first time. Codes: role_forbidden, invitation_conflict,
 // invitation_mismatch, role_malformed, expires_malformed, expires_too_late,
-// invitations_too_many, not_in_custody, and what the timeline says to the span
+// invitation_uses, invitation_uses_role, invitations_too_many, not_in_custody, and what the timeline says to the span
 // and the key event.
 func (s *Service) Create(ctx context.Context, tenant timeline.Tenant, by string, t Terms) (Invitation, error) {
 	now := s.now()
@@ -159,7 +164,7 @@ func (s *Service) Create(ctx context.Context, tenant timeline.Tenant, by string,
 	}
 	return s.insert(ctx, Invitation{
 		ID: t.ID, Tenant: tenant.ID, Role: t.Role, Inviter: by, Signer: signer, CreatedAt: span.FormatTime(now), ExpiresAt: t.ExpiresAt,
-		State: Open, hash: t.Hash, sealed: t.Sealed,
+		State: Open, Uses: t.Uses, hash: t.Hash, sealed: t.Sealed,
 	}, &t)
 }
 
@@ -177,6 +182,10 @@ func (t *Terms) check(now time.Time) error {
 		return fault.New(fault.Invalid, "invitation_id", "an invitation's id is that of its span, a UUIDv7 in lower case").At("/id", "is no UUIDv7")
 	case !span.ValidRole(t.Role):
 		return fault.New(fault.Invalid, "role_malformed", "a role has 1 to 64 of a-z, 0-9, - and _, and begins with a letter").At("/role", "is no role")
+	case t.Uses < 0 || t.Uses > MaxUses:
+		return fault.Newf(fault.Invalid, "invitation_uses", "a door lets 1 to %d visitors in; leave uses out for an invitation of one person", MaxUses).At("/uses", "is out of bounds")
+	case t.Uses > 0 && t.Role != span.RoleGuest:
+		return fault.New(fault.Invalid, "invitation_uses_role", "visitors are guests; an invitation to another role is for one person").At("/role", "must be guest where uses are given")
 	case len(t.Hash) != sha256.Size:
 		return fault.New(fault.Invalid, "invitation_hash", "the hash of a token has 32 bytes").At("/token_hash", "is no hash")
 	}
@@ -190,7 +199,7 @@ func (t *Terms) check(now time.Time) error {
 }
 
 func (i *Invitation) same(by string, t *Terms) error {
-	if i.Inviter != by || i.Role != t.Role || i.ExpiresAt != t.ExpiresAt || !slices.Equal(i.hash, t.Hash) {
+	if i.Inviter != by || i.Role != t.Role || i.ExpiresAt != t.ExpiresAt || i.Uses != t.Uses || !slices.Equal(i.hash, t.Hash) {
 		return fault.New(fault.Conflict, "invitation_conflict", "another invitation has this id; make a new one").At("/id", "is taken")
 	}
 	return nil
@@ -225,7 +234,7 @@ func (t *Terms) checkSpan(tenant, by string) error {
 	if err != nil {
 		return err
 	}
-	want, err := span.Canonical(Told{t.ID, t.Role, t.ExpiresAt})
+	want, err := span.Canonical(t.told())
 	switch {
 	case err != nil:
 		return err
@@ -240,7 +249,7 @@ func (t *Terms) checkSpan(tenant, by string) error {
 	case sp.Status != span.StatusExecuted:
 		return mismatch("/span/status", "must be executed")
 	case string(sp.Payload) != string(want):
-		return mismatch("/span/payload", `must be {"invitation", "role", "expires"} as asked for, and nothing else`)
+		return mismatch("/span/payload", `must be {"invitation", "role", "expires"}, with "uses" for a door, as asked for, and nothing else`)
 	}
 	return nil
 }

@@ -12,12 +12,12 @@ import (
 )
 
 const columns = `id, tenant, hash, role, inviter, signer, sealed, created_at, expires_at, admitted, accepted_by, accepted_at, grant_span, grant_id,
-	revoked_by, revoked_at, mailed_at, mail_problem`
+	revoked_by, revoked_at, mailed_at, mail_problem, uses, used`
 
 func (s *Service) scan(scan func(dest ...any) error) (i Invitation, err error) {
 	var signer, admitted, acceptedBy, acceptedAt, grantID, revokedBy, revokedAt, mailedAt, mailProblem sql.NullString
 	err = scan(&i.ID, &i.Tenant, &i.hash, &i.Role, &i.Inviter, &signer, &i.sealed, &i.CreatedAt, &i.ExpiresAt, &admitted, &acceptedBy, &acceptedAt,
-		&i.grantSpan, &grantID, &revokedBy, &revokedAt, &mailedAt, &mailProblem)
+		&i.grantSpan, &grantID, &revokedBy, &revokedAt, &mailedAt, &mailProblem, &i.Uses, &i.Used)
 	if errors.Is(err, sql.ErrNoRows) {
 		return i, ErrUnknown
 	}
@@ -27,7 +27,7 @@ func (s *Service) scan(scan func(dest ...any) error) (i Invitation, err error) {
 	i.Signer, i.admitted, i.AcceptedBy, i.AcceptedAt, i.GrantID = signer.String, admitted.String, acceptedBy.String, acceptedAt.String, grantID.String
 	i.RevokedBy, i.RevokedAt, i.MailedAt, i.MailProblem = revokedBy.String, revokedAt.String, mailedAt.String, mailProblem.String
 	switch now := span.FormatTime(s.now()); {
-	case i.AcceptedBy != "":
+	case i.AcceptedBy != "" || i.door() && i.Used >= i.Uses:
 		i.State = Accepted
 	case i.RevokedBy != "":
 		i.State = Revoked
@@ -138,8 +138,8 @@ func (s *Service) insert(ctx context.Context, i Invitation, t *Terms) (out Invit
 		if err := room(ctx, tx, &i); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (tenant, id, hash, role, inviter, signer, sealed, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, i.Tenant, i.ID, i.hash, i.Role, i.Inviter, optional(i.Signer), bytesOf(i.sealed), i.CreatedAt, i.ExpiresAt)
+		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (tenant, id, hash, role, inviter, signer, sealed, created_at, expires_at, uses)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, i.Tenant, i.ID, i.hash, i.Role, i.Inviter, optional(i.Signer), bytesOf(i.sealed), i.CreatedAt, i.ExpiresAt, i.Uses)
 		out = i
 		return storage.Classify(err)
 	})
@@ -148,7 +148,7 @@ func (s *Service) insert(ctx context.Context, i Invitation, t *Terms) (out Invit
 
 func room(ctx context.Context, tx *sql.Tx, i *Invitation) error {
 	var n int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM invitations WHERE tenant = $1 AND expires_at > $2 AND accepted_by IS NULL AND revoked_by IS NULL`,
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM invitations WHERE tenant = $1 AND expires_at > $2 AND accepted_by IS NULL AND revoked_by IS NULL AND (uses = 0 OR used < uses)`,
 		i.Tenant, i.CreatedAt).Scan(&n); err != nil {
 		return fmt.Errorf("count invitations: %w", err)
 	}
@@ -207,6 +207,9 @@ func (s *Service) claim(ctx context.Context, i *Invitation, identity string, gra
 // settle notes that the timeline has the grant.
 func (s *Service) settle(ctx context.Context, i *Invitation) error {
 	return s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
+		if i.door() {
+			return s.settleVisit(ctx, tx, i)
+		}
 		_, err := tx.ExecContext(ctx, `UPDATE invitations SET grant_span = NULL WHERE tenant = $1 AND id = $2`, i.Tenant, i.ID)
 		return err
 	})

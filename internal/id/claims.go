@@ -1,0 +1,52 @@
+package id
+
+import (
+	"context"
+
+	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
+)
+
+// MaxClaims bounds the ghosts of one identity that are listed and looked through.
+const MaxClaims = 32
+
+// claimedText is by an index of those that were claimed.
+const claimedText = `SELECT id FROM identities WHERE claimed_by = $1 ORDER BY id LIMIT $2`
+
+// Claimed lists the ghosts that an identity has claimed here, by id: at most
+// MaxClaims, and whether there are more.
+func (d *Directory) Claimed(ctx context.Context, by string) (ghosts []string, more bool, err error) {
+	rows, err := d.db.Read.QueryContext(ctx, claimedText, by, MaxClaims+1)
+	if err != nil {
+		return nil, false, failed("list claims", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ghost string
+		if err := rows.Scan(&ghost); err != nil {
+			return nil, false, failed("list claims", err)
+		}
+		ghosts = append(ghosts, ghost)
+	}
+	if len(ghosts) > MaxClaims {
+		ghosts, more = ghosts[:MaxClaims], true
+	}
+	return ghosts, more, failedOrNil("list claims", rows.Err())
+}
+
+func failedOrNil(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return failed(operation, err)
+}
+
+// inTime refuses a claim of a ghost whose time is over. A fold knows no clock, so it
+// is asked where the claim is taken: whoever finds the key of a ghost that has long
+// ended must not give its past to somebody.
+func (d *Directory) inTime(ghost *Chain) error {
+	if ghost.Status() == StatusActive && ghost.Expires() != "" && ghost.Expires() <= span.FormatTime(d.now()) {
+		return fault.Newf(fault.Conflict, "ghost_expired", "the ghost ended at %s; it can be claimed before that alone", ghost.Expires())
+	}
+	return nil
+}
