@@ -19,9 +19,10 @@ import (
 // How a person signed in.
 const (
 	ByPassword = "password"
-	ByKey      = "key"     // a token signed by the identity's own key
-	ByPasskey  = "passkey" // WebAuthn with user verification
-	ByOIDC     = "oidc"    // another provider's word
+	ByKey      = "key"           // a token signed by the identity's own key
+	ByPasskey  = "passkey"       // WebAuthn with user verification
+	ByPresence = "passkey_touch" // WebAuthn without: whoever has the passkey, and no more
+	ByOIDC     = "oidc"          // another provider's word
 )
 
 // NeedsTOTP is what a session needs that is not signed in yet.
@@ -30,7 +31,7 @@ const NeedsTOTP = "totp"
 // oneFactor are the ways of signing in after which a second factor is asked for,
 // where the account has one. A key and a passkey are two by themselves: something
 // that the person has, opened by something that they know or are.
-var oneFactor = map[string]bool{ByPassword: true, ByOIDC: true}
+var oneFactor = map[string]bool{ByPassword: true, ByOIDC: true, ByPresence: true}
 
 // IsToken says by its form whether a text is meant to be a session's token.
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }

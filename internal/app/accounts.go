@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/admin"
+	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/ratelimit"
 )
@@ -116,4 +118,13 @@ func ActivateAccount(ctx context.Context, cfg Config, opt Options, who, reason s
 		return out, err
 	}
 	return out, w.tell(ctx, admin.Act{Type: act, Subject: who, Reason: reason})
+}
+
+// newPasskeys are the passkeys of people. They work on the pages of the public
+// address; without one, on those of the names that the server is known to have.
+func (a *App) newPasskeys(directory *id.Directory, accounts *account.Service, names httpapi.Names) *passkey.Service {
+	return passkey.New(a.db, directory, accounts, passkey.Config{
+		Pages: passkey.Pages{Own: a.cfg.publicURL(), Named: names.Called(), Here: a.cfg.hereAlone()},
+		Now:   a.opt.Now, Rand: a.opt.Rand, Logger: a.log,
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/atomicfile"
 	"github.com/danvoulez/logline/internal/bus"
@@ -44,6 +45,7 @@ var (
 	_ httpapi.Custody        = (*id.Custody)(nil)
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
 	_ httpapi.Accounts       = (*account.Service)(nil)
+	_ httpapi.Passkeys       = (*passkey.Service)(nil)
 	_ httpapi.Events         = (*cloudevents.Recorder)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
 	_ httpapi.Flow           = (*flow.Sessions)(nil)
@@ -137,6 +139,7 @@ func (a *App) wire(ctx context.Context) error {
 	if err := a.guard(&deps); err != nil {
 		return err
 	}
+	deps.Passkeys = a.newPasskeys(directory, accounts, deps.Names)
 	if copies != nil {
 		deps.MirrorLag = copies.Lag
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding/flow"
 	"github.com/danvoulez/logline/internal/span"
@@ -93,6 +94,7 @@ func (w *work) open(ctx context.Context) (err error) {
 	if w.person.Accounts, err = w.newAccounts(directory, w.person.Custody, nil); err != nil {
 		return err
 	}
+	w.person.Passkeys = w.newPasskeys(directory, w.person.Accounts, httpapi.Names{})
 	return nil
 }
 

@@ -3,12 +3,14 @@ package httpapi
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/backtests"
@@ -205,6 +207,17 @@ type Accounts interface {
 	RenewCodes(ctx context.Context, identity, code string) ([]string, error)
 }
 
+// Passkeys are the passkeys of accounts. *passkey.Service implements it.
+type Passkeys interface {
+	BeginRegistration(ctx context.Context, identity, origin string) (options json.RawMessage, err error)
+	FinishRegistration(ctx context.Context, identity, name string, answer []byte) (passkey.Passkey, error)
+	BeginSignIn(ctx context.Context, origin string) (options json.RawMessage, err error)
+	FinishSignIn(ctx context.Context, answer []byte, where account.Where) (n account.Session, token string, err error)
+	List(ctx context.Context, identity string) ([]passkey.Passkey, error)
+	Rename(ctx context.Context, identity, passkey, name string) (passkey.Passkey, error)
+	Remove(ctx context.Context, identity, passkey string, evenLast bool) error
+}
+
 // APIKeys are the API keys of this node's identities. *id.APIKeys implements it.
 type APIKeys interface {
 	Create(ctx context.Context, terms id.APIKey) (key id.APIKey, text string, err error)
@@ -357,7 +370,7 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Events, Onboarding, Flow, Node and Quotas are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Passkeys, Events, Onboarding, Flow, Node and Quotas are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -371,6 +384,7 @@ type Deps struct {
 	Custody    Custody
 	APIKeys    APIKeys
 	Accounts   Accounts
+	Passkeys   Passkeys
 	Events     Events
 	Onboarding Onboarding
 	Flow       Flow

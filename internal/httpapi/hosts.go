@@ -35,6 +35,15 @@ func (n Names) has(hostname, port string) bool {
 		n.Serves != nil && n.Serves(strings.Trim(hostname, "[]"))
 }
 
+// Called says whether the server is called by a host; nil where nobody has said what
+// it is called.
+func (n Names) Called() func(hostname, port string) bool {
+	if !n.known() {
+		return nil
+	}
+	return n.has
+}
+
 var errHosts = fault.New(fault.Invalid, "hosts",
 	"must be names or addresses by which clients reach this node, such as log.example.com or 10.0.0.7:8080, separated by commas: without a scheme, a path or *")
 

@@ -74,6 +74,13 @@ func uses() []use {
 		{op: "confirmSecondFactor", ask: own(http.MethodPost, "/v1/account/totp/confirm", map[string]any{"code": "no"})},
 		{op: "removeSecondFactor", ask: own(http.MethodPost, "/v1/account/totp/remove", map[string]any{"code": "no"})},
 		{op: "renewRecoveryCodes", ask: own(http.MethodPost, "/v1/account/recovery-codes", map[string]any{"code": "no"})},
+		{op: "listPasskeys", ask: own(http.MethodGet, "/v1/account/passkeys", nil)},
+		{op: "beginPasskey", ask: onLocalhost(own(http.MethodPost, "/v1/account/passkeys/begin", nil))},
+		{op: "finishPasskey", ask: own(http.MethodPost, "/v1/account/passkeys/finish", map[string]any{"credential": map[string]any{}})}, // 400 after who may
+		{op: "renamePasskey", ask: own(http.MethodPatch, "/v1/account/passkeys/none", map[string]any{"name": "x"})},
+		{op: "removePasskey", ask: own(http.MethodDelete, "/v1/account/passkeys/none", nil)},
+		{op: "beginPasskeySignIn", ask: onLocalhost(own(http.MethodPost, "/v1/sessions/passkey/begin", nil))},
+		{op: "finishPasskeySignIn", ask: own(http.MethodPost, "/v1/sessions/passkey/finish", map[string]any{"credential": map[string]any{}})},
 		{op: "signIn", ask: own(http.MethodPost, "/v1/sessions", map[string]any{})},
 		{op: "completeSignIn", ask: own(http.MethodPost, "/v1/sessions/second-factor", map[string]any{"code": "no"})},
 		{op: "listSessions", ask: own(http.MethodGet, "/v1/sessions", nil)},
@@ -233,6 +240,15 @@ func own(method, path string, body any) func(*asking) *http.Request {
 			return b.request(method, path, who.token, "", nil)
 		}
 		return b.send(method, path, "application/json", body)
+	}
+}
+
+// onLocalhost is what a page asks that was opened by a name, as passkeys need one.
+func onLocalhost(ask func(*asking) *http.Request) func(*asking) *http.Request {
+	return func(a *asking) *http.Request {
+		req := ask(a)
+		req.Host = "localhost"
+		return req
 	}
 }
 

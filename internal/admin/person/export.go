@@ -176,10 +176,18 @@ func (e *exporting) account(ctx context.Context) error {
 	for i, n := range sessions {
 		in[i] = map[string]any{"session": n.ID, "how": n.How, "created_at": n.CreatedAt, "seen_at": n.SeenAt, "expires": n.ExpiresAt, "address": n.Address, "agent": n.Agent}
 	}
+	passkeys, err := e.Passkeys.List(ctx, e.out.Person)
+	if err != nil {
+		return err
+	}
+	keys := make([]map[string]any, len(passkeys))
+	for i, p := range passkeys {
+		keys[i] = map[string]any{"passkey": p.ID, "name": p.Name, "host": p.Party, "created_at": p.CreatedAt, "used_at": p.UsedAt, "cloned_at": p.ClonedAt}
+	}
 	e.out.Account = true
-	return e.put("account.json", "login at the node: address, when password and second factor were set, and where the person is signed in", map[string]any{
+	return e.put("account.json", "login at the node: address, when password and second factor were set, passkeys, and where the person is signed in", map[string]any{
 		"identity": a.Identity, "email": a.Email, "email_proven": a.EmailProven, "password_at": a.PasswordAt, "second_factor_at": a.SecondAt,
-		"recovery_codes_left": a.CodesLeft, "created_at": a.CreatedAt, "deactivated_at": a.DeactivatedAt, "sessions": in,
+		"recovery_codes_left": a.CodesLeft, "created_at": a.CreatedAt, "deactivated_at": a.DeactivatedAt, "passkeys": keys, "sessions": in,
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/id"
@@ -41,6 +42,7 @@ type Node struct {
 	APIKeys   *id.APIKeys
 	Custody   *id.Custody
 	Accounts  *account.Service
+	Passkeys  *passkey.Service
 	Tasks     tasks.Store
 	Onboarded Onboarded
 

@@ -159,10 +159,11 @@ const (
 
 // Defines values for SessionHow.
 const (
-	Key      SessionHow = "key"
-	Oidc     SessionHow = "oidc"
-	Passkey  SessionHow = "passkey"
-	Password SessionHow = "password"
+	SessionHowKey          SessionHow = "key"
+	SessionHowOidc         SessionHow = "oidc"
+	SessionHowPasskey      SessionHow = "passkey"
+	SessionHowPasskeyTouch SessionHow = "passkey_touch"
+	SessionHowPassword     SessionHow = "password"
 )
 
 // Defines values for SessionNeeds.
@@ -995,6 +996,15 @@ type NewOnboardingSession struct {
 // NewOnboardingSessionRoad How somebody comes; api where it is left out
 type NewOnboardingSessionRoad string
 
+// NewPasskey defines model for NewPasskey.
+type NewPasskey struct {
+	// Credential RegistrationResponseJSON
+	Credential json.RawMessage `json:"credential"`
+
+	// Name What you call it
+	Name string `json:"name,omitempty"`
+}
+
 // NewPassword defines model for NewPassword.
 type NewPassword struct {
 	Current  string `json:"current,omitempty"`
@@ -1192,6 +1202,51 @@ type OnboardingTenant struct {
 	// RetentionDays Payloads are erased after so many days, by a contract; left out, they stay
 	RetentionDays int    `json:"retention_days,omitempty"`
 	Slug          string `json:"slug,omitempty"`
+}
+
+// Passkey defines model for Passkey.
+type Passkey struct {
+	// ClonedAt When it counted backwards, as a copy does; it signs nobody in any more
+	ClonedAt  Time `json:"cloned_at,omitempty"`
+	CreatedAt Time `json:"created_at"`
+
+	// Host The name of the host that it works for
+	Host string `json:"host"`
+	Id   string `json:"id"`
+
+	// Name What you call it
+	Name string `json:"name"`
+
+	// Synced It is kept elsewhere too, by whom you keep passkeys with
+	Synced bool `json:"synced"`
+	UsedAt Time `json:"used_at,omitempty"`
+
+	// Verified Its authenticator verified you, by what you know or are, when it was made
+	Verified bool `json:"verified"`
+}
+
+// PasskeyChange defines model for PasskeyChange.
+type PasskeyChange struct {
+	Name string `json:"name"`
+}
+
+// PasskeyOptions PublicKeyCredentialCreationOptionsJSON or PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3, 5.1.8 and 5.1.9)
+type PasskeyOptions struct {
+	PublicKey json.RawMessage `json:"public_key"`
+}
+
+// PasskeyPage defines model for PasskeyPage.
+type PasskeyPage struct {
+	Items []Passkey `json:"items"`
+}
+
+// PasskeySignIn defines model for PasskeySignIn.
+type PasskeySignIn struct {
+	// Cookie The token comes as a cookie, not in the answer
+	Cookie bool `json:"cookie,omitempty"`
+
+	// Credential AuthenticationResponseJSON
+	Credential json.RawMessage `json:"credential"`
 }
 
 // Problem RFC 9457; further members depend on the code
@@ -1492,10 +1547,12 @@ type Session struct {
 	CreatedAt Time   `json:"created_at"`
 
 	// Current It is the one that asks
-	Current bool       `json:"current"`
-	Expires Time       `json:"expires"`
-	How     SessionHow `json:"how"`
-	Id      string     `json:"id"`
+	Current bool `json:"current"`
+	Expires Time `json:"expires"`
+
+	// How passkey_touch: by a passkey whose authenticator did not verify the person
+	How SessionHow `json:"how"`
+	Id  string     `json:"id"`
 
 	// Identity LogLine ID
 	Identity Identifier `json:"identity"`
@@ -1510,7 +1567,7 @@ type Session struct {
 	SeenAt Time `json:"seen_at"`
 }
 
-// SessionHow defines model for Session.How.
+// SessionHow passkey_touch: by a passkey whose authenticator did not verify the person
 type SessionHow string
 
 // SessionNeeds Before this it is not signed in
@@ -2184,6 +2241,9 @@ type LimitParameter = int
 // OnboardingSessionParameter defines model for OnboardingSessionParameter.
 type OnboardingSessionParameter = string
 
+// PasskeyParameter defines model for PasskeyParameter.
+type PasskeyParameter = string
+
 // ScheduleParameter defines model for ScheduleParameter.
 type ScheduleParameter = string
 
@@ -2201,6 +2261,12 @@ type TenantParameter = string
 
 // WebhookParameter defines model for WebhookParameter.
 type WebhookParameter = string
+
+// RemovePasskeyParams defines parameters for RemovePasskey.
+type RemovePasskeyParams struct {
+	// Last Remove it although nobody could sign in without it
+	Last bool `form:"last,omitempty" json:"last,omitempty"`
+}
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
@@ -2420,6 +2486,12 @@ type ListTasksParams struct {
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountChange
 
+// FinishPasskeyJSONRequestBody defines body for FinishPasskey for application/json ContentType.
+type FinishPasskeyJSONRequestBody = NewPasskey
+
+// RenamePasskeyJSONRequestBody defines body for RenamePasskey for application/json ContentType.
+type RenamePasskeyJSONRequestBody = PasskeyChange
+
 // SetPasswordJSONRequestBody defines body for SetPassword for application/json ContentType.
 type SetPasswordJSONRequestBody = NewPassword
 
@@ -2467,6 +2539,9 @@ type PutOnboardingStepJSONRequestBody PutOnboardingStepJSONBody
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
+
+// FinishPasskeySignInJSONRequestBody defines body for FinishPasskeySignIn for application/json ContentType.
+type FinishPasskeySignInJSONRequestBody = PasskeySignIn
 
 // CompleteSignInJSONRequestBody defines body for CompleteSignIn for application/json ContentType.
 type CompleteSignInJSONRequestBody = SecondFactorCode
@@ -2871,6 +2946,21 @@ type ServerInterface interface {
 	// SetAccount Change or erase the address of your account
 	// (PATCH /v1/account)
 	SetAccount(ctx echo.Context) error
+	// ListPasskeys Your passkeys
+	// (GET /v1/account/passkeys)
+	ListPasskeys(ctx echo.Context) error
+	// BeginPasskey Begin to register a passkey
+	// (POST /v1/account/passkeys/begin)
+	BeginPasskey(ctx echo.Context) error
+	// FinishPasskey Register the passkey that the browser made
+	// (POST /v1/account/passkeys/finish)
+	FinishPasskey(ctx echo.Context) error
+	// RemovePasskey Remove a passkey
+	// (DELETE /v1/account/passkeys/{passkey})
+	RemovePasskey(ctx echo.Context, passkey PasskeyParameter, params RemovePasskeyParams) error
+	// RenamePasskey Call a passkey otherwise
+	// (PATCH /v1/account/passkeys/{passkey})
+	RenamePasskey(ctx echo.Context, passkey PasskeyParameter) error
 	// SetPassword Set your password
 	// (POST /v1/account/password)
 	SetPassword(ctx echo.Context) error
@@ -2958,6 +3048,12 @@ type ServerInterface interface {
 	// SignIn Sign in
 	// (POST /v1/sessions)
 	SignIn(ctx echo.Context) error
+	// BeginPasskeySignIn Begin to sign in by a passkey
+	// (POST /v1/sessions/passkey/begin)
+	BeginPasskeySignIn(ctx echo.Context) error
+	// FinishPasskeySignIn Sign in by the passkey's answer
+	// (POST /v1/sessions/passkey/finish)
+	FinishPasskeySignIn(ctx echo.Context) error
 	// CompleteSignIn Send the second factor of a session that waits for it
 	// (POST /v1/sessions/second-factor)
 	CompleteSignIn(ctx echo.Context) error
@@ -3196,6 +3292,74 @@ func (w *ServerInterfaceWrapper) SetAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SetAccount(ctx)
+	return err
+}
+
+// ListPasskeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPasskeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPasskeys(ctx)
+	return err
+}
+
+// BeginPasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginPasskey(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginPasskey(ctx)
+	return err
+}
+
+// FinishPasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishPasskey(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishPasskey(ctx)
+	return err
+}
+
+// RemovePasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePasskey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "passkey" -------------
+	var passkey PasskeyParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "passkey", ctx.Param("passkey"), &passkey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter passkey: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemovePasskeyParams
+	// ------------- Optional query parameter "last" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last", ctx.QueryParams(), &params.Last, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePasskey(ctx, passkey, params)
+	return err
+}
+
+// RenamePasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) RenamePasskey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "passkey" -------------
+	var passkey PasskeyParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "passkey", ctx.Param("passkey"), &passkey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter passkey: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenamePasskey(ctx, passkey)
 	return err
 }
 
@@ -3610,6 +3774,24 @@ func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SignIn(ctx)
+	return err
+}
+
+// BeginPasskeySignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginPasskeySignIn(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginPasskeySignIn(ctx)
+	return err
+}
+
+// FinishPasskeySignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishPasskeySignIn(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishPasskeySignIn(ctx)
 	return err
 }
 
@@ -5237,9 +5419,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/account/totp/confirm", wrapper.ConfirmSecondFactor, options.OperationMiddlewares["confirmSecondFactor"]...)
 	router.POST(options.BaseURL+"/v1/account/totp/remove", wrapper.RemoveSecondFactor, options.OperationMiddlewares["removeSecondFactor"]...)
 	router.POST(options.BaseURL+"/v1/account/recovery-codes", wrapper.RenewRecoveryCodes, options.OperationMiddlewares["renewRecoveryCodes"]...)
+	router.GET(options.BaseURL+"/v1/account/passkeys", wrapper.ListPasskeys, options.OperationMiddlewares["listPasskeys"]...)
+	router.POST(options.BaseURL+"/v1/account/passkeys/begin", wrapper.BeginPasskey, options.OperationMiddlewares["beginPasskey"]...)
+	router.POST(options.BaseURL+"/v1/account/passkeys/finish", wrapper.FinishPasskey, options.OperationMiddlewares["finishPasskey"]...)
+	router.DELETE(options.BaseURL+"/v1/account/passkeys/:passkey", wrapper.RemovePasskey, options.OperationMiddlewares["removePasskey"]...)
+	router.PATCH(options.BaseURL+"/v1/account/passkeys/:passkey", wrapper.RenamePasskey, options.OperationMiddlewares["renamePasskey"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.SignIn, options.OperationMiddlewares["signIn"]...)
+	router.POST(options.BaseURL+"/v1/sessions/passkey/begin", wrapper.BeginPasskeySignIn, options.OperationMiddlewares["beginPasskeySignIn"]...)
+	router.POST(options.BaseURL+"/v1/sessions/passkey/finish", wrapper.FinishPasskeySignIn, options.OperationMiddlewares["finishPasskeySignIn"]...)
 	router.POST(options.BaseURL+"/v1/sessions/second-factor", wrapper.CompleteSignIn, options.OperationMiddlewares["completeSignIn"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/:session", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
 	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)
