@@ -86,3 +86,40 @@ func TestJoinsWithTheIdentityOfThisBrowser(t *testing.T) {
 	bea.shows("Checked in this browser")
 	bea.shows(who)
 }
+
+// A node that registers nobody but whom it has a reason to lets in its first owner by
+// the setup token, and by an invitation somebody whose key it keeps.
+func TestOnboardingWhereRegistrationIsByInvitation(t *testing.T) {
+	t.Parallel()
+	s := node(t, "--registration", "invite")
+	ana := &guest{tab: open(t), name: "Ana", organisation: "Acme"}
+	ana.visit(s.URL + "/onboard")
+	ana.who()
+	ana.organise()
+	ana.keepSheet()
+	ana.complains("textbox", "Setup token", "invited")
+	ana.fill("Setup token", setupToken(t, s))
+	ana.press("button", "Continue")
+	ana.heading("Your key, and a way back")
+	ana.press("button", "Continue")
+	ana.heading("Begin with a template")
+	ana.press("radio", "Nothing yet")
+	ana.press("button", "Continue")
+	ana.heading("Invite somebody")
+	ana.press("radio", "Member")
+	ana.press("button", "Make an invitation")
+	ana.find("textbox", "Invitation link 1")
+	link := eval[string](ana.tab, `document.getElementById("field-link-1").value`)
+
+	bea := &guest{tab: open(t), name: "Bea"}
+	bea.visit(link)
+	bea.who()
+	bea.heading("Your key, and a way back")
+	bea.press("radio", "The server, behind a password")
+	bea.fill("Password", "correct horse battery staple")
+	bea.press("button", "Continue")
+	bea.record("Bea counted the stock of Acme.")
+	bea.heading("See for yourself")
+	bea.shows("Checked in this browser")
+	bea.shows("It is what you wrote")
+}

@@ -236,11 +236,12 @@ async function told(j, text) {
 // openAccount has the server make an identity and keep its key. Where the answer to
 // an earlier try was lost, the handle is taken by what that try made.
 async function openAccount(j, password) {
-  const { who, asked } = j.state;
+  const { who, asked, invitation, admission } = j.state;
+  const admits = invitation?.token ?? admission;
   await j.keep({ asked: true });
   let opened;
   try {
-    opened = await json("POST", "accounts", { body: { custody: true, handle: who.handle, name: who.name, password, cookie: true } });
+    opened = await json("POST", "accounts", { body: { custody: true, handle: who.handle, name: who.name, password, cookie: true, ...(admits ? { admission: admits } : {}) } });
   } catch (err) {
     if (err.code !== "handle_taken" || !asked) throw err;
     opened = await json("POST", "sessions", { body: { name: who.handle, password, cookie: true } }).catch(() => { throw err; });
