@@ -222,6 +222,13 @@ func (j *journey) takeTenant(ctx context.Context) error {
 	if err := j.signed(ctx, "tenant", body); err != nil {
 		return err
 	}
+	if j.steps["tenant"].Joined { // which leaves less to do
+		s, err := j.client.Onboarding(ctx, j.saved.Session, j.saved.Token)
+		if err != nil {
+			return err
+		}
+		j.know(s)
+	}
 	if t := j.steps["tenant"].Tenant; t != nil {
 		j.tenant = *t
 	}

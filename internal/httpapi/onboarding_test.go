@@ -274,6 +274,8 @@ func TestOnboardingByInvitation(t *testing.T) {
 	for i, status := range []string{"done", "done", "open", "skipped", "skipped", "skipped", "open"} {
 		require.Equal(t, status, string(s.Steps[i].Status), s.Steps[i].Step)
 	}
+	n.put("template", map[string]any{"skip": true}).step(t, "skipped")
+	n.put("template", map[string]any{"template": "audit-trail"}).problem(t, http.StatusConflict, "onboarding_step_recorded")
 	n.put("recovery", map[string]any{"method": "none"}).step(t, "done")
 	var receipt client.Receipt
 	raw := w.note(w.owner, 1)

@@ -22,6 +22,7 @@ type Recovery struct {
 }
 
 func (in *Recovery) step() string           { return StepRecovery }
+func (in *Recovery) skips() bool            { return false }
 func (in *Recovery) ready(m *memory) string { return after(m, StepIdentity) }
 
 func (in *Recovery) check() error {
@@ -48,6 +49,7 @@ type Invitations struct {
 }
 
 func (in *Invitations) step() string           { return StepInvitations }
+func (in *Invitations) skips() bool            { return in.Skip }
 func (in *Invitations) ready(m *memory) string { return inTenant(m) }
 
 func (in *Invitations) check() error {

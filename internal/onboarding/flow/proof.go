@@ -14,6 +14,7 @@ type FirstSpan struct {
 }
 
 func (in *FirstSpan) step() string           { return StepFirstSpan }
+func (in *FirstSpan) skips() bool            { return false }
 func (in *FirstSpan) ready(m *memory) string { return inTenant(m) }
 
 func (in *FirstSpan) check() error {
@@ -47,6 +48,7 @@ type Proof struct {
 }
 
 func (in *Proof) step() string           { return StepProof }
+func (in *Proof) skips() bool            { return false }
 func (in *Proof) ready(m *memory) string { return after(m, StepFirstSpan) }
 
 func (in *Proof) check() error {

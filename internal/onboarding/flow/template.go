@@ -18,6 +18,7 @@ type Template struct {
 }
 
 func (in *Template) step() string { return StepTemplate }
+func (in *Template) skips() bool  { return in.Skip }
 
 func (in *Template) ready(m *memory) string { return inTenant(m) }
 

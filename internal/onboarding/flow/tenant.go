@@ -35,6 +35,7 @@ type Joined struct {
 }
 
 func (in *Tenant) step() string { return StepTenant }
+func (in *Tenant) skips() bool  { return false }
 
 func (in *Tenant) ready(m *memory) string { return after(m, StepIdentity) }
 
