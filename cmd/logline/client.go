@@ -25,6 +25,8 @@ func clientCommands(env *environment) []*cobra.Command {
 		newIdentityCmd(env),
 		newTenantCmd(env),
 		newMemberCmd(env),
+		newDoorCmd(env),
+		newVisitCmd(env),
 		newTemplateCmd(env),
 		newCreateCmd(env),
 		newAssignCmd(env),
@@ -167,6 +169,24 @@ func (s *session) identityID(ctx context.Context, arg string) (string, error) {
 	return "", usagef("%q is neither a LogLine ID nor an @handle", ui.Clean(arg))
 }
 
+// called is what people call an identity, "" where nobody says.
+func called(info *client.Identity) string {
+	if info.Name == "" && info.Handle != "" {
+		return "@" + info.Handle
+	}
+	return info.Name
+}
+
+// claimer is what people call whoever claimed a ghost, else who that is. It asks no
+// further: a node could have ghosts claim each other without end.
+func (s *session) claimer(ctx context.Context, ghost *client.Identity) string {
+	by, err := s.client.Identity(ctx, ghost.ClaimedBy)
+	if err != nil {
+		return ghost.ClaimedBy
+	}
+	return firstOf(called(by), ghost.ClaimedBy)
+}
+
 // names asks the directory what people call these identities; whoever has no
 // name there, or cannot be looked up, is left out.
 func (s *session) names(ctx context.Context, identities ...string) map[string]string {
@@ -179,11 +199,11 @@ func (s *session) names(ctx context.Context, identities ...string) map[string]st
 		if err != nil {
 			continue
 		}
-		switch {
-		case info.Name != "":
-			names[identity] = info.Name
-		case info.Handle != "":
-			names[identity] = "@" + info.Handle
+		if name := called(info); name != "" {
+			names[identity] = name
+		}
+		if info.ClaimedBy != "" {
+			names[identity] = firstOf(called(info), "somebody") + " as a ghost, claimed by " + s.claimer(ctx, info)
 		}
 	}
 	return names

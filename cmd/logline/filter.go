@@ -39,6 +39,9 @@ func (f *filterFlags) check(env *environment) (err error) {
 			return usagef("--type %q is not a type pattern; try git.*, payment.** or git.commit", t)
 		}
 	}
+	if f.filter.Claimed && f.filter.Author == "" {
+		return usagef("--claimed is for --author: whose ghosts?")
+	}
 	if f.filter.Cause != "" {
 		if f.filter.Cause, err = spanArg(f.filter.Cause); err != nil {
 			return err

@@ -200,17 +200,23 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 
 func newIdentityClaimCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var source, actor, byKey string
+	var source, actor, byKey, ghostKey string
 	cmd := &cobra.Command{
-		Use:   "claim --source SOURCE --actor ACTOR",
-		Short: "Make the ghost of somebody you imported part of a real identity",
+		Use:   "claim --ghost-key FILE | --source SOURCE --actor ACTOR",
+		Short: "Make a ghost part of a real identity: a visitor's, or of somebody you imported",
 		Long: `Make the ghost of a person whose history you imported part of that person's
 identity. The ghost's key follows from your key file; the person's counter-signs.
---source is what the import printed (git:…), or a repository's folder.`,
+--source is what the import printed (git:…), or a repository's folder.
+
+With --ghost-key it is the ghost of logline visit, whose key is in that file.`,
 		Example: `  logline identity claim --source . --actor ana@example.org
-  logline identity claim --source git:1f0c… --actor ana@example.org --by-key ana.key`,
+  logline identity claim --source git:1f0c… --actor ana@example.org --by-key ana.key
+  logline identity claim --profile bo --ghost-key visit-acme.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ghostKey != "" {
+				return claimGhost(cmd, env, &flags, ghostKey, byKey)
+			}
 			if !strings.HasPrefix(source, "git:") && !strings.HasPrefix(source, "git-shallow:") {
 				if src, err := importer.OpenGit(cmd.Context(), source, importer.GitOptions{AllowShallow: true}); err == nil {
 					source = src.Name()
@@ -250,10 +256,12 @@ identity. The ghost's key follows from your key file; the person's counter-signs
 		},
 	}
 	flags.registerTenant(cmd)
-	cmd.Flags().StringVar(&source, "source", "", "the import's source, or a git repository's folder (required)")
-	cmd.Flags().StringVar(&actor, "actor", "", "who, as the source names them: an e-mail address for git (required)")
+	cmd.Flags().StringVar(&source, "source", "", "the import's source, or a git repository's folder")
+	cmd.Flags().StringVar(&actor, "actor", "", "who, as the source names them: an e-mail address for git")
 	cmd.Flags().StringVar(&byKey, "by-key", "", "key file of whoever claims (default: your own)")
-	_ = cmd.MarkFlagRequired("source") // the flag exists
-	_ = cmd.MarkFlagRequired("actor")
+	cmd.Flags().StringVar(&ghostKey, "ghost-key", "", "key `FILE` of a visitor's ghost")
+	cmd.MarkFlagsRequiredTogether("source", "actor")
+	cmd.MarkFlagsOneRequired("source", "ghost-key")
+	cmd.MarkFlagsMutuallyExclusive("source", "ghost-key")
 	return cmd
 }

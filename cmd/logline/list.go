@@ -62,6 +62,7 @@ it, unless --csv-raw.`,
 	}
 	flags.registerTenant(cmd)
 	filters.register(cmd)
+	cmd.Flags().BoolVar(&filters.filter.Claimed, "claimed", false, "with --author: the spans of the ghosts that they claimed too")
 	cmd.Flags().BoolVar(&f.oldest, "oldest-first", false, "in the order of the timeline")
 	cmd.Flags().IntVar(&f.limit, "limit", 20, "entries per page, at most 1000")
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "continue after a page, from the `NEXT` it gave")

@@ -79,7 +79,7 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 		"title", h.Title,
 		"subject", h.Subject,
 		"tags", strings.Join(h.Tags, ", "),
-		"author", h.Author,
+		"author", s.withClaim(cmd.Context(), h.Author),
 		"on behalf of", h.OnBehalfOf,
 		"signed", h.Time,
 		"occurred", h.OccurredAt,
@@ -94,6 +94,15 @@ func (s *session) showEntry(cmd *cobra.Command, spanID string, asJSON bool) erro
 	}
 	fmt.Fprintf(s.env.Stdout, "\n%s\n", ui.CleanLines(indented(e.Span.Payload)))
 	return nil
+}
+
+// withClaim is an identity, and of a ghost by whom it was claimed, as the node says.
+func (s *session) withClaim(ctx context.Context, identity string) string {
+	info, err := s.client.Identity(ctx, identity)
+	if err != nil || info.ClaimedBy == "" {
+		return identity
+	}
+	return identity + " (ghost, claimed by " + s.claimer(ctx, info) + ")"
 }
 
 func (s *session) showReceipt(cmd *cobra.Command, spanID string, asJSON bool) error {
