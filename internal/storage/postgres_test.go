@@ -192,7 +192,7 @@ func TestPostgresRefusesRoles(t *testing.T) {
 		guest := as(t, d.URL, other.Owner)
 		refuse(t, guest, "database_role_weak", "may not read the tables", "GRANT \"logline_app_"+d.Name+"\" TO \""+other.Owner)
 		d.Exec(t, "GRANT SELECT ON goose_db_version TO "+other.Owner)
-		refuse(t, guest, "database_role_weak", "may not read and write account_codes", "as "+d.Owner+" run: GRANT SELECT, INSERT, UPDATE, DELETE")
+		refuse(t, guest, "database_role_weak", "may not read and write account_challenges", "as "+d.Owner+" run: GRANT SELECT, INSERT, UPDATE, DELETE")
 		d.Exec(t, "GRANT logline_app_"+d.Name+" TO "+other.Owner)
 		db := connect(t, guest)
 		require.NoError(t, db.Migrate(t.Context()), "what the messages said is enough")

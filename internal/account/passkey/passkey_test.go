@@ -185,7 +185,9 @@ func TestChallenges(t *testing.T) {
 		s.advance(lasts - time.Millisecond)
 		require.NoError(t, sign(o))
 
-		refused(t, sign(s.ask(ana)), fault.Unauthenticated, "passkey_refused")
+		o = s.ask(ana)
+		o.RPID = o.RP.ID
+		refused(t, sign(o), fault.Unauthenticated, "passkey_refused")
 		refused(t, sign(options{Challenge: b64(make([]byte, 32)), RPID: "log.example.com"}), fault.Unauthenticated, "passkey_refused")
 
 		for _, o := range []options{s.ask(ana), s.challenge()} {
