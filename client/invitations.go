@@ -10,6 +10,7 @@ import (
 type (
 	NewInvitation        = openapi.NewInvitation
 	Invitation           = openapi.Invitation
+	InvitationMail       = openapi.InvitationMail
 	InvitationToken      = openapi.InvitationToken
 	InvitationPreview    = openapi.InvitationPreview
 	InvitationAcceptance = openapi.InvitationAcceptance
@@ -40,6 +41,13 @@ func (c *Client) Invitations(ctx context.Context, tenant string) ([]Invitation, 
 // RevokeInvitation withdraws an invitation.
 func (c *Client) RevokeInvitation(ctx context.Context, tenant, invitation string) (*Invitation, error) {
 	return value[Invitation](c.api.RevokeInvitation(ctx, tenant, invitation, c.edit))
+}
+
+// RequestCode has a code mailed that lets one identity register, if there is anything
+// to mail: the node does not say.
+func (c *Client) RequestCode(ctx context.Context, email string) error {
+	_, err := value[openapi.Health](c.api.RequestCode(ctx, openapi.CodeRequest{Email: email}, c.plain))
+	return err
 }
 
 // LookAtInvitation says what the invitation of a token would give.

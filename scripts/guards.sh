@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 LOGLINE_TEST_GUARDS="${GUARDS:-.}"
+eval "$(bash scripts/smtp.sh)"
 bash scripts/with-services.sh go test -tags grpcnotrace -count=1 -v -timeout 0 -run '^TestEveryLine$' ./internal/guards

@@ -3,13 +3,15 @@
 # It tells where and of which kind, and never what. internal/secret/plant knows the
 # same shapes, and a test holds the two to each other.
 set -euo pipefail
-names=("an API key" "a session's token" "a bootstrap token" "an onboarding token" "a webhook's secret" "a signed token (JWT)" "an Authorization header"
+names=("an API key" "a session's token" "a bootstrap token" "an onboarding token" "an invitation" "a mailed code" "a webhook's secret" "a signed token (JWT)" "an Authorization header"
   "a password in a URL" "a private key in PEM" "a seed in a key file" "a recovery sheet" "a share of a key" "an age identity")
 shapes=(
   'llk_[a-z2-7]{75}'
   'lls_[a-z2-7]{75}'
   'llb_[A-Za-z0-9_-]{43}'
   'llo_[A-Za-z0-9_-]{43}'
+  'lli_[A-Za-z0-9_-]{43}'
+  'llc_[0-9a-z]{16}'
   'whsec_[A-Za-z0-9+/]{32,}'
   'eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{40,}'
   '[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]"?[]:=[ ]+"?([Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]) [A-Za-z0-9._~+/=-]{12,}'

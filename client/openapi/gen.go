@@ -507,6 +507,11 @@ type BundleHeader = json.RawMessage
 // CloudEvent An event in the JSON format of CloudEvents 1.0; further attributes are extensions
 type CloudEvent = json.RawMessage
 
+// CodeRequest defines model for CodeRequest.
+type CodeRequest struct {
+	Email string `json:"email,omitempty"`
+}
+
 // ConsistencyProof defines model for ConsistencyProof.
 type ConsistencyProof struct {
 	From   uint64 `json:"from"`
@@ -843,6 +848,12 @@ type InvitationGrant struct {
 	Tenant UUID `json:"tenant"`
 }
 
+// InvitationMail Have this node mail the link, where it is configured to. The node sees the token for that, and keeps neither
+type InvitationMail struct {
+	To    string `json:"to,omitempty"`
+	Token string `json:"token,omitempty"`
+}
+
 // InvitationPage defines model for InvitationPage.
 type InvitationPage struct {
 	Items []Invitation `json:"items"`
@@ -975,8 +986,11 @@ type NewInvitation struct {
 	Expires    Time     `json:"expires"`
 
 	// Id UUIDv7, of the span
-	Id   UUID   `json:"id"`
-	Role string `json:"role"`
+	Id UUID `json:"id"`
+
+	// Mail Have this node mail the link, where it is configured to. The node sees the token for that, and keeps neither
+	Mail *InvitationMail `json:"mail,omitempty"`
+	Role string          `json:"role"`
 
 	// Sealed Seed of the delegated key, sealed under the token: 60 bytes, base64url
 	Sealed string `json:"sealed,omitempty"`
@@ -2541,6 +2555,9 @@ type CreateOnboardingSessionJSONRequestBody = NewOnboardingSession
 // PutOnboardingStepJSONRequestBody defines body for PutOnboardingStep for application/json ContentType.
 type PutOnboardingStepJSONRequestBody PutOnboardingStepJSONBody
 
+// RequestCodeJSONRequestBody defines body for RequestCode for application/json ContentType.
+type RequestCodeJSONRequestBody = CodeRequest
+
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
 
@@ -3523,6 +3540,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
 	PutOnboardingStep(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestCodeWithBody Have a code mailed that lets one identity register
+	//
+	// Where registration is domain, to addresses of the domains that the operator
+	// has named. The answer is always the same, whatever becomes of it. The code is
+	// good for one registration (admission) within 30 minutes.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+	RequestCodeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestCode Have a code mailed that lets one identity register
+	//
+	// Where registration is domain, to addresses of the domains that the operator
+	// has named. The answer is always the same, whatever becomes of it. The code is
+	// good for one registration (admission) within 30 minutes.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+	RequestCode(ctx context.Context, body RequestCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndOtherSessions Sign out everywhere else
 	//
@@ -5328,6 +5367,48 @@ func (c *Client) PutOnboardingStepWithBody(ctx context.Context, session Onboardi
 // Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
 func (c *Client) PutOnboardingStep(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutOnboardingStepRequest(c.Server, session, step, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestCodeWithBody Have a code mailed that lets one identity register
+//
+// Where registration is domain, to addresses of the domains that the operator
+// has named. The answer is always the same, whatever becomes of it. The code is
+// good for one registration (admission) within 30 minutes.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+func (c *Client) RequestCodeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestCodeRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestCode Have a code mailed that lets one identity register
+//
+// Where registration is domain, to addresses of the domains that the operator
+// has named. The answer is always the same, whatever becomes of it. The code is
+// good for one registration (admission) within 30 minutes.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+func (c *Client) RequestCode(ctx context.Context, body RequestCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestCodeRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8334,6 +8415,46 @@ func NewPutOnboardingStepRequestWithBody(server string, session OnboardingSessio
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRequestCodeRequest calls the generic RequestCode builder with application/json body
+func NewRequestCodeRequest(server string, body RequestCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestCodeRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRequestCodeRequestWithBody constructs an http.Request for the RequestCode method, with any body, and a specified content type
+func NewRequestCodeRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/registrations/code")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -12354,6 +12475,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/onboarding/sessions/{session}/steps/{step} (the `PutOnboardingStep` operationId).
 	PutOnboardingStepWithResponse(ctx context.Context, session OnboardingSessionParameter, step string, body PutOnboardingStepJSONRequestBody, reqEditors ...RequestEditorFn) (*PutOnboardingStepResponse, error)
 
+	// RequestCodeWithBodyWithResponse Have a code mailed that lets one identity register
+	//
+	// Where registration is domain, to addresses of the domains that the operator
+	// has named. The answer is always the same, whatever becomes of it. The code is
+	// good for one registration (admission) within 30 minutes.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+	RequestCodeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestCodeResponse, error)
+
+	// RequestCodeWithResponse Have a code mailed that lets one identity register
+	//
+	// Where registration is domain, to addresses of the domains that the operator
+	// has named. The answer is always the same, whatever becomes of it. The code is
+	// good for one registration (admission) within 30 minutes.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+	RequestCodeWithResponse(ctx context.Context, body RequestCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestCodeResponse, error)
+
 	// EndOtherSessionsWithResponse Sign out everywhere else
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -14957,6 +15100,54 @@ func (r PutOnboardingStepResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutOnboardingStepResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RequestCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Health
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RequestCodeResponse) GetJSON202() *Health {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequestCodeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequestCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequestCodeResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18971,6 +19162,40 @@ func (c *ClientWithResponses) PutOnboardingStepWithResponse(ctx context.Context,
 	return ParsePutOnboardingStepResponse(rsp)
 }
 
+// RequestCodeWithBodyWithResponse Have a code mailed that lets one identity register
+//
+// Where registration is domain, to addresses of the domains that the operator
+// has named. The answer is always the same, whatever becomes of it. The code is
+// good for one registration (admission) within 30 minutes.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+func (c *ClientWithResponses) RequestCodeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestCodeResponse, error) {
+	rsp, err := c.RequestCodeWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestCodeResponse(rsp)
+}
+
+// RequestCodeWithResponse Have a code mailed that lets one identity register
+//
+// Where registration is domain, to addresses of the domains that the operator
+// has named. The answer is always the same, whatever becomes of it. The code is
+// good for one registration (admission) within 30 minutes.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/registrations/code (the `RequestCode` operationId).
+func (c *ClientWithResponses) RequestCodeWithResponse(ctx context.Context, body RequestCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestCodeResponse, error) {
+	rsp, err := c.RequestCode(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestCodeResponse(rsp)
+}
+
 // EndOtherSessionsWithResponse Sign out everywhere else
 //
 // Returns a wrapper object for the known response body format(s).
@@ -21506,6 +21731,39 @@ func ParsePutOnboardingStepResponse(rsp *http.Response) (*PutOnboardingStepRespo
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequestCodeResponse parses an HTTP response from a RequestCodeWithResponse call
+func ParseRequestCodeResponse(rsp *http.Response) (*RequestCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

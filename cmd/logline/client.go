@@ -27,6 +27,7 @@ func clientCommands(env *environment) []*cobra.Command {
 		newMemberCmd(env),
 		newDoorCmd(env),
 		newVisitCmd(env),
+		newInviteCmd(env),
 		newTemplateCmd(env),
 		newCreateCmd(env),
 		newAssignCmd(env),

@@ -25,6 +25,7 @@ key file, saved there first and then sent to the node.`,
 		newIdentityListCmd(env),
 		newIdentityRegisterCmd(env),
 		newIdentityDeviceCmd(env),
+		newIdentityCodeCmd(env),
 		newIdentitySheetCmd(env),
 		newIdentityRecoverCmd(env),
 		newIdentitySuspectCmd(env),
@@ -289,7 +290,7 @@ func newIdentityListCmd(env *environment) *cobra.Command {
 
 func newIdentityRegisterCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var handle, name string
+	var handle, name, admission string
 	cmd := &cobra.Command{
 		Use:   "register",
 		Short: "Make your identity known at the node, with a handle and a name if you like",
@@ -299,7 +300,9 @@ func newIdentityRegisterCmd(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			info, created, err := s.client.Register(cmd.Context(), remote.Registration(s.keys, handle, name))
+			asked := remote.Registration(s.keys, handle, name)
+			asked.Admission = admission
+			info, created, err := s.client.Register(cmd.Context(), asked)
 			if err != nil {
 				return err
 			}
@@ -320,6 +323,33 @@ func newIdentityRegisterCmd(env *environment) *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().StringVar(&handle, "handle", "", "your @handle in the node's directory")
 	cmd.Flags().StringVar(&name, "name", "", "your name in the node's directory, which can be erased")
+	cmd.Flags().StringVar(&admission, "admission", "", "what lets you in where registration is not open: a code that was mailed to you, or an invitation's token")
+	return cmd
+}
+
+func newIdentityCodeCmd(env *environment) *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "code ADDRESS",
+		Short: "Have a code mailed to you with which your identity may register",
+		Long: `Where a node registers people by the address that they have, it mails them a code. It
+does not say whether it has: to an address of another domain, or to a mailbox that has
+had three in an hour, there is none.`,
+		Example: "  logline identity code bo@example.org\n  logline identity register --admission llc_…",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := flags.open(env)
+			if err != nil {
+				return err
+			}
+			if err := s.client.RequestCode(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(env.Stdout, "If there is a code for %s, it is on its way. Next: logline identity register --admission CODE\n", ui.Clean(args[0]))
+			return nil
+		},
+	}
+	flags.register(cmd)
 	return cmd
 }
 

@@ -53,6 +53,7 @@ type Config struct {
 	Feed           Feed          `mapstructure:"feed"`
 	Tasks          Tasks         `mapstructure:"tasks"`
 	Webhook        Webhook       `mapstructure:"webhook"`
+	SMTP           SMTP          `mapstructure:"smtp"`
 	Proxy          Proxy         `mapstructure:"proxy"`
 	CORS           CORS          `mapstructure:"cors"`
 	Hosts          string        `mapstructure:"hosts"`
@@ -60,6 +61,7 @@ type Config struct {
 	TLS            TLS           `mapstructure:"tls"`
 	Window         Window        `mapstructure:"window"`
 
+	RegistrationDomains   string      `mapstructure:"registration_domains"`
 	MasterKey             secret.Text `mapstructure:"master_key"`
 	MasterKeyFile         string      `mapstructure:"master_key_file"`
 	MasterKeyPrevious     secret.Text `mapstructure:"master_key_previous"`
@@ -222,7 +224,9 @@ func (c Config) check(key string) string {
 	case "log_format":
 		return oneOf(c.LogFormat, "auto", "text", "json")
 	case "registration":
-		return oneOf(c.Registration, Auto, Open, Invite, Closed)
+		return oneOf(c.Registration, Auto, Open, Invite, Domain, Closed)
+	case "registration_domains":
+		return c.checkDomains()
 	case "public_url":
 		return checkPublicURL(c.PublicURL)
 	case "tenants":
@@ -329,6 +333,8 @@ func (c Config) check(key string) string {
 		if _, err := c.Webhook.proxy(); err != nil {
 			return fault.From(err).Detail
 		}
+	case "smtp.host", "smtp.port", "smtp.tls", "smtp.from", "smtp.user", "smtp.password", "smtp.password_file", "smtp.timeout":
+		return c.SMTP.check(key)
 	case "webhook.timeout":
 		return within(c.Webhook.Timeout, time.Second, 50*time.Second) // a task has a minute
 	case "window.past":

@@ -7,7 +7,10 @@ import (
 
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/httpapi"
+	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
+	"github.com/danvoulez/logline/internal/onboarding/mailcode"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/timeline"
 )
@@ -17,8 +20,51 @@ var (
 	_ httpapi.Invitations = (*invite.Service)(nil)
 )
 
-// Value of Config.Registration, beside Open, Closed and Auto.
-const Invite = "invite"
+// Values of Config.Registration, beside Open, Closed and Auto.
+const (
+	Invite = "invite"
+	Domain = "domain"
+)
+
+// domains are those whose addresses may register.
+func (c Config) domains() (out []string) {
+	for text := range strings.SplitSeq(c.RegistrationDomains, ",") {
+		if text = strings.TrimSpace(text); text != "" {
+			out = append(out, strings.ToLower(text))
+		}
+	}
+	return out
+}
+
+// checkDomains is what is wrong with them; it is asked after all that they need.
+func (c Config) checkDomains() string {
+	if c.Registration == Domain && len(c.domains()) == 0 {
+		return "registration is domain: name the domains, as example.com,example.org"
+	}
+	if c.Registration == Domain && c.SMTP.Host == "" {
+		return "registration is domain, which mails codes: set smtp.host and smtp.from"
+	}
+	for _, d := range c.domains() {
+		if _, err := mail.ParseAddress("a@" + d); err != nil {
+			return "must be domains such as example.com, separated by commas, without @"
+		}
+	}
+	return ""
+}
+
+// newCodes is what mails codes, nil where the node does not register by address.
+func (a *App) newCodes(directory *id.Directory, post invite.Postman) (*mailcode.Service, error) {
+	if a.cfg.Registers() != Domain {
+		return nil, nil
+	}
+	secret, err := a.node.IDSecret()
+	if err != nil {
+		return nil, err
+	}
+	return mailcode.New(a.db, directory, post, mailcode.Config{
+		Domains: a.cfg.domains(), Page: a.cfg.publicURL(), Secret: secret, Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log,
+	}), nil
+}
 
 // Registers says who may register an identity: by auto anybody on a server that
 // only its own machine can reach, elsewhere who is invited.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/danvoulez/logline/internal/mail"
 )
 
 // setting is one line of the configuration: where it may come from and what
@@ -41,7 +43,7 @@ var settings = []setting{
 	{key: "master_key_previous", value: "", secret: true, meaning: "the master key before it, while `logline keys rotate-master` is not done"},
 	{key: "master_key_previous_file", value: "", meaning: "file that holds it; instead of master_key_previous"},
 	{key: "public_url", value: "", meaning: "where people reach the server, as https://log.example.com, for the links that it gives; empty: whoever makes a link says by what address"},
-	{key: "registration", value: Auto, meaning: "who may register an identity: open (anybody), invite (who is invited to a tenant), closed (nobody), or auto: open on loopback alone, invite elsewhere"},
+	{key: "registration", value: Auto, meaning: "who may register an identity: open (anybody), invite (who is invited to a tenant), domain (and who has an address of registration_domains), closed (nobody), or auto: open on loopback alone, invite elsewhere"},
 	{key: "tenants", value: Closed, meaning: "tenants after the first may be made by anybody registered: open or closed"},
 	{key: "api_keys.life", value: "8760h", meaning: "how long an API key lasts for which nobody asks an end; 0s for ever"},
 	{key: "api_keys.max_life", value: "17520h", meaning: "longest that an API key may be asked to last; 0s for no bound"},
@@ -87,6 +89,15 @@ var settings = []setting{
 	{key: "webhook.plain", value: false, meaning: "let webhooks go to http:// addresses too: true or false"},
 	{key: "webhook.proxy", value: "", isURL: true, meaning: "http:// or https:// proxy that all webhooks go through; the environment's is not asked"},
 	{key: "webhook.timeout", value: "20s", meaning: "longest that one attempt to deliver a webhook takes"},
+	{key: "smtp.host", value: "", meaning: "mail server for invitations and codes; empty: nothing is mailed, and links are shown to who invites"},
+	{key: "smtp.port", value: 587, meaning: "its port: 587 with starttls, 465 with tls"},
+	{key: "smtp.tls", value: mail.STARTTLS, meaning: "starttls, tls (from the first byte), or off for a server on this machine; nothing is sent where it fails"},
+	{key: "smtp.from", value: "", meaning: "address that mail comes from, as log@example.com"},
+	{key: "smtp.user", value: "", meaning: "user name at the mail server; empty where it asks for none"},
+	{key: "smtp.password", value: "", secret: true, meaning: "password there"},
+	{key: "smtp.password_file", value: "", meaning: "file that holds it, readable by the user of the server alone; instead of smtp.password"},
+	{key: "smtp.timeout", value: "20s", meaning: "longest that handing over one message takes"},
+	{key: "registration_domains", value: "", meaning: "domains whose addresses may register where registration is domain, by a mailed code, as example.com,example.org"},
 	{key: "proxy.trusted", value: "", meaning: "proxies whose word about clients is taken: networks as 10.1.0.0/16, addresses, loopback, private or railway, separated by commas; empty for none"},
 	{key: "proxy.header", value: "", meaning: "the one header it is read from: X-Forwarded-For, Forwarded or X-Real-IP; empty for X-Real-IP from railway, X-Forwarded-For from others"},
 	{key: "hosts", value: "", meaning: "names by which clients reach the node, as log.example.com, separated by commas: tokens that were made for others are refused; with that of public_url; neither: the certificate's, or whatever is asked for"},

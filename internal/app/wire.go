@@ -117,6 +117,14 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	sessions := a.newFlow(directory, custody, tenants, log, eng, own, secret)
+	post, err := a.newMail()
+	if err != nil {
+		return err
+	}
+	codes, err := a.newCodes(directory, post)
+	if err != nil {
+		return err
+	}
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
 		Flow: sessions, Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
@@ -125,7 +133,7 @@ func (a *App) wire(ctx context.Context) error {
 		Gate:             gate,
 		Quotas:           quotas,
 		OpenRegistration: a.cfg.OpenRegistration(), Registration: a.cfg.Registers(), ProtectNames: !a.cfg.hereAlone(), PublicURL: a.cfg.publicURL(),
-		Invitations: invite.New(a.db, invitedTo{eng, log}, directory, custody, a.opt.Now, a.opt.Rand),
+		Invitations: invite.New(a.db, invitedTo{eng, log}, directory, custody, invite.Config{Mail: post, Page: a.cfg.publicURL(), Now: a.opt.Now, Rand: a.opt.Rand}),
 		Wakes:       wakeups,
 		Limits: httpapi.Limits{
 			Span: limits, Concurrent: a.cfg.Limits.Concurrent, Drain: a.cfg.DrainTimeout / 2, Witness: a.cfg.WitnessWait, Bundle: int64(a.cfg.Limits.Bundle),
@@ -140,6 +148,9 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	deps.Passkeys = a.newPasskeys(directory, accounts, deps.Names)
+	if codes != nil {
+		deps.Codes = codes
+	}
 	if copies != nil {
 		deps.MirrorLag = copies.Lag
 	}
@@ -190,6 +201,13 @@ func (a *App) wire(ctx context.Context) error {
 			}
 			if err := sessions.Prune(ctx); err != nil {
 				return err
+			}
+			if codes != nil {
+				a.modules[i].Run = func(ctx context.Context, ready func()) error {
+					ready()
+					codes.Run(ctx)
+					return nil
+				}
 			}
 		case "httpapi": // last in order: deps is complete when this runs
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {

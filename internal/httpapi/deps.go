@@ -391,7 +391,8 @@ type Deps struct {
 	Node       Node
 	// Invitations are required where the module onboarding is on.
 	Invitations Invitations
-	Gate        Gate // nil: nothing is limited by rate
+	Codes       Codes // required where Registration is RegistrationDomain
+	Gate        Gate  // nil: nothing is limited by rate
 	Quotas      Quotas
 	// Authenticators take kinds of credentials beside API keys and signed tokens,
 	// told by their forms.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -19,6 +20,8 @@ import (
 type Invitations interface {
 	Create(ctx context.Context, tenant timeline.Tenant, by string, t invite.Terms) (invite.Invitation, error)
 	List(ctx context.Context, tenant, after string, limit int) ([]invite.Invitation, error)
+	// Mail mails the link of an invitation, and says in it what came of that.
+	Mail(ctx context.Context, tenant timeline.Tenant, i invite.Invitation, to string, t invite.Token) (invite.Invitation, error)
 	Revoke(ctx context.Context, tenant, invitation, by string) (invite.Invitation, error)
 	// Look, Admit and Accept answer whatever gives nothing with invite.ErrInvalid.
 	Look(ctx context.Context, t invite.Token) (invite.Preview, error)
@@ -66,7 +69,19 @@ func (s *Server) CreateInvitation(c echo.Context, tenant api.TenantParameter) er
 	if terms.Sealed, err = span.ParseB64(body.Sealed, -1); err != nil {
 		return fault.From(err).At("/sealed", "is not base64url")
 	}
+	var token invite.Token
+	if body.Mail != nil {
+		if token, err = invite.ParseToken(body.Mail.Token); err == nil {
+			_, err = mail.ParseAddress(body.Mail.To)
+		}
+		if err != nil {
+			return fault.From(err).At("/mail", "cannot be sent")
+		}
+	}
 	made, err := s.deps.Invitations.Create(c.Request().Context(), seen.Tenant, seen.who.Identity, terms)
+	if err == nil && body.Mail != nil {
+		made, err = s.deps.Invitations.Mail(c.Request().Context(), seen.Tenant, made, body.Mail.To, token)
+	}
 	if err != nil {
 		return err
 	}

@@ -166,6 +166,9 @@ func uses() []use {
 			made, _ := a.invites(span.RoleMember)
 			return a.send(http.MethodDelete, a.at("/invitations/"+a.thing(made.Id)), "", nil)
 		}},
+		{op: "requestCode", ask: func(a *asking) *http.Request { // the node registers everybody and mails no codes
+			return a.send(http.MethodPost, "/v1/registrations/code", typeJSON, map[string]any{"email": "ana@example.org"})
+		}},
 		{op: "lookAtInvitation", ask: func(a *asking) *http.Request {
 			_, token := a.invites(span.RoleMember)
 			return a.send(http.MethodPost, "/v1/invitations/look", typeJSON, client.InvitationToken{Token: token.Reveal()})

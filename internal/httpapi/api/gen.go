@@ -503,6 +503,11 @@ type BundleHeader = json.RawMessage
 // CloudEvent An event in the JSON format of CloudEvents 1.0; further attributes are extensions
 type CloudEvent = json.RawMessage
 
+// CodeRequest defines model for CodeRequest.
+type CodeRequest struct {
+	Email string `json:"email,omitempty"`
+}
+
 // ConsistencyProof defines model for ConsistencyProof.
 type ConsistencyProof struct {
 	From   uint64 `json:"from"`
@@ -839,6 +844,12 @@ type InvitationGrant struct {
 	Tenant UUID `json:"tenant"`
 }
 
+// InvitationMail Have this node mail the link, where it is configured to. The node sees the token for that, and keeps neither
+type InvitationMail struct {
+	To    string `json:"to,omitempty"`
+	Token string `json:"token,omitempty"`
+}
+
 // InvitationPage defines model for InvitationPage.
 type InvitationPage struct {
 	Items []Invitation `json:"items"`
@@ -971,8 +982,11 @@ type NewInvitation struct {
 	Expires    Time     `json:"expires"`
 
 	// Id UUIDv7, of the span
-	Id   UUID   `json:"id"`
-	Role string `json:"role"`
+	Id UUID `json:"id"`
+
+	// Mail Have this node mail the link, where it is configured to. The node sees the token for that, and keeps neither
+	Mail *InvitationMail `json:"mail,omitempty"`
+	Role string          `json:"role"`
 
 	// Sealed Seed of the delegated key, sealed under the token: 60 bytes, base64url
 	Sealed string `json:"sealed,omitempty"`
@@ -2537,6 +2551,9 @@ type CreateOnboardingSessionJSONRequestBody = NewOnboardingSession
 // PutOnboardingStepJSONRequestBody defines body for PutOnboardingStep for application/json ContentType.
 type PutOnboardingStepJSONRequestBody PutOnboardingStepJSONBody
 
+// RequestCodeJSONRequestBody defines body for RequestCode for application/json ContentType.
+type RequestCodeJSONRequestBody = CodeRequest
+
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
 
@@ -3039,6 +3056,9 @@ type ServerInterface interface {
 	// PutOnboardingStep Do a step
 	// (PUT /v1/onboarding/sessions/{session}/steps/{step})
 	PutOnboardingStep(ctx echo.Context, session OnboardingSessionParameter, step string) error
+	// RequestCode Have a code mailed that lets one identity register
+	// (POST /v1/registrations/code)
+	RequestCode(ctx echo.Context) error
 	// EndOtherSessions Sign out everywhere else
 	// (DELETE /v1/sessions)
 	EndOtherSessions(ctx echo.Context) error
@@ -3747,6 +3767,15 @@ func (w *ServerInterfaceWrapper) PutOnboardingStep(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PutOnboardingStep(ctx, session, step)
+	return err
+}
+
+// RequestCode converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestCode(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestCode(ctx)
 	return err
 }
 
@@ -5482,6 +5511,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/invitations", wrapper.ListInvitations, options.OperationMiddlewares["listInvitations"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/invitations", wrapper.CreateInvitation, options.OperationMiddlewares["createInvitation"]...)
 	router.DELETE(options.BaseURL+"/v1/tenants/:tenant/invitations/:invitation", wrapper.RevokeInvitation, options.OperationMiddlewares["revokeInvitation"]...)
+	router.POST(options.BaseURL+"/v1/registrations/code", wrapper.RequestCode, options.OperationMiddlewares["requestCode"]...)
 	router.POST(options.BaseURL+"/v1/invitations/look", wrapper.LookAtInvitation, options.OperationMiddlewares["lookAtInvitation"]...)
 	router.POST(options.BaseURL+"/v1/invitations/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)

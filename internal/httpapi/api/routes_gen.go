@@ -49,6 +49,7 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/onboarding/sessions", Module: "onboarding"},
 		{Method: "GET", Path: "/v1/onboarding/sessions/{session}", Module: "onboarding"},
 		{Method: "PUT", Path: "/v1/onboarding/sessions/{session}/steps/{step}", Module: "onboarding"},
+		{Method: "POST", Path: "/v1/registrations/code", Module: "onboarding"},
 		{Method: "DELETE", Path: "/v1/sessions", Module: "id"},
 		{Method: "GET", Path: "/v1/sessions", Module: "id"},
 		{Method: "POST", Path: "/v1/sessions", Module: "id"},

@@ -153,7 +153,7 @@ func (s *Service) gives(ctx context.Context, i *Invitation) (timeline.Tenant, er
 	if err != nil {
 		return tenant, err
 	}
-	if tenant.ReadOnly || view.Halted() != "" || !mayGrant(view, i.Inviter, i.Role) || !signs(view, i, span.FormatTime(s.now())) {
+	if tenant.ReadOnly || view.Halted() != "" || !mayGrant(view, i.Inviter, i.Role) || !signs(view, i, span.FormatTime(s.cfg.Now())) {
 		return tenant, ErrInvalid
 	}
 	return tenant, nil
@@ -187,13 +187,13 @@ func (s *Service) sign(ctx context.Context, i *Invitation, t Token, identity str
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
-	spanID, err := span.RandomID(now, s.rand)
+	now := s.cfg.Now()
+	spanID, err := span.RandomID(now, s.cfg.Rand)
 	if err != nil {
 		return nil, err
 	}
 	salt := make([]byte, 16)
-	if _, err := io.ReadFull(s.rand, salt); err != nil {
+	if _, err := io.ReadFull(s.cfg.Rand, salt); err != nil {
 		return nil, fault.New(fault.Unavailable, "randomness_unavailable", "cannot read random bytes for a salt").Because(err)
 	}
 	return id.SealSpan(signer, span.Header{

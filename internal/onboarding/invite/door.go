@@ -37,7 +37,7 @@ func (s *Service) admitVisitor(ctx context.Context, i *Invitation, who Newcomer)
 	if _, err := s.gives(ctx, i); err != nil {
 		return err
 	}
-	if err := i.visitor(who.Subject, who.Expires, span.FormatTime(s.now())); err != nil {
+	if err := i.visitor(who.Subject, who.Expires, span.FormatTime(s.cfg.Now())); err != nil {
 		return err
 	}
 	return s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
@@ -62,7 +62,7 @@ func (s *Service) enter(ctx context.Context, t Token, i *Invitation, identity st
 	if chain.Status() != id.StatusActive {
 		return Grant{}, fault.Newf(fault.Conflict, "identity_not_active", "the identity is %s; it gets no role any more", chain.Status())
 	}
-	if err := i.visitor(chain.Subject(), chain.Expires(), span.FormatTime(s.now())); err != nil {
+	if err := i.visitor(chain.Subject(), chain.Expires(), span.FormatTime(s.cfg.Now())); err != nil {
 		return Grant{}, err
 	}
 	if len(i.sealed) == 0 && i.Signer != "" {
@@ -115,7 +115,7 @@ func scanVisit(ctx context.Context, tx *sql.Tx, i *Invitation, identity string) 
 // that counts is the one that looks whether there is room. It is ErrInvalid where
 // there is none, and where the door is withdrawn or has ended meanwhile.
 func (s *Service) use(ctx context.Context, tx *sql.Tx, i *Invitation, identity string) (*Invitation, error) {
-	now := span.FormatTime(s.now())
+	now := span.FormatTime(s.cfg.Now())
 	visit, err := s.getIn(ctx, tx, i.Tenant, i.ID)
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (s *Service) use(ctx context.Context, tx *sql.Tx, i *Invitation, identity s
 // visit keeps the grant that an identity gets, and destroys the key once everybody
 // has theirs, in one transaction; an identity gets one grant.
 func (s *Service) visit(ctx context.Context, i *Invitation, identity string, grant *span.Span) (visit *Invitation, err error) {
-	now := span.FormatTime(s.now())
+	now := span.FormatTime(s.cfg.Now())
 	err = s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
 		if visit, err = s.use(ctx, tx, i, identity); err != nil || visit.GrantID != "" {
 			return err

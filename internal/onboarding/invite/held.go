@@ -37,9 +37,7 @@ func (s *Service) tellRevoked(ctx context.Context, i *Invitation) error {
 		return err
 	}
 	h := span.Header{ID: span.NewID(at, [10]byte(derived(held, TypeRevoked+i.ID))), Tenant: i.Tenant, Author: i.RevokedBy, Type: TypeRevoked, Time: i.RevokedAt, Causes: []string{i.ID}}
-	return s.tellHeld(ctx, held, h, struct {
-		Invitation string `json:"invitation"`
-	}{i.ID})
+	return s.tellHeld(ctx, held, h, Withdrawn{i.ID})
 }
 
 func (s *Service) tellHeld(ctx context.Context, held id.Held, h span.Header, told any) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
 	"github.com/danvoulez/logline/internal/storage"
@@ -18,7 +19,7 @@ import (
 // What tells of invitations in a timeline.
 const (
 	TypeCreated = "invitation.created" // payload: Told; its id is the invitation's
-	TypeRevoked = "invitation.revoked" // payload: {"invitation"}; its cause is the above
+	TypeRevoked = "invitation.revoked" // payload: Withdrawn; its cause is the above
 	Label       = "invitation"         // of the delegation to the key that signs the grant
 )
 
@@ -94,6 +95,20 @@ type Invitation struct {
 	admitted                string
 }
 
+// Postman hands over a message, once; its errors are for whoever asked. *mail.Sender
+// implements it.
+type Postman interface {
+	Send(ctx context.Context, m mail.Message) error
+}
+
+// Config of a Service.
+type Config struct {
+	Mail Postman // nil: the node sends no mail
+	Page string  // where links begin (Link); "": nobody has said, and nothing is mailed
+	Now  func() time.Time
+	Rand io.Reader
+}
+
 // Service is safe for concurrent use, also by several processes: of those who use
 // one token exactly one gets the role.
 type Service struct {
@@ -101,13 +116,12 @@ type Service struct {
 	log  Timeline
 	dir  Directory
 	keys Keys
-	now  func() time.Time
-	rand io.Reader
+	cfg  Config
 }
 
 // New works on a migrated database; it starts nothing.
-func New(db *storage.DB, log Timeline, dir Directory, keys Keys, now func() time.Time, rand io.Reader) *Service {
-	return &Service{db: db, log: log, dir: dir, keys: keys, now: now, rand: rand}
+func New(db *storage.DB, log Timeline, dir Directory, keys Keys, cfg Config) *Service {
+	return &Service{db: db, log: log, dir: dir, keys: keys, cfg: cfg}
 }
 
 // Terms are what an inviter asks for. Span, Delegation and Sealed are the
@@ -134,13 +148,18 @@ type Told struct {
 
 func (t *Terms) told() Told { return Told{t.ID, t.Role, t.ExpiresAt, t.Uses} }
 
+// Withdrawn is the payload of invitation.revoked.
+type Withdrawn struct {
+	Invitation string `json:"invitation"`
+}
+
 // Create takes an invitation by somebody who is proven. The same again is
 // answered as the first time. Codes: role_forbidden, invitation_conflict,
 // invitation_mismatch, role_malformed, expires_malformed, expires_too_late,
 // invitation_uses, invitation_uses_role, invitations_too_many, not_in_custody, and what the timeline says to the span
 // and the key event.
 func (s *Service) Create(ctx context.Context, tenant timeline.Tenant, by string, t Terms) (Invitation, error) {
-	now := s.now()
+	now := s.cfg.Now()
 	if err := t.check(now); err != nil {
 		return Invitation{}, err
 	}

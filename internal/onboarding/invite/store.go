@@ -26,7 +26,7 @@ func (s *Service) scan(scan func(dest ...any) error) (i Invitation, err error) {
 	}
 	i.Signer, i.admitted, i.AcceptedBy, i.AcceptedAt, i.GrantID = signer.String, admitted.String, acceptedBy.String, acceptedAt.String, grantID.String
 	i.RevokedBy, i.RevokedAt, i.MailedAt, i.MailProblem = revokedBy.String, revokedAt.String, mailedAt.String, mailProblem.String
-	switch now := span.FormatTime(s.now()); {
+	switch now := span.FormatTime(s.cfg.Now()); {
 	case i.AcceptedBy != "" || i.door() && i.Used >= i.Uses:
 		i.State = Accepted
 	case i.RevokedBy != "":
@@ -122,7 +122,7 @@ func (s *Service) list(ctx context.Context, tenant, after string, limit int) (al
 // insert keeps a new invitation where the tenant has room for it, and forgets what
 // is long over. Whoever lost a race against its own repeat gets what that made.
 func (s *Service) insert(ctx context.Context, i Invitation, t *Terms) (out Invitation, err error) {
-	now := s.now()
+	now := s.cfg.Now()
 	err = s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE tenant = $1 AND expires_at < $2`, i.Tenant, span.FormatTime(now.Add(-kept))); err != nil {
 			return fmt.Errorf("forget invitations: %w", err)
@@ -159,7 +159,7 @@ func room(ctx context.Context, tx *sql.Tx, i *Invitation) error {
 }
 
 func (s *Service) revoke(ctx context.Context, tenant, invitation, by string) (i Invitation, err error) {
-	now := span.FormatTime(s.now())
+	now := span.FormatTime(s.cfg.Now())
 	err = s.in(ctx, tenant, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE invitations SET revoked_by = $3, revoked_at = $4, sealed = NULL
 			WHERE tenant = $1 AND id = $2 AND accepted_by IS NULL AND revoked_by IS NULL`, tenant, invitation, by, now); err != nil {
@@ -191,7 +191,7 @@ func (s *Service) admit(ctx context.Context, i *Invitation, identity string) err
 // claim marks an invitation as used by an identity, keeps the grant that it gets,
 // and destroys the key, in one transaction; whoever was first stays so.
 func (s *Service) claim(ctx context.Context, i *Invitation, identity string, grant *span.Span) (out Invitation, err error) {
-	now := span.FormatTime(s.now())
+	now := span.FormatTime(s.cfg.Now())
 	err = s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE invitations SET accepted_by = $3, accepted_at = $4, grant_span = $5, grant_id = $6, sealed = NULL
 			WHERE tenant = $1 AND id = $2 AND accepted_by IS NULL AND revoked_by IS NULL AND expires_at > $4`,

@@ -115,6 +115,8 @@ var shapes = []struct {
 }{
 	{"an API key", regexp.MustCompile(`llk_[a-z2-7]{75}`)},
 	{"a session's token", regexp.MustCompile(`lls_[a-z2-7]{75}`)},
+	{"an invitation", regexp.MustCompile(`lli_[A-Za-z0-9_-]{43}`)},
+	{"a mailed code", regexp.MustCompile(`llc_[0-9a-z]{16}`)},
 	{"a bootstrap token", regexp.MustCompile(`llb_[A-Za-z0-9_-]{43}`)},
 	{"an onboarding token", regexp.MustCompile(`llo_[A-Za-z0-9_-]{43}`)},
 	{"a webhook's secret", regexp.MustCompile(`whsec_[A-Za-z0-9+/]{32,}`)},

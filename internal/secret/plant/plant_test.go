@@ -64,6 +64,8 @@ func TestASearchFindsWhatLeaks(t *testing.T) {
 var shaped = map[string]string{
 	"an API key":              "key llk_" + strings.Repeat("a2b7c", 15),
 	"a session's token":       "lls_" + strings.Repeat("a2b7c", 15),
+	"an invitation":           "lli_" + strings.Repeat("Ab-_0", 8) + "xyz",
+	"a mailed code":           "llc_" + strings.Repeat("a1b2", 4),
 	"a bootstrap token":       "llb_" + strings.Repeat("Ab-_0", 8) + "xyz",
 	"an onboarding token":     "llo_" + strings.Repeat("Ab-_0", 8) + "xyz",
 	"a webhook's secret":      "whsec_" + strings.Repeat("Ab+/", 11),
