@@ -139,15 +139,21 @@ func TestDoorCountsInTwoProcesses(t *testing.T) {
 	url := pgtest.New(t).URL
 	db, store := backend.Open(t, url)
 	same := func(d *id.Directory) engine.Directory { return d }
-	one := newNodeOn(t, db, store, same, nil)
+	invited := func(d *httpapi.Deps) { d.OpenRegistration, d.Registration = false, httpapi.RegistrationInvite }
+	one := newNodeOn(t, db, store, same, nil, invited)
 	one.owner = one.identity()
 	one.tenant = one.newTenant(bootstrapToken, "acme", false)
 	db2, store2 := backend.Open(t, url)
-	two := newProcess(t, one.node, db2, store2, same, nil)
+	two := newProcess(t, one.node, db2, store2, same, nil, invited)
 	two.owner, two.tenant = one.owner, one.tenant
 
+	// One has spent a use and is no guest yet, so that the key stays: the count alone
+	// keeps the others out.
 	const uses = 3
-	door := one.door(one.owner, uses, time.Hour)
+	door := one.door(one.owner, uses+1, time.Hour)
+	r := registration(one.ghost(time.Hour), "", "")
+	r.Admission = door.Reveal()
+	one.post("/v1/identities", "", r).want(t, http.StatusCreated)
 	var wg sync.WaitGroup
 	replies := make([]reply, 10)
 	all := make([]*id.Keys, len(replies))
@@ -178,7 +184,7 @@ func TestDoorCountsInTwoProcesses(t *testing.T) {
 		}
 	}
 	require.Equal(t, uses, in)
-	require.Equal(t, uses, one.listed(door.Id).Used)
+	require.Equal(t, uses+1, one.listed(door.Id).Used)
 }
 
 func (w *world) claim(ghost, by *id.Keys) reply {
