@@ -28,7 +28,7 @@ test: ## all tests; needs Go and git alone
 	@bash scripts/test.sh $(ARGS)
 
 # Packages in which goroutines meet; the rest is pure, or runs a binary of its own.
-RACY := ./client/ $(addprefix ./internal/,account app bus certs engine/... feed followers httpapi id importer/... lifecycle onboarding outbox quota ratelimit relay rules/backtest storage timeline/... webhook)
+RACY := ./client/ $(addprefix ./internal/,account/... app bus certs engine/... feed followers httpapi id importer/... lifecycle onboarding/... outbox quota ratelimit relay rules/backtest storage timeline/... webhook)
 
 # One goroutine tells its story there, thousands of times over, compares pure
 # functions or reads plans; and SQLite in memory is asked what SQLite in a file is
