@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/danvoulez/logline/internal/fault"
-	"github.com/danvoulez/logline/internal/span"
 )
 
 // MaxClaims bounds the ghosts of one identity that are listed and looked through.
@@ -41,11 +40,11 @@ func failedOrNil(operation string, err error) error {
 	return failed(operation, err)
 }
 
-// inTime refuses a claim of a ghost whose time is over. A fold knows no clock, so it
-// is asked where the claim is taken: whoever finds the key of a ghost that has long
-// ended must not give its past to somebody.
-func (d *Directory) inTime(ghost *Chain) error {
-	if ghost.Status() == StatusActive && ghost.Expires() != "" && ghost.Expires() <= span.FormatTime(d.now()) {
+// inTime refuses a claim that says itself that it was made when the ghost's time was
+// over. What was claimed in time stays claimed wherever its events are brought
+// later, so the clock is not asked; whoever has the ghost's key can say another time.
+func inTime(ghost *Chain, claim *Event) error {
+	if ghost.Status() == StatusActive && ghost.Expires() != "" && ghost.Expires() <= claim.Time {
 		return fault.Newf(fault.Conflict, "ghost_expired", "the ghost ended at %s; it can be claimed before that alone", ghost.Expires())
 	}
 	return nil

@@ -288,7 +288,7 @@ func (d *Directory) apply(ctx context.Context, q querier, chain *Chain, e *Event
 		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return false, err
 		}
-		if err := d.inTime(chain); err != nil {
+		if err := inTime(chain, e); err != nil {
 			return false, err
 		}
 	}
