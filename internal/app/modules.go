@@ -23,7 +23,7 @@ func Modules() []lifecycle.Module {
 			Name: "engine", About: "what the node does by itself", Needs: []string{"id", "timeline", "rules"},
 			Workers: []string{"the node's key events into timelines that lack them", "a follower that makes tasks of what decisions ask for", "a worker that runs tasks, and what tells timelines of them"},
 		},
-		{Name: "onboarding", About: "the first tenant, and those after it", Needs: []string{"id", "timeline", "rules"}},
+		{Name: "onboarding", About: "how people and tenants come in: invitations, templates, onboarding", Needs: []string{"id", "timeline", "rules"}},
 		{Name: "httpapi", About: "the HTTP server and API: the other modules' routes too", Needs: []string{"id", "timeline", "rules"}},
 	}
 	for i := range modules {

@@ -217,7 +217,7 @@ func TestDamagedTimelineIsNotSaved(t *testing.T) {
 // back as they were.
 func TestSQLTables(t *testing.T) {
 	t.Parallel()
-	fill := `INSERT INTO identities VALUES ('i', 'person', NULL, 'Ana', 'active', $1, 1)`
+	fill := `INSERT INTO identities VALUES ('i', 'person', NULL, 'Ana', 'active', $1, 1, NULL)`
 	open := func() (*storage.DB, *told) {
 		db, err := storage.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "x.db"))
 		require.NoError(t, err)
