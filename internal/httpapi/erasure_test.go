@@ -264,7 +264,7 @@ var routes = map[string]struct {
 	"getAccount": {ask: at("/v1/account")}, "listSessions": {ask: at("/v1/sessions")},
 	"createAccount": {}, "setAccount": {}, "eraseAccount": {}, "setPassword": {}, "offerSecondFactor": {}, "confirmSecondFactor": {}, "removeSecondFactor": {}, "renewRecoveryCodes": {},
 	"listPasskeys": {ask: at("/v1/account/passkeys")}, "beginPasskey": {}, "finishPasskey": {}, "renamePasskey": {}, "removePasskey": {}, "beginPasskeySignIn": {}, "finishPasskeySignIn": {},
-	"listInvitations": {ask: of("/invitations")}, "createInvitation": {}, "revokeInvitation": {}, "lookAtInvitation": {}, "acceptInvitation": {},
+	"listInvitations": {ask: of("/invitations")}, "createInvitation": {}, "revokeInvitation": {}, "lookAtInvitation": {}, "acceptInvitation": {}, "requestCode": {},
 	"signIn": {}, "completeSignIn": {}, "endSession": {}, "endOtherSessions": {},
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},

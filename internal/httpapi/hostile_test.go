@@ -174,7 +174,8 @@ func TestMethodsOfEveryRoute(t *testing.T) {
 			}
 			answers := w.raw(t, method+" "+target+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+w.token(w.owner)+"\r\nX-HTTP-Method: POST\r\nX-HTTP-Method-Override: POST\r\nX-Method-Override: GET\r\nConnection: close\r\n\r\n")
 			require.Len(t, answers, 1, "%s %s", method, target)
-			require.Contains(t, []int{400, 404, 405}, answers[0].StatusCode, "%s %s", method, target)
+			// 415: a name in one path may be what another path leaves open.
+			require.Contains(t, []int{400, 404, 405, 415}, answers[0].StatusCode, "%s %s", method, target)
 			require.Equal(t, "application/problem+json", answers[0].Header.Get("Content-Type"), "%s %s", method, target)
 		}
 	}
