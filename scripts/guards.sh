@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 LOGLINE_TEST_GUARDS="${GUARDS:-.}"
 eval "$(bash scripts/smtp.sh)"
+eval "$(bash scripts/oidc.sh)"
 bash scripts/with-services.sh go test -tags grpcnotrace -count=1 -v -timeout 0 -run '^TestEveryLine$' ./internal/guards

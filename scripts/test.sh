@@ -20,6 +20,7 @@ fi
 command -v node >/dev/null || echo "left out: the browser's library in Node (install Node.js 20 or newer); it is run in Chromium"
 eval "$(bash scripts/browser.sh)"
 eval "$(bash scripts/smtp.sh)"
+eval "$(bash scripts/oidc.sh)"
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 bash scripts/with-services.sh go test -tags grpcnotrace -timeout 30m ${GOTESTFLAGS:-} "$@" ./... 2>&1 | tee "$output"

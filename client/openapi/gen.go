@@ -68,6 +68,11 @@ const (
 	InvitationStateRevoked  InvitationState = "revoked"
 )
 
+// Defines values for NewOIDCLinkPage.
+const (
+	NewOIDCLinkPageOnboard NewOIDCLinkPage = "onboard"
+)
+
 // Defines values for NewOnboardingSessionRoad.
 const (
 	NewOnboardingSessionRoadApi      NewOnboardingSessionRoad = "api"
@@ -263,6 +268,11 @@ const (
 	Delivered WebhookDeliveryOutcome = "delivered"
 	GiveUp    WebhookDeliveryOutcome = "give_up"
 	Retry     WebhookDeliveryOutcome = "retry"
+)
+
+// Defines values for BeginOIDCSignInParamsPage.
+const (
+	BeginOIDCSignInParamsPageOnboard BeginOIDCSignInParamsPage = "onboard"
 )
 
 // Defines values for ListSpansParamsOrder.
@@ -1005,6 +1015,18 @@ type NewInvitation struct {
 	Uses int `json:"uses,omitempty"`
 }
 
+// NewOIDCLink defines model for NewOIDCLink.
+type NewOIDCLink struct {
+	// Page The page to come back to, of this server
+	Page NewOIDCLinkPage `json:"page,omitempty"`
+
+	// Provider The provider's name here
+	Provider string `json:"provider"`
+}
+
+// NewOIDCLinkPage The page to come back to, of this server
+type NewOIDCLinkPage string
+
 // NewOnboardingSession defines model for NewOnboardingSession.
 type NewOnboardingSession struct {
 	// Road How somebody comes; api where it is left out
@@ -1068,6 +1090,46 @@ type Node struct {
 
 // NodeRegistration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 type NodeRegistration string
+
+// OIDCLink defines model for OIDCLink.
+type OIDCLink struct {
+	CreatedAt Time `json:"created_at"`
+
+	// Email As the provider said when you linked it
+	Email  string `json:"email,omitempty"`
+	Id     string `json:"id"`
+	Issuer string `json:"issuer"`
+
+	// Provider The provider's name here; absent where its word is not taken any more
+	Provider string `json:"provider,omitempty"`
+
+	// Subject What the provider calls you
+	Subject string `json:"subject"`
+	UsedAt  Time   `json:"used_at,omitempty"`
+}
+
+// OIDCLinkPage defines model for OIDCLinkPage.
+type OIDCLinkPage struct {
+	Items []OIDCLink `json:"items"`
+}
+
+// OIDCLocation defines model for OIDCLocation.
+type OIDCLocation struct {
+	// Location Where the browser goes
+	Location string `json:"location"`
+}
+
+// OIDCProvider defines model for OIDCProvider.
+type OIDCProvider struct {
+	// Label As people read it
+	Label string `json:"label"`
+	Name  string `json:"name"`
+}
+
+// OIDCProviderPage defines model for OIDCProviderPage.
+type OIDCProviderPage struct {
+	Items []OIDCProvider `json:"items"`
+}
 
 // OnboardingDraft defines model for OnboardingDraft.
 type OnboardingDraft struct {
@@ -2256,6 +2318,9 @@ type InvitationParameter = UUID
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
 
+// OIDCProviderParameter defines model for OIDCProviderParameter.
+type OIDCProviderParameter = string
+
 // OnboardingSessionParameter defines model for OnboardingSessionParameter.
 type OnboardingSessionParameter = string
 
@@ -2280,6 +2345,12 @@ type TenantParameter = string
 // WebhookParameter defines model for WebhookParameter.
 type WebhookParameter = string
 
+// RemoveOIDCLinkParams defines parameters for RemoveOIDCLink.
+type RemoveOIDCLinkParams struct {
+	// Last End it although nobody could sign in without it
+	Last bool `form:"last,omitempty" json:"last,omitempty"`
+}
+
 // RemovePasskeyParams defines parameters for RemovePasskey.
 type RemovePasskeyParams struct {
 	// Last Remove it although nobody could sign in without it
@@ -2297,6 +2368,30 @@ type ListAPIKeysParams struct {
 // PutOnboardingStepJSONBody defines parameters for PutOnboardingStep.
 type PutOnboardingStepJSONBody struct {
 	union json.RawMessage
+}
+
+// BeginOIDCSignInParams defines parameters for BeginOIDCSignIn.
+type BeginOIDCSignInParams struct {
+	// Page The page to come back to, of this server
+	Page BeginOIDCSignInParamsPage `form:"page,omitempty" json:"page,omitempty"`
+}
+
+// BeginOIDCSignInParamsPage defines parameters for BeginOIDCSignIn.
+type BeginOIDCSignInParamsPage string
+
+// FinishOIDCSignInParams defines parameters for FinishOIDCSignIn.
+type FinishOIDCSignInParams struct {
+	// State As it was sent to the provider
+	State string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Code Of the provider, good once
+	Code string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Iss Whose answer it is (RFC 9207)
+	Iss string `form:"iss,omitempty" json:"iss,omitempty"`
+
+	// Error Why the provider signs nobody in
+	Error string `form:"error,omitempty" json:"error,omitempty"`
 }
 
 // GetTemplateParams defines parameters for GetTemplate.
@@ -2503,6 +2598,9 @@ type ListTasksParams struct {
 
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountChange
+
+// BeginOIDCLinkJSONRequestBody defines body for BeginOIDCLink for application/json ContentType.
+type BeginOIDCLinkJSONRequestBody = NewOIDCLink
 
 // FinishPasskeyJSONRequestBody defines body for FinishPasskey for application/json ContentType.
 type FinishPasskeyJSONRequestBody = NewPasskey
@@ -3076,6 +3174,40 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 	SetAccount(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListOIDCLinks Who you are at other providers
+	//
+	// Corresponds with GET /v1/account/oidc (the `ListOIDCLinks` operationId).
+	ListOIDCLinks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginOIDCLinkWithBody Begin to link your account to another provider
+	//
+	// Gives where the browser goes, and it a cookie that it brings back within 10
+	// minutes. Needs a session that is fresh, or your own token.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+	BeginOIDCLinkWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginOIDCLink Begin to link your account to another provider
+	//
+	// Gives where the browser goes, and it a cookie that it brings back within 10
+	// minutes. Needs a session that is fresh, or your own token.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+	BeginOIDCLink(ctx context.Context, body BeginOIDCLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveOIDCLink End a link to another provider
+	//
+	// Nobody signs in by it any more; sessions that it began go on. The last way in
+	// to an account whose identity's keys the node holds is ended only with
+	// last=true. Needs a session that is fresh, or your own token.
+	//
+	// Corresponds with DELETE /v1/account/oidc/{link} (the `RemoveOIDCLink` operationId).
+	RemoveOIDCLink(ctx context.Context, link string, params *RemoveOIDCLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPasskeys Your passkeys
 	//
 	// Corresponds with GET /v1/account/passkeys (the `ListPasskeys` operationId).
@@ -3604,6 +3736,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/sessions (the `SignIn` operationId).
 	SignIn(ctx context.Context, body SignInJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOIDCProviders By whose word people sign in here
+	//
+	// Corresponds with GET /v1/sessions/oidc (the `ListOIDCProviders` operationId).
+	ListOIDCProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginOIDCSignIn Go to another provider to sign in
+	//
+	// For browsers, from a page of this server. They get a cookie that they bring
+	// back within 10 minutes.
+	//
+	// Corresponds with GET /v1/sessions/oidc/{provider} (the `BeginOIDCSignIn` operationId).
+	BeginOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *BeginOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FinishOIDCSignIn Come back from another provider
+	//
+	// Where the provider sends browsers. Signs in whoever is linked, with the
+	// session's cookie; opens an account where the provider's proven address and
+	// the node's registration let somebody in; or links the account that asked for
+	// it. Each way to a provider is good once, in the browser that began it. The
+	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+	//
+	// Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
+	FinishOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// BeginPasskeySignIn Begin to sign in by a passkey
 	//
@@ -4422,6 +4578,80 @@ func (c *Client) SetAccountWithBody(ctx context.Context, contentType string, bod
 // Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 func (c *Client) SetAccount(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOIDCLinks Who you are at other providers
+//
+// Corresponds with GET /v1/account/oidc (the `ListOIDCLinks` operationId).
+func (c *Client) ListOIDCLinks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOIDCLinksRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginOIDCLinkWithBody Begin to link your account to another provider
+//
+// Gives where the browser goes, and it a cookie that it brings back within 10
+// minutes. Needs a session that is fresh, or your own token.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+func (c *Client) BeginOIDCLinkWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginOIDCLinkRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginOIDCLink Begin to link your account to another provider
+//
+// Gives where the browser goes, and it a cookie that it brings back within 10
+// minutes. Needs a session that is fresh, or your own token.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+func (c *Client) BeginOIDCLink(ctx context.Context, body BeginOIDCLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginOIDCLinkRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveOIDCLink End a link to another provider
+//
+// Nobody signs in by it any more; sessions that it began go on. The last way in
+// to an account whose identity's keys the node holds is ended only with
+// last=true. Needs a session that is fresh, or your own token.
+//
+// Corresponds with DELETE /v1/account/oidc/{link} (the `RemoveOIDCLink` operationId).
+func (c *Client) RemoveOIDCLink(ctx context.Context, link string, params *RemoveOIDCLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveOIDCLinkRequest(c.Server, link, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5491,6 +5721,60 @@ func (c *Client) SignInWithBody(ctx context.Context, contentType string, body io
 // Corresponds with POST /v1/sessions (the `SignIn` operationId).
 func (c *Client) SignIn(ctx context.Context, body SignInJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignInRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOIDCProviders By whose word people sign in here
+//
+// Corresponds with GET /v1/sessions/oidc (the `ListOIDCProviders` operationId).
+func (c *Client) ListOIDCProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOIDCProvidersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginOIDCSignIn Go to another provider to sign in
+//
+// For browsers, from a page of this server. They get a cookie that they bring
+// back within 10 minutes.
+//
+// Corresponds with GET /v1/sessions/oidc/{provider} (the `BeginOIDCSignIn` operationId).
+func (c *Client) BeginOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *BeginOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginOIDCSignInRequest(c.Server, provider, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FinishOIDCSignIn Come back from another provider
+//
+// Where the provider sends browsers. Signs in whoever is linked, with the
+// session's cookie; opens an account where the provider's proven address and
+// the node's registration let somebody in; or links the account that asked for
+// it. Each way to a provider is good once, in the browser that began it. The
+// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+//
+// Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
+func (c *Client) FinishOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFinishOIDCSignInRequest(c.Server, provider, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7157,6 +7441,130 @@ func NewSetAccountRequestWithBody(server string, contentType string, body io.Rea
 	return req, nil
 }
 
+// NewListOIDCLinksRequest constructs an http.Request for the ListOIDCLinks method
+func NewListOIDCLinksRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/account/oidc")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBeginOIDCLinkRequest calls the generic BeginOIDCLink builder with application/json body
+func NewBeginOIDCLinkRequest(server string, body BeginOIDCLinkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBeginOIDCLinkRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBeginOIDCLinkRequestWithBody constructs an http.Request for the BeginOIDCLink method, with any body, and a specified content type
+func NewBeginOIDCLinkRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/account/oidc")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveOIDCLinkRequest constructs an http.Request for the RemoveOIDCLink method
+func NewRemoveOIDCLinkRequest(server string, link string, params *RemoveOIDCLinkParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "link", link, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/account/oidc/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last", params.Last, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListPasskeysRequest constructs an http.Request for the ListPasskeys method
 func NewListPasskeysRequest(server string) (*http.Request, error) {
 	var err error
@@ -8554,6 +8962,171 @@ func NewSignInRequestWithBody(server string, contentType string, body io.Reader)
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListOIDCProvidersRequest constructs an http.Request for the ListOIDCProviders method
+func NewListOIDCProvidersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/oidc")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBeginOIDCSignInRequest constructs an http.Request for the BeginOIDCSignIn method
+func NewBeginOIDCSignInRequest(server string, provider OIDCProviderParameter, params *BeginOIDCSignInParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/oidc/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFinishOIDCSignInRequest constructs an http.Request for the FinishOIDCSignIn method
+func NewFinishOIDCSignInRequest(server string, provider OIDCProviderParameter, params *FinishOIDCSignInParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/oidc/%s/callback", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "code", params.Code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "iss", params.Iss, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error", params.Error, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -11982,6 +12555,44 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 	SetAccountWithResponse(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAccountResponse, error)
 
+	// ListOIDCLinksWithResponse Who you are at other providers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/account/oidc (the `ListOIDCLinks` operationId).
+	ListOIDCLinksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOIDCLinksResponse, error)
+
+	// BeginOIDCLinkWithBodyWithResponse Begin to link your account to another provider
+	//
+	// Gives where the browser goes, and it a cookie that it brings back within 10
+	// minutes. Needs a session that is fresh, or your own token.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+	BeginOIDCLinkWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginOIDCLinkResponse, error)
+
+	// BeginOIDCLinkWithResponse Begin to link your account to another provider
+	//
+	// Gives where the browser goes, and it a cookie that it brings back within 10
+	// minutes. Needs a session that is fresh, or your own token.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+	BeginOIDCLinkWithResponse(ctx context.Context, body BeginOIDCLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginOIDCLinkResponse, error)
+
+	// RemoveOIDCLinkWithResponse End a link to another provider
+	//
+	// Nobody signs in by it any more; sessions that it began go on. The last way in
+	// to an account whose identity's keys the node holds is ended only with
+	// last=true. Needs a session that is fresh, or your own token.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/account/oidc/{link} (the `RemoveOIDCLink` operationId).
+	RemoveOIDCLinkWithResponse(ctx context.Context, link string, params *RemoveOIDCLinkParams, reqEditors ...RequestEditorFn) (*RemoveOIDCLinkResponse, error)
+
 	// ListPasskeysWithResponse Your passkeys
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -12542,6 +13153,36 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/sessions (the `SignIn` operationId).
 	SignInWithResponse(ctx context.Context, body SignInJSONRequestBody, reqEditors ...RequestEditorFn) (*SignInResponse, error)
+
+	// ListOIDCProvidersWithResponse By whose word people sign in here
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/sessions/oidc (the `ListOIDCProviders` operationId).
+	ListOIDCProvidersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOIDCProvidersResponse, error)
+
+	// BeginOIDCSignInWithResponse Go to another provider to sign in
+	//
+	// For browsers, from a page of this server. They get a cookie that they bring
+	// back within 10 minutes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/sessions/oidc/{provider} (the `BeginOIDCSignIn` operationId).
+	BeginOIDCSignInWithResponse(ctx context.Context, provider OIDCProviderParameter, params *BeginOIDCSignInParams, reqEditors ...RequestEditorFn) (*BeginOIDCSignInResponse, error)
+
+	// FinishOIDCSignInWithResponse Come back from another provider
+	//
+	// Where the provider sends browsers. Signs in whoever is linked, with the
+	// session's cookie; opens an account where the provider's proven address and
+	// the node's registration let somebody in; or links the account that asked for
+	// it. Each way to a provider is good once, in the browser that began it. The
+	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
+	FinishOIDCSignInWithResponse(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*FinishOIDCSignInResponse, error)
 
 	// BeginPasskeySignInWithResponse Begin to sign in by a passkey
 	//
@@ -13612,6 +14253,143 @@ func (r SetAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOIDCLinksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OIDCLinkPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOIDCLinksResponse) GetJSON200() *OIDCLinkPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOIDCLinksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOIDCLinksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOIDCLinksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOIDCLinksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOIDCLinksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BeginOIDCLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OIDCLocation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginOIDCLinkResponse) GetJSON200() *OIDCLocation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BeginOIDCLinkResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginOIDCLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginOIDCLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginOIDCLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginOIDCLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RemoveOIDCLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveOIDCLinkResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveOIDCLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveOIDCLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveOIDCLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveOIDCLinkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15292,6 +16070,150 @@ func (r SignInResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SignInResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOIDCProvidersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OIDCProviderPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOIDCProvidersResponse) GetJSON200() *OIDCProviderPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOIDCProvidersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOIDCProvidersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOIDCProvidersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOIDCProvidersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOIDCProvidersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginOIDCSignInResponse303Headers the declared response headers of an HTTP 303 response for BeginOIDCSignIn
+type BeginOIDCSignInResponse303Headers struct {
+	Location string
+}
+
+type BeginOIDCSignInResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *BeginOIDCSignInResponse303Headers
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BeginOIDCSignInResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginOIDCSignInResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginOIDCSignInResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginOIDCSignInResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginOIDCSignInResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FinishOIDCSignInResponse303Headers the declared response headers of an HTTP 303 response for FinishOIDCSignIn
+type FinishOIDCSignInResponse303Headers struct {
+	Location string
+}
+
+type FinishOIDCSignInResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *FinishOIDCSignInResponse303Headers
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FinishOIDCSignInResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FinishOIDCSignInResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FinishOIDCSignInResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FinishOIDCSignInResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FinishOIDCSignInResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18381,6 +19303,68 @@ func (c *ClientWithResponses) SetAccountWithResponse(ctx context.Context, body S
 	return ParseSetAccountResponse(rsp)
 }
 
+// ListOIDCLinksWithResponse Who you are at other providers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/account/oidc (the `ListOIDCLinks` operationId).
+func (c *ClientWithResponses) ListOIDCLinksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOIDCLinksResponse, error) {
+	rsp, err := c.ListOIDCLinks(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOIDCLinksResponse(rsp)
+}
+
+// BeginOIDCLinkWithBodyWithResponse Begin to link your account to another provider
+//
+// Gives where the browser goes, and it a cookie that it brings back within 10
+// minutes. Needs a session that is fresh, or your own token.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+func (c *ClientWithResponses) BeginOIDCLinkWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginOIDCLinkResponse, error) {
+	rsp, err := c.BeginOIDCLinkWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginOIDCLinkResponse(rsp)
+}
+
+// BeginOIDCLinkWithResponse Begin to link your account to another provider
+//
+// Gives where the browser goes, and it a cookie that it brings back within 10
+// minutes. Needs a session that is fresh, or your own token.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/account/oidc (the `BeginOIDCLink` operationId).
+func (c *ClientWithResponses) BeginOIDCLinkWithResponse(ctx context.Context, body BeginOIDCLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginOIDCLinkResponse, error) {
+	rsp, err := c.BeginOIDCLink(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginOIDCLinkResponse(rsp)
+}
+
+// RemoveOIDCLinkWithResponse End a link to another provider
+//
+// Nobody signs in by it any more; sessions that it began go on. The last way in
+// to an account whose identity's keys the node holds is ended only with
+// last=true. Needs a session that is fresh, or your own token.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/account/oidc/{link} (the `RemoveOIDCLink` operationId).
+func (c *ClientWithResponses) RemoveOIDCLinkWithResponse(ctx context.Context, link string, params *RemoveOIDCLinkParams, reqEditors ...RequestEditorFn) (*RemoveOIDCLinkResponse, error) {
+	rsp, err := c.RemoveOIDCLink(ctx, link, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveOIDCLinkResponse(rsp)
+}
+
 // ListPasskeysWithResponse Your passkeys
 //
 // Returns a wrapper object for the known response body format(s).
@@ -19264,6 +20248,54 @@ func (c *ClientWithResponses) SignInWithResponse(ctx context.Context, body SignI
 		return nil, err
 	}
 	return ParseSignInResponse(rsp)
+}
+
+// ListOIDCProvidersWithResponse By whose word people sign in here
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/sessions/oidc (the `ListOIDCProviders` operationId).
+func (c *ClientWithResponses) ListOIDCProvidersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOIDCProvidersResponse, error) {
+	rsp, err := c.ListOIDCProviders(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOIDCProvidersResponse(rsp)
+}
+
+// BeginOIDCSignInWithResponse Go to another provider to sign in
+//
+// For browsers, from a page of this server. They get a cookie that they bring
+// back within 10 minutes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/sessions/oidc/{provider} (the `BeginOIDCSignIn` operationId).
+func (c *ClientWithResponses) BeginOIDCSignInWithResponse(ctx context.Context, provider OIDCProviderParameter, params *BeginOIDCSignInParams, reqEditors ...RequestEditorFn) (*BeginOIDCSignInResponse, error) {
+	rsp, err := c.BeginOIDCSignIn(ctx, provider, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginOIDCSignInResponse(rsp)
+}
+
+// FinishOIDCSignInWithResponse Come back from another provider
+//
+// Where the provider sends browsers. Signs in whoever is linked, with the
+// session's cookie; opens an account where the provider's proven address and
+// the node's registration let somebody in; or links the account that asked for
+// it. Each way to a provider is good once, in the browser that began it. The
+// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
+func (c *ClientWithResponses) FinishOIDCSignInWithResponse(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*FinishOIDCSignInResponse, error) {
+	rsp, err := c.FinishOIDCSignIn(ctx, provider, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFinishOIDCSignInResponse(rsp)
 }
 
 // BeginPasskeySignInWithResponse Begin to sign in by a passkey
@@ -20718,6 +21750,101 @@ func ParseSetAccountResponse(rsp *http.Response) (*SetAccountResponse, error) {
 	return response, nil
 }
 
+// ParseListOIDCLinksResponse parses an HTTP response from a ListOIDCLinksWithResponse call
+func ParseListOIDCLinksResponse(rsp *http.Response) (*ListOIDCLinksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOIDCLinksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OIDCLinkPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBeginOIDCLinkResponse parses an HTTP response from a BeginOIDCLinkWithResponse call
+func ParseBeginOIDCLinkResponse(rsp *http.Response) (*BeginOIDCLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginOIDCLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OIDCLocation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveOIDCLinkResponse parses an HTTP response from a RemoveOIDCLinkWithResponse call
+func ParseRemoveOIDCLinkResponse(rsp *http.Response) (*RemoveOIDCLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveOIDCLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListPasskeysResponse parses an HTTP response from a ListPasskeysWithResponse call
 func ParseListPasskeysResponse(rsp *http.Response) (*ListPasskeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21871,6 +22998,123 @@ func ParseSignInResponse(rsp *http.Response) (*SignInResponse, error) {
 		}
 		response.ApplicationproblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListOIDCProvidersResponse parses an HTTP response from a ListOIDCProvidersWithResponse call
+func ParseListOIDCProvidersResponse(rsp *http.Response) (*ListOIDCProvidersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOIDCProvidersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OIDCProviderPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBeginOIDCSignInResponse parses an HTTP response from a BeginOIDCSignInWithResponse call
+func ParseBeginOIDCSignInResponse(rsp *http.Response) (*BeginOIDCSignInResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginOIDCSignInResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers BeginOIDCSignInResponse303Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers303 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFinishOIDCSignInResponse parses an HTTP response from a FinishOIDCSignInWithResponse call
+func ParseFinishOIDCSignInResponse(rsp *http.Response) (*FinishOIDCSignInResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FinishOIDCSignInResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers FinishOIDCSignInResponse303Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers303 = &headers
 	}
 
 	return response, nil

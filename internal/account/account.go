@@ -107,7 +107,7 @@ var (
 )
 
 // NewAccount is what a person opens an account with. Each may be "" but the password of
-// an identity in custody: there is no other way in.
+// an identity in custody without another way in.
 type NewAccount struct {
 	Handle, Name string // of an identity that is made
 	Email        string
@@ -115,13 +115,16 @@ type NewAccount struct {
 	// Admit says, by its LogLine ID, whether an identity that is made may come in; nil:
 	// it may.
 	Admit func(ctx context.Context, identity string) error
+	// With makes another way in, in the transaction that makes the identity: then there
+	// may be no password.
+	With func(ctx context.Context, tx *sql.Tx, identity string) error
 }
 
 // CreateHeld makes a person's identity in this node's custody and its account,
 // together or not at all. Codes: those of Custody.Create, password_…,
 // email_malformed, accounts_limited.
 func (s *Service) CreateHeld(ctx context.Context, n NewAccount, where Where) (id.Info, error) {
-	if n.Password == "" {
+	if n.Password == "" && n.With == nil {
 		return id.Info{}, errPasswordMissing
 	}
 	if err := s.mayOpen(ctx, where); err != nil {
@@ -139,8 +142,10 @@ func (s *Service) CreateHeld(ctx context.Context, n NewAccount, where Where) (id
 	}
 	return s.custody.CreateWith(ctx, id.SubjectPerson, n.Handle, n.Name, "", may, func(tx *sql.Tx, info id.Info) error {
 		row.identity = info.ID
-		_, err := s.insert(ctx, tx, row)
-		return err
+		if _, err := s.insert(ctx, tx, row); err != nil || n.With == nil {
+			return err
+		}
+		return n.With(ctx, tx, info.ID)
 	})
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	APIKeys        APIKeys       `mapstructure:"api_keys"`
 	Accounts       Accounts      `mapstructure:"accounts"`
 	Sessions       Sessions      `mapstructure:"sessions"`
+	OIDC           OIDC          `mapstructure:"oidc"`
 	WitnessPolicy  string        `mapstructure:"witness_policy"`
 	WitnessWait    time.Duration `mapstructure:"witness_wait"`
 	DrainTimeout   time.Duration `mapstructure:"drain_timeout"`
@@ -249,6 +250,8 @@ func (c Config) check(key string) string {
 		if _, err := c.breached(); err != nil {
 			return fault.From(err).Detail
 		}
+	case "oidc.providers":
+		return c.checkOIDC()
 	case "sessions.idle":
 		return within(c.Sessions.Idle, 2*time.Minute, longestLife)
 	case "sessions.life":

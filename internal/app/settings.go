@@ -98,6 +98,7 @@ var settings = []setting{
 	{key: "smtp.password_file", value: "", meaning: "file that holds it, readable by the user of the server alone; instead of smtp.password"},
 	{key: "smtp.timeout", value: "20s", meaning: "longest that handing over one message takes"},
 	{key: "registration_domains", value: "", meaning: "domains whose addresses may register where registration is domain, by a mailed code, as example.com,example.org"},
+	{key: "oidc.providers", value: "", meaning: "file that names the providers by whose word people may sign in (OpenID Connect), in YAML; with public_url; empty for none"},
 	{key: "proxy.trusted", value: "", meaning: "proxies whose word about clients is taken: networks as 10.1.0.0/16, addresses, loopback, private or railway, separated by commas; empty for none"},
 	{key: "proxy.header", value: "", meaning: "the one header it is read from: X-Forwarded-For, Forwarded or X-Real-IP; empty for X-Real-IP from railway, X-Forwarded-For from others"},
 	{key: "hosts", value: "", meaning: "names by which clients reach the node, as log.example.com, separated by commas: tokens that were made for others are refused; with that of public_url; neither: the certificate's, or whatever is asked for"},

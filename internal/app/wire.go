@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/oidc"
 	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/atomicfile"
@@ -46,6 +47,7 @@ var (
 	_ httpapi.APIKeys        = (*id.APIKeys)(nil)
 	_ httpapi.Accounts       = (*account.Service)(nil)
 	_ httpapi.Passkeys       = (*passkey.Service)(nil)
+	_ httpapi.OIDC           = (*oidc.Service)(nil)
 	_ httpapi.Events         = (*cloudevents.Recorder)(nil)
 	_ httpapi.Onboarding     = (*onboarding.Service)(nil)
 	_ httpapi.Flow           = (*flow.Sessions)(nil)
@@ -148,6 +150,9 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	deps.Passkeys = a.newPasskeys(directory, accounts, deps.Names)
+	if deps.OIDC, err = a.newOIDC(accounts); err != nil {
+		return err
+	}
 	if codes != nil {
 		deps.Codes = codes
 	}

@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"unicode/utf8"
 
+	"github.com/danvoulez/logline/internal/account/oidc"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/admin/person"
 	"github.com/danvoulez/logline/internal/bus"
@@ -95,6 +96,10 @@ func (w *work) open(ctx context.Context) (err error) {
 		return err
 	}
 	w.person.Passkeys = w.newPasskeys(directory, w.person.Accounts, httpapi.Names{})
+	// Nobody signs in by a command: links are read, and no provider's secret is needed.
+	if w.person.Logins, err = oidc.New(w.db, w.person.Accounts, oidc.Config{Now: w.opt.Now}); err != nil {
+		return err
+	}
 	return nil
 }
 

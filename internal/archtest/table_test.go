@@ -54,8 +54,11 @@ var table = map[string]rule{
 		"internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net/http", "clock"}},
 	"internal/account": {never: []string{"internal/timeline", "internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi",
 		"stores", "drivers", "net/http"}},
-	"internal/sortedmap": {never: []string{"ours", "I/O", "clock"}},
-	"internal/standing":  {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
+	"internal/account/oidc": {never: []string{"internal/timeline", "internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi",
+		"stores", "drivers"}},
+	"internal/account/oidc/oidctest": {testing: true, never: []string{"ours"}},
+	"internal/sortedmap":             {never: []string{"ours", "I/O", "clock"}},
+	"internal/standing":              {never: []string{"internal/storage", "internal/timeline", "internal/engine", "I/O", "clock"}},
 
 	"internal/timeline": {never: []string{
 		"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi"}},

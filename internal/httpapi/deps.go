@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/oidc"
 	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/cloudevents"
 	"github.com/danvoulez/logline/internal/engine"
@@ -218,6 +220,15 @@ type Passkeys interface {
 	Remove(ctx context.Context, identity, passkey string, evenLast bool) error
 }
 
+// OIDC is signing in by the word of other providers. *oidc.Service implements it.
+type OIDC interface {
+	Providers() []oidc.Provider
+	Begin(ctx context.Context, provider string, why oidc.Purpose) (oidc.Begun, error)
+	Finish(ctx context.Context, provider string, answer url.Values, browser string, where account.Where) (oidc.Done, error)
+	List(ctx context.Context, identity string) ([]oidc.Link, error)
+	Remove(ctx context.Context, identity, link string, evenLast bool) error
+}
+
 // APIKeys are the API keys of this node's identities. *id.APIKeys implements it.
 type APIKeys interface {
 	Create(ctx context.Context, terms id.APIKey) (key id.APIKey, text string, err error)
@@ -370,7 +381,7 @@ func setDuration(v *time.Duration, def time.Duration) {
 }
 
 // Deps is everything the server works with. Engine, Log, Contracts, Tasks,
-// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Passkeys, Events, Onboarding, Flow, Node and Quotas are required.
+// Backtests, Webhooks, Followers, Directory, Custody, APIKeys, Accounts, Passkeys, OIDC, Events, Onboarding, Flow, Node and Quotas are required.
 type Deps struct {
 	Engine     Engine
 	Log        Log
@@ -385,6 +396,7 @@ type Deps struct {
 	APIKeys    APIKeys
 	Accounts   Accounts
 	Passkeys   Passkeys
+	OIDC       OIDC
 	Events     Events
 	Onboarding Onboarding
 	Flow       Flow

@@ -265,6 +265,7 @@ var routes = map[string]struct {
 	"createAccount": {}, "setAccount": {}, "eraseAccount": {}, "setPassword": {}, "offerSecondFactor": {}, "confirmSecondFactor": {}, "removeSecondFactor": {}, "renewRecoveryCodes": {},
 	"listPasskeys": {ask: at("/v1/account/passkeys")}, "beginPasskey": {}, "finishPasskey": {}, "renamePasskey": {}, "removePasskey": {}, "beginPasskeySignIn": {}, "finishPasskeySignIn": {},
 	"listInvitations": {ask: of("/invitations")}, "createInvitation": {}, "revokeInvitation": {}, "lookAtInvitation": {}, "acceptInvitation": {}, "requestCode": {},
+	"listOIDCProviders": {ask: at("/v1/sessions/oidc")}, "listOIDCLinks": {ask: at("/v1/account/oidc")}, "beginOIDCSignIn": {}, "finishOIDCSignIn": {}, "beginOIDCLink": {}, "removeOIDCLink": {},
 	"signIn": {}, "completeSignIn": {}, "endSession": {}, "endOtherSessions": {},
 	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/danvoulez/logline/client"
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/oidc"
 	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/bus"
@@ -89,6 +90,7 @@ type world struct {
 
 	accounts  *account.Service
 	passkeys  *passkey.Service
+	oidc      *oidc.Service
 	backtests *backtests.Service
 	owner     *id.Keys
 	tenant    client.Tenant
@@ -183,6 +185,8 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 		Now: w.clock.now, Hash: argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}, // one that costs nothing: what it costs has its own test
 	})
 	w.passkeys = passkey.New(db, w.dir, w.accounts, passkey.Config{Pages: passkey.Pages{Here: true}, Now: w.clock.now})
+	w.oidc, err = oidc.New(db, w.accounts, oidc.Config{Now: w.clock.now})
+	require.NoError(t, err)
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
@@ -193,7 +197,7 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 			},
 			Tell: w.own.Tell,
 		}, flow.Config{Secret: []byte("of the tests"), Now: w.clock.now}),
-		Custody: custody, Accounts: w.accounts, Passkeys: w.passkeys, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
+		Custody: custody, Accounts: w.accounts, Passkeys: w.passkeys, OIDC: w.oidc, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
 		Admin:       w.own,
 		Invitations: invite.New(db, invitedTo{w.engine, w.log}, w.dir, custody, invite.Config{Now: w.clock.now, Rand: rand.Reader}),
 		Gate:        w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},

@@ -81,6 +81,13 @@ func uses() []use {
 		{op: "removePasskey", ask: own(http.MethodDelete, "/v1/account/passkeys/none", nil)},
 		{op: "beginPasskeySignIn", ask: onLocalhost(own(http.MethodPost, "/v1/sessions/passkey/begin", nil))},
 		{op: "finishPasskeySignIn", ask: own(http.MethodPost, "/v1/sessions/passkey/finish", map[string]any{"credential": map[string]any{}})},
+		// Of a provider that there is not, which comes after who may.
+		{op: "listOIDCProviders", ask: plain("/v1/sessions/oidc"), shown: items},
+		{op: "beginOIDCSignIn", ask: own(http.MethodGet, "/v1/sessions/oidc/none", nil)},
+		{op: "finishOIDCSignIn", ask: own(http.MethodGet, "/v1/sessions/oidc/none/callback?state=s&code=c", nil)},
+		{op: "listOIDCLinks", ask: own(http.MethodGet, "/v1/account/oidc", nil)},
+		{op: "beginOIDCLink", ask: own(http.MethodPost, "/v1/account/oidc", map[string]any{"provider": "none"})},
+		{op: "removeOIDCLink", ask: own(http.MethodDelete, "/v1/account/oidc/none", nil)},
 		{op: "signIn", ask: own(http.MethodPost, "/v1/sessions", map[string]any{})},
 		{op: "completeSignIn", ask: own(http.MethodPost, "/v1/sessions/second-factor", map[string]any{"code": "no"})},
 		{op: "listSessions", ask: own(http.MethodGet, "/v1/sessions", nil)},

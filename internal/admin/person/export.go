@@ -184,10 +184,18 @@ func (e *exporting) account(ctx context.Context) error {
 	for i, p := range passkeys {
 		keys[i] = map[string]any{"passkey": p.ID, "name": p.Name, "host": p.Party, "created_at": p.CreatedAt, "used_at": p.UsedAt, "cloned_at": p.ClonedAt}
 	}
+	linked, err := e.Logins.List(ctx, e.out.Person)
+	if err != nil {
+		return err
+	}
+	links := make([]map[string]any, len(linked))
+	for i, l := range linked {
+		links[i] = map[string]any{"link": l.ID, "issuer": l.Issuer, "subject": l.Subject, "email": l.Email, "created_at": l.CreatedAt, "used_at": l.UsedAt}
+	}
 	e.out.Account = true
-	return e.put("account.json", "login at the node: address, when password and second factor were set, passkeys, and where the person is signed in", map[string]any{
+	return e.put("account.json", "login at the node: address, when password and second factor were set, passkeys, links to other providers, and where the person is signed in", map[string]any{
 		"identity": a.Identity, "email": a.Email, "email_proven": a.EmailProven, "password_at": a.PasswordAt, "second_factor_at": a.SecondAt,
-		"recovery_codes_left": a.CodesLeft, "created_at": a.CreatedAt, "deactivated_at": a.DeactivatedAt, "passkeys": keys, "sessions": in,
+		"recovery_codes_left": a.CodesLeft, "created_at": a.CreatedAt, "deactivated_at": a.DeactivatedAt, "passkeys": keys, "links": links, "sessions": in,
 	})
 }
 

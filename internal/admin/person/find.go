@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/account"
+	"github.com/danvoulez/logline/internal/account/oidc"
 	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
@@ -43,6 +44,7 @@ type Node struct {
 	Custody   *id.Custody
 	Accounts  *account.Service
 	Passkeys  *passkey.Service
+	Logins    *oidc.Service
 	Tasks     tasks.Store
 	Onboarded Onboarded
 

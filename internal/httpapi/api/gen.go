@@ -64,6 +64,11 @@ const (
 	InvitationStateRevoked  InvitationState = "revoked"
 )
 
+// Defines values for NewOIDCLinkPage.
+const (
+	NewOIDCLinkPageOnboard NewOIDCLinkPage = "onboard"
+)
+
 // Defines values for NewOnboardingSessionRoad.
 const (
 	NewOnboardingSessionRoadApi      NewOnboardingSessionRoad = "api"
@@ -259,6 +264,11 @@ const (
 	Delivered WebhookDeliveryOutcome = "delivered"
 	GiveUp    WebhookDeliveryOutcome = "give_up"
 	Retry     WebhookDeliveryOutcome = "retry"
+)
+
+// Defines values for BeginOIDCSignInParamsPage.
+const (
+	BeginOIDCSignInParamsPageOnboard BeginOIDCSignInParamsPage = "onboard"
 )
 
 // Defines values for ListSpansParamsOrder.
@@ -1001,6 +1011,18 @@ type NewInvitation struct {
 	Uses int `json:"uses,omitempty"`
 }
 
+// NewOIDCLink defines model for NewOIDCLink.
+type NewOIDCLink struct {
+	// Page The page to come back to, of this server
+	Page NewOIDCLinkPage `json:"page,omitempty"`
+
+	// Provider The provider's name here
+	Provider string `json:"provider"`
+}
+
+// NewOIDCLinkPage The page to come back to, of this server
+type NewOIDCLinkPage string
+
 // NewOnboardingSession defines model for NewOnboardingSession.
 type NewOnboardingSession struct {
 	// Road How somebody comes; api where it is left out
@@ -1064,6 +1086,46 @@ type Node struct {
 
 // NodeRegistration Who may register an identity: anybody, who is invited to a tenant, who has an address of allowed domains too, nobody new
 type NodeRegistration string
+
+// OIDCLink defines model for OIDCLink.
+type OIDCLink struct {
+	CreatedAt Time `json:"created_at"`
+
+	// Email As the provider said when you linked it
+	Email  string `json:"email,omitempty"`
+	Id     string `json:"id"`
+	Issuer string `json:"issuer"`
+
+	// Provider The provider's name here; absent where its word is not taken any more
+	Provider string `json:"provider,omitempty"`
+
+	// Subject What the provider calls you
+	Subject string `json:"subject"`
+	UsedAt  Time   `json:"used_at,omitempty"`
+}
+
+// OIDCLinkPage defines model for OIDCLinkPage.
+type OIDCLinkPage struct {
+	Items []OIDCLink `json:"items"`
+}
+
+// OIDCLocation defines model for OIDCLocation.
+type OIDCLocation struct {
+	// Location Where the browser goes
+	Location string `json:"location"`
+}
+
+// OIDCProvider defines model for OIDCProvider.
+type OIDCProvider struct {
+	// Label As people read it
+	Label string `json:"label"`
+	Name  string `json:"name"`
+}
+
+// OIDCProviderPage defines model for OIDCProviderPage.
+type OIDCProviderPage struct {
+	Items []OIDCProvider `json:"items"`
+}
 
 // OnboardingDraft defines model for OnboardingDraft.
 type OnboardingDraft struct {
@@ -2252,6 +2314,9 @@ type InvitationParameter = UUID
 // LimitParameter defines model for LimitParameter.
 type LimitParameter = int
 
+// OIDCProviderParameter defines model for OIDCProviderParameter.
+type OIDCProviderParameter = string
+
 // OnboardingSessionParameter defines model for OnboardingSessionParameter.
 type OnboardingSessionParameter = string
 
@@ -2276,6 +2341,12 @@ type TenantParameter = string
 // WebhookParameter defines model for WebhookParameter.
 type WebhookParameter = string
 
+// RemoveOIDCLinkParams defines parameters for RemoveOIDCLink.
+type RemoveOIDCLinkParams struct {
+	// Last End it although nobody could sign in without it
+	Last bool `form:"last,omitempty" json:"last,omitempty"`
+}
+
 // RemovePasskeyParams defines parameters for RemovePasskey.
 type RemovePasskeyParams struct {
 	// Last Remove it although nobody could sign in without it
@@ -2293,6 +2364,30 @@ type ListAPIKeysParams struct {
 // PutOnboardingStepJSONBody defines parameters for PutOnboardingStep.
 type PutOnboardingStepJSONBody struct {
 	union json.RawMessage
+}
+
+// BeginOIDCSignInParams defines parameters for BeginOIDCSignIn.
+type BeginOIDCSignInParams struct {
+	// Page The page to come back to, of this server
+	Page BeginOIDCSignInParamsPage `form:"page,omitempty" json:"page,omitempty"`
+}
+
+// BeginOIDCSignInParamsPage defines parameters for BeginOIDCSignIn.
+type BeginOIDCSignInParamsPage string
+
+// FinishOIDCSignInParams defines parameters for FinishOIDCSignIn.
+type FinishOIDCSignInParams struct {
+	// State As it was sent to the provider
+	State string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Code Of the provider, good once
+	Code string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Iss Whose answer it is (RFC 9207)
+	Iss string `form:"iss,omitempty" json:"iss,omitempty"`
+
+	// Error Why the provider signs nobody in
+	Error string `form:"error,omitempty" json:"error,omitempty"`
 }
 
 // GetTemplateParams defines parameters for GetTemplate.
@@ -2499,6 +2594,9 @@ type ListTasksParams struct {
 
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountChange
+
+// BeginOIDCLinkJSONRequestBody defines body for BeginOIDCLink for application/json ContentType.
+type BeginOIDCLinkJSONRequestBody = NewOIDCLink
 
 // FinishPasskeyJSONRequestBody defines body for FinishPasskey for application/json ContentType.
 type FinishPasskeyJSONRequestBody = NewPasskey
@@ -2963,6 +3061,15 @@ type ServerInterface interface {
 	// SetAccount Change or erase the address of your account
 	// (PATCH /v1/account)
 	SetAccount(ctx echo.Context) error
+	// ListOIDCLinks Who you are at other providers
+	// (GET /v1/account/oidc)
+	ListOIDCLinks(ctx echo.Context) error
+	// BeginOIDCLink Begin to link your account to another provider
+	// (POST /v1/account/oidc)
+	BeginOIDCLink(ctx echo.Context) error
+	// RemoveOIDCLink End a link to another provider
+	// (DELETE /v1/account/oidc/{link})
+	RemoveOIDCLink(ctx echo.Context, link string, params RemoveOIDCLinkParams) error
 	// ListPasskeys Your passkeys
 	// (GET /v1/account/passkeys)
 	ListPasskeys(ctx echo.Context) error
@@ -3068,6 +3175,15 @@ type ServerInterface interface {
 	// SignIn Sign in
 	// (POST /v1/sessions)
 	SignIn(ctx echo.Context) error
+	// ListOIDCProviders By whose word people sign in here
+	// (GET /v1/sessions/oidc)
+	ListOIDCProviders(ctx echo.Context) error
+	// BeginOIDCSignIn Go to another provider to sign in
+	// (GET /v1/sessions/oidc/{provider})
+	BeginOIDCSignIn(ctx echo.Context, provider OIDCProviderParameter, params BeginOIDCSignInParams) error
+	// FinishOIDCSignIn Come back from another provider
+	// (GET /v1/sessions/oidc/{provider}/callback)
+	FinishOIDCSignIn(ctx echo.Context, provider OIDCProviderParameter, params FinishOIDCSignInParams) error
 	// BeginPasskeySignIn Begin to sign in by a passkey
 	// (POST /v1/sessions/passkey/begin)
 	BeginPasskeySignIn(ctx echo.Context) error
@@ -3312,6 +3428,49 @@ func (w *ServerInterfaceWrapper) SetAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SetAccount(ctx)
+	return err
+}
+
+// ListOIDCLinks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOIDCLinks(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOIDCLinks(ctx)
+	return err
+}
+
+// BeginOIDCLink converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginOIDCLink(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginOIDCLink(ctx)
+	return err
+}
+
+// RemoveOIDCLink converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveOIDCLink(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "link" -------------
+	var link string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "link", ctx.Param("link"), &link, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter link: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveOIDCLinkParams
+	// ------------- Optional query parameter "last" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last", ctx.QueryParams(), &params.Last, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveOIDCLink(ctx, link, params)
 	return err
 }
 
@@ -3803,6 +3962,86 @@ func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SignIn(ctx)
+	return err
+}
+
+// ListOIDCProviders converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOIDCProviders(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOIDCProviders(ctx)
+	return err
+}
+
+// BeginOIDCSignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginOIDCSignIn(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider" -------------
+	var provider OIDCProviderParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginOIDCSignInParams
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginOIDCSignIn(ctx, provider, params)
+	return err
+}
+
+// FinishOIDCSignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishOIDCSignIn(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider" -------------
+	var provider OIDCProviderParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinishOIDCSignInParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", ctx.QueryParams(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter code: %s", err))
+	}
+
+	// ------------- Optional query parameter "iss" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "iss", ctx.QueryParams(), &params.Iss, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter iss: %s", err))
+	}
+
+	// ------------- Optional query parameter "error" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error", ctx.QueryParams(), &params.Error, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter error: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishOIDCSignIn(ctx, provider, params)
 	return err
 }
 
@@ -5453,11 +5692,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/account/passkeys/finish", wrapper.FinishPasskey, options.OperationMiddlewares["finishPasskey"]...)
 	router.DELETE(options.BaseURL+"/v1/account/passkeys/:passkey", wrapper.RemovePasskey, options.OperationMiddlewares["removePasskey"]...)
 	router.PATCH(options.BaseURL+"/v1/account/passkeys/:passkey", wrapper.RenamePasskey, options.OperationMiddlewares["renamePasskey"]...)
+	router.GET(options.BaseURL+"/v1/account/oidc", wrapper.ListOIDCLinks, options.OperationMiddlewares["listOIDCLinks"]...)
+	router.POST(options.BaseURL+"/v1/account/oidc", wrapper.BeginOIDCLink, options.OperationMiddlewares["beginOIDCLink"]...)
+	router.DELETE(options.BaseURL+"/v1/account/oidc/:link", wrapper.RemoveOIDCLink, options.OperationMiddlewares["removeOIDCLink"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.SignIn, options.OperationMiddlewares["signIn"]...)
 	router.POST(options.BaseURL+"/v1/sessions/passkey/begin", wrapper.BeginPasskeySignIn, options.OperationMiddlewares["beginPasskeySignIn"]...)
 	router.POST(options.BaseURL+"/v1/sessions/passkey/finish", wrapper.FinishPasskeySignIn, options.OperationMiddlewares["finishPasskeySignIn"]...)
+	router.GET(options.BaseURL+"/v1/sessions/oidc", wrapper.ListOIDCProviders, options.OperationMiddlewares["listOIDCProviders"]...)
+	router.GET(options.BaseURL+"/v1/sessions/oidc/:provider", wrapper.BeginOIDCSignIn, options.OperationMiddlewares["beginOIDCSignIn"]...)
+	router.GET(options.BaseURL+"/v1/sessions/oidc/:provider/callback", wrapper.FinishOIDCSignIn, options.OperationMiddlewares["finishOIDCSignIn"]...)
 	router.POST(options.BaseURL+"/v1/sessions/second-factor", wrapper.CompleteSignIn, options.OperationMiddlewares["completeSignIn"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/:session", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
 	router.GET(options.BaseURL+"/v1/signatures/verify", wrapper.VerifySignatureStream, options.OperationMiddlewares["verifySignatureStream"]...)

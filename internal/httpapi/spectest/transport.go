@@ -72,7 +72,8 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 // schema, "" where its content is no JSON, or how the lines of a stream are.
 func (s *Spec) answer(req *http.Request, resp *http.Response) (pointer string, stream func(n int, line []byte) string, err error) {
 	contentType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
+	bare := resp.Header.Get("Content-Type") == "" && resp.ContentLength == 0 // which some answers are, by the document
+	if err != nil && !bare {
 		return "", nil, fmt.Errorf("content type %q: %w", resp.Header.Get("Content-Type"), err)
 	}
 	asked := req
@@ -99,6 +100,9 @@ func (s *Spec) answer(req *http.Request, resp *http.Response) (pointer string, s
 		return "", nil, errors.New("the document does not say what problems look like")
 	}
 	media := said.Value.Content[contentType]
+	if bare && len(said.Value.Content) == 0 {
+		return "", nil, nil
+	}
 	if media == nil {
 		return "", nil, fmt.Errorf("the document names no content of type %s", contentType)
 	}
