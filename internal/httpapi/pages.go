@@ -10,8 +10,15 @@ import (
 	"github.com/danvoulez/logline/internal/web"
 )
 
-// onboardPage is where the page is that brings people in. Its files lie below it.
-const onboardPage = "/onboard"
+// onboardPage is where the page is that brings people in, accountPage where they see
+// what they have. The files of both lie below the first.
+const (
+	onboardPage = "/onboard"
+	accountPage = "/account"
+)
+
+// documents are the files that are pages, by where they are.
+var documents = map[string]string{onboardPage: "onboard.html", accountPage: "account.html"}
 
 // pagePolicy lets a page run and show what this server itself sends, ask this
 // server alone, and nothing else: no script in the document, no other origin, no
@@ -31,23 +38,25 @@ func (s *Server) servePages() {
 		return
 	}
 	page := func(c echo.Context) error { return s.asset(c, assets) }
-	s.echo.GET(onboardPage, page)
+	for path := range documents {
+		s.echo.GET(path, page)
+	}
 	s.echo.GET(onboardPage+"/*", page)
 }
 
 // asset answers with one file of a page. Browsers keep it and ask each time
 // whether it is still the one: the page and its scripts are always of one version.
 func (s *Server) asset(c echo.Context, assets web.Assets) error {
-	name := c.Param("*")
-	if c.Path() == onboardPage {
-		name = "onboard.html"
+	name, isPage := documents[c.Path()]
+	if !isPage {
+		name = c.Param("*")
 	}
 	a, ok := assets[name]
-	if !ok || strings.HasSuffix(name, ".html") && c.Path() != onboardPage {
+	if !ok || strings.HasSuffix(name, ".html") && !isPage {
 		return errRoute
 	}
 	header := c.Response().Header()
-	if name == "onboard.html" {
+	if isPage {
 		header.Set(echo.HeaderContentSecurityPolicy, pagePolicy)
 	}
 	header.Set(echo.HeaderCacheControl, "no-cache")

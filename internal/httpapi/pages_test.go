@@ -34,18 +34,20 @@ func TestPages(t *testing.T) {
 	assets, err := web.Load()
 	require.NoError(t, err)
 
-	resp, body := w.plainly("/onboard")
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
-	require.Equal(t, string(assets["onboard.html"].Body), body)
-	require.Equal(t, []string{"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-		"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"}, resp.Header["Content-Security-Policy"])
-	require.Equal(t, "no-cache", resp.Header.Get("Cache-Control"))
-	require.Equal(t, "no-referrer", resp.Header.Get("Referrer-Policy"))
-	require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
-	require.Equal(t, "same-origin", resp.Header.Get("Cross-Origin-Opener-Policy"))
-	require.NotContains(t, body, "<script>", "the policy lets no script in the document run")
-	require.NotContains(t, body, "style=", "nor a style")
+	for page, file := range map[string]string{"/onboard": "onboard.html", "/account": "account.html"} {
+		resp, body := w.plainly(page)
+		require.Equal(t, http.StatusOK, resp.StatusCode, page)
+		require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
+		require.Equal(t, string(assets[file].Body), body)
+		require.Equal(t, []string{"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+			"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"}, resp.Header["Content-Security-Policy"])
+		require.Equal(t, "no-cache", resp.Header.Get("Cache-Control"))
+		require.Equal(t, "no-referrer", resp.Header.Get("Referrer-Policy"))
+		require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
+		require.Equal(t, "same-origin", resp.Header.Get("Cross-Origin-Opener-Policy"))
+		require.NotContains(t, body, "<script>", "the policy lets no script in the document run")
+		require.NotContains(t, body, "style=", "nor a style")
+	}
 
 	for name, a := range assets {
 		if strings.HasSuffix(name, ".html") {
@@ -79,12 +81,14 @@ func TestPagesAreKept(t *testing.T) {
 func TestNothingElseIsServedBesideThePages(t *testing.T) {
 	t.Parallel()
 	w := newNode(t)
-	for _, path := range []string{"/onboard/", "/onboard/onboard.html", "/onboard/lib/none.js", "/onboard/lib/", "/onboard/..%2Fweb.go", "/onboard/lib/../../web.go", "/onboard/%00"} {
+	for _, path := range []string{"/onboard/", "/onboard/onboard.html", "/onboard/account.html", "/account/", "/account/account.js", "/onboard/lib/none.js", "/onboard/lib/", "/onboard/..%2Fweb.go", "/onboard/lib/../../web.go", "/onboard/%00"} {
 		resp, body := w.plainly(path)
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
 		require.Contains(t, body, "route_unknown", path)
 	}
 	off := newNode(t, func(d *httpapi.Deps) { d.Modules = []string{"httpapi", "timeline", "id", "engine"} })
-	resp, _ := off.plainly("/onboard")
-	require.Equal(t, http.StatusNotFound, resp.StatusCode, "a process without onboarding has no page for it")
+	for _, page := range []string{"/onboard", "/account"} {
+		resp, _ := off.plainly(page)
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, "a process without onboarding has no page for it")
+	}
 }

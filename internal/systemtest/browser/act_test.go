@@ -157,14 +157,21 @@ func (b *tab) heading(words string) {
 	})
 }
 
-// picture writes what is on the screen, where LOGLINE_TEST_PICTURES names a folder.
+// picture writes what the top of the page shows, where LOGLINE_TEST_PICTURES names a
+// folder.
 func (b *tab) picture(name string) {
 	b.t.Helper()
+	eval[chromedp.Void](b, `scrollTo(0, 0)`)
+	b.snap(name)
+}
+
+// snap writes what is on the screen.
+func (b *tab) snap(name string) {
+	b.t.Helper()
 	dir := os.Getenv("LOGLINE_TEST_PICTURES")
-	if dir == "" {
+	if dir == "" || name == "" {
 		return
 	}
-	eval[chromedp.Void](b, `scrollTo(0, 0)`)
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	require.NoError(b.t, err)
 	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))

@@ -55,6 +55,15 @@ func TestTheServerKeepsTheKeyOfWhoeverChoosesSo(t *testing.T) {
 	g.shows("Checked in this browser")
 	g.shows("It is what you wrote")
 
+	// The account page invites, and takes it back, by the server's signature.
+	g.account(p.URL, bySession)
+	g.press("button", "Make an invitation")
+	g.find("textbox", "Invitation link")
+	g.press("button", g.label("Withdraw the invitation of member"))
+	g.press("button", "Yes, withdraw it")
+	g.shows("1 more were accepted, withdrawn, or have ended.") // the one made before is open
+	g.proves("")
+
 	// Something else than was written is signed by the server's own key, and so holds
 	// in itself.
 	g.visit(p.URL + "/onboard")

@@ -85,6 +85,17 @@ func TestJoinsWithTheIdentityOfThisBrowser(t *testing.T) {
 	bea.heading("See for yourself")
 	bea.shows("Checked in this browser")
 	bea.shows(who)
+
+	// Of several organisations the account shows the one that is asked for.
+	bea.account(s.URL, byKey)
+	bea.shows("You are member")
+	bea.press("button", "Show acme")
+	bea.loaded()
+	bea.shows("Bea counted the stock of Acme.")
+	require.NotContains(t, bea.text(), "Make an invitation", "a member invites nobody")
+	bea.press("button", "Show bea-and-sons")
+	bea.loaded()
+	bea.find("button", "Make an invitation")
 }
 
 // A node that registers nobody but whom it has a reason to lets in its first owner by

@@ -47,6 +47,9 @@ func TestALostPhoneIsRecoveredFromTheSheet(t *testing.T) {
 	require.Contains(t, logline("identity", "recover", "--sheet", sheet, "--no-passphrase", "--text", filepath.Join(dir, "new.txt")), "Recovered logline-id://")
 	logline("append", "--type", "note.recorded", "--payload", `{"text": "Ana is back."}`)
 	require.Contains(t, eval[string](g.tab, append1), "key_rotated", "the lost phone signs no more")
+	g.visit(s.URL + "/account")
+	g.heading("Sign in")
+	g.shows("The key in this browser is good no more")
 }
 
 // append1 signs a span with the key in the browser and appends it; "" or why not.

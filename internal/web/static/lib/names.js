@@ -51,9 +51,10 @@ function uuidOf(bytes) {
   return [h.slice(0, 8), h.slice(8, 12), h.slice(12, 16), h.slice(16, 20), h.slice(20)].join("-");
 }
 
-// newID is a UUIDv7 of now (RFC 9562 section 5.7).
-export function newID(now = new Date()) {
-  const bytes = random(16);
+// newID is a UUIDv7 of now (RFC 9562 section 5.7); the same ten bytes give the same.
+export function newID(now = new Date(), tail = random(10)) {
+  const bytes = new Uint8Array(16);
+  bytes.set(tail, 6);
   let ms = now.getTime();
   for (let i = 5; i >= 0; i--, ms = Math.floor(ms / 256)) bytes[i] = ms % 256;
   bytes[6] = (bytes[6] & 0x0f) | 0x70;

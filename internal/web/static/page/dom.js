@@ -12,7 +12,7 @@ export function el(tag, properties = {}, ...children) {
     else if (name === "checked") out.checked = value;
     else out.setAttribute(name, value === true ? "" : value);
   }
-  out.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  out.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return out;
 }
 

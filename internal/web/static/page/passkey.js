@@ -6,14 +6,14 @@ import { json } from "./api.js";
 // able says whether this browser makes passkeys on this page.
 export const able = () => typeof globalThis.PublicKeyCredential?.parseCreationOptionsFromJSON === "function";
 
-// register makes a passkey for the account that is signed in, under a name by which
-// the person knows it. It throws a Problem of the server, or the browser's
+// register makes a passkey for the account that is signed in, or whose token it is,
+// under a name by which the person knows it. It throws a Problem of the server, or the browser's
 // NotAllowedError where the person says no.
-export async function register(name) {
-  const asked = await json("POST", "account/passkeys/begin");
+export async function register(name, token) {
+  const asked = await json("POST", "account/passkeys/begin", { token });
   const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(asked.public_key);
   const made = await navigator.credentials.create({ publicKey });
-  return json("POST", "account/passkeys/finish", { body: { name, credential: made.toJSON() } });
+  return json("POST", "account/passkeys/finish", { token, body: { name, credential: made.toJSON() } });
 }
 
 // signIn signs in whoever's passkey the person chooses, by a cookie. The session says

@@ -15,14 +15,15 @@ import { root, verifyConsistency } from "../lib/tree.js";
 // the entry and the checkpoint; the whole is for the command line.
 export const most = 3000;
 
+const first = "This is the first checkpoint that this browser sees; it keeps it for the next time.";
+
 // checks does one check after the other and yields {title, says, holds}; it ends
-// after the first that does not hold. known: {span? or event?, me, node, tenant, owner?,
-// noted?}. fetched: {receipt?, events} and either bundle, or of a long
-// timeline {tenant, checkpoint, consistency?}, all as text but events and tenant. What it
-// found stays in found.
+// after the first that does not hold. known: {span? or event? or shown?, me?, node,
+// tenant, owner?, noted?}; shown is an entry as a page shows it. fetched is what gather
+// gave. What it found stays in found.
 export async function* checks(known, fetched, found = {}) {
   const whole = fetched.bundle === undefined ? ofCheckpoint : ofTimeline;
-  const list = [...(known.span || known.event ? ofSpan(known, fetched, found) : []), ...whole(known, fetched, found)];
+  const list = [...(known.span || known.event || known.shown ? ofSpan(known, fetched, found) : []), ...whole(known, fetched, found)];
   for (const [title, check] of list) {
     try {
       yield { title, says: await check(), holds: true };
@@ -34,9 +35,23 @@ export async function* checks(known, fetched, found = {}) {
   }
 }
 
+// gather asks for what is to be checked; of a long timeline not all. read gives the
+// text at a path of the tenant, events are the node's key events.
+export async function gather(read, events, { spanID, opened, noted }) {
+  const out = { events, tenant: JSON.parse(await read("")) };
+  if (spanID) out.receipt = await read(`/spans/${spanID}/receipt`);
+  if (opened) out.opened = await read(`/spans/${spanID}`);
+  if (out.tenant.size <= most) return { ...out, bundle: await read("/bundle") };
+  out.checkpoint = await read("/checkpoint");
+  if (!noted) return out;
+  const { size } = out.receipt ? (await parseReceipt(out.receipt)).note : parseNote(out.checkpoint);
+  const [from, to] = [parseNote(noted).size, size].sort((a, b) => a - b);
+  return { ...out, consistency: await read(`/proofs/consistency?from=${from}&to=${to}`) };
+}
+
 function ofSpan(known, fetched, found) {
   return [
-    known.span ? ["It is what you signed", async () => {
+    known.shown ? ["It is what this page shows", () => asShown(known.shown, fetched, found)] : known.span ? ["It is what you signed", async () => {
       const r = (found.receipt = await parseReceipt(fetched.receipt));
       if (canonical(headerOf(r.entry.span)) !== canonical(headerOf(known.span))) throw new Refusal("not_what_was_signed", "The entry in the receipt is not the span that you signed in this browser.");
       if (r.entry.span.signature.key !== known.me.key) throw new Refusal("not_your_key", "The entry is signed by another key than yours.");
@@ -61,6 +76,19 @@ function ofSpan(known, fetched, found) {
   ];
 }
 
+// place is what of an entry is never withheld: where and when it stands, and what was
+// signed.
+const place = ({ seq, recorded_at, span }) => canonical({ seq, recorded_at, span: headerOf(span) });
+
+async function asShown(shown, fetched, found) {
+  const r = (found.receipt = await parseReceipt(fetched.receipt));
+  const opened = await parseOpened(parse(fetched.opened, 3).entry);
+  if (place(r.entry) !== place(shown) || place(opened) !== place(shown)) throw new Refusal("not_what_is_shown", "The entry in the receipt is another one than this page shows.");
+  if (canonical(opened.span.payload ?? null) !== canonical(shown.span.payload ?? null)) throw new Refusal("not_what_is_shown", "What the entry contains is not what this page shows.");
+  await checkSignature(opened.span);
+  return opened.span.payload ? "The entry holds what is shown, to the letter, and the signature of its author fits it." : "The entry is the one that is shown, and the signature of its author fits it. What it contains is withheld.";
+}
+
 function ofTimeline(known, fetched, found) {
   return [
     ["Every entry so far holds", async () => {
@@ -71,6 +99,7 @@ function ofTimeline(known, fetched, found) {
     ["It is your organisation's", async () => {
       const { timeline } = found.folded;
       if (known.owner && timeline.owner !== known.owner) throw new Refusal("other_owner", "The timeline's first entry names another owner than you.");
+      if (!known.me) return "Its id derives from its first entry, which names its owner, its node and its log key.";
       const roles = timeline.roles(known.me.id);
       if (roles.length === 0) throw new Refusal("no_role", "The timeline gives you no role.");
       return `Its id derives from its first entry, which names its owner, its node and its log key. You are ${roles.join(" and ")} in it.`;
@@ -84,7 +113,7 @@ function ofTimeline(known, fetched, found) {
       return "The checkpoint is signed by the log key that the node you met at the start has delegated.";
     }],
     ["Nothing was rewritten since you came", async () => {
-      if (!known.noted) return "This is the first checkpoint that this browser sees; it keeps it for the next time.";
+      if (!known.noted) return first;
       const before = parseNote(known.noted);
       if (before.size > found.folded.leaves.length) throw new Refusal("shrunk", `The timeline has ${found.folded.leaves.length} entries now, and had ${before.size} before.`);
       if (!equal(await root(found.folded.leaves.slice(0, before.size)), before.root)) throw new Refusal("rewritten", `The first ${before.size} entries are not those that this browser saw before.`);
@@ -113,10 +142,13 @@ function ofCheckpoint(known, fetched, found) {
       return "The checkpoint is signed by the log key that the node you met at the start has delegated.";
     }],
     ["Nothing was rewritten since you came", async () => {
+      if (!known.noted) return first;
       const before = parseNote(known.noted);
+      const [a, b] = before.size <= found.note.size ? [before, found.note] : [found.note, before];
       const { hashes } = parse(fetched.consistency);
-      await verifyConsistency(before.size, found.note.size, before.root, found.note.root, hashes.map((h) => parseB64u(h, 32)));
-      return `The ${before.size} entries of the checkpoint that this browser kept are the beginning of these ${found.note.size}.`;
+      await verifyConsistency(a.size, b.size, a.root, b.root, hashes.map((h) => parseB64u(h, 32)));
+      if (a === found.note && a.size < b.size) return `These ${a.size} entries are the beginning of the ${b.size} of the checkpoint that this browser kept.`;
+      return `The ${a.size} entries of the checkpoint that this browser kept are the beginning of these ${b.size}.`;
     }],
   ];
 }

@@ -3,16 +3,18 @@
 import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
 import { ask, json } from "./api.js";
 import { sheetOf, newNext } from "./sheet.js";
-import { checks, most } from "./proof.js";
+import { checks, gather } from "./proof.js";
 import { inviteBy } from "./invite.js";
 import { newSigner } from "../lib/crypto.js";
 import { inception } from "../lib/events.js";
 import { codePoints, isSlug, newID } from "../lib/names.js";
 import { sealSpan } from "../lib/spans.js";
 import { parseReceipt } from "../lib/receipts.js";
-import { parseNote, rootText } from "../lib/notes.js";
+import { rootText } from "../lib/notes.js";
 import { b64u } from "../lib/bytes.js";
 import { Wrong } from "./wrong.js";
+
+const accountPage = new URL("../../account", import.meta.url).href;
 
 const plain = (text) => text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
 
@@ -286,7 +288,9 @@ async function prove(j, list, verdict, facts) {
   list.replaceChildren();
   verdict.replaceChildren();
   facts.replaceChildren();
-  const fetched = await gather(j);
+  const token = await j.token();
+  const read = async (path) => (await ask("GET", `tenants/${tenant.id}${path}`, { token })).text;
+  const fetched = await gather(read, (await json("GET", "node")).events, { spanID: j.state.spanID, opened: event !== undefined, noted });
   const found = {};
   const known = { span, event, me, node: node.id, tenant: tenant.id, owner: invitation ? undefined : me.id, noted };
   for await (const c of checks(known, fetched, found)) {
@@ -307,20 +311,6 @@ async function prove(j, list, verdict, facts) {
   say("Verified.");
 }
 
-// gather asks the server for what is to be checked; of a long timeline not all.
-async function gather(j) {
-  const { tenant, spanID, event, noted } = j.state;
-  const token = await j.token();
-  const read = async (path) => (await ask("GET", `tenants/${tenant.id}${path}`, { token })).text;
-  const out = { events: (await json("GET", "node")).events, tenant: JSON.parse(await read("")) };
-  if (spanID) out.receipt = await read(`/spans/${spanID}/receipt`);
-  if (event) out.opened = await read(`/spans/${spanID}`);
-  if (out.tenant.size <= most) return { ...out, bundle: await read("/bundle") };
-  out.checkpoint = await read("/checkpoint");
-  const { size } = out.receipt ? (await parseReceipt(out.receipt)).note : parseNote(out.checkpoint);
-  return { ...out, consistency: await read(`/proofs/consistency?from=${parseNote(noted).size}&to=${size}`) };
-}
-
 // verified is what was verified, and the files to check it again elsewhere.
 function verified(j, { receipt, note }, fetched) {
   const { tenant, me, node } = j.state;
@@ -339,5 +329,6 @@ function verified(j, { receipt, note }, fetched) {
       file("Save the timeline", "logline-timeline.ndjson", fetched.bundle, "application/x-ndjson")),
     el("p", { class: "hint" }, "A program that did not come from this server checks the same: ",
       el("code", {}, long ? `logline verify --tenant ${tenant.slug}` : `logline verify --node ${node.id} --checkpoint logline-checkpoint.txt logline-timeline.ndjson`)),
+    el("p", {}, el("a", { class: "button", href: accountPage }, "Go to your account")),
   ].filter(Boolean);
 }

@@ -1,0 +1,106 @@
+// A person's account at a node: who they are here, how they come in, what they belong
+// to, and what was recorded last. Each part loads by itself (page/section.js).
+import { json } from "./page/api.js";
+import { el, say } from "./page/dom.js";
+import { keep, load } from "./page/keep.js";
+import { chosen, ownKey, recognise } from "./page/caller.js";
+import { accountOf, fact, keys, passkeys, profile, sessions } from "./page/person.js";
+import { Section, wordsOf } from "./page/section.js";
+import { signInSection } from "./page/signin.js";
+import { contracts, invitations, members, rolesIn, spans, usage } from "./page/tenant.js";
+import { supported } from "./lib/crypto.js";
+
+const onboarding = new URL("../onboard", import.meta.url).href;
+
+// show puts something in the place of what is there; its heading gets the focus.
+function show(title, ...parts) {
+  const heading = el("h1", { tabindex: "-1" }, title);
+  document.title = `${title} – LogLine`;
+  document.getElementById("account").replaceChildren(heading, ...parts.flat().filter(Boolean));
+  scrollTo(0, 0);
+  heading.focus({ preventScroll: true });
+}
+
+async function begin() {
+  if (!(await supported())) {
+    return show("This browser cannot check what LogLine signs", el("p", { class: "alert", role: "alert" }, "It takes a browser of 2025 or newer (Chrome 137, Firefox 129, Safari 17), and a page by https:// or on this machine."));
+  }
+  const { id } = await json("GET", "node");
+  const met = (await load("node")) ?? (await load("journey"))?.node.id;
+  if (met && met !== id) return otherNode(met, id);
+  await keep("node", id);
+  const { caller, needs, stale } = await recognise(id);
+  if (caller) return account(caller, id);
+  return signIn(id, { code: needs === "code", stale });
+}
+
+// otherNode stops before anything is believed of a server that is not the one which
+// this browser knows.
+function otherNode(met, id) {
+  const go = el("button", { type: "button", onclick: async () => { await keep("node", id); await start(); } }, "It was set up anew: go on");
+  show("This is another server than before", el("p", { class: "alert", role: "alert" }, `This browser knows ${met}; the server here is ${id}. Ask whoever runs it before you go on.`), el("div", { class: "row" }, go));
+}
+
+// signIn shows the ways in, and the account once there is one.
+async function signIn(node, { code, stale } = {}) {
+  const own = !stale && (await ownKey(node)) !== undefined;
+  show("Sign in",
+    stale ? el("p", { class: "alert", role: "alert" }, "The key in this browser is good no more at this server: it was replaced or withdrawn, or your identity has ended. If that was not you, recover with your recovery sheet.") : null,
+    signInSection({ own, code }, start),
+    el("p", {}, "Nobody here yet? ", el("a", { href: onboarding }, "Set up your identity"), "."));
+}
+
+// leave is what follows where the session or the account has ended.
+async function leave(node) {
+  await keep(chosen, "session");
+  await signIn(node);
+  say("You are signed out.");
+}
+
+function account(caller, node) {
+  const more = { stale: () => signIn(node), leave: () => leave(node) };
+  const other = el("button", { type: "button", class: "quiet", onclick: () => signIn(node) }, "Sign in as somebody else, or in another way");
+  show("Your account", el("p", { class: "lead" }, caller.own ? "You come by the key in this browser." : "You are signed in."),
+    profile(caller, more), keys(caller, more), passkeys(caller, more), sessions(caller, more), tenants(caller, more), other);
+}
+
+// tenants are the organisations that the person may read, with their roles there.
+function tenants(caller, more) {
+  const section = new Section("Organisations", more);
+  const place = el("div", {});
+  section.load(async () => {
+    const [all, login] = await Promise.all([caller.all("tenants"), accountOf(caller)]);
+    caller.custody = login?.custody === true;
+    if (all.length === 0) return [el("p", {}, "None yet."), el("p", {}, el("a", { href: onboarding }, "Set one up, or join one by an invitation"), ".")];
+    await Promise.all(all.map(async (t) => { t.roles = await rolesIn(caller, t); }));
+    if (all.length === 1) open(caller, all[0], place, more);
+    return [el("ul", { class: "items" }, all.map((t) => el("li", {},
+      el("p", {}, el("strong", {}, t.name), ` (${t.slug})`),
+      el("p", { class: "hint" }, `${roleWords(t)}${t.state && t.state !== "open" ? ", " + t.state : ""}, ${t.size} records`),
+      all.length > 1 ? el("button", { type: "button", "aria-label": `Show ${t.slug}`, onclick: () => open(caller, t, place, more).focus() } , "Show") : null))), place];
+  });
+  return section.element;
+}
+
+const roleWords = (t) => (t.roles === undefined ? "You see a part of it" : t.roles.length ? `You are ${t.roles.join(" and ")}` : "Anybody may read what is public");
+
+// invites says whether the person may invite: by a role, and a key that signs grants.
+const invites = (caller, t) => (caller.own || caller.custody) && t.roles?.some((r) => ["owner", "admin"].includes(r));
+
+// open shows one organisation and gives its heading.
+function open(caller, t, place, more) {
+  const heading = el("h2", { tabindex: "-1" }, t.name);
+  place.replaceChildren(heading, el("dl", {}, fact("Organisation's id", t.id, true)),
+    members(caller, t, more), invites(caller, t) ? invitations(caller, t, more) : "", usage(caller, t, more), contracts(caller, t, more), spans(caller, t, more));
+  return heading;
+}
+
+async function start() {
+  try {
+    await begin();
+  } catch (err) {
+    show("The page could not begin", el("p", { class: "alert", role: "alert" }, wordsOf(err)), el("button", { class: "main", type: "button", onclick: start }, "Try again"));
+  }
+}
+
+start();
