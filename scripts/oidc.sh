@@ -15,7 +15,7 @@ if [ -n "${LOGLINE_TEST_OIDC:-}" ]; then exit 0; fi
 dir="${LOGLINE_OIDC_DIR:-${TMPDIR:-/tmp}/logline-oidc-$(id -u)}"
 there() { mkdir -p "$dir" && (cd "$dir" && node --input-type=module -e 'import "oidc-provider"') >/dev/null 2>&1; }
 if ! there && command -v node >/dev/null && command -v npm >/dev/null; then
-  npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --silent oidc-provider@9.13.3 >&2 || true
+  npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --silent --fetch-retries=1 --fetch-timeout=30000 oidc-provider@9.13.3 >&2 || true
 fi
 if ! there; then
   echo "left out: signing in by another's word (install Node.js 20 or newer with npm, or set LOGLINE_TEST_OIDC to a folder in which Node.js finds oidc-provider)" >&2
