@@ -95,6 +95,18 @@ func TestTheAccountOfWhoeverHasAKey(t *testing.T) {
 	g.invites(home)
 	g.proves("account-3-proof")
 	g.signsInByPasskey(home)
+
+	g.press("button", "Make an invitation")
+	g.find("textbox", "Invitation link")
+	g.account(home, byKey)
+	g.press("button", g.label("Withdraw invitation "))
+	g.press("button", "Yes, withdraw it")
+	g.shows("The key was withdrawn.")
+	require.NotContains(t, g.text(), "may sign logline.member")
+	g.press("button", "Erase name and handle")
+	g.press("button", "Yes, erase them")
+	g.shows("Name and handle were erased.")
+	require.Empty(t, eval[string](g.tab, `document.getElementById("field-name").value + document.getElementById("field-handle").value`))
 	for _, refused := range []string{"exception:", "Security Policy", "Trusted"} {
 		require.NotContains(t, g.errors.String(), refused)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
@@ -115,6 +116,9 @@ func TestOnboardsWithinTwoMinutes(t *testing.T) {
 	g.keepSheet()
 	g.heading("Begin with a template")
 	g.picture("onboarding-4-template")
+	eval[chromedp.Void](g.tab, `document.querySelector("details").setAttribute("open", "")`)
+	g.shows("contract ")
+	require.NotContains(t, g.text(), "[object")
 	g.press("button", "Continue")
 	g.heading("Invite somebody")
 	g.press("button", "Continue")
