@@ -81,7 +81,11 @@ func TestWhatMayHavePersistedIsTriedAgain(t *testing.T) {
 func TestCtrlCIsNotALostConnection(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	a := answering(t, func(http.ResponseWriter, *http.Request) { cancel(); <-ctx.Done() })
+	a := answering(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a server notices that its client has gone once it has read all
+		cancel()
+		<-r.Context().Done() // an empty answer could be there before the client is gone
+	})
 	_, err := a.Append(ctx, [][]byte{[]byte(`{}`)})
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -192,7 +192,7 @@ func TestOWASPAPI9ImproperInventoryManagement(t *testing.T) {
 		}
 	}
 	// Every route of the document asks who is there, but for those that say they do not.
-	open := strings.Fields("getLive getReady getMetrics getVersion getNode listTemplates getTemplate registerIdentity getDID listKeyEvents addKeyEvent verifySignatures verifySignatureStream " +
+	open := strings.Fields("getLive getReady getMetrics getVersion getNode listOIDCProviders listTemplates getTemplate registerIdentity getDID listKeyEvents addKeyEvent verifySignatures verifySignatureStream " +
 		"appendSpans simulateSpans getCheckpoint cosignCheckpoint getInclusion getConsistency getTile")
 	spec, err := spectest.Load()
 	require.NoError(t, err)
