@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,7 +89,8 @@ func TestVerifySignatureStream(t *testing.T) {
 
 	// Sent ahead, answered in order; a bad one is a problem and ends nothing.
 	const n = 200
-	go func() {
+	var ahead sync.WaitGroup
+	ahead.Go(func() {
 		for i := range n {
 			frame, _ := json.Marshal(checkOf(k, fmt.Sprint(i)))
 			if i%10 == 3 {
@@ -98,7 +100,7 @@ func TestVerifySignatureStream(t *testing.T) {
 				return
 			}
 		}
-	}()
+	})
 	for i := range n {
 		_, raw, err := conn.ReadMessage()
 		require.NoError(t, err)
@@ -108,6 +110,8 @@ func TestVerifySignatureStream(t *testing.T) {
 		}
 		require.Contains(t, string(raw), `"reason":"current"`, i)
 	}
+
+	ahead.Wait() // one writes at a time
 
 	// No more streams than there are places; other callers are not in their way.
 	_, refused, err := w.dial(verifyPath, "", nil)
