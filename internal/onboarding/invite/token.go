@@ -130,7 +130,7 @@ func sealedFor(tenant, id string) []byte { return []byte(tenant + "\n" + id) }
 // Link is where an invitation is opened. The token stands behind #, which browsers
 // send to nobody.
 func Link(page string, t Token) string {
-	return strings.TrimSuffix(page, "/") + linkPath + "#" + linkFragment + t.Reveal()
+	return strings.TrimRight(page, "/") + linkPath + "#" + linkFragment + t.Reveal()
 }
 
 // ParseLink reads a link, or a bare token, whose node is "" then.
@@ -141,7 +141,7 @@ func ParseLink(text string) (node string, t Token, err error) {
 		return "", t, err
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
 		return "", Token{}, errToken
 	}
 	path, ok := strings.CutSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), linkPath)
@@ -150,5 +150,5 @@ func ParseLink(text string) (node string, t Token, err error) {
 		return "", Token{}, errToken
 	}
 	t, err = ParseToken(token)
-	return u.Scheme + "://" + u.Host + path, t, err
+	return u.Scheme + "://" + u.Host + strings.TrimRight(path, "/"), t, err
 }
