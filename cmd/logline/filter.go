@@ -90,3 +90,12 @@ func timeArg(flag, s string, now time.Time) (string, error) {
 	}
 	return "", usagef("%s %q is not a time; write 2026-01-31, 2026-01-31T12:00:00Z or 24h", flag, ui.Clean(s))
 }
+
+// endArg is timeArg for when something ends, which is not over yet.
+func endArg(flag, s string, now time.Time) (string, error) {
+	end, err := timeArg(flag, s, now)
+	if err == nil && end != "" && end <= span.FormatTime(now) {
+		err = usagef("%s %s is in the past", flag, end)
+	}
+	return end, err
+}

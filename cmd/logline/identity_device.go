@@ -255,17 +255,15 @@ from then on is refused.`,
 			if err := checkPatterns(types); err != nil {
 				return err
 			}
-			if expires != "" {
-				var err error
-				if expires, err = timeArg("--expires", expires, env.Now()); err != nil {
-					return err
-				}
+			ends, err := endArg("--expires", expires, env.Now())
+			if err != nil {
+				return err
 			}
 			s, err := flags.openKeys(env)
 			if err != nil {
 				return err
 			}
-			return s.approve(cmd.Context(), args[0], label, types, expires, instead, flags.json)
+			return s.approve(cmd.Context(), args[0], label, types, ends, instead, flags.json)
 		},
 	}
 	flags.register(cmd)

@@ -74,14 +74,9 @@ key file, for logline append --key. The label can never be erased and must hold 
 			if err := checkPatterns(types); err != nil {
 				return err
 			}
-			if expires != "" {
-				var err error
-				if expires, err = timeArg("--expires", expires, env.Now()); err != nil {
-					return err
-				}
-				if expires <= span.FormatTime(env.Now()) {
-					return usagef("--expires %s is in the past", expires)
-				}
+			ends, err := endArg("--expires", expires, env.Now())
+			if err != nil {
+				return err
 			}
 			if key != "" {
 				raw, err := span.ParseB64(key, 32)
@@ -98,9 +93,9 @@ key file, for logline append --key. The label can never be erased and must hold 
 			}
 			event, err := s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) {
 				if key != "" {
-					return k.DelegateKey(key, label, types, expires, "", env.Now())
+					return k.DelegateKey(key, label, types, ends, "", env.Now())
 				}
-				e, _, err := k.Delegate(label, types, expires, env.Now(), rand.Reader)
+				e, _, err := k.Delegate(label, types, ends, env.Now(), rand.Reader)
 				return e, err
 			})
 			if err != nil {

@@ -53,7 +53,7 @@ take the role. It leaves a span invitation.created, without a name or an address
 			if err != nil {
 				return err
 			}
-			token, made, err := s.invite(cmd, role, email, env.Now().Add(life))
+			token, made, err := s.invite(cmd, invite.Told{Role: role, Expires: span.FormatTime(env.Now().Add(life))}, email)
 			if err != nil {
 				return err
 			}
@@ -80,9 +80,10 @@ take the role. It leaves a span invitation.created, without a name or an address
 	return cmd
 }
 
-// invite makes an invitation: a key of its own, delegated to grant the role, sealed
-// under a token that is given to nobody but the caller.
-func (s *session) invite(cmd *cobra.Command, role, email string, until time.Time) (invite.Token, *client.Invitation, error) {
+// invite makes an invitation, or a door where told says how many may come: a key of
+// its own, delegated to grant the role, sealed under a token that is given to nobody
+// but the caller and, where email is not "", whoever has that mailbox.
+func (s *session) invite(cmd *cobra.Command, told invite.Told, email string) (invite.Token, *client.Invitation, error) {
 	ctx := cmd.Context()
 	tenant, err := s.tenantID(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func (s *session) invite(cmd *cobra.Command, role, email string, until time.Time
 	if err != nil {
 		return token, nil, err
 	}
-	told := invite.Told{Invitation: spanID, Role: role, Expires: span.FormatTime(until)}
+	told.Invitation = spanID
 	payload, err := span.Canonical(told)
 	if err != nil {
 		return token, nil, err
@@ -120,7 +121,7 @@ func (s *session) invite(cmd *cobra.Command, role, email string, until time.Time
 		return token, nil, err
 	}
 	asked := client.NewInvitation{
-		Id: spanID, Role: role, Expires: told.Expires, TokenHash: token.Hash().String(), Sealed: span.B64(sealed), Span: signed.Canonical(), Delegation: event.Raw,
+		Id: spanID, Role: told.Role, Expires: told.Expires, Uses: told.Uses, TokenHash: token.Hash().String(), Sealed: span.B64(sealed), Span: signed.Canonical(), Delegation: event.Raw,
 	}
 	if email != "" {
 		asked.Mail = &client.InvitationMail{To: email, Token: token.Reveal()}

@@ -48,7 +48,7 @@ alone; it stays sealed under the link until the last use or the end.`,
 			if err != nil {
 				return err
 			}
-			token, made, err := s.openDoor(cmd, uses, env.Now().Add(life))
+			token, made, err := s.invite(cmd, invite.Told{Role: span.RoleGuest, Expires: span.FormatTime(env.Now().Add(life)), Uses: uses}, "")
 			if err != nil {
 				return err
 			}
@@ -66,54 +66,6 @@ alone; it stays sealed under the link until the last use or the end.`,
 	cmd.Flags().IntVar(&uses, "uses", 10, fmt.Sprintf("how many visitors may come, at most %d", invite.MaxUses))
 	cmd.Flags().DurationVar(&life, "expires", 24*time.Hour, "how long the door is open, and visitors last, at most 720h")
 	return cmd
-}
-
-// openDoor makes an invitation of many uses: a key of its own, delegated to grant
-// the role, sealed under a token that is given to nobody but the caller.
-func (s *session) openDoor(cmd *cobra.Command, uses int, until time.Time) (invite.Token, *client.Invitation, error) {
-	ctx := cmd.Context()
-	tenant, err := s.tenantID(ctx)
-	if err != nil {
-		return invite.Token{}, nil, err
-	}
-	token, err := invite.NewToken(rand.Reader)
-	if err != nil {
-		return token, nil, err
-	}
-	spanID, err := span.RandomID(s.env.Now(), rand.Reader)
-	if err != nil {
-		return token, nil, err
-	}
-	var seed [invite.SeedSize]byte
-	rand.Read(seed[:]) // never fails (crypto/rand)
-	sealed, err := token.Seal(tenant, spanID, seed, rand.Reader)
-	if err != nil {
-		return token, nil, err
-	}
-	told := invite.Told{Invitation: spanID, Role: span.RoleGuest, Expires: span.FormatTime(until), Uses: uses}
-	payload, err := span.Canonical(told)
-	if err != nil {
-		return token, nil, err
-	}
-	f := appendFlags{typ: invite.TypeCreated, visibility: span.VisibilityOrganization, spanID: spanID}
-	signed, err := f.seal(cmd, s, payload)
-	if err != nil {
-		return token, nil, err
-	}
-	signer := id.NewSecretKey(seed).Public()
-	event, err := s.change(ctx, func(k *id.Keys) (*id.Event, error) {
-		return k.DelegateKey(signer, invite.Label, []string{span.TypeMember}, told.Expires, "", s.env.Now())
-	})
-	if err != nil {
-		return token, nil, err
-	}
-	made, err := s.client.Invite(ctx, s.profile.Tenant, client.NewInvitation{
-		Id: spanID, Role: told.Role, Expires: told.Expires, Uses: uses, TokenHash: token.Hash().String(), Sealed: span.B64(sealed), Span: signed.Canonical(), Delegation: event.Raw,
-	})
-	if err != nil { // nobody has the key: it is withdrawn for tidiness, as far as that goes
-		_, _ = s.change(ctx, func(k *id.Keys) (*id.Event, error) { return k.Undelegate(signer, s.env.Now()) })
-	}
-	return token, made, err
 }
 
 // visitFlags say where a visitor's ghost is kept.

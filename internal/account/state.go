@@ -161,3 +161,18 @@ func (s *Service) List(ctx context.Context, after string, limit int) ([]Listed, 
 	}
 	return all, nil
 }
+
+// HasWayIn says whether somebody could still sign in to an account as a transaction
+// leaves it: by a password, a passkey that was not copied, another provider, or the
+// identity's own key, where this node does not hold it.
+func HasWayIn(ctx context.Context, tx *sql.Tx, identity string) (in bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT
+		EXISTS (SELECT 1 FROM accounts WHERE identity = $1 AND password IS NOT NULL)
+		OR EXISTS (SELECT 1 FROM account_passkeys WHERE identity = $1 AND cloned_at IS NULL)
+		OR EXISTS (SELECT 1 FROM account_oidc_links WHERE identity = $1)
+		OR NOT EXISTS (SELECT 1 FROM sealed_keys WHERE identity = $1)`, identity).Scan(&in)
+	if err != nil {
+		return false, failed("look for other ways in", err)
+	}
+	return in, nil
+}

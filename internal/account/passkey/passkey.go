@@ -177,19 +177,11 @@ func (s *Service) Remove(ctx context.Context, identity, passkey string, evenLast
 		case evenLast:
 			return nil
 		}
-		var in bool
-		err = tx.QueryRowContext(ctx, `SELECT
-			EXISTS (SELECT 1 FROM accounts WHERE identity = $1 AND password IS NOT NULL)
-			OR EXISTS (SELECT 1 FROM account_passkeys WHERE identity = $1 AND cloned_at IS NULL)
-			OR EXISTS (SELECT 1 FROM account_oidc_links WHERE identity = $1)
-			OR NOT EXISTS (SELECT 1 FROM sealed_keys WHERE identity = $1)`, identity).Scan(&in)
-		if err != nil {
-			return failed("look for other ways in", err)
+		in, err := account.HasWayIn(ctx, tx, identity)
+		if err == nil && !in {
+			err = errLast
 		}
-		if !in {
-			return errLast
-		}
-		return nil
+		return err
 	})
 }
 
