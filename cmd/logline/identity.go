@@ -144,7 +144,7 @@ func (n *newProfile) make(env *environment, all *profiles, name string) (profile
 		return profile{}, nil, usagef("profile name %q must be lower-case letters, digits, dots, dashes and underscores", name)
 	}
 	p := profile{Name: name, URL: firstOf(n.url, env.Getenv("LOGLINE_URL"), defaultURL), KeyFile: n.path(all, name)}
-	keys, err := makeKeys(env, p.KeyFile, n.subject, n.noPassphrase)
+	keys, _, err := makeKeys(env, p.KeyFile, n.subject, n.noPassphrase)
 	if err != nil {
 		return profile{}, nil, err
 	}

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
+	"github.com/danvoulez/logline/internal/importer"
+	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
@@ -43,8 +48,8 @@ take the role. It leaves a span invitation.created, without a name or an address
   logline invite create --email bo@example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !span.ValidRole(role) {
-				return usagef("%q is not a role; built-in ones: %s", ui.Clean(role), builtinRoles)
+			if err := checkInvited(role, email); err != nil {
+				return err
 			}
 			if life <= 0 || life > invite.MaxLife {
 				return usagef("--expires is a time such as 48h, at most 720h (30 days)")
@@ -80,58 +85,116 @@ take the role. It leaves a span invitation.created, without a name or an address
 	return cmd
 }
 
-// invite makes an invitation, or a door where told says how many may come: a key of
-// its own, delegated to grant the role, sealed under a token that is given to nobody
-// but the caller and, where email is not "", whoever has that mailbox.
+// checkInvited refuses a role or an address that no node would take.
+func checkInvited(role, email string) error {
+	if !span.ValidRole(role) {
+		return usagef("%q is not a role; built-in ones: %s", ui.Clean(role), builtinRoles)
+	}
+	if email == "" {
+		return nil
+	}
+	if _, err := mail.ParseAddress(email); err != nil {
+		return usagef("%q: %s", ui.Clean(email), fault.From(err).Detail)
+	}
+	return nil
+}
+
+// newInvitation is an invitation whose parts are chosen: sent again, it is the same.
+type newInvitation struct {
+	told  invite.Told
+	email string // "": this node mails nothing
+	token invite.Token
+	seed  [invite.SeedSize]byte // of the key that signs the grant
+	time  string                // of the span
+}
+
+// draftInvitation chooses the parts by rand.
+func draftInvitation(told invite.Told, email string, now time.Time, rand io.Reader) (n newInvitation, err error) {
+	n = newInvitation{told: told, email: email, time: span.FormatTime(now)}
+	if n.token, err = invite.NewToken(rand); err != nil {
+		return n, err
+	}
+	if _, err := io.ReadFull(rand, n.seed[:]); err != nil {
+		return n, err
+	}
+	if n.told.Invitation == "" {
+		n.told.Invitation, err = span.RandomID(now, rand)
+	}
+	return n, err
+}
+
+// invite makes an invitation, or a door where told says how many may come.
 func (s *session) invite(cmd *cobra.Command, told invite.Told, email string) (invite.Token, *client.Invitation, error) {
-	ctx := cmd.Context()
+	n, err := draftInvitation(told, email, s.env.Now(), rand.Reader)
+	if err != nil {
+		return n.token, nil, err
+	}
+	made, err := s.sendInvitation(cmd.Context(), n)
+	if err != nil { // nobody has the key: it is withdrawn for tidiness, as far as that goes
+		signer := id.NewSecretKey(n.seed).Public()
+		if _, stands := s.keys.Chain().Key(signer); stands {
+			_, _ = s.change(cmd.Context(), func(k *id.Keys) (*id.Event, error) { return k.Undelegate(signer, s.env.Now()) })
+		}
+	}
+	return n.token, made, err
+}
+
+// sendInvitation has the node take an invitation: a key of its own, delegated to grant
+// the role, sealed under a token that is given to nobody but the caller and, where
+// there is an address, whoever has that mailbox. The same again makes no second one.
+func (s *session) sendInvitation(ctx context.Context, n newInvitation) (*client.Invitation, error) {
 	tenant, err := s.tenantID(ctx)
 	if err != nil {
-		return invite.Token{}, nil, err
+		return nil, err
 	}
-	token, err := invite.NewToken(rand.Reader)
+	sealed, err := n.token.Seal(tenant, n.told.Invitation, n.seed, rand.Reader)
 	if err != nil {
-		return token, nil, err
+		return nil, err
 	}
-	spanID, err := span.RandomID(s.env.Now(), rand.Reader)
+	payload, err := span.Canonical(n.told)
 	if err != nil {
-		return token, nil, err
+		return nil, err
 	}
-	var seed [invite.SeedSize]byte
-	rand.Read(seed[:]) // never fails (crypto/rand)
-	sealed, err := token.Seal(tenant, spanID, seed, rand.Reader)
+	signer, err := signerOf(s.keys, "")
 	if err != nil {
-		return token, nil, err
+		return nil, err
 	}
-	told.Invitation = spanID
-	payload, err := span.Canonical(told)
+	signed, err := id.SealSpan(signer, span.Header{
+		ID: n.told.Invitation, Tenant: tenant, Author: s.keys.ID(), Type: invite.TypeCreated, Time: n.time,
+		Status: span.StatusExecuted, Visibility: span.VisibilityOrganization,
+	}, payload, importer.Salt(s.keys.Secret(), n.told.Invitation))
 	if err != nil {
-		return token, nil, err
+		return nil, err
 	}
-	f := appendFlags{typ: invite.TypeCreated, visibility: span.VisibilityOrganization, spanID: spanID}
-	signed, err := f.seal(cmd, s, payload)
+	event, err := s.delegateGrant(ctx, id.NewSecretKey(n.seed).Public(), n.told.Expires)
 	if err != nil {
-		return token, nil, err
-	}
-	signer := id.NewSecretKey(seed).Public()
-	event, err := s.change(ctx, func(k *id.Keys) (*id.Event, error) {
-		return k.DelegateKey(signer, invite.Label, []string{span.TypeMember}, told.Expires, "", s.env.Now())
-	})
-	if err != nil {
-		return token, nil, err
+		return nil, err
 	}
 	asked := client.NewInvitation{
-		Id: spanID, Role: told.Role, Expires: told.Expires, Uses: told.Uses, TokenHash: token.Hash().String(), Sealed: span.B64(sealed), Span: signed.Canonical(), Delegation: event.Raw,
+		Id: n.told.Invitation, Role: n.told.Role, Expires: n.told.Expires, Uses: n.told.Uses,
+		TokenHash: n.token.Hash().String(), Sealed: span.B64(sealed), Span: signed.Canonical(), Delegation: event.Raw,
 	}
-	if email != "" {
-		asked.Mail = &client.InvitationMail{To: email, Token: token.Reveal()}
+	if n.email != "" {
+		asked.Mail = &client.InvitationMail{To: n.email, Token: n.token.Reveal()}
 	}
-	made, err := s.client.Invite(ctx, s.profile.Tenant, asked)
-	if err != nil { // nobody has the key: it is withdrawn for tidiness, as far as that goes
-		_, _ = s.change(ctx, func(k *id.Keys) (*id.Event, error) { return k.Undelegate(signer, s.env.Now()) })
-		return token, nil, err
+	return s.client.Invite(ctx, tenant, asked)
+}
+
+// delegateGrant delegates the grant of a role to a key, once.
+func (s *session) delegateGrant(ctx context.Context, key, expires string) (*id.Event, error) {
+	for _, raw := range s.keys.Events() {
+		event, err := id.ParseEvent(raw)
+		if err != nil {
+			return nil, err
+		}
+		if event.Kind == id.KindDelegate && event.Key == key {
+			_, err = s.sendEvents(ctx)
+			return event, err
+		}
 	}
-	return token, made, nil
+	return s.change(ctx, func(k *id.Keys) (*id.Event, error) {
+		return k.DelegateKey(key, invite.Label, []string{span.TypeMember}, expires, "", s.env.Now())
+	})
 }
 
 func newInviteListCmd(env *environment) *cobra.Command {

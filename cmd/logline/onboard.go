@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,8 @@ type onboardFlags struct {
 	tokenFile, dataDir             string
 	noPassphrase, asJSON           bool
 	yes, resume                    bool
+	inviteTo                       []string
+	inviteLife                     time.Duration
 
 	answers
 	given func(flag string) bool // it stands on the command line
@@ -46,12 +49,12 @@ func newOnboardCmd(env *environment) *cobra.Command {
 		Short: "From nothing to a first verified span: identity, tenant, recovery, template",
 		Long: `Make your identity (a key file, protected by a passphrase) and with it a tenant
 named SLUG (default: main), or join one by an invitation; then a recovery sheet, a
-template and a first span, whose receipt is checked here.
+template, invitations for others and a first span, whose receipt is checked here.
 
 On a terminal it asks for what no flag says; Enter takes what stands in brackets.
 With --yes nothing is asked and the rest is as in brackets. Without a terminal and
-without --yes, --invite, --template, --retention or --recovery-sheet, it makes the
-identity and the tenant, and leaves the rest for later (--resume).
+without --yes, --invite, --template, --retention, --invite-to or --recovery-sheet, it
+makes the identity and the tenant, and leaves the rest for later (--resume).
 
 The node's one-time bootstrap token is taken from --token-file, from
 LOGLINE_BOOTSTRAP_TOKEN or, on the same machine, from the file bootstrap-token in
@@ -63,6 +66,7 @@ made twice.`,
 		Example: `  logline onboard
   logline onboard acme --tenant-name "Acme Ltd" --handle ana --name "Ana Lima"
   logline onboard acme --template approvals --retention 365d --recovery-sheet sheet.txt --yes
+  logline onboard acme --invite-to admin --invite-to auditor:bo@example.com --yes
   logline onboard --invite https://logline.example/onboard#invite=lli_…`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -89,6 +93,8 @@ made twice.`,
 	flags.StringVar(&f.Retention, "retention", "", "erase payloads after so many days, such as 365d (default: they stay)")
 	flags.StringVar(&f.Template, "template", "", "what the tenant begins with: a `NAME` of logline template list, or none")
 	flags.StringVar(&f.Invite, "invite", "", "join by an invitation, its `LINK` or token, instead of making a tenant")
+	flags.StringArrayVar(&f.inviteTo, "invite-to", nil, "invite somebody: a `ROLE`, or ROLE:EMAIL to have the node mail the link; repeatable")
+	flags.DurationVar(&f.inviteLife, "invite-expires", defaultInvitation, "how long the links of --invite-to work, at most 720h")
 	flags.StringVar(&f.Sheet, "recovery-sheet", "", "write the recovery sheet to a new `FILE`, as a page where it ends in .pdf; or none")
 	flags.BoolVar(&f.yes, "yes", false, "ask nothing, and do all steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with what was begun before, to its end")
@@ -97,6 +103,7 @@ made twice.`,
 	cmd.MarkFlagsMutuallyExclusive("invite", "retention")
 	cmd.MarkFlagsMutuallyExclusive("invite", "tenant-name")
 	cmd.MarkFlagsMutuallyExclusive("invite", "public-reading")
+	cmd.MarkFlagsMutuallyExclusive("invite", "invite-to")
 	return cmd
 }
 
@@ -108,7 +115,7 @@ func (f *onboardFlags) registerToken(cmd *cobra.Command) {
 
 // whole says whether all steps are done, and not only those that make a profile work.
 func (f *onboardFlags) whole(asks bool) bool {
-	return asks || f.yes || f.resume || f.given("template") || f.given("retention") || f.given("recovery-sheet") || f.given("invite")
+	return asks || f.yes || f.resume || f.given("template") || f.given("retention") || f.given("recovery-sheet") || f.given("invite") || f.given("invite-to")
 }
 
 // check refuses, before anything is asked or made, flags that say nothing.
@@ -118,6 +125,9 @@ func (f *onboardFlags) check() error {
 	}
 	if f.given("slug") && f.given("invite") {
 		return usagef("an invitation has its tenant: leave out %q, or --invite", ui.Clean(f.answers.Slug))
+	}
+	if err := f.readInvitees(); err != nil {
+		return err
 	}
 	return f.answers.check()
 }
@@ -136,6 +146,9 @@ func (f *onboardFlags) run(ctx context.Context, env *environment) error {
 	}
 	if err := j.connect(ctx); err != nil {
 		return err
+	}
+	if j.isOver("invitations") && j.undrafted() != nil {
+		return usagef("the invitations of this onboarding are done; make others with logline invite create when it is finished, and leave out --invite-to")
 	}
 	if !j.isOver("tenant") && j.saved.Answers.Invite == "" {
 		if j.token, err = f.findToken(env); err != nil {
@@ -157,7 +170,10 @@ func (f *onboardFlags) run(ctx context.Context, env *environment) error {
 	if err := j.play(ctx); err != nil {
 		return err
 	}
-	return j.told(f.asJSON)
+	if err := j.told(f.asJSON); err != nil || !j.saved.Whole {
+		return err
+	}
+	return j.forget()
 }
 
 // begin takes up what was begun before for this profile, or begins anew.
@@ -203,24 +219,24 @@ func (f *onboardFlags) openKeys(env *environment, all *profiles, p *profile) (*i
 	if exists(p.KeyFile) {
 		return loadKeys(env, p.KeyFile)
 	}
-	keys, err := makeKeys(env, p.KeyFile, f.subject, f.noPassphrase)
-	return keys, "", err
+	return makeKeys(env, p.KeyFile, f.subject, f.noPassphrase)
 }
 
-// makeKeys makes an identity and keeps it in a new file.
-func makeKeys(env *environment, path, subject string, noPassphrase bool) (*id.Keys, error) {
-	keys, err := id.NewKeys(subject, env.Now(), rand.Reader)
+// makeKeys makes an identity and keeps it in a new file, under the passphrase that it
+// gives.
+func makeKeys(env *environment, path, subject string, noPassphrase bool) (keys *id.Keys, passphrase string, err error) {
+	keys, err = id.NewKeys(subject, env.Now(), rand.Reader)
 	if err != nil {
-		return nil, &usageError{err: err}
+		return nil, "", &usageError{err: err}
 	}
-	passphrase, err := newPassphrase(env, noPassphrase)
+	passphrase, err = newPassphrase(env, noPassphrase)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := atomicfile.MkdirAll(filepath.Dir(path)); err != nil {
-		return nil, fileError("write", path, err)
+		return nil, "", fileError("write", path, err)
 	}
-	return keys, id.SaveKeys(path, keys, passphrase)
+	return keys, passphrase, id.SaveKeys(path, keys, passphrase)
 }
 
 // makeKnown registers an identity at the node, with the bootstrap token that is

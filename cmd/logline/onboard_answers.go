@@ -33,6 +33,8 @@ type answers struct {
 	Sheet         string `json:"sheet,omitempty"` // file; "" or none: no sheet
 	Template      string `json:"template,omitempty"`
 	Text          string `json:"text,omitempty"` // of the first span
+
+	Invitees []invitee `json:"invitees,omitempty"`
 }
 
 // over are the answers of before, where there are, with what the command line says.
@@ -45,6 +47,7 @@ func (a answers) over(before answers, given func(string) bool, found bool) answe
 		"public-reading": func() { before.PublicReading = a.PublicReading }, "retention": func() { before.Retention = a.Retention },
 		"invite": func() { before.Invite = a.Invite }, "handle": func() { before.Handle = a.Handle }, "name": func() { before.Name = a.Name },
 		"recovery-sheet": func() { before.Sheet = a.Sheet }, "template": func() { before.Template = a.Template },
+		"invite-to": func() { before.Invitees = a.Invitees },
 	} {
 		if given(flag) {
 			take()
@@ -189,6 +192,11 @@ func (j *journey) ask(ctx context.Context, given func(string) bool) error {
 	}
 	if err := j.askTenant(q, given); err != nil {
 		return err
+	}
+	if a.Invite == "" && !j.isOver("invitations") && !given("invite-to") {
+		if err := j.askInvitees(q); err != nil {
+			return err
+		}
 	}
 	if !j.isOver("recovery") && !given("recovery-sheet") {
 		def := "recovery-" + j.p.Name + ".txt"

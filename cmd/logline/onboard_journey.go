@@ -38,6 +38,7 @@ type journey struct {
 	steps      map[string]client.OnboardingStep
 	tenant     client.Tenant
 	receipt    *checkedReceipt
+	invited    []*client.Invitation // by the drafts, in their order
 }
 
 // savedJourney is what another run goes on with. The file is for its owner alone: the
@@ -52,6 +53,8 @@ type savedJourney struct {
 	FirstID   string  `json:"first_id,omitempty"` // of the first span, and its time: so that it is the same again
 	FirstTime string  `json:"first_time,omitempty"`
 	Answers   answers `json:"answers"`
+
+	Drafts []invitationDraft `json:"invitations,omitempty"`
 }
 
 // load reads what an earlier run has kept, and says whether there is any.
@@ -160,6 +163,11 @@ func (j *journey) play(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	return nil
+}
+
+// forget removes what is kept between runs: all is done, and said.
+func (j *journey) forget() error {
 	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError("remove", j.path, err)
 	}
@@ -323,10 +331,6 @@ func (j *journey) template(ctx context.Context) error {
 	return j.put(ctx, "template", client.OnboardingTemplate{Skip: true})
 }
 
-func (j *journey) invitations(ctx context.Context) error {
-	return j.put(ctx, "invitations", client.OnboardingInvitations{Skip: true})
-}
-
 // firstSpan appends the first span and checks its receipt. A reader who appends
 // nothing checks the newest entry's instead.
 func (j *journey) firstSpan(ctx context.Context) error {
@@ -403,6 +407,13 @@ func (j *journey) told(asJSON bool) error {
 		if j.receipt != nil {
 			out["receipt"] = j.receipt.json()
 		}
+		if len(j.invited) > 0 {
+			invited, err := j.invitedJSON()
+			if err != nil {
+				return err
+			}
+			out["invitations"] = invited
+		}
 		return printJSON(j.env.Stdout, out)
 	}
 	a := &j.saved.Answers
@@ -415,6 +426,9 @@ func (j *journey) told(asJSON bool) error {
 	}
 	fmt.Fprintln(j.env.Stdout, "\nVerified here, without trusting the node:")
 	j.receipt.print(j.env, "")
+	if err := j.toldInvited(); err != nil {
+		return err
+	}
 	fmt.Fprintf(j.env.Stdout, "\nNext: logline list, logline verify, logline append --type note.written --payload '{\"text\": \"hello\"}'\n")
 	return nil
 }

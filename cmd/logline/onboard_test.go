@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -82,13 +83,15 @@ func TestOnboardGoesOn(t *testing.T) {
 				return code, stdout.String(), stderr.String()
 			}
 			slug := fmt.Sprintf("cut-%v-%d", after, n)
-			onboard := []string{"onboard", slug, "--no-passphrase", "--template", "audit-trail", "--retention", "30d", "--recovery-sheet", filepath.Join(dir, "sheet.txt"), "--yes"}
+			onboard := []string{"onboard", slug, "--no-passphrase", "--template", "audit-trail", "--retention", "30d", "--recovery-sheet", filepath.Join(dir, "sheet.txt"), "--yes",
+				"--invite-to", "auditor", "--invite-to", "auditor", "--invite-to", "admin:bo@example.com"}
 			cut.arm(n, after)
 			code, out, complaint := command(onboard...)
 			hit := cut.happened()
 			cut.arm(-1, false)
 			if code != exitOK {
 				failed++
+				require.NotContains(t, out+complaint, "lli_", "links are shown at the end, once")
 				code, out, complaint = command(onboard...)
 			}
 			require.Equal(t, exitOK, code, "cut at request %d, after its effect %v: %s", n, after, complaint)
@@ -96,6 +99,16 @@ func TestOnboardGoesOn(t *testing.T) {
 			_, listed, _ := command("list", "--all", "--format", "csv")
 			require.Equal(t, 1, strings.Count(listed, "note.written"), listed)
 			require.Equal(t, 1, strings.Count(listed, "template.applied"), listed)
+			require.Equal(t, 3, strings.Count(listed, "invitation.created"), listed)
+			_, invitations, _ := command("invite", "list", "--json")
+			require.Equal(t, 3, strings.Count(invitations, `"state":"open"`), invitations)
+			links := regexp.MustCompile(`http\S+#invite=lli_\S+`).FindAllString(out, -1)
+			require.Len(t, links, 3, out)
+			if n == 0 { // they work
+				code, out, complaint = command("invite", "accept", links[2], "--no-passphrase", "--profile", "bo", "--key-file", filepath.Join(dir, "bo.key"))
+				require.Equal(t, exitOK, code, complaint)
+				require.Contains(t, out, "You are admin of ")
+			}
 			if whole == "" {
 				whole = listed
 			}
