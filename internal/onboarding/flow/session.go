@@ -75,6 +75,8 @@ type Step struct {
 	Said string `json:"said,omitempty"`
 	// Bound: something was made by it, so that no other request can take its place.
 	Bound bool `json:"bound,omitempty"`
+	// Claim is what it is being done with, nil for nothing.
+	Claim *claim `json:"claim,omitempty"`
 }
 
 func (s *Step) over() bool { return s.Status == Done || s.Status == Skipped }

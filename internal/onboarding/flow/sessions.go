@@ -316,7 +316,10 @@ func (t *turn) record(ctx context.Context, status string, change func(m *memory,
 			}
 			return nil
 		}
-		step.Status, step.Said = status, t.said
+		if step.Claim != nil && step.Claim.Said != t.said { // this took longer than its claim lasts
+			return errUnderWay(t.name)
+		}
+		step.Status, step.Said, step.Claim = status, t.said, nil
 		change(t.memory(), step)
 		if step.over() {
 			if err := t.s.Acts.AddIn(ctx, tx, t.act()); err != nil {

@@ -68,31 +68,49 @@ func (in *Tenant) do(ctx context.Context, t *turn) error {
 			return err
 		}
 	}
-	if in.Invitation != "" {
-		return in.join(ctx, t)
-	}
 	if !t.step().Bound {
-		made, err := in.found(ctx, t)
+		release, err := t.claim(ctx, in.Slug)
 		if err != nil {
 			return err
 		}
-		drafts, err := in.drafts(t)
-		if err != nil {
-			return err
+		if t.step().over() { // by another process
+			return nil
 		}
-		status := Done
-		if len(drafts) > 0 {
-			status = Open
+		if !t.step().Bound {
+			err = in.bring(ctx, t)
+			release(err)
 		}
-		if err := t.record(ctx, status, func(m *memory, step *Step) {
-			if !step.Bound { // another process may have been faster, and its drafts be signed
-				m.Tenant, step.Bound, step.Drafts = made.ID, true, drafts
-			}
-		}); err != nil || status == Done {
+		if err != nil || t.step().over() {
 			return err
 		}
 	}
 	return t.settle(ctx, in.As)
+}
+
+// bring makes the tenant or joins it.
+func (in *Tenant) bring(ctx context.Context, t *turn) error {
+	ctx, cancel := context.WithTimeout(ctx, claimFor/2)
+	defer cancel()
+	if in.Invitation != "" {
+		return in.join(ctx, t)
+	}
+	made, err := in.found(ctx, t)
+	if err != nil {
+		return err
+	}
+	drafts, err := in.drafts(t)
+	if err != nil {
+		return err
+	}
+	status := Done
+	if len(drafts) > 0 {
+		status = Open
+	}
+	return t.record(ctx, status, func(m *memory, step *Step) {
+		if !step.Bound { // another process may have been faster, and its drafts be signed
+			m.Tenant, step.Bound, step.Drafts = made.ID, true, drafts
+		}
+	})
 }
 
 // join joins a tenant that is there: it has its contracts and its people already, and
