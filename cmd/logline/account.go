@@ -18,9 +18,9 @@ docs/accounts.md. The node's admin timeline tells of what is changed.`,
 		newAccountListCmd(env),
 		newAccountStateCmd(env, "deactivate", "Sign a person out everywhere, and let them in no more",
 			`All sessions end at once, in every process, and none begins until the account is
-activated again. It ends no API keys, and roles in tenants stay: the command says how many
-keys are still valid.`, false),
-		newAccountStateCmd(env, "activate", "Let a person sign in again", "Sessions that were ended stay so.", true),
+activated again. Until then no API key of the identity is taken either: the command says
+how many there are. Roles in tenants stay.`, false),
+		newAccountStateCmd(env, "activate", "Let a person sign in again", "Sessions that were ended stay so; API keys that were not revoked are good again.", true),
 	)
 }
 
@@ -82,7 +82,7 @@ func newAccountStateCmd(env *environment, name, short, long string, active bool)
 			}
 			fmt.Fprintf(env.Stdout, "%s is signed out everywhere, and signs in no more.\n", out.Identity)
 			if out.APIKeys > 0 {
-				fmt.Fprintf(env.Stdout, "%s still valid: logline identity keys list, and revoke those that must end.\n", ui.Plural(int64(out.APIKeys), "API key is", "API keys are"))
+				fmt.Fprintf(env.Stdout, "%s refused until the account is activated again.\n", ui.Plural(int64(out.APIKeys), "API key of it is", "API keys of it are"))
 			}
 			return nil
 		},

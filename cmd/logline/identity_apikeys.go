@@ -101,10 +101,7 @@ func newAPIKeyListCmd(env *environment) *cobra.Command {
 				return err
 			}
 			if flags.json {
-				if keys == nil {
-					keys = []client.APIKey{}
-				}
-				return printJSON(env.Stdout, keys)
+				return printJSON(env.Stdout, orNone(keys))
 			}
 			if len(keys) == 0 {
 				fmt.Fprintln(env.Stdout, "No API keys.")
@@ -120,6 +117,18 @@ func newAPIKeyListCmd(env *environment) *cobra.Command {
 	}
 	flags.register(cmd)
 	return cmd
+}
+
+// orNone is a list that JSON shows as one where there is nothing in it.
+func orNone(keys []client.APIKey) []client.APIKey {
+	if keys == nil {
+		return []client.APIKey{}
+	}
+	return keys
+}
+
+func keyIsGood(env *environment, k *client.APIKey) bool {
+	return k.RevokedAt == "" && (k.Expires == "" || span.FormatTime(env.Now()) < k.Expires)
 }
 
 // keyState is whether a key is good, and until when.

@@ -13,12 +13,14 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/id/recovery"
+	"github.com/danvoulez/logline/internal/ui"
 )
 
 // recoverFlags say where an identity comes back to.
 type recoverFlags struct {
 	profile, url, keyFile string
 	noPassphrase, asJSON  bool
+	revokeKeys            bool
 	sheet                 sheetFlags // the new one
 	ceremony              bool       // the key came from shares, and the next one shall go into new ones
 }
@@ -33,6 +35,7 @@ func (f *recoverFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.url, "url", "", "a node that knows the identity (default: the sheet's, or LOGLINE_URL)")
 	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "where the new keys are kept (default: the user's configuration folder)")
 	cmd.Flags().BoolVar(&f.noPassphrase, "no-passphrase", false, "keep the keys unprotected")
+	cmd.Flags().BoolVar(&f.revokeKeys, "revoke-keys", false, "revoke the API keys of the identity, which stay good otherwise")
 	f.sheet.register(cmd)
 	registerJSON(cmd, &f.asJSON)
 }
@@ -49,9 +52,13 @@ those of thieves and of other devices among them, and makes a key file, a profil
 and a new sheet, which is shown unless --text or --pdf name a file. The old sheet is
 then spent.
 
+API keys are no keys of the identity: they stay good, those that a thief made too. It
+lists them, and with --revoke-keys revokes them.
+
 When it is interrupted, run it again: it continues with the keys it made. What was
 signed meanwhile with a key that is not yours any more: logline identity suspect.`,
 		Example: `  logline identity recover --sheet sheet.txt
+  logline identity recover --sheet sheet.txt --revoke-keys
   logline identity recover --sheet - --url https://log.example.com --pdf new-sheet.pdf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -95,7 +102,47 @@ func (f *recoverFlags) run(ctx context.Context, env *environment, sheet *recover
 	if err := s.all.put(s.profile, true); err != nil {
 		return err
 	}
-	return f.tell(s, tenants, pending)
+	keys, unknown := f.apiKeys(ctx, s)
+	if err := f.tell(s, tenants, pending, keys); err != nil {
+		return err
+	}
+	return unknown
+}
+
+// apiKeys are the API keys that are good still; with --revoke-keys it has revoked them.
+func (f *recoverFlags) apiKeys(ctx context.Context, s *session) (good []client.APIKey, err error) {
+	all, err := s.client.APIKeys(ctx, s.keys.ID())
+	for i := range all {
+		if !keyIsGood(s.env, &all[i]) {
+			continue
+		}
+		if f.revokeKeys {
+			revoked, err := s.client.RevokeAPIKey(ctx, s.keys.ID(), all[i].Id)
+			if err != nil {
+				return good, err
+			}
+			all[i] = *revoked
+		}
+		good = append(good, all[i])
+	}
+	return good, err
+}
+
+// tellKeys says which API keys there are.
+func (f *recoverFlags) tellKeys(s *session, keys []client.APIKey) {
+	if len(keys) == 0 {
+		return
+	}
+	if f.revokeKeys {
+		fmt.Fprintf(s.env.Stderr, "\n%s of it revoked: make others with logline identity keys create where programs need them.\n", ui.Plural(int64(len(keys)), "API key", "API keys"))
+		return
+	}
+	fmt.Fprintf(s.env.Stderr, "\n%s still good, which a thief may have made or read:\n", ui.Plural(int64(len(keys)), "API key of it is", "API keys of it are"))
+	for i := range keys {
+		k := &keys[i]
+		fmt.Fprintf(s.env.Stderr, "  logline identity keys revoke %s   # %s, made %s, last use %s\n", k.Id, ui.Clean(firstOf(k.Label, "no label")), k.CreatedAt, firstOf(k.UsedAt, "never"))
+	}
+	fmt.Fprintln(s.env.Stderr, "All of them: run this again with --revoke-keys.")
 }
 
 // begin is the session of the new keys: made and kept, and not told to anybody.
@@ -175,7 +222,7 @@ func (f *recoverFlags) make(ctx context.Context, s *session, sheet *recovery.She
 }
 
 // tell makes the new sheet and says what has been done.
-func (f *recoverFlags) tell(s *session, tenants []client.Tenant, pending []string) error {
+func (f *recoverFlags) tell(s *session, tenants []client.Tenant, pending []string, keys []client.APIKey) error {
 	for _, tenant := range pending {
 		fmt.Fprintf(s.env.Stderr, "Timeline %s could not be reached; it gets the event before your next span there.\n", tenant)
 	}
@@ -185,10 +232,11 @@ func (f *recoverFlags) tell(s *session, tenants []client.Tenant, pending []strin
 				return err
 			}
 		}
-		return printJSON(s.env.Stdout, map[string]any{"profile": s.profile, "tenants": tenants})
+		return printJSON(s.env.Stdout, map[string]any{"profile": s.profile, "tenants": tenants, "api_keys": orNone(keys)})
 	}
 	fmt.Fprintf(s.env.Stderr, "Recovered %s: every other key of it has ended.\n", s.keys.ID())
 	facts(s.env.Stderr, "profile", s.profile.Name, "key file", s.profile.KeyFile, "node", s.profile.URL, "tenant", firstOf(s.profile.Slug, s.profile.Tenant, tenantsLeft(tenants)))
+	f.tellKeys(s, keys)
 	if f.silent() {
 		fmt.Fprintln(s.env.Stderr, "\nThe shares are spent. Next: logline identity ceremony split, for new ones\n      logline identity suspect, if somebody else may have had the old key")
 		return nil

@@ -252,6 +252,37 @@ func TestFeedOfSession(t *testing.T) {
 	}
 }
 
+// TestDeactivatedAccountActsByNoAPIKey: whoever is kept out does not come in by an API
+// key of their identity in custody: not to read, not to have anything signed, and no
+// feed that is open goes on. What was made stays, for when they are let in again.
+func TestDeactivatedAccountActsByNoAPIKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	made := w.opened("ana")
+	w.append(w.grant(made.Identity.Id, span.RoleMember)).want(t, http.StatusCreated)
+	var key openapi.APIKey
+	w.post(pathOf(made.Identity.Id, "/keys"), made.Token, map[string]any{"rights": []string{"read", "append"}}).want(t, http.StatusCreated).decode(t, &key)
+	event := func(id string) reply {
+		return w.do(w.request(http.MethodPost, w.at("/events"), key.Key, "application/cloudevents+json", strings.NewReader(`{"specversion":"1.0","id":"`+id+`","source":"/program","type":"note.written","data":{}}`)))
+	}
+	event("1").want(t, http.StatusCreated)
+	taps := map[string]*tap{"websocket": w.socket("", key.Key), "sse": w.events("", key.Key)}
+	for _, c := range taps {
+		c.next()
+	}
+	require.NoError(t, w.accounts.Deactivate(t.Context(), made.Identity.Id, "an operator"))
+	event("2").problem(t, http.StatusUnauthorized, "credential_invalid")
+	w.get(w.at("/spans"), key.Key).problem(t, http.StatusUnauthorized, "credential_invalid")
+	w.get(w.at("/spans"), made.Token).problem(t, http.StatusUnauthorized, "credential_invalid")
+	for name, c := range taps {
+		code, reason := c.ended()
+		require.Equal(t, 4001, code, "%s: %s", name, reason)
+	}
+	require.NoError(t, w.accounts.Activate(t.Context(), made.Identity.Id))
+	event("2").want(t, http.StatusCreated)
+	w.get(w.at("/spans"), made.Token).problem(t, http.StatusUnauthorized, "credential_invalid")
+}
+
 func TestEraseAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -224,19 +224,20 @@ func (a *APIKeys) Revoke(ctx context.Context, identity, key, by string) (k APIKe
 // Authenticate says whose API key it is, and notes the use. Every failure but
 // the database's is of kind Unauthenticated: api_key_malformed (found without
 // looking it up), api_key_unknown, api_key_revoked, api_key_expired,
-// identity_not_active.
+// identity_not_active, account_deactivated.
 func (a *APIKeys) Authenticate(ctx context.Context, text string) (Credential, error) {
 	key, err := apiKeyID(text)
 	if err != nil {
 		return Credential{}, err
 	}
 	var hash []byte
-	var status string
+	var status, deactivated string
 	k, err := scanAPIKey(func(dest ...any) error {
 		return a.db.Read.QueryRowContext(ctx, `
 			SELECT k.id, k.identity, k.label, k.rights, k.types, k.tenant, k.created_by, k.created_at, k.expires_at, k.used_at, k.revoked_at, k.revoked_by,
-				k.replaces, k.replaced_by, k.hash, i.status
-			FROM api_keys k JOIN identities i ON i.id = k.identity WHERE k.id = $1`, key).Scan(append(dest, &hash, &status)...)
+				k.replaces, k.replaced_by, k.hash, i.status, coalesce(p.deactivated_at, '')
+			FROM api_keys k JOIN identities i ON i.id = k.identity LEFT JOIN accounts p ON p.identity = k.identity WHERE k.id = $1`, key).
+			Scan(append(dest, &hash, &status, &deactivated)...)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Credential{}, err
@@ -252,6 +253,8 @@ func (a *APIKeys) Authenticate(ctx context.Context, text string) (Credential, er
 		return Credential{}, refuse("api_key_expired", "the API key expired at "+k.ExpiresAt+"; ask for another")
 	case status != StatusActive:
 		return Credential{}, refuse("identity_not_active", "the identity of this API key is "+status)
+	case deactivated != "": // whoever is kept out does not come in by another door
+		return Credential{}, refuse("account_deactivated", "the account of this API key's identity was deactivated by whoever runs the node")
 	}
 	a.noteUse(ctx, k, now)
 	return Credential{How: ByAPIKey, Identity: k.Identity, APIKey: &k, Expires: k.ExpiresAt}, nil
