@@ -10,8 +10,9 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 go vet -tags grpcnotrace ./...
-go tool -modfile=tools/go.mod staticcheck -tags grpcnotrace ./...
-go tool -modfile=tools/go.mod actionlint -shellcheck= -pyflakes=
+# Run rather than called as go's tools, which are built without GOFLAGS: a second standard library.
+go run -modfile=tools/go.mod honnef.co/go/tools/cmd/staticcheck -tags grpcnotrace ./...
+go run -modfile=tools/go.mod github.com/rhysd/actionlint/cmd/actionlint -shellcheck= -pyflakes=
 go mod tidy -diff
 bash scripts/generated.sh
 echo "lint: clean"

@@ -23,5 +23,6 @@ eval "$(bash scripts/smtp.sh)"
 eval "$(bash scripts/oidc.sh)"
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-bash scripts/with-services.sh go test -tags grpcnotrace -timeout 30m ${GOTESTFLAGS:-} "$@" ./... 2>&1 | tee "$output"
+# What takes longest begins first, so that nothing runs alone in the end.
+bash scripts/with-services.sh go test -tags grpcnotrace -timeout 30m ${GOTESTFLAGS:-} "$@" ./internal/systemtest ./... 2>&1 | tee "$output"
 bash scripts/leaks.sh "$output"

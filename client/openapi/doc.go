@@ -3,4 +3,4 @@
 // client is the friendlier door to the same house.
 package openapi
 
-//go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config oapi-codegen.yaml ../../internal/httpapi/openapi.yaml
+//go:generate go run -modfile=../../tools/go.mod github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config oapi-codegen.yaml ../../internal/httpapi/openapi.yaml

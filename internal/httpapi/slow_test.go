@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -27,14 +28,26 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 		"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ",
 		"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", // and then nothing more
 	}
-	var held []net.Conn
-	for i := range slow {
+	hold := func(begun string) net.Conn {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
-		_, err = io.WriteString(conn, begun[i%len(begun)])
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+		_, err = io.WriteString(conn, begun)
 		require.NoError(t, err)
-		held = append(held, conn)
+		return conn
+	}
+	var silent, answered []net.Conn
+	for i := range slow {
+		conn := hold(begun[i%len(begun)])
+		if i%len(begun) != len(begun)-1 {
+			silent = append(silent, conn)
+			continue
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		answered = append(answered, conn)
 	}
 	alone := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	for range 20 {
@@ -45,16 +58,23 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 	}
 	w.append(w.note(w.owner, 1)).want(t, http.StatusCreated)
 
-	// Those that had waited for longest made room. An answer begins a wait anew, so
-	// that the order of those that came late is not theirs alone to say.
-	gone := 0
-	for _, conn := range held[:slow/2] {
-		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
-		if _, err := io.Copy(io.Discard, conn); err == nil || !isTimeout(err) {
-			gone++
+	// Those that had waited for longest made room.
+	gone := func(conns []net.Conn) (n int) {
+		for _, conn := range conns {
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+			if _, err := io.Copy(io.Discard, conn); err == nil || !isTimeout(err) {
+				n++
+			}
 		}
+		return n
 	}
-	require.Equal(t, slow/2, gone)
+	require.Equal(t, len(silent)/2, gone(silent[:len(silent)/2]))
+	// An answer begins a wait anew, at a moment that the server alone knows: as many
+	// more as it takes have come after it.
+	for range most {
+		hold("")
+	}
+	require.Equal(t, len(answered)/2, gone(answered[:len(answered)/2]))
 	require.Contains(t, w.figures(), `logline_connections_refused_total{reason="waiting"}`)
 }
 

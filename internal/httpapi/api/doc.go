@@ -3,5 +3,5 @@
 // All but this file and the generator of the routes is generated.
 package api
 
-//go:generate go tool -modfile=../../../tools/go.mod oapi-codegen -config oapi-codegen.yaml ../openapi.yaml
+//go:generate go run -modfile=../../../tools/go.mod github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config oapi-codegen.yaml ../openapi.yaml
 //go:generate go run routes.go

@@ -28,11 +28,11 @@ const (
 	stopTimeout  = 40 * time.Second
 )
 
-// Build compiles cmd/logline of the repository at root into dir and returns the
-// binary's path.
+// Build compiles cmd/logline of the repository at root into dir, stripped as a
+// release is, and returns the binary's path.
 func Build(ctx context.Context, root, dir string) (string, error) {
 	binary := filepath.Join(dir, "logline")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/logline")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", binary, "./cmd/logline")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
