@@ -22,7 +22,7 @@ import (
 // erasableTables are those with something in them that is erased or replaced:
 // payloads and their words, handles and names, keys in custody. What entries are
 // found by, hashes and checkpoints are of headers alone, which stay.
-var erasableTables = []string{"identities", "sealed_keys", "api_keys", "accounts", "account_codes", "account_sessions", "account_passkeys", "account_challenges", "account_oidc_links", "account_oidc_flows", "sealed_secrets", "settings", "node_acts", "timeline_indexed", "timeline_words", "timeline_entries"}
+var erasableTables = []string{"identities", "sealed_keys", "api_keys", "accounts", "account_codes", "account_sessions", "account_passkeys", "account_challenges", "account_oidc_links", "account_oidc_flows", "feed_tickets", "sealed_secrets", "settings", "node_acts", "timeline_indexed", "timeline_words", "timeline_entries"}
 
 // Erasure is what a compaction has done or, where Compacted is false, would do.
 type Erasure struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/danvoulez/logline/internal/bus"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding/flow"
@@ -91,6 +92,7 @@ func (w *work) open(ctx context.Context) (err error) {
 		APIKeys:   id.NewAPIKeys(w.db, w.opt.Now, w.opt.Rand, id.APIKeyConfig{}),
 		Custody:   id.NewCustody(w.db, w.keeping, directory, w.node.ID(), w.opt.Now, w.opt.Rand),
 		Onboarded: flow.New(flow.Deps{DB: w.db}, flow.Config{Now: w.opt.Now}),
+		Tickets:   ticket.New(w.db, w.opt.Now, w.opt.Rand),
 	}
 	if w.person.Accounts, err = w.newAccounts(directory, w.person.Custody, nil); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/admin"
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/secret"
@@ -226,6 +227,9 @@ func TestHeldPersonEnds(t *testing.T) {
 			require.NoError(t, err)
 			_, token, err := accounts.Begin(t.Context(), held.ID, account.ByPasskey, account.Where{Agent: "A browser of " + needle})
 			require.NoError(t, err)
+			tickets := ticket.New(p.db, time.Now, nil)
+			waits, err := tickets.Make(t.Context(), ticket.Ticket{Credential: token, Identity: held.ID, Tenant: "a tenant", Expires: time.Now().Add(time.Hour)})
+			require.NoError(t, err)
 			require.NoError(t, accounts.SetEmail(t.Context(), held.ID, "kim@"+needle+".example"))
 			_, err = p.db.Write.ExecContext(t.Context(), `INSERT INTO account_passkeys (id, identity, party, credential, public_key, sign_count, flags, transports, name, created_at)
 				VALUES ('kims', $1, 'log.example', $2, $2, 0, 0, '', $3, '2026-03-01T12:00:00.000Z')`, held.ID, []byte("kims"), "Phone of "+needle)
@@ -239,6 +243,9 @@ func TestHeldPersonEnds(t *testing.T) {
 			require.True(t, plan.Account)
 			_, err = accounts.Authenticate(t.Context(), token)
 			require.NoError(t, err, "a plan changes nothing")
+			count, err := p.db.Count(t.Context(), "feed_tickets")
+			require.NoError(t, err)
+			require.EqualValues(t, 1, count, "a plan changes nothing")
 			var file bytes.Buffer
 			exported, err := ExportPerson(t.Context(), cfg, quiet(), "@kim", "", &file)
 			require.NoError(t, err)
@@ -262,6 +269,8 @@ func TestHeldPersonEnds(t *testing.T) {
 			require.True(t, done.Account)
 			_, err = accounts.Authenticate(t.Context(), token)
 			require.Equal(t, "session_unknown", fault.CodeOf(err))
+			_, err = tickets.Spend(t.Context(), waits)
+			require.Equal(t, "ticket_invalid", fault.CodeOf(err))
 			_, err = accounts.Get(t.Context(), held.ID)
 			require.Equal(t, "account_unknown", fault.CodeOf(err))
 			passkeys, err := p.db.Count(t.Context(), "account_passkeys")

@@ -91,6 +91,7 @@ var table = map[string]rule{
 	"internal/rulebook":            {never: []string{"internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
 	"internal/followers":           {never: []string{"modules", "stores", "drivers", "net"}},
 	"internal/feed":                {never: []string{"internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "internal/storage", "stores", "drivers", "net"}},
+	"internal/feed/ticket":         {never: []string{"internal/timeline", "internal/rules", "internal/engine", "internal/federation", "internal/onboarding", "internal/httpapi", "stores", "drivers", "net", "clock"}},
 	"internal/onboarding":          {never: []string{"internal/engine", "internal/federation", "internal/httpapi", "stores", "drivers"}},
 	"internal/mail":                {never: []string{"modules", "internal/storage", "stores", "drivers", "database/sql"}},
 	"internal/mail/mailtest":       {testing: true, never: []string{"ours"}},

@@ -17,7 +17,8 @@ import (
 // tables there are: a table that is added later is in the next backup. Left out
 // are the timelines' own, which have the tenant's short key as their tenant and
 // are in an archive as timelines, and those that hold no record of anything:
-// the list of migrations, and what a database makes of its own for an index.
+// the list of migrations, what a database makes of its own for an index, and what
+// is over before an archive could be restored.
 type SQLTables struct {
 	Tx      *sql.Tx
 	Dialect string // storage.SQLite or storage.Postgres
@@ -49,7 +50,7 @@ func (t SQLTables) columns(ctx context.Context) (map[string][]column, error) {
 		return nil
 	})
 	for name, columns := range out {
-		if strings.HasPrefix(name, "goose_") || slices.ContainsFunc(columns, ofTimelines) {
+		if strings.HasPrefix(name, "goose_") || name == "feed_tickets" || slices.ContainsFunc(columns, ofTimelines) {
 			delete(out, name)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/feed"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/onboarding/flow"
@@ -270,6 +271,15 @@ type Flow interface {
 	Do(ctx context.Context, session, token string, in flow.Input) (flow.Step, error)
 }
 
+// Tickets are those of feeds, which any process of the node takes. *ticket.Tickets
+// implements it.
+type Tickets interface {
+	// Make makes a ticket and gives its text; limited tickets_limited.
+	Make(ctx context.Context, k ticket.Ticket) (text string, err error)
+	// Spend takes a ticket, which is good once; unauthenticated ticket_invalid.
+	Spend(ctx context.Context, text string) (ticket.Ticket, error)
+}
+
 // Gate bounds how much callers ask for; each refuses with a fault of kind Limited
 // that wraps a *quota.Refusal. *quota.Gate implements it.
 type Gate interface {
@@ -406,6 +416,7 @@ type Deps struct {
 	Codes       Codes // required where Registration is RegistrationDomain
 	Gate        Gate  // nil: nothing is limited by rate
 	Quotas      Quotas
+	Tickets     Tickets
 	// Authenticators take kinds of credentials beside API keys and signed tokens,
 	// told by their forms.
 	Authenticators []Authenticator

@@ -17,6 +17,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/feed"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/httpapi/api"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/standing"
@@ -193,8 +194,8 @@ func feedFrom(req *http.Request, from *string) (uint64, error) {
 
 // feedCredential is the token that the feed goes on being judged by, "" for an
 // anonymous reader, and the id of a tenant that its bearer may read something of.
-func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (token, tenantID string, err error) {
-	if ticket == nil {
+func (s *Server) feedCredential(c echo.Context, tenant string, text *string) (token, tenantID string, err error) {
+	if text == nil {
 		seen, err := s.look(c, tenant)
 		if err != nil {
 			return "", "", err
@@ -206,10 +207,10 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 		return "", "", fault.New(fault.Invalid, "parameter_invalid", "give a ticket or an Authorization header, not both")
 	}
 	by := &ticketAuthenticator{server: s}
-	if !by.Takes(*ticket) {
-		return "", "", errTicket
+	if !by.Takes(*text) {
+		return "", "", ticket.ErrInvalid
 	}
-	who, err := by.Authenticate(c.Request().Context(), *ticket)
+	who, err := by.Authenticate(c.Request().Context(), *text)
 	if err == nil {
 		err = s.countCaller(c, who, 1)
 	}
@@ -217,10 +218,10 @@ func (s *Server) feedCredential(c echo.Context, tenant string, ticket *string) (
 		return "", "", err
 	}
 	seen, err := s.lookAs(c, tenant, who)
-	if fault.KindOf(err) == fault.NotFound || err == nil && seen.ID != by.spent.tenant {
-		err = errTicket
+	if fault.KindOf(err) == fault.NotFound || err == nil && seen.ID != by.spent.Tenant {
+		err = ticket.ErrInvalid
 	}
-	return by.spent.token, seen.ID, err
+	return by.spent.Credential, seen.ID, err
 }
 
 // ending is how the feed ends after err, nil when there is nobody to tell.

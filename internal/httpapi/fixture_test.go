@@ -30,6 +30,7 @@ import (
 	"github.com/danvoulez/logline/internal/engine/backtests"
 	"github.com/danvoulez/logline/internal/engine/tasks"
 	"github.com/danvoulez/logline/internal/engine/tasks/taskstore"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/followers"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/httpapi/spectest"
@@ -190,6 +191,7 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 	deps := httpapi.Deps{
 		Engine: w.engine, Log: w.log, Contracts: rulebook.New(w.log), Tasks: w.tasks, Backtests: w.backtests, Directory: w.dir, Onboarding: service, Node: w.node,
 		Webhooks: endpoint.New(db, sealing, sender, w.clock.now, rand.Reader), Followers: w.board,
+		Tickets: ticket.New(db, w.clock.now, nil),
 		Flow: flow.New(flow.Deps{
 			DB: db, Directory: asked(w.dir).(flow.Directory), Custody: custody, Founder: service, Log: w.log, Acts: admin.NewBook(db, w.clock.now),
 			Append: func(ctx context.Context, tenant string, raw []byte) error {

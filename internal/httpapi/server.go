@@ -49,7 +49,6 @@ type Server struct {
 	verifiers *gate // streams that check signatures
 	verify    id.Verifier
 	tokens    *id.Tokens
-	tickets   *tickets
 	bearers   []Authenticator             // of what an Authorization header holds
 	founders  []Authenticator             // and of routes that take the bootstrap token
 	pages     *http.CrossOriginProtection // of requests with the cookie of a session
@@ -75,7 +74,7 @@ func New(deps Deps) *Server {
 	s.hub = feed.New(deps.Log, deps.Wakes, feed.Config{
 		Entries: s.limits.FeedEntries, Bytes: s.limits.FeedBytes, Heartbeat: s.limits.Heartbeat, Poll: s.limits.FeedPoll, Logger: s.log,
 	})
-	s.feeds, s.tickets, s.upgrader = newGate(s.limits.Feeds, errFeeds), newTickets(), newUpgrader()
+	s.feeds, s.upgrader = newGate(s.limits.Feeds, errFeeds), newUpgrader()
 	if s.verifiers, s.verify = newGate(s.limits.Verifiers, errVerifiers), deps.Verifier; s.verify == nil {
 		s.verify = id.DefaultVerifier()
 	}

@@ -205,6 +205,11 @@ func (n *Node) endKeys(ctx context.Context, out *Erased, who, by string, dry boo
 			}
 		}
 	}
+	if !dry {
+		if err := n.Tickets.Forget(ctx, who); err != nil {
+			return err
+		}
+	}
 	if err := n.endAccount(ctx, out, who, dry); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/account/passkey"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/feed/ticket"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -47,6 +48,7 @@ type Node struct {
 	Logins    *oidc.Service
 	Tasks     tasks.Store
 	Onboarded Onboarded
+	Tickets   *ticket.Tickets
 
 	Reached func(slug string) // called before each timeline is looked at; nil: nobody wants to know
 }
