@@ -49,7 +49,15 @@ type Act struct {
 	Reason  string         `json:"reason,omitempty"`
 	Facts   map[string]any `json:"facts,omitempty"` // numbers and ids, as JSON
 	At      time.Time      `json:"at"`              // now, where it is zero
+
+	// Intended says that it was noted before it was done: that a tenant, Subject, of
+	// the slug in Facts is to be made. It is told of once that tenant is there, by
+	// whichever process finds it, and forgotten where it never will be.
+	Intended bool `json:"intended,omitempty"`
 }
+
+// FactSlug is the fact that a tenant is called so.
+const FactSlug = "slug"
 
 // maxReason bounds what people write, in bytes.
 const maxReason = 256
@@ -131,9 +139,9 @@ type noted struct {
 	act Act
 }
 
-// waiting are the oldest acts that wait.
-func (b *Book) waiting(ctx context.Context) (list []noted, err error) {
-	rows, err := b.db.Read.QueryContext(ctx, `SELECT id, act FROM node_acts ORDER BY id LIMIT 100`)
+// waiting are the oldest acts that wait behind one, "" for the first of all.
+func (b *Book) waiting(ctx context.Context, after string) (list []noted, err error) {
+	rows, err := b.db.Read.QueryContext(ctx, `SELECT id, act FROM node_acts WHERE id > $1 ORDER BY id LIMIT 100`, after)
 	if err != nil {
 		return nil, storage.Classify(err)
 	}

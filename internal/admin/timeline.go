@@ -209,32 +209,87 @@ func (t *Timeline) Record(ctx context.Context, a Act) error {
 func (t *Timeline) Tell(ctx context.Context) error {
 	t.telling.Lock()
 	defer t.telling.Unlock()
-	for {
-		list, err := t.book.waiting(ctx)
+	tenant := ""
+	for after := ""; ; {
+		list, err := t.book.waiting(ctx, after)
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		tenant, err := t.ensure(ctx)
-		if err != nil {
-			return err
-		}
 		for i := range list {
-			payload, err := list[i].act.payload()
+			n := &list[i]
+			after = n.id
+			is, err := t.outcome(ctx, &n.act)
 			if err != nil {
 				return err
 			}
-			a := &list[i].act
-			r := t.author.SubmitOwn(ctx, tenant, a.Type, payload, engine.OwnOptions{
-				ID: list[i].id, Subject: a.Subject, OnBehalfOf: a.By, OccurredAt: span.FormatTime(a.At),
-			})
-			if r.Err != nil && fault.CodeOf(r.Err) != "id_conflict" { // that: another process told of it first
-				return r.Err
+			if is == open {
+				continue
 			}
-			if err := t.book.forget(ctx, list[i].id); err != nil {
+			if is == done {
+				if tenant == "" {
+					if tenant, err = t.ensure(ctx); err != nil {
+						return err
+					}
+				}
+				if err := t.tell(ctx, tenant, n); err != nil {
+					return err
+				}
+			}
+			if err := t.book.forget(ctx, n.id); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// tell puts one act into the timeline, unless it is there.
+func (t *Timeline) tell(ctx context.Context, tenant string, n *noted) error {
+	payload, err := n.act.payload()
+	if err != nil {
+		return err
+	}
+	r := t.author.SubmitOwn(ctx, tenant, n.act.Type, payload, engine.OwnOptions{
+		ID: n.id, Subject: n.act.Subject, OnBehalfOf: n.act.By, OccurredAt: span.FormatTime(n.act.At),
+	})
+	if fault.CodeOf(r.Err) == "id_conflict" {
+		return nil // another process told of it first
+	}
+	return r.Err
+}
+
+// What became of an act.
+const (
+	done  = iota
+	open  // it may still be done
+	never // and never will be
+)
+
+// patience is after how long an act that was intended, and is not done, never will
+// be. Making a tenant takes no minute.
+const patience = 24 * time.Hour
+
+// outcome says what became of an act. A tenant is found by its id, which is of this
+// one attempt; another tenant with its slug, which nobody gives up, means that the
+// attempt was refused.
+func (t *Timeline) outcome(ctx context.Context, a *Act) (int, error) {
+	if !a.Intended {
+		return done, nil
+	}
+	slug, _ := a.Facts[FactSlug].(string)
+	for _, name := range []string{a.Subject, slug} {
+		switch found, err := t.log.Tenant(ctx, name); {
+		case err == nil && found.ID == a.Subject:
+			return done, nil
+		case err == nil:
+			return never, nil
+		case fault.KindOf(err) != fault.NotFound:
+			return open, err
+		}
+	}
+	if t.book.now().Sub(a.At) > patience {
+		return never, nil
+	}
+	return open, nil
 }
 
 // Run tells of what other processes and commands noted, until ctx ends.

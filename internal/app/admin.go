@@ -44,6 +44,15 @@ func (a *App) startAdmin(ctx context.Context, own *admin.Timeline) (stop func(),
 	return func() { cancel(); running.Wait() }, nil
 }
 
+// founding notes that a tenant is to be made, before it is: whatever happens to this
+// process then, the admin timeline tells of the tenant, if it is there.
+func (a *App) founding(ctx context.Context, t timeline.Tenant) error {
+	return admin.NewBook(a.db, a.opt.Now).Add(ctx, admin.Act{
+		Type: admin.TenantCreated, Subject: t.ID, By: t.Owner, Intended: true,
+		Facts: map[string]any{admin.FactSlug: t.Slug, "public_reading": t.PublicReading},
+	})
+}
+
 // told makes tenants and imports, and has the admin timeline tell of them.
 type told struct {
 	*engine.Engine
@@ -55,7 +64,9 @@ type told struct {
 func (t told) CreateTenant(ctx context.Context, slug, name, owner string, publicReading bool) (timeline.Tenant, error) {
 	made, err := t.Engine.CreateTenant(ctx, slug, name, owner, publicReading)
 	if err == nil {
-		t.record(ctx, admin.Act{Type: admin.TenantCreated, Subject: made.ID, By: owner, Facts: map[string]any{"slug": slug, "public_reading": publicReading}})
+		if err := t.own.Tell(context.WithoutCancel(ctx)); err != nil {
+			t.log.WarnContext(ctx, "a tenant is made, which is noted and not in the admin timeline yet", slog.String("tenant", made.ID), slog.Any("error", err))
+		}
 	}
 	return made, err
 }
@@ -65,7 +76,7 @@ func (t told) Import(ctx context.Context, bundle io.Reader, opt timeline.ImportO
 	out, err := t.Engine.Import(ctx, bundle, opt)
 	if err == nil && out.To > out.From {
 		t.record(ctx, admin.Act{Type: admin.TenantImported, Subject: out.Tenant.ID, Facts: map[string]any{
-			"slug": out.Tenant.Slug, "from": out.From, "to": out.To, "node": out.Tenant.Node,
+			admin.FactSlug: out.Tenant.Slug, "from": out.From, "to": out.To, "node": out.Tenant.Node,
 		}})
 	}
 	return out, err

@@ -154,7 +154,7 @@ func TestAdminTimelineIsMadeOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "node-admin-2", own.Slug)
 			types, _, _ := processes[2].acts(t)
-			require.Len(t, types, len(processes))
+			require.Len(t, types, len(processes)+1, "and that the tenant was made")
 			operators, err := processes[3].own.Operators(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, []standing.Member{{Identity: keys.ID(), Roles: []string{"owner"}}}, operators)

@@ -331,7 +331,8 @@ func (a *App) newEngine(log *timeline.Log, directory *id.Directory, verify id.Ve
 		MaxBatch: a.cfg.Limits.Batch, QueueLimit: a.cfg.Limits.Queue, QueueBytes: a.cfg.Limits.QueueBytes,
 		PastWindow: a.cfg.Window.Past, FutureWindow: a.cfg.Window.Future,
 		DrainTimeout: a.cfg.DrainTimeout / 3, Gate: gate, Quotas: quotas,
-		Home: func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
+		Home:     func(ctx context.Context) (string, error) { return onboarding.First(ctx, a.db) },
+		Founding: a.founding,
 		Halted: func(ctx context.Context, tenant, halted string) {
 			if a.halts != nil {
 				a.halts.heard(ctx, tenant, halted)

@@ -111,6 +111,10 @@ type Config struct {
 
 	Gate   Gate   // nil: whoever sends may send as much as the queue holds
 	Quotas Quotas // nil: tenants have none
+	// Founding hears of a tenant of somebody's, all of it but its origin and log key,
+	// before it is made: after an error it is not. Whether it then is made, the
+	// timelines say. nil: nobody does.
+	Founding func(ctx context.Context, t timeline.Tenant) error
 	// Halted hears of a tenant that is suspended, resumed or closed, after that is
 	// committed and before whoever did it is answered; halted is standing.Suspended,
 	// standing.Closed or "". nil: nobody does.

@@ -55,10 +55,16 @@ func (e *Engine) found(ctx context.Context, slug, name string, owner id.Info, pu
 	if err != nil {
 		return timeline.Tenant{}, err
 	}
-	receipts, err := e.log.Create(ctx, timeline.Tenant{
+	t := timeline.Tenant{
 		ID: genesis.Tenant, Slug: slug, Name: name, Node: genesis.Node, Owner: owner.ID,
 		PublicReading: publicReading, CreatedAt: drafts[0].Span.Time,
-	}, drafts)
+	}
+	if e.cfg.Founding != nil && !t.OfNode() {
+		if err := e.cfg.Founding(ctx, t); err != nil {
+			return timeline.Tenant{}, err
+		}
+	}
+	receipts, err := e.log.Create(ctx, t, drafts)
 	if err != nil {
 		return timeline.Tenant{}, err
 	}
