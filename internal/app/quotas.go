@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/danvoulez/logline/internal/admin"
@@ -82,6 +83,15 @@ func (a *App) newQuotas(log *timeline.Log, store timeline.Store, work tasks.Stor
 	}
 	book := quota.NewBook(a.db, defaults, a.opt.Now)
 	return quota.NewTenants(a.db, book, quota.NewMeter(a.db, store, a.log, a.opt.Now), rates, counts{log, work}, a.log), nil
+}
+
+// startQuotas keeps this process's open feeds counted; it returns what ends that,
+// after they have ended.
+func startQuotas(ctx context.Context, quotas *quota.Tenants) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { quotas.Run(ctx) })
+	return func() { cancel(); running.Wait() }
 }
 
 // TenantQuotas are the quotas of a tenant.

@@ -217,6 +217,7 @@ func (a *App) wire(ctx context.Context) error {
 			}
 		case "httpapi": // last in order: deps is complete when this runs
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
+				defer startQuotas(ctx, quotas)()
 				return a.serve(ctx, httpapi.New(deps), ready)
 			}
 		}

@@ -2,10 +2,13 @@ package httpapi_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/quota"
+	"github.com/danvoulez/logline/internal/ratelimit"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -241,6 +245,44 @@ func TestFeedsQuota(t *testing.T) {
 	use, _ := w.usage(quota.Feeds)
 	require.EqualValues(t, 1, use.Used)
 	_ = tap
+}
+
+// TestFeedsQuotaOfTwoProcesses: with a Redis that they share, what is open at one
+// counts at the other.
+func TestFeedsQuotaOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	redis := os.Getenv("LOGLINE_TEST_REDIS")
+	if redis == "" {
+		t.Skip("LOGLINE_TEST_REDIS is not set; `make test` sets it")
+	}
+	prefix := "logline-test-feeds:" + rand.Text() + ":"
+	sharing := func(w *world) *quota.Tenants {
+		client, err := ratelimit.NewRedis(redis, prefix)
+		require.NoError(t, err)
+		silent := slog.New(slog.DiscardHandler)
+		rates := ratelimit.NewFallback(client, ratelimit.NewMemory(time.Now, 10), silent)
+		t.Cleanup(func() { require.NoError(t, rates.Close()) })
+		return quota.NewTenants(w.db, quota.NewBook(w.db, quota.Values{quota.Feeds: 2}, w.clock.now), quota.NewMeter(w.db, w.store, silent, w.clock.now), rates, tallies{w}, silent)
+	}
+	w := newWorld(t)
+	one, two := sharing(w), sharing(w)
+	tenant := w.tenant.Id
+	leave, err := one.Feed(t.Context(), tenant)
+	require.NoError(t, err)
+	_, err = two.Feed(t.Context(), tenant)
+	require.NoError(t, err)
+	for _, p := range []*quota.Tenants{one, two} {
+		_, err = p.Feed(t.Context(), tenant)
+		require.Equal(t, "quota_feeds", fault.CodeOf(err))
+		require.Equal(t, fault.Limited, fault.KindOf(err))
+		uses, err := p.Usage(t.Context(), tenant)
+		require.NoError(t, err)
+		i := slices.IndexFunc(uses, func(u quota.Use) bool { return u.Quota == quota.Feeds })
+		require.EqualValues(t, 2, uses[i].Used)
+	}
+	leave()
+	_, err = two.Feed(t.Context(), tenant)
+	require.NoError(t, err)
 }
 
 func TestTasksQuota(t *testing.T) {

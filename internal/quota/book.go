@@ -17,7 +17,7 @@ import (
 const (
 	Spans   = "spans"   // recorded in a second, on the average of ten
 	Storage = "storage" // bytes of lines, payloads and details
-	Feeds   = "feeds"   // open at once at one process
+	Feeds   = "feeds"   // open at once
 	Tasks   = "tasks"   // that wait to be run
 	Members = "members" // identities that hold a role
 )

@@ -35,8 +35,9 @@ type Tenants struct {
 	marks  *marks
 	log    *slog.Logger
 
-	mu    sync.Mutex // guards feeds and tasks
-	feeds map[string]int64
+	feeds *ratelimit.Leases
+
+	mu    sync.Mutex // guards tasks
 	tasks map[string]tally
 }
 
@@ -50,7 +51,7 @@ type tally struct {
 func NewTenants(db *storage.DB, book *Book, meter *Meter, rates ratelimit.Store, counts Counts, log *slog.Logger) *Tenants {
 	return &Tenants{
 		book: book, meter: meter, rates: rates, counts: counts, log: log, marks: newMarks(db, log),
-		feeds: make(map[string]int64), tasks: make(map[string]tally),
+		feeds: ratelimit.NewLeases(rates), tasks: make(map[string]tally),
 	}
 }
 
@@ -258,8 +259,8 @@ func (t *Tenants) Task(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// Feed counts a feed of a tenant that opens at this process, until leave is
-// called; limited quota_feeds.
+// Feed counts a feed of a tenant that opens, until leave is called; limited
+// quota_feeds.
 func (t *Tenants) Feed(ctx context.Context, tenant string) (leave func(), err error) {
 	if t == nil {
 		return func() {}, nil
@@ -269,29 +270,17 @@ func (t *Tenants) Feed(ctx context.Context, tenant string) (leave func(), err er
 		return nil, err
 	}
 	most := values.of(Feeds)
-	t.mu.Lock()
-	open := t.feeds[tenant]
-	if most < 0 || open < most {
-		open++
-		t.feeds[tenant] = open
-		t.mu.Unlock()
-		t.mark(ctx, tenant, Feeds, open, most)
-		return sync.OnceFunc(func() { t.feedLeft(tenant) }), nil
+	leave, open, ok := t.feeds.Hold(ctx, feedsOf(tenant), most)
+	if !ok {
+		return nil, fault.From(refused(fault.Limited, Feeds, most, open, "the tenant has %[2]d live feeds open, and its quota is %[1]d; close one")).After(5 * time.Second)
 	}
-	t.mu.Unlock()
-	return nil, fault.From(refused(fault.Limited, Feeds, most, open, "the tenant has %[2]d live feeds open here, and its quota is %[1]d; close one")).After(5 * time.Second)
+	t.mark(ctx, tenant, Feeds, open, most)
+	return leave, nil
 }
 
-func (t *Tenants) feedLeft(tenant string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.feeds[tenant]--; t.feeds[tenant] <= 0 {
-		delete(t.feeds, tenant)
-	}
-}
+// feedsOf is what a tenant's open feeds are counted by.
+func feedsOf(tenant string) string { return "feeds:" + tenant }
 
-func (t *Tenants) feedsOpen(tenant string) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.feeds[tenant]
-}
+// Run keeps what this process has open counted where processes count together,
+// until ctx ends.
+func (t *Tenants) Run(ctx context.Context) { t.feeds.Run(ctx) }

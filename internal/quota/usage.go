@@ -77,7 +77,7 @@ func (t *Tenants) used(ctx context.Context, tenant, name string, values Values, 
 	case Storage:
 		n, _, err = t.meter.Bytes(ctx, tenant, size, 0)
 	case Feeds:
-		n = t.feedsOpen(tenant)
+		n = t.feeds.Held(ctx, feedsOf(tenant))
 	case Tasks:
 		n, err = t.counts.Tasks(ctx, tenant)
 	case Members:

@@ -1,6 +1,7 @@
 // Package ratelimit counts what callers do against limits by the second: token
 // buckets, kept as the one number that the generic cell rate algorithm (GCRA)
-// needs, in this process's memory or in Redis. Both answer alike.
+// needs, in this process's memory or in Redis. Both answer alike. It counts too what
+// is held at once, by leases.
 //
 // It does not know what is counted, who counts, or what a refusal looks like.
 package ratelimit

@@ -31,26 +31,35 @@ func NewFallback(redis *Redis, memory *Memory, log *slog.Logger) *Fallback {
 
 // Take implements Store.
 func (f *Fallback) Take(ctx context.Context, asks []Ask, answers []Answer) int {
-	until, now := f.until.Load(), time.Now().UnixNano()
-	// Of all that come when the time is over, one finds out for the others.
-	if until > now || until > 0 && !f.until.CompareAndSwap(until, now+int64(downtime)) {
-		f.lost.Add(1)
-		return f.memory.Take(ctx, asks, answers)
-	}
-	refused, err := f.redis.Take(ctx, asks, answers)
-	switch {
-	case err == nil && until == 0:
-		return refused
-	case err == nil:
-		if f.until.Swap(0) != 0 {
-			f.log.InfoContext(ctx, "rate limits are shared between processes again: Redis answers")
+	if until, up := f.up(); up {
+		refused, err := f.redis.Take(ctx, asks, answers)
+		if f.heard(ctx, until, err) {
+			return refused
 		}
-		return refused
-	case ctx.Err() == nil && f.until.Swap(time.Now().UnixNano()+int64(downtime)) == 0:
-		f.log.WarnContext(ctx, "Redis does not answer: rate limits hold in each process by itself until it does", slog.Any("error", err))
 	}
 	f.lost.Add(1)
 	return f.memory.Take(ctx, asks, answers)
+}
+
+// up says whether Redis is to be asked now; what comes of that is for heard, with
+// until.
+func (f *Fallback) up() (until int64, yes bool) {
+	until, now := f.until.Load(), time.Now().UnixNano()
+	// Of all that come when the time is over, one finds out for the others.
+	return until, until <= now && (until == 0 || f.until.CompareAndSwap(until, now+int64(downtime)))
+}
+
+// heard takes what came of asking Redis, and says whether it has answered.
+func (f *Fallback) heard(ctx context.Context, until int64, err error) bool {
+	switch {
+	case err == nil && until != 0:
+		if f.until.Swap(0) != 0 {
+			f.log.InfoContext(ctx, "rate limits are shared between processes again: Redis answers")
+		}
+	case err != nil && ctx.Err() == nil && f.until.Swap(time.Now().UnixNano()+int64(downtime)) == 0:
+		f.log.WarnContext(ctx, "Redis does not answer: rate limits hold in each process by itself until it does", slog.Any("error", err))
+	}
+	return err == nil
 }
 
 // Alone says whether limits hold in this process alone now, and how many asks
