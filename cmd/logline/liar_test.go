@@ -88,6 +88,11 @@ func decisionLies(why []string) []decisionLie {
 		tell("another version of the contract", "contract_other", "/why", `"version":"1.0.0"`, `"version":"1.0.1"`),
 		tell("another text of the contract", "contract_source", "/contracts/limits", `data.n > 1`, `data.n > 9`),
 		tell("another wording in the contract", "contract_source", "/contracts/limits", `because it is large`, `because`),
+		tell("another role of the author", "rights_other", "/why", `"roles":\["owner"\]`, `"roles":["admin"]`),
+		tell("a role of the author that was never granted", "rights_other", "/why", `"roles":\["owner"\]`, `"roles":["auditor","owner"]`),
+		tell("another place of the grant", "entry_not_leaf", "/spans", `^([^!]*"recorded_at":")2`, `${1}3`),
+		tell("another grant than was signed", "payload_hash_mismatch", "/spans", `"roles":\["owner"\]`, `"roles":["admin"]`),
+		tell("entries out of their order", "answer_out_of_order", "/spans", `"seq":3,`, `"seq":0,`),
 	}
 }
 

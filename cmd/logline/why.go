@@ -32,8 +32,10 @@ lines of which contracts, what caused it and what came of it. A span that a cont
 refused is explained by the entry that keeps the attempt.
 
 The node is not trusted with it: the entry and its decision are held against the
-signed tree, and the contracts' lines are read from sources that have the hashes
-which the decision names.
+signed tree, and so are the grants and the key event that the author's right came
+from; the contracts' lines are read from sources that have the hashes which the
+decision names. What a node can still hide, such as a withdrawal in between, the
+answer says.
 
 --bundle answers from a file that logline export wrote, without any server or network:
 the file is verified as a whole first, and what does not hold is not explained.
@@ -85,15 +87,25 @@ the file is verified as a whole first, and what does not hold is not explained.
 			if err := s.reason(cmd.Context(), why, opened, &e); err != nil {
 				return err
 			}
+			rights, err := s.rights(cmd.Context(), &e, &why.Signer, logKey)
+			if err != nil {
+				return err
+			}
 			if flags.json {
-				return printJSON(env.Stdout, why)
+				return printJSON(env.Stdout, struct {
+					*client.Why
+					Rights *grounds `json:"rights"`
+				}{why, rights})
 			}
 			people := []string{e.Span.Author, e.Span.OnBehalfOf}
+			for _, r := range rights.Roles {
+				people = append(people, r.By)
+			}
 			for _, act := range why.Acts {
 				people = append(people, act.Author)
 			}
 			people = append(people, decidedBy(why, &e)...)
-			explain(env.Stdout, why, &e, s.names(cmd.Context(), people...))
+			explain(env.Stdout, why, &e, s.names(cmd.Context(), people...), rights)
 			explainProof(env.Stdout, checked)
 			return nil
 		},
@@ -108,7 +120,7 @@ the file is verified as a whole first, and what does not hold is not explained.
 const maxLinks = 10
 
 // explain writes the answer, a paragraph each for what, who, why and what then.
-func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string, grounds ...string) {
+func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string, rights *grounds) {
 	h := &e.Span.Header
 	who := func(identity string) string {
 		if name := names[identity]; name != "" {
@@ -141,7 +153,7 @@ func explain(w io.Writer, why *client.Why, e *entryView, names map[string]string
 
 	fmt.Fprintln(w, "With what right")
 	fmt.Fprintf(w, "  %s\n", rightWords(why.Signer, h.Type))
-	for _, ground := range grounds {
+	for _, ground := range rights.words(who) {
 		fmt.Fprintf(w, "  - %s\n", ui.Clean(ground))
 	}
 	fmt.Fprintln(w)

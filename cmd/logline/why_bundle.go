@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -35,23 +34,6 @@ type whyOf struct {
 
 	rests   *standing.Grounds
 	grounds grounds
-}
-
-// grounds are the entries that a signer's right at a place rests on.
-type grounds struct {
-	Key   *standing.Ground      `json:"key,omitempty"` // the event that made its key good
-	Roles []standing.RoleGround `json:"roles"`         // the grants that its roles are by
-}
-
-// words says them a line each.
-func (g *grounds) words() (lines []string) {
-	for _, r := range g.Roles {
-		lines = append(lines, fmt.Sprintf("%s: granted in entry %d by %s (span %s)", r.Role, r.Seq, r.By, r.Span))
-	}
-	if g.Key != nil {
-		lines = append(lines, fmt.Sprintf("the key: by the key event in entry %d (span %s)", g.Key.Seq, g.Key.Span))
-	}
-	return lines
 }
 
 // explainFrom answers from a file alone: it is verified as a whole first.
@@ -88,7 +70,7 @@ func (f *whyFlags) explainFrom(cmd *cobra.Command, env *environment, spanID stri
 	if err != nil {
 		return err
 	}
-	explain(env.Stdout, &t.why, &e, nil, t.grounds.words()...)
+	explain(env.Stdout, &t.why, &e, nil, &t.grounds)
 	explainBundle(env.Stdout, report.Verdict, uint64(report.Entries), report.Root)
 	return nil
 }
@@ -157,10 +139,7 @@ func (t *whyOf) signed(view standing.View) {
 		return
 	}
 	s.Roles = append(s.Roles, view.Roles(s.Identity)...)
-	t.grounds.Roles = t.rests.Roles(s.Identity)
-	if ground, ok := t.rests.Key(s.Identity, s.Key); ok {
-		t.grounds.Key = &ground
-	}
+	t.grounds = groundsOf(t.rests, s.Identity, s.Key)
 	if chain, ok := view.Identity(s.Identity); ok {
 		s.Subject = chain.Subject()
 		if g, ok := chain.Key(s.Key); ok {

@@ -122,7 +122,8 @@ func approvalsOf(o *span.Opened) ([]openapi.Approval, error) {
 // word.
 func explainProof(w io.Writer, c *checkedReceipt) {
 	fmt.Fprintf(w, "\nHow you can tell\n  the receipt was checked here: %s\n", c.proofWords())
-	fmt.Fprintln(w, "  and with it the entry, its decision and the contracts' text; roles, links and what came of it since")
+	fmt.Fprintln(w, "  and with it the entry, its decision, the contracts' text, and each entry named under the right;")
+	fmt.Fprintln(w, "  that no entry between took the right away, that whoever granted it might, links and what came of it since")
 	fmt.Fprintln(w, "  are the node's word, until `logline verify` has checked them, or `logline why --bundle` reads them from a file")
 }
 
