@@ -14,7 +14,7 @@ import { root, verifyConsistency, verifyInclusion } from "../static/lib/tree.js"
 
 export async function run(load) {
   const suite = new Suite(load);
-  for (const part of ["canonicalJSON", "keyEvents", "spans", "entries", "timeline", "tree", "checkpoint", "edges"]) {
+  for (const part of ["canonicalJSON", "keyEvents", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"]) {
     suite.part = part;
     suite.counts[part] = 0;
     try {
@@ -116,6 +116,31 @@ class Suite {
     for (const c of v.refuse_at_end_of_timeline) {
       const span = await parseSpan(JSON.stringify(c.span)); // it is sound in itself
       await this.refused(c.why, () => timeline.check(span, timeline.size, timeline.recordedAt));
+    }
+  }
+
+  // timelines are longer stories, in which some spans are refused on the way.
+  async timelines() {
+    for (const v of await this.json("timelines.json")) {
+      const timeline = new Timeline();
+      const take = ({ line, payload }) => {
+        const entry = parseLine(line);
+        return timeline.take({ ...entry, span: { ...entry.span, payload } });
+      };
+      for (const c of v.entries) {
+        if (c.refused) {
+          this.counts.timelines++;
+          const code = await take(c).then(() => "nothing", (err) => err.code ?? err.stack);
+          this.same(`${v.story}, entry ${timeline.size}: ${c.line}`, c.refused, code);
+        } else {
+          await take(c);
+        }
+      }
+      this.same("node", v.node, timeline.node);
+      this.same("epoch", v.epoch, timeline.epoch);
+      this.same("log key", v.log_key, b64u(Uint8Array.of(1, ...timeline.logKey)));
+      const members = [...timeline.members].map(([id, roles]) => [id, [...roles].sort()]).filter(([, roles]) => roles.length > 0);
+      this.same("members", canonical(v.members), canonical(Object.fromEntries(members)));
     }
   }
 

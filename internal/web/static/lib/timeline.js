@@ -1,12 +1,12 @@
 // A timeline folded from its first entry: which keys, members and roles hold at
-// each position, and whether a span may stand there. It judges what the first
-// days of a timeline hold: founding, key events, members, and what members
-// append; a handover to another node is left to `logline verify`, and said so.
+// each position, which node writes, and whether a span may stand there. What
+// contracts decided it takes as it is recorded; that, and what a suspended tenant
+// takes, is for `logline verify` to judge.
 import { Refusal, beneath } from "./refusal.js";
 import { b64u } from "./bytes.js";
 import { Chain, eventOf } from "./events.js";
 import { isType, isUUID, tenantOf } from "./names.js";
-import { parseLogKey } from "./notes.js";
+import { originOf, parseLogKey } from "./notes.js";
 import { bytesOf, hashOf, identity, list, object, oneOf, points, read, text, count } from "./shape.js";
 
 const folded = ["genesis", "identity", "member", "contract", "approval", "resolution", "decision", "revert", "redaction", "handover", "epoch", "tenant"].map((t) => "logline." + t);
@@ -33,6 +33,8 @@ const genesis = {
   slug: points(256), name: points(256), node: identity, log_key: bytesOf(33), owner: identity, nonce: (v) => text(() => true, "text")(v), tenant: text(isUUID, "a UUID"),
 };
 const member = { identity, roles: list(64, text(isRole, "a role name")), action: oneOf("grant", "withdraw") };
+const handover = { to: identity };
+const resolution = { span: text(isUUID, "a UUID"), header_hash: hashOf, outcome: oneOf("executed", "rejected", "expired") };
 const epoch = { prev_origin: points(512), prev_size: count, prev_root: hashOf, log_key: bytesOf(33), "authorisation?": object };
 
 export class Timeline {
@@ -43,6 +45,8 @@ export class Timeline {
     this.members = new Map(); // identity → Set of roles
     this.epoch = 0;
     this.ownerGranted = false;
+    this.handedTo = ""; // the node that is to write, until it opens its epoch
+    this.waiting = new Map(); // span id → grant or withdrawal that waits for votes
   }
 
   roles(id) {
@@ -71,10 +75,12 @@ export class Timeline {
     if (seq === 0) return this.checkGenesis(span);
     if (span.tenant !== this.tenant) throw new Refusal("tenant_mismatch", "the span was signed for another tenant", "/tenant");
     if (seq === 1) return this.checkNode(span, recordedAt);
+    if (this.handedTo !== "" && span.type !== "logline.epoch") throw new Refusal("timeline_handed_over", `the timeline was handed over to ${this.handedTo}`);
     const chain = this.identities.get(span.author);
     if (chain === undefined) throw new Refusal("author_unknown", "the author's key events are not in this timeline", "/author");
     chain.maySign(span.signature.key, span.type, recordedAt);
     if (seq === 2) return this.checkLogKey(span);
+    if (span.type === "logline.epoch") return this.checkWriter(span);
     this.checkAuthor(span);
   }
 
@@ -109,6 +115,10 @@ export class Timeline {
     }
   }
 
+  checkWriter({ author }) {
+    if (author !== (this.handedTo || this.node)) throw new Refusal("epoch_not_authorised", "a new epoch is opened by the node that writes, or by the one it handed over to", "/author");
+  }
+
   checkAuthor(span) {
     const { author, type } = span;
     const reserved = type.startsWith("logline.");
@@ -132,11 +142,13 @@ export class Timeline {
       case "logline.identity":
         return this.embed(eventOf(span.payload));
       case "logline.member":
-        return this.member(span.author, beneath("payload", () => read(span.payload, member)));
+        return this.askMember(entry, beneath("payload", () => read(span.payload, member)));
+      case "logline.resolution":
+        return this.resolve(beneath("payload", () => read(span.payload, resolution)));
       case "logline.epoch":
         return this.nextEpoch(span, beneath("payload", () => read(span.payload, epoch)), entry.seq);
       case "logline.handover":
-        throw new Refusal("handover_unsupported", "this timeline was handed over to another node; check it with `logline verify`");
+        return this.handOver(beneath("payload", () => read(span.payload, handover)));
     }
   }
 
@@ -152,34 +164,66 @@ export class Timeline {
     await chain.apply(event, [...this.identities.values()]);
   }
 
+  // askMember takes a grant or a withdrawal, which does nothing yet where it waits.
+  askMember({ span, decision }, p) {
+    const change = this.member(span.author, p);
+    if (decision?.outcome === "pending") this.waiting.set(span.id, { span, p });
+    else change();
+  }
+
+  // resolve ends the waiting: what was asked for is judged once more, as roles are
+  // by now.
+  resolve({ span: id, outcome }) {
+    const asked = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (asked === undefined || outcome !== "executed") return;
+    this.checkAuthor(asked.span);
+    this.member(asked.span.author, asked.p)();
+  }
+
+  // member judges a change of roles, and answers what makes it.
   member(author, p) {
+    let founds = false;
     if (author === this.node && !this.can(author, "administer")) {
       if (this.ownerGranted || p.action !== "grant" || p.identity !== this.owner || p.roles.join() !== "owner") {
         throw new Refusal("reserved_author", "the node grants one thing once: the role owner to the owner that genesis names");
       }
-      this.ownerGranted = true;
+      founds = true;
     } else if (p.roles.includes("owner") && !this.can(author, "own")) {
       throw new Refusal("role_forbidden", "only an owner grants or withdraws the role owner", "/roles");
     }
-    const have = this.members.get(p.identity) ?? new Set();
-    if (p.action === "withdraw") {
-      for (const role of p.roles) have.delete(role);
-    } else {
-      const chain = this.identities.get(p.identity);
-      if (chain?.status !== "active") throw new Refusal("member_not_embedded", "the identity's key events are not in this timeline, or it is not active", "/identity");
-      for (const role of p.roles) have.add(role);
+    if (p.action === "grant" && this.identities.get(p.identity)?.status !== "active") {
+      throw new Refusal("member_not_embedded", "the identity's key events are not in this timeline, or it is not active", "/identity");
     }
-    this.members.set(p.identity, have);
+    return () => {
+      this.ownerGranted ||= founds;
+      const have = this.members.get(p.identity) ?? new Set();
+      for (const role of p.roles) {
+        if (p.action === "grant") have.add(role);
+        else have.delete(role);
+      }
+      this.members.set(p.identity, have);
+    };
   }
 
-  nextEpoch(span, p, seq) {
-    const chain = this.identities.get(span.author);
-    if (span.author !== this.node || !chain.mayLog(b64u(parseLogKey(p.log_key)))) throw new Refusal("epoch_log_key", "the log key is not delegated by the node for logline.log");
+  handOver({ to }) {
+    const chain = this.identities.get(to);
+    if (chain?.subject !== "node" || chain.status !== "active" || to === this.node) {
+      throw new Refusal("handover_target", "a timeline is handed over to another, active node whose key events are in it", "/to");
+    }
+    this.handedTo = to;
+  }
+
+  nextEpoch({ author }, p, seq) {
     if (p.prev_size !== seq) throw new Refusal("epoch_size", "the epoch does not continue the tree where it stands");
     const number = Number(p.prev_origin.split("/").at(-1));
-    if (!Number.isSafeInteger(number) || number < this.epoch) throw new Refusal("epoch_origin", "the epoch follows an older one");
+    if (!Number.isSafeInteger(number) || number < this.epoch || p.prev_origin !== originOf({ tenant: this.tenant, node: this.node, epoch: number })) {
+      throw new Refusal("epoch_origin", "the epoch follows another timeline, another node's, or an older epoch");
+    }
+    if (!this.identities.get(author).mayLog(b64u(parseLogKey(p.log_key)))) throw new Refusal("epoch_log_key", "the log key is not delegated by the node for logline.log");
     this.epoch = number + 1;
     this.logKey = parseLogKey(p.log_key);
+    this.node = author;
+    this.handedTo = "";
   }
 }
-
