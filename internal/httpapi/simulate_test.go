@@ -11,6 +11,7 @@ import (
 
 	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/engine/tasks"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 )
@@ -144,4 +145,25 @@ func TestReplayOverHTTP(t *testing.T) {
 	require.Equal(t, "validate", whole.Replay.Mode)
 	other := run(map[string]any{"mode": "full", "from": 1, "sources": []string{source}, "show": 5})
 	require.Equal(t, 2, other.Replay.Difference_count)
+}
+
+// Whoever held a role once may no more be told by a name that there is such a
+// tenant than a stranger: a simulation is answered as where there is none. By its
+// id it says what they may not.
+func TestASimulationByNameTellsTheFormerNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	left := w.member("member")
+	payload, err := span.Canonical(span.Member{Identity: left.ID(), Roles: []string{"member"}, Action: span.ActionWithdraw})
+	require.NoError(t, err)
+	simulate := func(by *id.Keys, tenant string) reply {
+		return w.post("/v1/tenants/"+tenant+"/simulations", "", w.note(by, 1))
+	}
+	simulate(left, w.tenant.Slug).want(t, http.StatusOK)
+	w.append(w.seal(w.owner, payload, func(h *span.Header) { h.Type = span.TypeMember })).want(t, http.StatusCreated)
+	for _, by := range []*id.Keys{left, w.identity()} {
+		simulate(by, w.tenant.Slug).problem(t, http.StatusNotFound, "tenant_unknown")
+		simulate(by, absentSlug).problem(t, http.StatusNotFound, "tenant_unknown")
+	}
+	simulate(left, w.tenant.Id).want(t, http.StatusOK)
 }
