@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/ui"
 )
 
@@ -25,6 +26,8 @@ func newListCmd(env *environment) *cobra.Command {
 		Long: `List entries of the timeline, newest first. All filters given must hold.
 
 WHEN is when it happened, which for imports is before it was recorded.
+--authors adds who signed: their handle, or the beginning of their LogLine ID; and of
+a ghost that was claimed, whose it was. That is what the node's directory says.
 --since and --until are about when an entry was recorded: a full time
 (2026-01-31T12:00:00.000Z), a day (2026-01-31), or how long ago (36h, 90m).
 
@@ -69,6 +72,7 @@ it, unless --csv-raw.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "all pages")
 	cmd.Flags().StringVar(&f.format, "format", "", strings.Join(formats, ", ")+" (default table; --json is json)")
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "write to this file, readable by you alone; it appears when it is complete")
+	cmd.Flags().BoolVar(&f.authors, "authors", false, "a column of who signed, in the table (CSV and JSON have their LogLine IDs)")
 	cmd.Flags().BoolVar(&f.csvRaw, "csv-raw", false, "CSV cells exactly as they are, also where a spreadsheet sees a formula")
 	return cmd
 }
@@ -81,6 +85,7 @@ type listFlags struct {
 	cursor, format, out string
 	limit               int
 	oldest, all, csvRaw bool
+	authors             bool
 }
 
 func (f *listFlags) check(asJSON bool) error {
@@ -100,6 +105,9 @@ func (f *listFlags) check(asJSON bool) error {
 	}
 	if f.csvRaw && f.format != formatCSV {
 		return usagef("--csv-raw is for --format csv")
+	}
+	if f.authors && f.format != formatTable {
+		return usagef("--authors is for the table; --format %s has every author's LogLine ID", f.format)
 	}
 	return nil
 }
@@ -130,7 +138,11 @@ func (f *listFlags) stream(ctx context.Context, s *session, filter client.Filter
 		width = terminalWidth(w)
 	}
 	buf := bufio.NewWriterSize(w, 64<<10)
-	out := newListWriter(buf, f.format, f.csvRaw, width)
+	var who func(string) string
+	if f.authors {
+		who = s.authors(ctx)
+	}
+	out := newListWriter(buf, f.format, f.csvRaw, width, who)
 	for {
 		page, err := s.client.Query(ctx, s.profile.Tenant, filter)
 		if err != nil {
@@ -158,4 +170,42 @@ func (f *listFlags) stream(ctx context.Context, s *session, filter client.Filter
 		}
 		return entries, nil
 	}
+}
+
+// authors says what to call an author in a column, and asks the directory once
+// for each. Whoever has no handle there, or cannot be looked up, is the beginning
+// of their LogLine ID.
+func (s *session) authors(ctx context.Context) func(identity string) string {
+	known := map[string]string{}
+	return func(identity string) string {
+		if name, ok := known[identity]; ok {
+			return name
+		}
+		name := shortID(identity)
+		if info, err := s.client.Identity(ctx, identity); err == nil {
+			name = handleOr(info, name)
+			if info.ClaimedBy != "" {
+				whose := shortID(info.ClaimedBy)
+				if by, err := s.client.Identity(ctx, info.ClaimedBy); err == nil {
+					whose = handleOr(by, whose)
+				}
+				name = "ghost of " + whose
+			}
+		}
+		known[identity] = name
+		return name
+	}
+}
+
+func handleOr(info *client.Identity, other string) string {
+	if info.Handle == "" {
+		return other
+	}
+	return "@" + info.Handle
+}
+
+// shortID is as much of a LogLine ID as people compare.
+func shortID(identity string) string {
+	const most = 12
+	return ui.Cut(strings.TrimPrefix(identity, span.IdentityScheme), most)
 }

@@ -28,8 +28,8 @@ type listWriter interface {
 }
 
 // newListWriter makes a writer to w. Cells of a table are cut at width, unless
-// that is 0.
-func newListWriter(w io.Writer, format string, rawCells bool, width int) listWriter {
+// that is 0; it has a column of who signed where who says what people call them.
+func newListWriter(w io.Writer, format string, rawCells bool, width int, who func(identity string) string) listWriter {
 	switch format {
 	case formatJSON:
 		return &jsonList{w: w}
@@ -38,7 +38,7 @@ func newListWriter(w io.Writer, format string, rawCells bool, width int) listWri
 	case formatCSV:
 		return &csvList{w: csv.NewWriter(w), raw: rawCells}
 	}
-	return &tableList{w: w, width: width}
+	return &tableList{w: w, width: width, who: who}
 }
 
 // checked reads an entry and checks that its payload is the one signed.
@@ -62,6 +62,7 @@ func statusOf(p *client.Page, i int) string {
 type tableList struct {
 	w     io.Writer
 	width int
+	who   func(identity string) string // of an author; nil shows none
 	begun bool
 }
 
@@ -70,7 +71,11 @@ func (t *tableList) page(p *client.Page) error {
 		return nil
 	}
 	t.begun = true
-	table := ui.NewTable(">SEQ", "WHEN", "TYPE", "ID", "WHAT")
+	head := []string{">SEQ", "WHEN", "TYPE", "ID", "WHAT"}
+	if t.who != nil {
+		head = slices.Insert(head, len(head)-1, "AUTHOR")
+	}
+	table := ui.NewTable(head...)
 	for i, raw := range p.Items {
 		e, err := checked(raw)
 		if err != nil {
@@ -83,7 +88,11 @@ func (t *tableList) page(p *client.Page) error {
 		if status := statusOf(p, i); status != "" && status != "executed" {
 			what = "[" + status + "] " + what
 		}
-		table.Row(seqOf(e.Seq), shortTime(e.when()), e.Span.Type, e.Span.ID, what)
+		row := []string{seqOf(e.Seq), shortTime(e.when()), e.Span.Type, e.Span.ID, what}
+		if t.who != nil {
+			row = slices.Insert(row, len(row)-1, t.who(e.Span.Author))
+		}
+		table.Row(row...)
 	}
 	return table.Write(t.w, t.width)
 }

@@ -44,7 +44,7 @@ func TestFormatsOfNoEntries(t *testing.T) {
 		formatCSV: strings.Join(csvColumns, ",") + "\n",
 	} {
 		var b bytes.Buffer
-		w := newListWriter(&b, format, false, 0)
+		w := newListWriter(&b, format, false, 0, nil)
 		require.NoError(t, w.page(&client.Page{}))
 		require.NoError(t, w.end())
 		require.Equal(t, want, b.String(), format)
@@ -54,7 +54,7 @@ func TestFormatsOfNoEntries(t *testing.T) {
 func TestPagesBecomeOneJSONObject(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	w := newListWriter(&b, formatJSON, false, 0)
+	w := newListWriter(&b, formatJSON, false, 0, nil)
 	require.NoError(t, w.page(pageOf(t, "c1", "one", "two")))
 	require.NoError(t, w.page(pageOf(t, "c2", "three")))
 	require.NoError(t, w.end())
@@ -77,7 +77,7 @@ func TestAWriterRefusesWhatWasAltered(t *testing.T) {
 		p.Items[0] = bytes.Replace(altered, []byte(`"payload":null`), []byte(`"payload":{"a":1}`), 1)
 		for _, format := range formats {
 			var b bytes.Buffer
-			require.ErrorContains(t, newListWriter(&b, format, false, 0).page(p), "not the one that was signed", format)
+			require.ErrorContains(t, newListWriter(&b, format, false, 0, nil).page(p), "not the one that was signed", format)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func FuzzCSV(f *testing.F) {
 		require.NoError(t, json.Unmarshal(page.Items[0], &e))
 		for _, raw := range []bool{false, true} {
 			var b bytes.Buffer
-			w := newListWriter(&b, formatCSV, raw, 0)
+			w := newListWriter(&b, formatCSV, raw, 0, nil)
 			require.NoError(t, w.page(page))
 			require.NoError(t, w.end())
 			rows, err := csv.NewReader(&b).ReadAll()

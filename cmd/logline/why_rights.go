@@ -18,15 +18,13 @@ import (
 
 // grounds are the entries that a signer's right at a place rests on.
 type grounds struct {
-	Key    *standing.Ground      `json:"key,omitempty"`    // the event that made its key good
-	Roles  []standing.RoleGround `json:"roles"`            // the grants that its roles are by
+	Key   *standing.Ground      `json:"key,omitempty"` // the event that made its key good
+	Roles []standing.RoleGround `json:"roles"`         // the grants that its roles are by
 
 	// What the reader is not shown: grants of roles, and the event of the key.
 	Hidden    []string `json:"hidden,omitempty"`
 	HiddenKey bool     `json:"hidden_key,omitempty"`
 }
-
-
 
 // groundsOf are those of one signer after the entries that rests has taken.
 func groundsOf(rests *standing.Grounds, identity, key string) grounds {
