@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/mail"
@@ -196,9 +195,9 @@ func (s *Service) insert(ctx context.Context, tx *sql.Tx, row newRow) (bool, err
 	res, err := tx.ExecContext(ctx, `
 		INSERT INTO accounts (identity, email, email_key, password, password_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (identity) DO NOTHING`,
-		row.identity, optional(row.email), optional(row.key), optional(row.hash), optional(at), now)
+		row.identity, storage.Optional(row.email), storage.Optional(row.key), storage.Optional(row.hash), storage.Optional(at), now)
 	if err != nil {
-		return false, failed("insert account", err)
+		return false, storage.Failed("insert account", err)
 	}
 	n, err := res.RowsAffected()
 	return n == 1, err
@@ -216,7 +215,7 @@ func (s *Service) Get(ctx context.Context, identity string) (Account, error) {
 		return Account{}, errUnknown
 	}
 	if err != nil {
-		return Account{}, failed("read account", err)
+		return Account{}, storage.Failed("read account", err)
 	}
 	a.Email, a.EmailProven, a.PasswordAt, a.SecondAt, a.DeactivatedAt = email.String, proven.String, password.String, second.String, ended.String
 	return a, nil
@@ -231,7 +230,7 @@ func (s *Service) SetEmail(ctx context.Context, identity, email string) error {
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		return s.change(ctx, tx, `UPDATE accounts SET email = $1, email_key = $2,
-			email_proven = CASE WHEN email_key = $2 THEN email_proven ELSE NULL END WHERE identity = $3`, optional(email), optional(key), identity)
+			email_proven = CASE WHEN email_key = $2 THEN email_proven ELSE NULL END WHERE identity = $3`, storage.Optional(email), storage.Optional(key), identity)
 	})
 	if err == nil {
 		_ = s.db.TruncateWAL(ctx) // what was replaced is owed otherwise, and done after the next commit
@@ -249,7 +248,7 @@ func (s *Service) ProveEmail(ctx context.Context, identity, email string) error 
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
 		var taken bool
 		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM accounts WHERE email_key = $1 AND email_proven IS NOT NULL AND identity <> $2)`, key, identity).Scan(&taken); err != nil {
-			return failed("look for an address", err)
+			return storage.Failed("look for an address", err)
 		}
 		if taken {
 			return fault.New(fault.Conflict, "email_taken", "another account has this address; sign in to that one, or give it another address first")
@@ -262,7 +261,7 @@ func (s *Service) ProveEmail(ctx context.Context, identity, email string) error 
 func (s *Service) change(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
 	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
-		return failed("change account", err)
+		return storage.Failed("change account", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(errUnknown, err)
@@ -283,10 +282,4 @@ func emailKey(address string) (string, error) {
 		return "", fault.New(fault.Invalid, "email_malformed", "an address is written as name@example.com, without a name before it").At("/email", "is no address")
 	}
 	return strings.ToLower(address), nil
-}
-
-func optional(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
-
-func failed(operation string, err error) error {
-	return storage.Classify(fmt.Errorf("%s: %w", operation, err))
 }

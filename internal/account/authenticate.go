@@ -10,6 +10,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // Takes says by its form whether a credential is a session's token.
@@ -63,7 +64,7 @@ func (s *Service) row(ctx context.Context, session string) (r sessionRow, err er
 		return r, errNoSession
 	}
 	if err != nil {
-		return r, failed("read session", err)
+		return r, storage.Failed("read session", err)
 	}
 	r.signer, r.Needs, r.nextAt, r.until, r.deactivated, r.held = signer.String, needs.String, nextAt.String, until.String, ended.String, held == 1
 	return r, nil
@@ -117,7 +118,7 @@ func (s *Service) promote(ctx context.Context, row *sessionRow) error {
 			UPDATE account_sessions SET last = hash, last_until = $1, hash = next, made_at = $2, next = NULL, next_at = NULL WHERE id = $3 AND next = $4`,
 			span.FormatTime(now.Add(overlap)), span.FormatTime(now), row.ID, row.next)
 		if err != nil {
-			return failed("take a session's new token", err)
+			return storage.Failed("take a session's new token", err)
 		}
 		row.madeAt, row.nextAt = span.FormatTime(now), ""
 		return nil
@@ -209,7 +210,7 @@ func (s *Service) renew(ctx context.Context, tx *sql.Tx, session string, expires
 		UPDATE account_sessions SET hash = $1, made_at = $2, next = NULL, next_at = NULL, last = NULL, last_until = NULL, needs = NULL, proved_at = $2, expires_at = $3
 		WHERE id = $4`, hash[:], now, span.FormatTime(expires), session)
 	if err != nil {
-		return "", failed("renew a session", err)
+		return "", storage.Failed("renew a session", err)
 	}
 	return fresh, nil
 }

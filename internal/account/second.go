@@ -14,6 +14,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 const (
@@ -130,7 +131,7 @@ func (s *Service) forgetSecond(ctx context.Context, tx *sql.Tx, identity string)
 		}
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM account_codes WHERE identity = $1`, identity); err != nil {
-		return failed("remove recovery codes", err)
+		return storage.Failed("remove recovery codes", err)
 	}
 	return s.change(ctx, tx, `UPDATE accounts SET totp_at = NULL, totp_step = 0 WHERE identity = $1`, identity)
 }
@@ -207,7 +208,7 @@ func secondOf(ctx context.Context, tx *sql.Tx, identity string) (on bool, last i
 		return false, 0, errUnknown
 	}
 	if err != nil {
-		return false, 0, failed("read account", err)
+		return false, 0, storage.Failed("read account", err)
 	}
 	return at.Valid, last, nil
 }
@@ -257,7 +258,7 @@ var codeEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPa
 // newCodes replaces an account's recovery codes.
 func (s *Service) newCodes(ctx context.Context, tx *sql.Tx, identity string) ([]string, error) {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM account_codes WHERE identity = $1`, identity); err != nil {
-		return nil, failed("remove recovery codes", err)
+		return nil, storage.Failed("remove recovery codes", err)
 	}
 	codes := make([]string, recoveryCodes)
 	for i := range codes {
@@ -269,7 +270,7 @@ func (s *Service) newCodes(ctx context.Context, tx *sql.Tx, identity string) ([]
 		codes[i] = text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:]
 		hash, _ := codeHash(identity, codes[i])
 		if _, err := tx.ExecContext(ctx, `INSERT INTO account_codes (identity, hash) VALUES ($1, $2)`, identity, hash[:]); err != nil {
-			return nil, failed("insert a recovery code", err)
+			return nil, storage.Failed("insert a recovery code", err)
 		}
 	}
 	return codes, nil
@@ -296,7 +297,7 @@ func (s *Service) alone(ctx context.Context, tx *sql.Tx, identity, session strin
 		return "", nil // it ended meanwhile
 	}
 	if err != nil {
-		return "", failed("read session", err)
+		return "", storage.Failed("read session", err)
 	}
 	until, err := span.ParseTime(expires)
 	if err != nil {

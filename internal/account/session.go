@@ -14,6 +14,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // How a person signed in.
@@ -111,9 +112,9 @@ func (s *Service) begin(ctx context.Context, n Session, where Where) (Session, s
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO account_sessions (id, identity, hash, made_at, how, signer, needs, created_at, proved_at, seen_at, expires_at, address, agent)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			n.ID, n.Identity, hash[:], n.CreatedAt, n.How, optional(n.signer), optional(n.Needs), n.CreatedAt, n.ProvedAt, n.SeenAt, n.ExpiresAt, n.Address, n.Agent)
+			n.ID, n.Identity, hash[:], n.CreatedAt, n.How, storage.Optional(n.signer), storage.Optional(n.Needs), n.CreatedAt, n.ProvedAt, n.SeenAt, n.ExpiresAt, n.Address, n.Agent)
 		if err != nil {
-			return failed("insert session", err)
+			return storage.Failed("insert session", err)
 		}
 		return nil
 	})
@@ -132,7 +133,7 @@ func (s *Service) admit(ctx context.Context, tx *sql.Tx, n *Session) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return fault.New(fault.NotFound, "identity_unknown", "no such identity is registered at this node")
 	case err != nil:
-		return failed("read identity", err)
+		return storage.Failed("read identity", err)
 	case status != id.StatusActive:
 		return fault.Newf(fault.Conflict, "identity_not_active", "the identity is %s; nobody signs in as it any more", status)
 	}
@@ -141,7 +142,7 @@ func (s *Service) admit(ctx context.Context, tx *sql.Tx, n *Session) error {
 	}
 	var second, ended sql.NullString
 	if err := tx.QueryRowContext(ctx, `SELECT totp_at, deactivated_at FROM accounts WHERE identity = $1`, n.Identity).Scan(&second, &ended); err != nil {
-		return failed("read account", err)
+		return storage.Failed("read account", err)
 	}
 	if ended.Valid {
 		return errDeactivated
@@ -159,13 +160,13 @@ var errDeactivated = fault.New(fault.Forbidden, "account_deactivated", "this acc
 func (s *Service) makeRoom(ctx context.Context, tx *sql.Tx, identity string, now time.Time) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM account_sessions WHERE expires_at <= $1 OR identity = $2 AND seen_at <= $3`,
 		span.FormatTime(now), identity, span.FormatTime(now.Add(-s.cfg.Idle))); err != nil {
-		return failed("remove ended sessions", err)
+		return storage.Failed("remove ended sessions", err)
 	}
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM account_sessions WHERE id IN (
 			SELECT id FROM account_sessions WHERE identity = $1 ORDER BY seen_at DESC, created_at DESC, id LIMIT 1000 OFFSET $2)`, identity, mostOpen-1)
 	if err != nil {
-		return failed("make room for a session", err)
+		return storage.Failed("make room for a session", err)
 	}
 	return nil
 }
@@ -178,19 +179,19 @@ func (s *Service) Sessions(ctx context.Context, identity string) ([]Session, err
 		WHERE identity = $1 AND expires_at > $2 AND seen_at > $3 ORDER BY seen_at DESC, created_at DESC, id`,
 		identity, span.FormatTime(now), span.FormatTime(now.Add(-s.cfg.Idle)))
 	if err != nil {
-		return nil, failed("list sessions", err)
+		return nil, storage.Failed("list sessions", err)
 	}
 	defer rows.Close()
 	var all []Session
 	for rows.Next() {
 		n := Session{Identity: identity}
 		if err := rows.Scan(&n.ID, &n.How, &n.Needs, &n.CreatedAt, &n.ProvedAt, &n.SeenAt, &n.ExpiresAt, &n.Address, &n.Agent); err != nil {
-			return nil, failed("list sessions", err)
+			return nil, storage.Failed("list sessions", err)
 		}
 		all = append(all, n)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, failed("list sessions", err)
+		return nil, storage.Failed("list sessions", err)
 	}
 	return all, nil
 }
@@ -225,7 +226,7 @@ func (s *Service) end(ctx context.Context, query string, args ...any) (n int, er
 func deleted(ctx context.Context, tx *sql.Tx, query string, args ...any) (int, error) {
 	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, failed("end sessions", err)
+		return 0, storage.Failed("end sessions", err)
 	}
 	n, err := res.RowsAffected()
 	return int(n), err

@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/ratelimit"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // errSignIn is the one answer to a name and a password that do not fit, whatever
@@ -121,7 +122,7 @@ func (s *Service) findLogin(ctx context.Context, name string) (login, error) {
 		return login{}, nil
 	}
 	if err != nil {
-		return login{}, failed("find account", err)
+		return login{}, storage.Failed("find account", err)
 	}
 	l.hash, l.handle, l.active = hash.String, handle.String, !ended.Valid && status == "active"
 	return l, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // ChangePassword sets an account's password, ends all its sessions but one and
@@ -58,7 +59,7 @@ func (s *Service) checkCurrent(ctx context.Context, identity, current string) er
 	case errors.Is(err, sql.ErrNoRows):
 		return errUnknown
 	case err != nil:
-		return failed("read account", err)
+		return storage.Failed("read account", err)
 	case !hash.Valid:
 		return nil
 	case len(current) > maxPasswordBytes:
@@ -145,19 +146,19 @@ func (s *Service) List(ctx context.Context, after string, limit int) ([]Listed, 
 		WHERE a.identity > $3 GROUP BY a.identity, i.handle, a.created_at, a.totp_at, a.deactivated_at ORDER BY a.identity LIMIT $4`,
 		span.FormatTime(now), span.FormatTime(now.Add(-s.cfg.Idle)), after, limit)
 	if err != nil {
-		return nil, failed("list accounts", err)
+		return nil, storage.Failed("list accounts", err)
 	}
 	defer rows.Close()
 	var all []Listed
 	for rows.Next() {
 		var l Listed
 		if err := rows.Scan(&l.Identity, &l.Handle, &l.CreatedAt, &l.SecondAt, &l.DeactivatedAt, &l.Sessions, &l.SeenAt); err != nil {
-			return nil, failed("list accounts", err)
+			return nil, storage.Failed("list accounts", err)
 		}
 		all = append(all, l)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, failed("list accounts", err)
+		return nil, storage.Failed("list accounts", err)
 	}
 	return all, nil
 }
@@ -172,7 +173,7 @@ func HasWayIn(ctx context.Context, tx *sql.Tx, identity string) (in bool, err er
 		OR EXISTS (SELECT 1 FROM account_oidc_links WHERE identity = $1)
 		OR NOT EXISTS (SELECT 1 FROM sealed_keys WHERE identity = $1)`, identity).Scan(&in)
 	if err != nil {
-		return false, failed("look for other ways in", err)
+		return false, storage.Failed("look for other ways in", err)
 	}
 	return in, nil
 }

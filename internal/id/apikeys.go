@@ -141,7 +141,7 @@ func (a *APIKeys) insert(ctx context.Context, tx *sql.Tx, k APIKey, text string,
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO api_keys (id, identity, hash, label, rights, types, tenant, created_by, created_at, expires_at, replaces)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		k.ID, k.Identity, hash[:], k.Label, string(rights), string(types), optional(k.Tenant), k.CreatedBy, k.CreatedAt, optional(k.ExpiresAt), optional(k.Replaces))
+		k.ID, k.Identity, hash[:], k.Label, string(rights), string(types), storage.Optional(k.Tenant), k.CreatedBy, k.CreatedAt, storage.Optional(k.ExpiresAt), storage.Optional(k.Replaces))
 	return storage.Classify(err)
 }
 
@@ -157,7 +157,7 @@ func (a *APIKeys) room(ctx context.Context, tx *sql.Tx, identity, now string, mo
 	var n int
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM api_keys WHERE identity = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 		identity, now).Scan(&n); err != nil {
-		return failed("count API keys", err)
+		return storage.Failed("count API keys", err)
 	}
 	if n >= most {
 		return fault.Newf(fault.Conflict, "api_keys_too_many", "the identity has %d API keys; revoke one that is no longer used", n)
@@ -172,7 +172,7 @@ const apiKeyColumns = `id, identity, label, rights, types, tenant, created_by, c
 func (a *APIKeys) List(ctx context.Context, identity, after string, limit int) ([]APIKey, error) {
 	rows, err := a.db.Read.QueryContext(ctx, `SELECT `+apiKeyColumns+` FROM api_keys WHERE identity = $1 AND id > $2 ORDER BY id LIMIT $3`, identity, after, limit)
 	if err != nil {
-		return nil, failed("list API keys", err)
+		return nil, storage.Failed("list API keys", err)
 	}
 	defer rows.Close()
 	var all []APIKey
@@ -184,7 +184,7 @@ func (a *APIKeys) List(ctx context.Context, identity, after string, limit int) (
 		all = append(all, k)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, failed("list API keys", err)
+		return nil, storage.Failed("list API keys", err)
 	}
 	return all, nil
 }
@@ -213,7 +213,7 @@ func (a *APIKeys) Revoke(ctx context.Context, identity, key, by string) (k APIKe
 	now := span.FormatTime(a.now())
 	err = a.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $1, revoked_by = $2 WHERE id = $3 AND identity = $4 AND revoked_at IS NULL`, now, by, key, identity); err != nil {
-			return failed("revoke API key", err)
+			return storage.Failed("revoke API key", err)
 		}
 		k, err = getAPIKey(ctx, tx, identity, key)
 		return err
@@ -283,7 +283,7 @@ func scanAPIKey(scan func(dest ...any) error) (APIKey, error) {
 		return APIKey{}, err
 	}
 	if err != nil {
-		return APIKey{}, failed("read API key", err)
+		return APIKey{}, storage.Failed("read API key", err)
 	}
 	k.Tenant, k.ExpiresAt, k.UsedAt, k.RevokedAt = tenant.String, expires.String, used.String, revoked.String
 	k.RevokedBy, k.Replaces, k.ReplacedBy = revoker.String, replaces.String, replacedBy.String
@@ -295,7 +295,5 @@ func scanAPIKey(scan func(dest ...any) error) (APIKey, error) {
 	}
 	return k, nil
 }
-
-func optional(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
 
 func pointerAt(member string, i int) string { return member + "/" + strconv.Itoa(i) }

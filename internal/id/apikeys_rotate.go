@@ -8,6 +8,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // Rotate makes a key that takes the place of another, with the same terms, and
@@ -41,7 +42,7 @@ func (a *APIKeys) Rotate(ctx context.Context, identity, key string, overlap time
 			WHERE id = $3 AND identity = $4 AND replaced_by IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $5)`,
 			fresh.ID, end, old.ID, identity, fresh.CreatedAt)
 		if err != nil {
-			return failed("replace API key", err)
+			return storage.Failed("replace API key", err)
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, a.notReplaced(ctx, tx, identity, key))

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // MaxClaims bounds the ghosts of one identity that are listed and looked through.
@@ -17,13 +18,13 @@ const claimedText = `SELECT id FROM identities WHERE claimed_by = $1 ORDER BY id
 func (d *Directory) Claimed(ctx context.Context, by string) (ghosts []string, more bool, err error) {
 	rows, err := d.db.Read.QueryContext(ctx, claimedText, by, MaxClaims+1)
 	if err != nil {
-		return nil, false, failed("list claims", err)
+		return nil, false, storage.Failed("list claims", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var ghost string
 		if err := rows.Scan(&ghost); err != nil {
-			return nil, false, failed("list claims", err)
+			return nil, false, storage.Failed("list claims", err)
 		}
 		ghosts = append(ghosts, ghost)
 	}
@@ -37,7 +38,7 @@ func failedOrNil(operation string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return failed(operation, err)
+	return storage.Failed(operation, err)
 }
 
 // inTime refuses a claim that says itself that it was made when the ghost's time was

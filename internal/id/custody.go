@@ -173,7 +173,7 @@ func (c *Custody) Destroy(ctx context.Context, identity string) error {
 		return err
 	})
 	if err != nil {
-		return failed("destroy sealed keys", err)
+		return storage.Failed("destroy sealed keys", err)
 	}
 	_ = c.vault.db.TruncateWAL(ctx) // they are gone either way, and what is owed is done after the next commit
 	return nil

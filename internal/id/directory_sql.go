@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
@@ -24,7 +23,7 @@ func load(ctx context.Context, q querier, column, value string) (Info, error) {
 		FROM identities i JOIN identity_events e ON e.identity = i.id
 		WHERE i.`+column+` = $1 ORDER BY e.position`, value)
 	if err != nil {
-		return Info{}, failed("read identity", err)
+		return Info{}, storage.Failed("read identity", err)
 	}
 	defer rows.Close()
 	var info Info
@@ -32,12 +31,12 @@ func load(ctx context.Context, q querier, column, value string) (Info, error) {
 	for rows.Next() {
 		var event []byte
 		if err := rows.Scan(&info.ID, &info.Subject, &info.Handle, &info.Name, &info.Status, &chain, &event); err != nil {
-			return Info{}, failed("read identity", err)
+			return Info{}, storage.Failed("read identity", err)
 		}
 		info.Events = append(info.Events, event)
 	}
 	if err := rows.Err(); err != nil {
-		return Info{}, failed("read identity", err)
+		return Info{}, storage.Failed("read identity", err)
 	}
 	if info.ID == "" {
 		return Info{}, unknown(value)
@@ -53,7 +52,7 @@ func loadChain(ctx context.Context, q querier, id string) (*Chain, error) {
 		return nil, unknown(id)
 	}
 	if err != nil {
-		return nil, failed("read chain", err)
+		return nil, storage.Failed("read chain", err)
 	}
 	return decodeChain(chain)
 }
@@ -62,7 +61,7 @@ func hasEvent(ctx context.Context, q querier, id string, hash span.Hash) (bool, 
 	var found bool
 	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identity_events WHERE identity = $1 AND hash = $2)`, id, hash[:]).Scan(&found)
 	if err != nil {
-		return false, failed("find event", err)
+		return false, storage.Failed("find event", err)
 	}
 	return found, nil
 }
@@ -79,8 +78,8 @@ func (d *Directory) insert(ctx context.Context, tx *sql.Tx, info Info) error {
 	handle := sql.NullString{String: info.Handle, Valid: info.Handle != ""}
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO identities (id, subject, handle, name, status, chain, size, claimed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		info.ID, info.Subject, handle, info.Name, info.Status, chain, len(info.Events), optional(info.Chain.ClaimedBy())); err != nil {
-		return failed("insert identity", err)
+		info.ID, info.Subject, handle, info.Name, info.Status, chain, len(info.Events), storage.Optional(info.Chain.ClaimedBy())); err != nil {
+		return storage.Failed("insert identity", err)
 	}
 	for i, raw := range info.Events {
 		if err := d.insertEvent(ctx, tx, info.ID, i, raw); err != nil {
@@ -100,9 +99,9 @@ func (d *Directory) update(ctx context.Context, tx *sql.Tx, info Info) error {
 	// The size is compared too: it holds on databases whose transactions do
 	// not exclude each other from the start.
 	res, err := tx.ExecContext(ctx, `UPDATE identities SET status = $1, chain = $2, size = $3, claimed_by = $4 WHERE id = $5 AND size = $6`,
-		info.Status, chain, last+1, optional(info.Chain.ClaimedBy()), info.ID, last)
+		info.Status, chain, last+1, storage.Optional(info.Chain.ClaimedBy()), info.ID, last)
 	if err != nil {
-		return failed("update identity", err)
+		return storage.Failed("update identity", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(identityChanged(info.ID), err)
@@ -115,11 +114,7 @@ func (d *Directory) insertEvent(ctx context.Context, tx *sql.Tx, id string, posi
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO identity_events (identity, position, event, hash, taken_at) VALUES ($1, $2, $3, $4, $5)`,
 		id, position, raw, hash[:], span.FormatTime(d.now())); err != nil {
-		return failed("insert event", err)
+		return storage.Failed("insert event", err)
 	}
 	return nil
-}
-
-func failed(operation string, err error) error {
-	return storage.Classify(fmt.Errorf("%s: %w", operation, err))
 }

@@ -3,6 +3,8 @@ package id
 import (
 	"context"
 	"database/sql"
+
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // Labels changes what the directory calls an identity: nil leaves a handle or
@@ -40,9 +42,9 @@ func (d *Directory) SetLabels(ctx context.Context, id string, l Labels) (info In
 			}
 		}
 		erased = before.Handle != "" || before.Name != ""
-		_, err := tx.ExecContext(ctx, `UPDATE identities SET handle = $1, name = $2 WHERE id = $3`, optional(info.Handle), info.Name, id)
+		_, err := tx.ExecContext(ctx, `UPDATE identities SET handle = $1, name = $2 WHERE id = $3`, storage.Optional(info.Handle), info.Name, id)
 		if err != nil {
-			return failed("set handle and name", err)
+			return storage.Failed("set handle and name", err)
 		}
 		return nil
 	})
@@ -62,7 +64,7 @@ func (d *Directory) handleFree(ctx context.Context, tx *sql.Tx, handle string) e
 	}
 	var taken bool
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM identities WHERE handle = $1)`, handle).Scan(&taken); err != nil {
-		return failed("look for handle", err)
+		return storage.Failed("look for handle", err)
 	}
 	if taken {
 		return handleTaken(handle)

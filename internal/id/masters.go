@@ -10,6 +10,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // masterSetting is the settings row that says which master key seals.
@@ -87,7 +88,7 @@ func (m Masters) begin(ctx context.Context, tx *sql.Tx, kept string, now time.Ti
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`, masterSetting, value); err != nil {
-		return failed("note the master key", err)
+		return storage.Failed("note the master key", err)
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func readSealedBy(ctx context.Context, q querier) (by SealedBy, found bool, err 
 		return by, false, nil
 	}
 	if err != nil {
-		return by, false, failed("read which master key seals", err)
+		return by, false, storage.Failed("read which master key seals", err)
 	}
 	if err := json.Unmarshal(value, &by); err != nil || by.ID == "" {
 		return by, false, fault.New(fault.Unavailable, "settings_damaged",

@@ -63,19 +63,19 @@ func ReadSealing(ctx context.Context, db *storage.DB) (s Sealing, err error) {
 	rows, err := db.Read.QueryContext(ctx, `
 		SELECT master, count(*) FROM (SELECT master FROM sealed_keys UNION ALL SELECT master FROM sealed_secrets) AS sealed GROUP BY master`)
 	if err != nil {
-		return s, failed("count sealed keys", err)
+		return s, storage.Failed("count sealed keys", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var master string
 		var n int
 		if err := rows.Scan(&master, &n); err != nil {
-			return s, failed("count sealed keys", err)
+			return s, storage.Failed("count sealed keys", err)
 		}
 		s.Under[master] = n
 	}
 	if err := rows.Err(); err != nil {
-		return s, failed("count sealed keys", err)
+		return s, storage.Failed("count sealed keys", err)
 	}
 	return s, nil
 }
@@ -177,7 +177,7 @@ func writeSealedBy(ctx context.Context, tx *sql.Tx, by SealedBy) error {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, masterSetting, value); err != nil {
-		return failed("note the master key", err)
+		return storage.Failed("note the master key", err)
 	}
 	return nil
 }
@@ -230,19 +230,19 @@ func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 	}
 	rows, err := tx.QueryContext(ctx, `SELECT `+w.row+`, master, sealed FROM `+w.table+` WHERE `+w.row+` > $1 AND master <> $2 ORDER BY 1 LIMIT $3`, w.last, w.To.ID(), most)
 	if err != nil {
-		return false, failed("read sealed keys", err)
+		return false, storage.Failed("read sealed keys", err)
 	}
 	defer rows.Close()
 	var batch []row
 	for rows.Next() {
 		var r row
 		if err := rows.Scan(&r.name, &r.master, &r.sealed); err != nil {
-			return false, failed("read sealed keys", err)
+			return false, storage.Failed("read sealed keys", err)
 		}
 		batch = append(batch, r)
 	}
 	if err := rows.Err(); err != nil {
-		return false, failed("read sealed keys", err)
+		return false, storage.Failed("read sealed keys", err)
 	}
 	for _, r := range batch {
 		w.reached = r.name
@@ -261,7 +261,7 @@ func (w *walk) step(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 			return false, err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE `+w.table+` SET master = $1, sealed = $2 WHERE `+w.row+` = $3`, w.To.ID(), sealed, r.name); err != nil {
-			return false, failed("write what is sealed", err)
+			return false, storage.Failed("write what is sealed", err)
 		}
 		w.did.count(purpose, name == w.node, r.master)
 	}

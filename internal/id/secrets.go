@@ -51,7 +51,7 @@ func (s *Secrets) Put(ctx context.Context, tx *sql.Tx, purpose, name string, pla
 		INSERT INTO sealed_secrets (purpose, name, master, sealed) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (purpose, name) DO UPDATE SET master = excluded.master, sealed = excluded.sealed`, purpose, name, with.ID(), sealed)
 	if err != nil {
-		return failed("seal a secret", err)
+		return storage.Failed("seal a secret", err)
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (s *Secrets) Get(ctx context.Context, tx *sql.Tx, purpose, name string) (pl
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, failed("read a sealed secret", err)
+		return nil, false, storage.Failed("read a sealed secret", err)
 	}
 	with, err := s.masters.named(master, "the secrets of "+name)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Secrets) Get(ctx context.Context, tx *sql.Tx, purpose, name string) (pl
 // Delete removes a secret, if there is one.
 func (s *Secrets) Delete(ctx context.Context, tx *sql.Tx, purpose, name string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM sealed_secrets WHERE purpose = $1 AND name = $2`, purpose, name); err != nil {
-		return failed("delete a sealed secret", err)
+		return storage.Failed("delete a sealed secret", err)
 	}
 	return nil
 }

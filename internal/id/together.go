@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 const (
@@ -56,7 +57,7 @@ func (t *together) do(ctx context.Context, r *registration, all func(context.Con
 		case <-r.turn:
 		case <-ctx.Done():
 			if t.leave(r) {
-				return failed("wait for other registrations", ctx.Err())
+				return storage.Failed("wait for other registrations", ctx.Err())
 			}
 			select {
 			case <-r.done:

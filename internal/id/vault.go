@@ -45,7 +45,7 @@ func (v *Vault) row(ctx context.Context, q querier, identity string) (r sealedRo
 		return r, false, nil
 	}
 	if err != nil {
-		return r, false, failed("read sealed keys", err)
+		return r, false, storage.Failed("read sealed keys", err)
 	}
 	r.maker = maker.String
 	return r, true, nil
@@ -128,11 +128,11 @@ var errRaced = fault.New(fault.Conflict, "keys_changed", "the sealed keys change
 // took is nil for a statement that changed one row, and errRaced for none.
 func took(res sql.Result, err error) error {
 	if err != nil {
-		return failed("write sealed keys", err)
+		return storage.Failed("write sealed keys", err)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
-		return failed("write sealed keys", err)
+		return storage.Failed("write sealed keys", err)
 	}
 	if n == 0 {
 		return errRaced

@@ -14,6 +14,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 const (
@@ -81,18 +82,18 @@ func (s *Service) oauth(p *party, d *parts) *oauth2.Config {
 func (s *Service) keep(ctx context.Context, provider, state, browser string, why Purpose) error {
 	now, hash, holder := s.cfg.Now(), span.Sum([]byte(stateDomain+state)), span.Sum([]byte(browserDomain+browser))
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := changed(ctx, tx, `DELETE FROM account_oidc_flows WHERE expires_at <= $1`, span.FormatTime(now)); err != nil {
+		if _, err := storage.Changed(ctx, tx, "change links", `DELETE FROM account_oidc_flows WHERE expires_at <= $1`, span.FormatTime(now)); err != nil {
 			return err
 		}
 		open := 0
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM account_oidc_flows`).Scan(&open); err != nil {
-			return failed("count ways to providers", err)
+			return storage.Failed("count ways to providers", err)
 		}
 		if open >= mostOpen {
 			return errFull
 		}
-		_, err := changed(ctx, tx, `INSERT INTO account_oidc_flows (hash, browser, provider, identity, session, page, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			hash[:], holder[:], provider, optional(why.Identity), optional(why.Session), why.Page, span.FormatTime(now.Add(Lasts)))
+		_, err := storage.Changed(ctx, tx, "change links", `INSERT INTO account_oidc_flows (hash, browser, provider, identity, session, page, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			hash[:], holder[:], provider, storage.Optional(why.Identity), storage.Optional(why.Session), why.Page, span.FormatTime(now.Add(Lasts)))
 		return err
 	})
 }
@@ -120,7 +121,7 @@ func (s *Service) take(ctx context.Context, provider, state, browser string) (w 
 			return nil
 		}
 		if err != nil {
-			return failed("take a way to a provider", err)
+			return storage.Failed("take a way to a provider", err)
 		}
 		w.Identity, w.Session = identity.String, session.String
 		open = span.FormatTime(s.cfg.Now()) < expires

@@ -17,6 +17,7 @@ import (
 	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 const (
@@ -173,7 +174,7 @@ func (s *Service) linked(ctx context.Context, who person) (identity string, err 
 		err := tx.QueryRowContext(ctx, `UPDATE account_oidc_links SET used_at = $1 WHERE issuer = $2 AND subject = $3 RETURNING identity`,
 			span.FormatTime(s.cfg.Now()), who.issuer, who.subject).Scan(&identity)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return failed("use a link", err)
+			return storage.Failed("use a link", err)
 		}
 		return nil
 	})
@@ -214,7 +215,7 @@ func (s *Service) link(ctx context.Context, w way, who person) error {
 		case err == nil:
 			return errTaken
 		case !errors.Is(err, sql.ErrNoRows):
-			return failed("look for a link", err)
+			return storage.Failed("look for a link", err)
 		}
 		return s.insert(ctx, tx, w.Identity, who, s.cfg.Now())
 	})
@@ -224,7 +225,7 @@ func (s *Service) link(ctx context.Context, w way, who person) error {
 func (s *Service) insert(ctx context.Context, tx *sql.Tx, identity string, who person, now time.Time) error {
 	count := 0
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM account_oidc_links WHERE identity = $1`, identity).Scan(&count); err != nil {
-		return failed("count links", err)
+		return storage.Failed("count links", err)
 	}
 	if count >= mostLinks {
 		return errFullUp
@@ -233,8 +234,8 @@ func (s *Service) insert(ctx context.Context, tx *sql.Tx, identity string, who p
 	if err != nil {
 		return err
 	}
-	n, err := changed(ctx, tx, `INSERT INTO account_oidc_links (id, identity, issuer, subject, email, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (issuer, subject) DO NOTHING`,
-		idEncoding.EncodeToString(raw), identity, who.issuer, who.subject, optional(who.email), span.FormatTime(now))
+	n, err := storage.Changed(ctx, tx, "change links", `INSERT INTO account_oidc_links (id, identity, issuer, subject, email, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (issuer, subject) DO NOTHING`,
+		idEncoding.EncodeToString(raw), identity, who.issuer, who.subject, storage.Optional(who.email), span.FormatTime(now))
 	if err == nil && n == 0 {
 		err = errTaken
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/base32"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,14 +111,14 @@ func (s *Service) links(ctx context.Context, where string, args ...any) ([]Link,
 		SELECT id, identity, issuer, subject, coalesce(email, ''), created_at, coalesce(used_at, '') FROM account_oidc_links
 		WHERE `+where+` ORDER BY created_at, id`, args...)
 	if err != nil {
-		return nil, failed("read links", err)
+		return nil, storage.Failed("read links", err)
 	}
 	defer rows.Close()
 	all := []Link{}
 	for rows.Next() {
 		var l Link
 		if err := rows.Scan(&l.ID, &l.Identity, &l.Issuer, &l.Subject, &l.Email, &l.CreatedAt, &l.UsedAt); err != nil {
-			return nil, failed("read links", err)
+			return nil, storage.Failed("read links", err)
 		}
 		for _, p := range s.cfg.Providers {
 			if p.Issuer == l.Issuer && l.Provider == "" {
@@ -129,7 +128,7 @@ func (s *Service) links(ctx context.Context, where string, args ...any) ([]Link,
 		all = append(all, l)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, failed("read links", err)
+		return nil, storage.Failed("read links", err)
 	}
 	return all, nil
 }
@@ -144,7 +143,7 @@ var (
 // holds goes only where evenLast says so. Codes: oidc_link_unknown, oidc_last.
 func (s *Service) Remove(ctx context.Context, identity, link string, evenLast bool) error {
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		n, err := changed(ctx, tx, `DELETE FROM account_oidc_links WHERE id = $1 AND identity = $2`, link, identity)
+		n, err := storage.Changed(ctx, tx, "change links", `DELETE FROM account_oidc_links WHERE id = $1 AND identity = $2`, link, identity)
 		switch {
 		case err != nil:
 			return err
@@ -169,19 +168,4 @@ func (s *Service) random(n int) ([]byte, error) {
 		return nil, fault.New(fault.Unavailable, "randomness_unavailable", "there are no random bytes to sign in by").Because(err)
 	}
 	return raw, nil
-}
-
-func changed(ctx context.Context, tx *sql.Tx, query string, args ...any) (int, error) {
-	res, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, failed("change links", err)
-	}
-	n, err := res.RowsAffected()
-	return int(n), err
-}
-
-func optional(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
-
-func failed(operation string, err error) error {
-	return storage.Classify(fmt.Errorf("%s: %w", operation, err))
 }

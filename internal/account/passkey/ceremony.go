@@ -14,6 +14,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 const (
@@ -48,19 +49,19 @@ func (s *Service) begin(ctx context.Context, identity, origin string) (ceremony,
 	now, hash := s.cfg.Now(), challengeHash(c.challenge)
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM account_challenges WHERE expires_at <= $1`, span.FormatTime(now)); err != nil {
-			return failed("remove old challenges", err)
+			return storage.Failed("remove old challenges", err)
 		}
 		open := 0
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM account_challenges`).Scan(&open); err != nil {
-			return failed("count challenges", err)
+			return storage.Failed("count challenges", err)
 		}
 		if open >= mostOpen {
 			return errFull
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO account_challenges (hash, identity, origin, expires_at) VALUES ($1, $2, $3, $4)`,
-			hash[:], optional(identity), origin, span.FormatTime(now.Add(lasts)))
+			hash[:], storage.Optional(identity), origin, span.FormatTime(now.Add(lasts)))
 		if err != nil {
-			return failed("insert challenge", err)
+			return storage.Failed("insert challenge", err)
 		}
 		return nil
 	})
@@ -80,7 +81,7 @@ func (s *Service) take(ctx context.Context, challenge string) (c ceremony, ok bo
 			return nil
 		}
 		if err != nil {
-			return failed("take challenge", err)
+			return storage.Failed("take challenge", err)
 		}
 		c.identity, ok = identity.String, span.FormatTime(s.cfg.Now()) < expires
 		return nil

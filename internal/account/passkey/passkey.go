@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -101,21 +100,21 @@ func (s *Service) rows(ctx context.Context, where string, args ...any) ([]row, e
 		SELECT id, identity, party, name, created_at, coalesce(used_at, ''), coalesce(cloned_at, ''), credential, public_key, sign_count, flags, transports
 		FROM account_passkeys WHERE `+where+` ORDER BY created_at, id`, args...)
 	if err != nil {
-		return nil, failed("read passkeys", err)
+		return nil, storage.Failed("read passkeys", err)
 	}
 	defer found.Close()
 	var all []row
 	for found.Next() {
 		var r row
 		if err := found.Scan(&r.ID, &r.Identity, &r.Party, &r.Name, &r.CreatedAt, &r.UsedAt, &r.ClonedAt, &r.id, &r.key, &r.count, &r.flags, &r.transports); err != nil {
-			return nil, failed("read passkeys", err)
+			return nil, storage.Failed("read passkeys", err)
 		}
 		flags := protocol.AuthenticatorFlags(r.flags)
 		r.Verified, r.Synced = flags.HasUserVerified(), flags.HasBackupState()
 		all = append(all, r)
 	}
 	if err := found.Err(); err != nil {
-		return nil, failed("read passkeys", err)
+		return nil, storage.Failed("read passkeys", err)
 	}
 	return all, nil
 }
@@ -145,7 +144,7 @@ func (s *Service) Rename(ctx context.Context, identity, passkey, name string) (P
 		return Passkey{}, err
 	}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		n, err := changed(ctx, tx, `UPDATE account_passkeys SET name = $1 WHERE id = $2 AND identity = $3`, name, passkey, identity)
+		n, err := storage.Changed(ctx, tx, "change passkeys", `UPDATE account_passkeys SET name = $1 WHERE id = $2 AND identity = $3`, name, passkey, identity)
 		if err == nil && n == 0 {
 			err = errUnknown
 		}
@@ -168,7 +167,7 @@ func (s *Service) Rename(ctx context.Context, identity, passkey, name string) (P
 // node holds goes only where evenLast says so. Codes: passkey_unknown, passkey_last.
 func (s *Service) Remove(ctx context.Context, identity, passkey string, evenLast bool) error {
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		n, err := changed(ctx, tx, `DELETE FROM account_passkeys WHERE id = $1 AND identity = $2`, passkey, identity)
+		n, err := storage.Changed(ctx, tx, "change passkeys", `DELETE FROM account_passkeys WHERE id = $1 AND identity = $2`, passkey, identity)
 		switch {
 		case err != nil:
 			return err
@@ -185,24 +184,9 @@ func (s *Service) Remove(ctx context.Context, identity, passkey string, evenLast
 	})
 }
 
-func changed(ctx context.Context, tx *sql.Tx, query string, args ...any) (int, error) {
-	res, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, failed("change passkeys", err)
-	}
-	n, err := res.RowsAffected()
-	return int(n), err
-}
-
-func optional(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
-
 func orElse(err, other error) error {
 	if err != nil {
 		return err
 	}
 	return other
-}
-
-func failed(operation string, err error) error {
-	return storage.Classify(fmt.Errorf("%s: %w", operation, err))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 // most is how many passkeys an account has.
@@ -132,7 +133,7 @@ func (s *Service) keep(ctx context.Context, c ceremony, name string, made *webau
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		count := 0
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM account_passkeys WHERE identity = $1`, c.identity).Scan(&count); err != nil {
-			return failed("count passkeys", err)
+			return storage.Failed("count passkeys", err)
 		}
 		if count >= most {
 			return errMost
@@ -142,7 +143,7 @@ func (s *Service) keep(ctx context.Context, c ceremony, name string, made *webau
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 			p.ID, p.Identity, p.Party, made.ID, made.PublicKey, int64(made.Authenticator.SignCount), int64(made.Flags.ProtocolValue()), transports(made.Transport), p.Name, p.CreatedAt)
 		if err != nil {
-			return failed("insert passkey", err)
+			return storage.Failed("insert passkey", err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return orElse(err, errExists)

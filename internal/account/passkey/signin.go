@@ -12,6 +12,7 @@ import (
 	"github.com/danvoulez/logline/internal/account"
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 )
 
 var (
@@ -102,12 +103,12 @@ func (s *Service) judge(ctx context.Context, c ceremony, parsed *protocol.Parsed
 func (s *Service) noteUse(ctx context.Context, r row, count, flags int64) error {
 	now, cloned := span.FormatTime(s.cfg.Now()), false
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		n, err := changed(ctx, tx, `UPDATE account_passkeys SET sign_count = $1, flags = $2, used_at = $3
+		n, err := storage.Changed(ctx, tx, "change passkeys", `UPDATE account_passkeys SET sign_count = $1, flags = $2, used_at = $3
 			WHERE id = $4 AND cloned_at IS NULL AND (sign_count < $1 OR (sign_count = 0 AND $1 = 0))`, count, flags, now, r.ID)
 		if err != nil || n > 0 {
 			return err
 		}
-		marked, err := changed(ctx, tx, `UPDATE account_passkeys SET cloned_at = coalesce(cloned_at, $1) WHERE id = $2`, now, r.ID)
+		marked, err := storage.Changed(ctx, tx, "change passkeys", `UPDATE account_passkeys SET cloned_at = coalesce(cloned_at, $1) WHERE id = $2`, now, r.ID)
 		cloned = marked > 0
 		if err == nil && !cloned {
 			err = errSignIn // it was removed meanwhile

@@ -11,6 +11,7 @@ import (
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/span"
+	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
@@ -108,7 +109,7 @@ func (s *Service) mails(ctx context.Context, tenant string) (n int, err error) {
 
 func (s *Service) noteMail(ctx context.Context, i *Invitation) error {
 	return s.in(ctx, i.Tenant, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE invitations SET mailed_at = $3, mail_problem = $4 WHERE tenant = $1 AND id = $2`, i.Tenant, i.ID, i.MailedAt, optional(i.MailProblem))
+		_, err := tx.ExecContext(ctx, `UPDATE invitations SET mailed_at = $3, mail_problem = $4 WHERE tenant = $1 AND id = $2`, i.Tenant, i.ID, i.MailedAt, storage.Optional(i.MailProblem))
 		return err
 	})
 }

@@ -139,7 +139,7 @@ func (s *Service) insert(ctx context.Context, i Invitation, t *Terms) (out Invit
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (tenant, id, hash, role, inviter, signer, sealed, created_at, expires_at, uses)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, i.Tenant, i.ID, i.hash, i.Role, i.Inviter, optional(i.Signer), bytesOf(i.sealed), i.CreatedAt, i.ExpiresAt, i.Uses)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, i.Tenant, i.ID, i.hash, i.Role, i.Inviter, storage.Optional(i.Signer), bytesOf(i.sealed), i.CreatedAt, i.ExpiresAt, i.Uses)
 		out = i
 		return storage.Classify(err)
 	})
@@ -214,8 +214,6 @@ func (s *Service) settle(ctx context.Context, i *Invitation) error {
 		return err
 	})
 }
-
-func optional(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
 
 // bytesOf is NULL for none: an empty blob would be something.
 func bytesOf(b []byte) any {
