@@ -44,11 +44,9 @@ func newAPIKeyCreateCmd(env *environment) *cobra.Command {
 			if err := checkPatterns(terms.Types); err != nil {
 				return err
 			}
-			if terms.Expires != "" {
-				var err error
-				if terms.Expires, err = timeArg("--expires", terms.Expires, env.Now()); err != nil {
-					return err
-				}
+			var err error
+			if terms.Expires, err = endArg("--expires", terms.Expires, env.Now()); err != nil {
+				return err
 			}
 			for _, r := range rights {
 				terms.Rights = append(terms.Rights, openapi.APIKeyRight(r))
@@ -221,11 +219,9 @@ list" shows both, and when each was used last.`,
 		Example: "  logline identity keys rotate 4ynkqzc3tq5ra7bd --overlap 1h\n  logline identity keys rotate 4ynkqzc3tq5ra7bd --overlap 0s   # the old one is known to others",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if expires != "" {
-				var err error
-				if expires, err = timeArg("--expires", expires, env.Now()); err != nil {
-					return err
-				}
+			var err error
+			if expires, err = endArg("--expires", expires, env.Now()); err != nil {
+				return err
 			}
 			s, who, err := flags.open(env, cmd)
 			if err != nil {
