@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/span"
 )
 
 const ana = "logline-id://5hjpakgtwztk3a74oqwg2r6x3wa3ddxuf2lkpnq52s2gh3tqwtwa"
@@ -217,4 +219,44 @@ func FuzzParse(f *testing.F) {
 			require.Equal(t, "recovery_group", fault.CodeOf(err))
 		}
 	})
+}
+
+// TestVectorsOfSheets holds the form to testdata/vectors, which the browser's reader
+// passes too (internal/web).
+func TestVectorsOfSheets(t *testing.T) {
+	t.Parallel()
+	src, err := os.ReadFile("../../../testdata/vectors/recovery-sheet.json")
+	require.NoError(t, err)
+	var vectors struct {
+		Print, Accept, Refuse []struct {
+			Why, Text, Identity, Seed, Node, Made, Code, Detail string
+			Groups                                              []int
+		}
+	}
+	require.NoError(t, json.Unmarshal(src, &vectors))
+	require.NotEmpty(t, vectors.Print)
+	for _, v := range append(vectors.Print, vectors.Accept...) {
+		s, err := Parse([]byte(v.Text))
+		require.NoError(t, err, v.Why)
+		seed := s.Seed()
+		require.Equal(t, []string{v.Identity, v.Seed, v.Node, v.Made}, []string{s.Identity, span.B64(seed[:]), s.Node, s.Made}, v.Why)
+	}
+	for _, v := range vectors.Print {
+		seed, err := span.ParseB64(v.Seed, 32)
+		require.NoError(t, err)
+		made, err := span.ParseTime(v.Made)
+		require.NoError(t, err)
+		s, err := New(v.Identity, [32]byte(seed), v.Node, made)
+		require.NoError(t, err)
+		require.Equal(t, v.Text, s.Text())
+	}
+	require.NotEmpty(t, vectors.Refuse)
+	for _, v := range vectors.Refuse {
+		_, err := Parse([]byte(v.Text))
+		require.Equal(t, v.Code, fault.CodeOf(err), v.Why)
+		require.Equal(t, v.Detail, fault.From(err).Detail, v.Why)
+		for _, at := range v.Groups {
+			require.Contains(t, v.Detail, place(at), v.Why)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import { Refusal } from "../static/lib/refusal.js";
 import { Timeline } from "../static/lib/timeline.js";
 import { checkSignature, headerHash, headerOf, leafHash, lineOf, message, parseLine, parseOpened, parseSpan } from "../static/lib/spans.js";
 import { parseNote, parseVerifierKey, verifierKey, verifyNote } from "../static/lib/notes.js";
+import { parseSheet, sheetOf } from "../static/page/sheet.js";
 import { root, verifyConsistency, verifyInclusion } from "../static/lib/tree.js";
 
 export async function run(load) {
@@ -62,6 +63,19 @@ class Suite {
       this.same(c.input, got, canonicalize(utf8(got)));
     }
     for (const c of v.refuse) await this.refused(c.why, () => canonicalize(c.input_b64u ? parseB64u(c.input_b64u) : c.input));
+  }
+
+  async recoverySheets() {
+    const v = await this.json("recovery-sheet.json");
+    for (const c of [...v.print, ...v.accept]) {
+      const got = await parseSheet(c.text);
+      this.same(c.why ?? "a sheet", [c.identity, c.seed, c.node ?? "", c.made ?? ""].join(), [got.identity, b64u(got.seed), got.node, got.made].join());
+    }
+    for (const c of v.print) this.same("the text", c.text, await sheetOf(c.identity, parseB64u(c.seed, 32), c.node, c.made));
+    for (const c of v.refuse) {
+      const got = await parseSheet(c.text).catch((err) => err);
+      this.same(c.why, [c.code, c.detail, c.groups ?? ""].join(), [got.code, got.message, got.groups ?? ""].join());
+    }
   }
 
   async keyEvents() {
@@ -196,6 +210,7 @@ class Suite {
     this.same("a UUID of another variant", false, isUUIDv7("019b76da-a800-76fe-c88d-4842ea4538d5"));
     await this.claims();
     await this.shortProofs();
+    await this.recoverySheets();
   }
 
   async claims() {

@@ -75,7 +75,9 @@ export async function signerOfSeed(seed) {
   const form = concat(pkcs8Head, seed);
   const readable = await subtle.importKey("pkcs8", form, "Ed25519", true, ["sign"]);
   const { x } = await subtle.exportKey("jwk", readable);
-  return new Signer(x, await subtle.importKey("pkcs8", form, "Ed25519", false, ["sign"]));
+  const signer = new Signer(x, await subtle.importKey("pkcs8", form, "Ed25519", false, ["sign"]));
+  form.fill(0);
+  return signer;
 }
 
 // commitment is what an event says of the next key: b64u of its hash.
