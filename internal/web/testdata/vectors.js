@@ -8,7 +8,7 @@ import { Chain } from "../static/lib/events.js";
 import { isUUIDv7 } from "../static/lib/names.js";
 import { Refusal } from "../static/lib/refusal.js";
 import { Timeline } from "../static/lib/timeline.js";
-import { checkSignature, headerHash, headerOf, leafHash, lineOf, message, parseLine, parseOpened, parseSpan } from "../static/lib/spans.js";
+import { checkSignature, headerHash, headerOf, leafHash, lineOf, message, parseLine, parseOpened, parseSpan, sealSpan } from "../static/lib/spans.js";
 import { parseNote, parseVerifierKey, verifierKey, verifyNote } from "../static/lib/notes.js";
 import { parseSheet, sheetOf } from "../static/page/sheet.js";
 import { root, verifyConsistency, verifyInclusion } from "../static/lib/tree.js";
@@ -210,7 +210,15 @@ class Suite {
     this.same("a UUID of another variant", false, isUUIDv7("019b76da-a800-76fe-c88d-4842ea4538d5"));
     await this.claims();
     await this.shortProofs();
+    await this.emptyPayload();
     await this.recoverySheets();
+  }
+
+  async emptyPayload() {
+    const said = { tenant: "d34e1747-5b14-88b1-a45b-f748568d1192", author: "logline-id://vlns7bajzgm33ozhez3umhtmgh5igxkhn2s2gjn2vu3bgqyhbluq", type: "note.recorded", visibility: "public", payload: {} };
+    const span = await sealSpan(await signerOfSeed(new Uint8Array(32)), said);
+    const entry = { v: 1, seq: 0, recorded_at: span.time, span, decision: { outcome: "allow" } };
+    this.same("an empty payload", undefined, await codeOf(() => parseOpened(entry)));
   }
 
   async claims() {

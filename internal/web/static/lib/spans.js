@@ -4,7 +4,7 @@ import { b64u, concat, parseB64u, utf8 } from "./bytes.js";
 import { canonical, jcs, parse } from "./json.js";
 import { random, sum, verifyPair } from "./crypto.js";
 import { hashText, isType, isUUID, isUUIDv7, newID, timeOf } from "./names.js";
-import { anyText, bytesOf, count, hashOf, identity, list, object, oneOf, one, points, read, shortText, text, time, without } from "./shape.js";
+import { anyText, bytesOf, count, hashOf, identity, isObject, list, object, oneOf, one, points, read, shortText, text, time, without } from "./shape.js";
 
 const domain = "logline.span.v1\n";
 const maxHeader = 16 << 10;
@@ -93,8 +93,10 @@ export function parseLine(line) {
 // parseOpened reads an entry as readers and bundles have it: payload, salt and
 // detail put back, or withheld. What was put back must fit its hash.
 export async function parseOpened(source) {
-  const entry = readEntry(typeof source === "string" ? parse(source, 2) : source,
-    { ...header, "payload?": object, "salt?": opened.salt, ...withheld },
+  const value = typeof source === "string" ? parse(source, 2) : source;
+  const payload = isObject(value?.span) && "payload" in value.span ? { payload: object } : {}; // where it is there it may be empty
+  const entry = readEntry(value,
+    { ...header, ...payload, "salt?": opened.salt, ...withheld },
     { ...decision, "detail?": object, ...withheld });
   const { span } = entry;
   const both = Number("payload" in span) + Number("salt" in span);
