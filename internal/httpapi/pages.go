@@ -11,14 +11,16 @@ import (
 )
 
 // onboardPage is where the page is that brings people in, accountPage where they see
-// what they have. The files of both lie below the first.
+// what they have, recoverPage where they take an identity back. The files of all lie
+// below the first.
 const (
 	onboardPage = "/onboard"
 	accountPage = "/account"
+	recoverPage = "/recover"
 )
 
 // documents are the files that are pages, by where they are.
-var documents = map[string]string{onboardPage: "onboard.html", accountPage: "account.html"}
+var documents = map[string]string{onboardPage: "onboard.html", accountPage: "account.html", recoverPage: "recover.html"}
 
 // pagePolicy lets a page run and show what this server itself sends, ask this
 // server alone, and nothing else: no script in the document, no other origin, no

@@ -34,7 +34,7 @@ func TestPages(t *testing.T) {
 	assets, err := web.Load()
 	require.NoError(t, err)
 
-	for page, file := range map[string]string{"/onboard": "onboard.html", "/account": "account.html"} {
+	for page, file := range map[string]string{"/onboard": "onboard.html", "/account": "account.html", "/recover": "recover.html"} {
 		resp, body := w.plainly(page)
 		require.Equal(t, http.StatusOK, resp.StatusCode, page)
 		require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
@@ -81,13 +81,13 @@ func TestPagesAreKept(t *testing.T) {
 func TestNothingElseIsServedBesideThePages(t *testing.T) {
 	t.Parallel()
 	w := newNode(t)
-	for _, path := range []string{"/onboard/", "/onboard/onboard.html", "/onboard/account.html", "/account/", "/account/account.js", "/onboard/lib/none.js", "/onboard/lib/", "/onboard/..%2Fweb.go", "/onboard/lib/../../web.go", "/onboard/%00"} {
+	for _, path := range []string{"/onboard/", "/onboard/onboard.html", "/onboard/account.html", "/onboard/recover.html", "/recover/", "/account/", "/account/account.js", "/onboard/lib/none.js", "/onboard/lib/", "/onboard/..%2Fweb.go", "/onboard/lib/../../web.go", "/onboard/%00"} {
 		resp, body := w.plainly(path)
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
 		require.Contains(t, body, "route_unknown", path)
 	}
 	off := newNode(t, func(d *httpapi.Deps) { d.Modules = []string{"httpapi", "timeline", "id", "engine"} })
-	for _, page := range []string{"/onboard", "/account"} {
+	for _, page := range []string{"/onboard", "/account", "/recover"} {
 		resp, _ := off.plainly(page)
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, "a process without onboarding has no page for it")
 	}

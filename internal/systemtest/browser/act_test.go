@@ -188,3 +188,9 @@ func (b *tab) dark(on bool) {
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
 	}))
 }
+
+// paper has the page see that it is printed.
+func (b *tab) paper() {
+	b.t.Helper()
+	b.call("paper", call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}))
+}

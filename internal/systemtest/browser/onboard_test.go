@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -247,7 +246,7 @@ func TestTheSheetIsPrintedAlone(t *testing.T) {
 	sheet := eval[string](g.tab, `document.querySelector(".sheet").textContent`)
 	_, err := recovery.Parse([]byte(sheet))
 	require.NoError(t, err)
-	g.call("paper", call(g.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}))
+	g.paper()
 	printed := strings.Fields(g.text())
 	for _, word := range strings.Fields(sheet) {
 		require.Contains(t, printed, word)

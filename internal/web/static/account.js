@@ -11,6 +11,7 @@ import { contracts, invitations, members, rolesIn, spans, usage } from "./page/t
 import { supported } from "./lib/crypto.js";
 
 const onboarding = new URL("../onboard", import.meta.url).href;
+const recovering = new URL("../recover", import.meta.url).href;
 
 // show puts something in the place of what is there; its heading gets the focus.
 function show(title, ...parts) {
@@ -47,7 +48,7 @@ async function signIn(node, { code, stale } = {}) {
   show("Sign in",
     stale ? el("p", { class: "alert", role: "alert" }, "The key in this browser is good no more at this server: it was replaced or withdrawn, or your identity has ended. If that was not you, recover with your recovery sheet.") : null,
     signInSection({ own, code }, start),
-    el("p", {}, "Nobody here yet? ", el("a", { href: onboarding }, "Set up your identity"), "."));
+    el("p", {}, "Nobody here yet? ", el("a", { href: onboarding }, "Set up your identity"), ". Lost your key? ", el("a", { href: recovering }, "Recover your identity"), "."));
 }
 
 // leave is what follows where the session or the account has ended.

@@ -7,6 +7,8 @@ import { moment, Section } from "./section.js";
 import { form } from "./signin.js";
 import { Wrong } from "./wrong.js";
 
+const recovering = new URL("../../recover", import.meta.url).href;
+
 export const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
 
 // accountOf is the caller's login at this server, null where the identity has none.
@@ -65,6 +67,7 @@ export function keys(caller, { stale }) {
       others.length ? el("h3", {}, "Keys that may sign for you") : null,
       others.length ? el("ul", { class: "items" }, others.map(([key, terms]) => keyItem(caller, section, key, terms))) : null,
       el("p", { class: "hint" }, recovery(caller, account)),
+      caller.own ? el("p", {}, el("a", { class: "button", href: recovering }, "My key may be stolen")) : null,
     ];
   });
   return section.element;
@@ -78,7 +81,7 @@ function whereKept(caller, chain, account) {
 
 const recovery = (caller, account) => (account?.custody
   ? "The server keeps your key: your password or a passkey brings you back from any device. Have two of them."
-  : ["If this device is lost, your recovery sheet brings you back, on any computer: ", el("code", {}, "logline identity recover --sheet FILE"), ". From then on the keys here sign no more."]);
+  : ["If this device is lost, your recovery sheet brings you back, on ", el("a", { href: recovering }, "this server's page"), " from any other, or on a computer by ", el("code", {}, "logline identity recover --sheet FILE"), ". From then on the keys here sign no more."]);
 
 function keyItem(caller, section, key, terms) {
   const name = terms.label || "without a name";
