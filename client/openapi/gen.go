@@ -70,6 +70,7 @@ const (
 
 // Defines values for NewOIDCLinkPage.
 const (
+	NewOIDCLinkPageAccount NewOIDCLinkPage = "account"
 	NewOIDCLinkPageOnboard NewOIDCLinkPage = "onboard"
 )
 
@@ -272,6 +273,7 @@ const (
 
 // Defines values for BeginOIDCSignInParamsPage.
 const (
+	BeginOIDCSignInParamsPageAccount BeginOIDCSignInParamsPage = "account"
 	BeginOIDCSignInParamsPageOnboard BeginOIDCSignInParamsPage = "onboard"
 )
 
@@ -361,8 +363,11 @@ type Account struct {
 	Name     string     `json:"name,omitempty"`
 
 	// PasswordAt When the password was set
-	PasswordAt        Time `json:"password_at,omitempty"`
-	RecoveryCodesLeft int  `json:"recovery_codes_left"`
+	PasswordAt Time `json:"password_at,omitempty"`
+
+	// PasswordMin Characters that a new password has at least
+	PasswordMin       int `json:"password_min,omitempty"`
+	RecoveryCodesLeft int `json:"recovery_codes_left"`
 
 	// SecondFactorAt When the second factor was confirmed
 	SecondFactorAt Time `json:"second_factor_at,omitempty"`
@@ -1610,6 +1615,9 @@ type SecondFactorCode struct {
 
 // SecondFactorOffer defines model for SecondFactorOffer.
 type SecondFactorOffer struct {
+	// Picture uri as a QR code: its rows of modules, 1 for a dark one, without the quiet zone of four modules around
+	Picture []string `json:"picture"`
+
 	// Secret base32
 	Secret string `json:"secret"`
 
@@ -3756,7 +3764,9 @@ type ClientInterface interface {
 	// session's cookie; opens an account where the provider's proven address and
 	// the node's registration let somebody in; or links the account that asked for
 	// it. Each way to a provider is good once, in the browser that began it. The
-	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked. Where
+	// the client accepts text/html it is told what went wrong too: oidc=refused with
+	// reason, a code, and reference, the request's id. Others get the problem.
 	//
 	// Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
 	FinishOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5770,7 +5780,9 @@ func (c *Client) BeginOIDCSignIn(ctx context.Context, provider OIDCProviderParam
 // session's cookie; opens an account where the provider's proven address and
 // the node's registration let somebody in; or links the account that asked for
 // it. Each way to a provider is good once, in the browser that began it. The
-// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked. Where
+// the client accepts text/html it is told what went wrong too: oidc=refused with
+// reason, a code, and reference, the request's id. Others get the problem.
 //
 // Corresponds with GET /v1/sessions/oidc/{provider}/callback (the `FinishOIDCSignIn` operationId).
 func (c *Client) FinishOIDCSignIn(ctx context.Context, provider OIDCProviderParameter, params *FinishOIDCSignInParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -13177,7 +13189,9 @@ type ClientWithResponsesInterface interface {
 	// session's cookie; opens an account where the provider's proven address and
 	// the node's registration let somebody in; or links the account that asked for
 	// it. Each way to a provider is good once, in the browser that began it. The
-	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+	// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked. Where
+	// the client accepts text/html it is told what went wrong too: oidc=refused with
+	// reason, a code, and reference, the request's id. Others get the problem.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -20285,7 +20299,9 @@ func (c *ClientWithResponses) BeginOIDCSignInWithResponse(ctx context.Context, p
 // session's cookie; opens an account where the provider's proven address and
 // the node's registration let somebody in; or links the account that asked for
 // it. Each way to a provider is good once, in the browser that began it. The
-// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked.
+// page is told behind #: oidc=signed-in, oidc=second-factor or oidc=linked. Where
+// the client accepts text/html it is told what went wrong too: oidc=refused with
+// reason, a code, and reference, the request's id. Others get the problem.
 //
 // Returns a wrapper object for the known response body format(s).
 //

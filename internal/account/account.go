@@ -26,6 +26,7 @@ type Account struct {
 	Email         string // "" for none
 	EmailProven   string // when its owner proved to read it, "" for not
 	PasswordAt    string // when the password was set, "" for none
+	PasswordMin   int    // characters that a new one has at least
 	SecondAt      string // when the second factor was confirmed, "" for none
 	CodesLeft     int    // recovery codes that were not used
 	CreatedAt     string
@@ -205,7 +206,7 @@ func (s *Service) insert(ctx context.Context, tx *sql.Tx, row newRow) (bool, err
 
 // Get is an identity's account; not_found account_unknown.
 func (s *Service) Get(ctx context.Context, identity string) (Account, error) {
-	a := Account{Identity: identity}
+	a := Account{Identity: identity, PasswordMin: s.cfg.MinPassword}
 	var email, proven, password, second, ended sql.NullString
 	err := s.db.Read.QueryRowContext(ctx, `
 		SELECT email, email_proven, password_at, totp_at, created_at, deactivated_at,

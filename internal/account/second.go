@@ -13,6 +13,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/qrcode"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/storage"
 )
@@ -39,8 +40,9 @@ var (
 
 // Offer is the secret of a second factor that is shown once.
 type Offer struct {
-	Secret string // base32
-	URI    string // otpauth://…, as apps read it from a picture
+	Secret  string   // base32
+	URI     string   // otpauth://…, as apps read it from a picture
+	Picture []string // the URI as a QR code: rows of modules, 1 for a dark one
 }
 
 // OfferSecond makes a secret for codes by time (RFC 6238: SHA-1, 6 digits, 30 s),
@@ -56,6 +58,10 @@ func (s *Service) OfferSecond(ctx context.Context, identity, name string) (Offer
 	if err != nil {
 		return Offer{}, fault.New(fault.Unavailable, "randomness_unavailable", "cannot make a secret").Because(err)
 	}
+	code, err := qrcode.Modules(key.URL())
+	if err != nil {
+		return Offer{}, err
+	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		on, _, err := secondOf(ctx, tx, identity)
 		switch {
@@ -66,7 +72,7 @@ func (s *Service) OfferSecond(ctx context.Context, identity, name string) (Offer
 		}
 		return s.secrets.Put(ctx, tx, purposeOffer, identity, []byte(key.Secret()))
 	})
-	return Offer{key.Secret(), key.URL()}, err
+	return Offer{key.Secret(), key.URL(), code}, err
 }
 
 // ConfirmSecond makes the offered secret count, and gives recovery codes, which

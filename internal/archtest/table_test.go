@@ -40,6 +40,7 @@ var table = map[string]rule{
 	"internal/filelock":       {never: []string{"ours"}},
 	"internal/secret/plant":   {testing: true, never: []string{"ours"}},
 	"internal/secret":         {never: []string{"ours"}, except: []string{"internal/fault"}},
+	"internal/qrcode":         {never: []string{"ours", "I/O", "clock"}, except: []string{"internal/fault"}},
 	"internal/outbox":         {never: []string{"modules", "internal/storage", "net"}},
 	"internal/lifecycle":      {never: []string{"modules", "internal/storage"}},
 	"internal/bus":            {never: []string{"modules", "internal/storage"}},

@@ -126,7 +126,7 @@ func (s *Server) accountOf(ctx context.Context, identity string) (id.Info, api.A
 	}
 	held, err := s.holds(ctx, identity)
 	return info, api.Account{
-		Identity: identity, Handle: info.Handle, Name: info.Name, Custody: held, Email: a.Email, EmailProven: a.EmailProven, PasswordAt: a.PasswordAt,
+		Identity: identity, Handle: info.Handle, Name: info.Name, Custody: held, Email: a.Email, EmailProven: a.EmailProven, PasswordAt: a.PasswordAt, PasswordMin: a.PasswordMin,
 		SecondFactorAt: a.SecondAt, RecoveryCodesLeft: a.CodesLeft, CreatedAt: a.CreatedAt,
 	}, err
 }
@@ -289,7 +289,7 @@ func (s *Server) OfferSecondFactor(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusCreated, api.SecondFactorOffer{Secret: offer.Secret, Uri: offer.URI})
+	return answer(c, http.StatusCreated, api.SecondFactorOffer{Secret: offer.Secret, Uri: offer.URI, Picture: offer.Picture})
 }
 
 // ConfirmSecondFactor makes the second factor count.

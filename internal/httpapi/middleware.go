@@ -196,6 +196,8 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 		level, cause = slog.LevelWarn, err
 	case res.Status == http.StatusUnauthorized:
 		cause = err // the answer does not say why; no error repeats a credential
+	case res.Status == http.StatusSeeOther:
+		cause = err // why a page is led to, which is told a code alone
 	case operators(c.Path()):
 		level = slog.LevelDebug
 	}

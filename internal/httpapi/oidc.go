@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,9 +22,15 @@ const (
 )
 
 // oidcPages are all pages that a browser is led to from a provider.
-var oidcPages = map[string]string{"": onboardPage, "onboard": onboardPage}
+var oidcPages = map[string]string{"": onboardPage, "onboard": onboardPage, "account": accountPage}
 
-var errOIDCPage = fault.New(fault.Invalid, "oidc_page", "page is one of this server's own that people come back to: onboard").At("/page", "is none of them")
+var errOIDCPage = fault.New(fault.Invalid, "oidc_page", "page is one of this server's own that people come back to: onboard or account").At("/page", "is none of them")
+
+// oidcReasons are what a page is told of why nobody was signed in; it has words for
+// each. Anything else is oidc_failed to it, and the log says what.
+var oidcReasons = []string{
+	"oidc_busy", "oidc_denied", "oidc_links_full", "oidc_not_linked", "oidc_refused", "oidc_signed_out", "oidc_state", "oidc_taken", "oidc_unavailable", "oidc_unknown",
+}
 
 // ListOIDCProviders shows by whose word people sign in.
 func (s *Server) ListOIDCProviders(c echo.Context) error {
@@ -40,7 +49,7 @@ func (s *Server) BeginOIDCSignIn(c echo.Context, provider api.OIDCProviderParame
 	}
 	begun, err := s.beginOIDC(c, provider, oidc.Purpose{Page: string(params.Page)})
 	if err != nil {
-		return err
+		return s.oidcFailed(c, string(params.Page), err)
 	}
 	return c.Redirect(http.StatusSeeOther, begun.Location)
 }
@@ -107,7 +116,7 @@ func (s *Server) FinishOIDCSignIn(c echo.Context, provider api.OIDCProviderParam
 	}
 	done, err := s.deps.OIDC.Finish(req.Context(), provider, req.URL.Query(), browser, s.where(c))
 	if err != nil {
-		return err
+		return s.oidcFailed(c, done.Page, err)
 	}
 	result := "linked"
 	if !done.Linked {
@@ -119,6 +128,27 @@ func (s *Server) FinishOIDCSignIn(c echo.Context, provider api.OIDCProviderParam
 		s.setCookie(c, done.Token, done.Session.ExpiresAt)
 	}
 	return c.Redirect(http.StatusSeeOther, s.deps.PublicURL+oidcPages[done.Page]+"#oidc="+result)
+}
+
+// oidcFailed leads whoever reads HTML, a person's browser on its way, back to the page
+// with the reason; anything else gets the problem document.
+func (s *Server) oidcFailed(c echo.Context, page string, err error) error {
+	at, ok := oidcPages[page]
+	if !ok || s.deps.PublicURL == "" || !strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
+		return err
+	}
+	if page == "" { // nothing says where they came from: everybody may sign in there
+		at = accountPage
+	}
+	reason := fault.CodeOf(err)
+	if !slices.Contains(oidcReasons, reason) {
+		reason = "oidc_failed"
+	}
+	told := url.Values{"oidc": {"refused"}, "reason": {reason}, "reference": {idOf(c)}}
+	if sent := c.Redirect(http.StatusSeeOther, s.deps.PublicURL+at+"#"+told.Encode()); sent != nil {
+		return sent
+	}
+	return err // it is answered; the log has the reason
 }
 
 // ListOIDCLinks shows who the caller is at other providers.

@@ -116,12 +116,40 @@ func TestOIDCOverHTTP(t *testing.T) {
 	w.follow(http.MethodGet, "/v1/sessions", "", "", nil, session).want(t, http.StatusOK).decode(t, &in)
 	require.Equal(t, "oidc", string(in.Items[0].How))
 
+	// Whoever reads HTML comes back to the page with the reason, one of a fixed list, and
+	// to no other address.
+	html := http.Header{"Accept": {"text/html,application/xhtml+xml;q=0.9"}, "Sec-Fetch-Site": {"same-origin"}}
+	refused := func(path, at, reason string, cookies ...*http.Cookie) {
+		t.Helper()
+		back := w.follow(http.MethodGet, path, "", "", html, cookies...).want(t, http.StatusSeeOther)
+		told, found := strings.CutPrefix(back.header.Get("Location"), oidcPublic+at+"#")
+		require.True(t, found, back.header.Get("Location"))
+		said, err := url.ParseQuery(told)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"oidc": {"refused"}, "reason": {reason}, "reference": {back.header.Get("X-Request-Id")}}, said)
+	}
+	refused(answer, "/account", "oidc_state", kept)
+	refused("/v1/sessions/oidc/none?page=onboard", "/onboard", "oidc_unknown")
+	refused("/v1/sessions/oidc/none/callback?state=x&page=https://evil.example", "/account", "oidc_unknown")
+	w.follow(http.MethodGet, "/v1/sessions/oidc/none?page=https://evil.example", "", "", html).want(t, http.StatusBadRequest)
+	foreign := html.Clone()
+	foreign.Set("Sec-Fetch-Site", "cross-site")
+	w.follow(http.MethodGet, "/v1/sessions/oidc/work", "", "", foreign).problem(t, http.StatusForbidden, "origin_foreign")
+	location, kept = goes()
+	refused(oidctest.NewBrowser(t).Abort(location, oidcBack).RequestURI(), "/onboard", "oidc_denied", kept)
+	location, kept = goes()
+	refused(comes(location, "nobody@home.example"), "/onboard", "oidc_not_linked", kept)
+	began := w.follow(http.MethodGet, "/v1/sessions/oidc/work?page=account", "", "", html).want(t, http.StatusSeeOther)
+	back := w.follow(http.MethodGet, comes(began.header.Get("Location"), "ana@corp.example"), "", "", html, began.set("logline_oidc"), session)
+	require.Equal(t, oidcPublic+"/account#oidc=signed-in", back.header.Get("Location"))
+	session = back.set("logline_session")
+
 	// Linking begins in a page of ours, in a session that is fresh.
 	bo := w.opened("bo")
 	const link = `{"provider": "work", "page": "onboard"}`
 	w.follow(http.MethodPost, "/v1/account/oidc", bo.Token, `{"provider": "work", "page": "https://evil.example"}`, nil).want(t, http.StatusBadRequest)
 	w.follow(http.MethodPost, "/v1/account/oidc", "", link, http.Header{"Sec-Fetch-Site": {"cross-site"}}, session).problem(t, http.StatusForbidden, "origin_foreign")
-	began := w.follow(http.MethodPost, "/v1/account/oidc", bo.Token, link, nil).want(t, http.StatusOK)
+	began = w.follow(http.MethodPost, "/v1/account/oidc", bo.Token, link, nil).want(t, http.StatusOK)
 	var to openapi.OIDCLocation
 	began.decode(t, &to)
 	answer = comes(to.Location, "bo@home.example")

@@ -46,7 +46,8 @@ type Done struct {
 // Finish takes the provider's answer, which the browser brings with the secret that
 // it kept. Codes: oidc_unknown, oidc_state, oidc_denied, oidc_refused,
 // oidc_unavailable, oidc_not_linked, oidc_taken, oidc_links_full, oidc_signed_out,
-// those of account.Service.Begin and CreateHeld.
+// those of account.Service.Begin and CreateHeld. With an error Page says where the way
+// was to lead, where it is known.
 func (s *Service) Finish(ctx context.Context, provider string, answer url.Values, browser string, where account.Where) (Done, error) {
 	p, err := s.party(provider)
 	if err != nil {
@@ -60,7 +61,7 @@ func (s *Service) Finish(ctx context.Context, provider string, answer url.Values
 	defer cancel()
 	who, err := s.prove(ctx, p, w, answer)
 	if err != nil {
-		return Done{}, err
+		return Done{Page: w.Page}, err
 	}
 	if w.Identity != "" {
 		return Done{Page: w.Page, Linked: true}, s.link(ctx, w, who)

@@ -66,6 +66,7 @@ const (
 
 // Defines values for NewOIDCLinkPage.
 const (
+	NewOIDCLinkPageAccount NewOIDCLinkPage = "account"
 	NewOIDCLinkPageOnboard NewOIDCLinkPage = "onboard"
 )
 
@@ -268,6 +269,7 @@ const (
 
 // Defines values for BeginOIDCSignInParamsPage.
 const (
+	BeginOIDCSignInParamsPageAccount BeginOIDCSignInParamsPage = "account"
 	BeginOIDCSignInParamsPageOnboard BeginOIDCSignInParamsPage = "onboard"
 )
 
@@ -357,8 +359,11 @@ type Account struct {
 	Name     string     `json:"name,omitempty"`
 
 	// PasswordAt When the password was set
-	PasswordAt        Time `json:"password_at,omitempty"`
-	RecoveryCodesLeft int  `json:"recovery_codes_left"`
+	PasswordAt Time `json:"password_at,omitempty"`
+
+	// PasswordMin Characters that a new password has at least
+	PasswordMin       int `json:"password_min,omitempty"`
+	RecoveryCodesLeft int `json:"recovery_codes_left"`
 
 	// SecondFactorAt When the second factor was confirmed
 	SecondFactorAt Time `json:"second_factor_at,omitempty"`
@@ -1606,6 +1611,9 @@ type SecondFactorCode struct {
 
 // SecondFactorOffer defines model for SecondFactorOffer.
 type SecondFactorOffer struct {
+	// Picture uri as a QR code: its rows of modules, 1 for a dark one, without the quiet zone of four modules around
+	Picture []string `json:"picture"`
+
 	// Secret base32
 	Secret string `json:"secret"`
 

@@ -3,13 +3,13 @@ package recovery
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
-	"github.com/boombuler/barcode"
-	"github.com/boombuler/barcode/qr"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/qrcode"
 	"github.com/danvoulez/logline/internal/span"
 )
 
@@ -25,7 +25,7 @@ const (
 // rows, the same as a QR code, and what to do with it. The same sheet gives the
 // same bytes. It is secret.
 func (s *Sheet) PDF() ([]byte, error) {
-	code, err := qr.Encode(s.Text(), qr.M, qr.Auto)
+	code, err := qrcode.Modules(s.Text())
 	if err != nil {
 		return nil, unprintable(err)
 	}
@@ -105,25 +105,16 @@ func howTo(doc *fpdf.Fpdf) {
 }
 
 // drawCode draws a code's modules as squares, with nothing to be resampled.
-func drawCode(doc *fpdf.Fpdf, code barcode.Barcode, x, y float64) {
-	n := code.Bounds().Dx()
-	side := qrSide / float64(n)
+func drawCode(doc *fpdf.Fpdf, code []string, x, y float64) {
+	side := qrSide / float64(len(code))
 	doc.SetFillColor(0, 0, 0)
-	for row := range n {
-		for col := 0; col < n; col++ {
-			run := 0
-			for col+run < n && dark(code, col+run, row) {
-				run++
-			}
+	for row, modules := range code {
+		for col := 0; col < len(modules); col++ {
+			run := len(modules[col:]) - len(strings.TrimLeft(modules[col:], "1"))
 			if run > 0 {
 				doc.Rect(x+float64(col)*side, y+float64(row)*side, float64(run)*side, side, "F")
 				col += run
 			}
 		}
 	}
-}
-
-func dark(code barcode.Barcode, x, y int) bool {
-	r, _, _, _ := code.At(x, y).RGBA()
-	return r == 0
 }

@@ -4,7 +4,10 @@ import { json } from "./page/api.js";
 import { el, say } from "./page/dom.js";
 import { keep, load } from "./page/keep.js";
 import { chosen, ownKey, recognise } from "./page/caller.js";
+import { apiKeys } from "./page/apikeys.js";
+import { email, links, password, secondFactor } from "./page/login.js";
 import { accountOf, fact, keys, passkeys, profile, sessions } from "./page/person.js";
+import { cameBack, told } from "./page/providers.js";
 import { Section, wordsOf } from "./page/section.js";
 import { signInSection } from "./page/signin.js";
 import { contracts, invitations, members, rolesIn, spans, usage } from "./page/tenant.js";
@@ -30,9 +33,11 @@ async function begin() {
   const met = (await load("node")) ?? (await load("journey"))?.node.id;
   if (met && met !== id) return otherNode(met, id);
   await keep("node", id);
+  const back = cameBack();
+  if (back?.signedIn) await keep(chosen, "session");
   const { caller, needs, stale } = await recognise(id);
-  if (caller) return account(caller, id);
-  return signIn(id, { code: needs === "code", stale });
+  if (caller) return account(caller, id, back);
+  return signIn(id, { code: needs === "code", stale, back });
 }
 
 // otherNode stops before anything is believed of a server that is not the one which
@@ -43,9 +48,9 @@ function otherNode(met, id) {
 }
 
 // signIn shows the ways in, and the account once there is one.
-async function signIn(node, { code, stale } = {}) {
+async function signIn(node, { code, stale, back } = {}) {
   const own = !stale && (await ownKey(node)) !== undefined;
-  show("Sign in",
+  show("Sign in", told(back),
     stale ? el("p", { class: "alert", role: "alert" }, "The key in this browser is good no more at this server: it was replaced or withdrawn, or your identity has ended. If that was not you, recover with your recovery sheet.") : null,
     signInSection({ own, code }, start),
     el("p", {}, "Nobody here yet? ", el("a", { href: onboarding }, "Set up your identity"), ". Lost your key? ", el("a", { href: recovering }, "Recover your identity"), "."));
@@ -58,11 +63,13 @@ async function leave(node) {
   say("You are signed out.");
 }
 
-function account(caller, node) {
-  const more = { stale: () => signIn(node), leave: () => leave(node) };
+function account(caller, node, back) {
+  const again = (done, how) => (caller.own ? undefined : signInSection({ as: caller.id, title: "Prove again who you are", ...how }, done));
+  const more = { stale: again, leave: () => leave(node), anew: async (words) => { await start(); say(words); } };
   const other = el("button", { type: "button", class: "quiet", onclick: () => signIn(node) }, "Sign in as somebody else, or in another way");
-  show("Your account", el("p", { class: "lead" }, caller.own ? "You come by the key in this browser." : "You are signed in."),
-    profile(caller, more), keys(caller, more), passkeys(caller, more), sessions(caller, more), tenants(caller, more), other);
+  show("Your account", told(back), el("p", { class: "lead" }, caller.own ? "You come by the key in this browser." : "You are signed in."),
+    profile(caller, more), keys(caller, more), passkeys(caller, more), password(caller, more), secondFactor(caller, more), email(caller, more), links(caller, more),
+    sessions(caller, more), apiKeys(caller, more), tenants(caller, more), other);
 }
 
 // tenants are the organisations that the person may read, with their roles there.

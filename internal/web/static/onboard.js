@@ -5,6 +5,9 @@ import { ask, json, Problem, Unreachable } from "./page/api.js";
 import { el, say } from "./page/dom.js";
 import { look } from "./page/invite.js";
 import { forget, keep, load } from "./page/keep.js";
+import { cameBack, told as backWith } from "./page/providers.js";
+import { signInSection } from "./page/signin.js";
+import { anew, loginOver, signInAgain, takeLogin } from "./page/standing.js";
 import { steps } from "./page/steps.js";
 import { Wrong } from "./page/wrong.js";
 import { signerOf, supported } from "./lib/crypto.js";
@@ -67,11 +70,16 @@ class Journey {
     return answer;
   }
 
-  async step(step, body) {
+  async step(step, body, lapsed = this.state.lapsed) {
+    if (lapsed) await anew(this, step);
     const { id, token } = await this.session();
     try {
       return await json("PUT", `onboarding/sessions/${id}/steps/${step}`, { token, body });
     } catch (err) {
+      if (err.code === "onboarding_token_invalid" && !this.state.ended && !lapsed) {
+        await this.keep({ lapsed: true });
+        return this.step(step, body);
+      }
       // What is only told may have been told otherwise before, or too long ago: what
       // matters stands in the timeline.
       if (told.includes(step) && (err.code === "onboarding_step_recorded" || err.status === 401)) return {};
@@ -115,14 +123,17 @@ class Journey {
     try {
       await act();
     } catch (err) {
-      await this.failed(err);
+      await this.failed(err, () => this.busy(button, act));
     } finally {
       button?.removeAttribute("aria-disabled");
     }
   }
 
-  async failed(err) {
+  // failed says what went wrong; where the person has to sign in again, again does the
+  // act once they have.
+  async failed(err, again) {
     if (err instanceof Wrong) return this.complain(err.field, err.message);
+    if (this.state.held && loginOver(err) && again) return signInAgain(this, err, again);
     if (err instanceof Problem) {
       const place = err.errors.map((e) => places[e.pointer]).find(Boolean) ?? codes[err.code];
       if (place && this.order.includes(place[0])) {
@@ -168,9 +179,9 @@ class Journey {
     const step = steps[name];
     progress(this.order, name);
     const view = await step.show(this);
-    const alert = el("div", {});
+    const [alert, aside] = [el("div", {}), el("div", {})]; // a form of its own, beside the step's
     const title = el("h1", { tabindex: "-1" }, step.title);
-    this.shown = { ...view, alert };
+    this.shown = { ...view, alert, aside };
     const form = el("form", { novalidate: true, "aria-label": step.title });
     const parts = view.placed ? [...view.extra, alert] : [...(view.extraLast ? view.fields.map((f) => f.element) : []), ...(view.extra ?? []), ...(view.extraLast ? [] : view.fields.map((f) => f.element)), alert];
     if (view.next) {
@@ -190,7 +201,7 @@ class Journey {
     }
     form.append(...parts);
     document.title = `${step.title} – LogLine`;
-    document.getElementById("step").replaceChildren(title, el("p", { class: "lead" }, view.lead), form);
+    document.getElementById("step").replaceChildren(title, el("p", { class: "lead" }, view.lead), form, aside);
     scrollTo(0, 0);
     title.focus({ preventScroll: true });
     await view.begin?.();
@@ -213,6 +224,7 @@ function fragment() {
 }
 
 async function begin() {
+  const back = cameBack();
   const { invite, token } = fragment();
   if (!(await supported())) {
     return stop("This browser cannot make the keys that LogLine uses", "It takes a browser of 2025 or newer (Chrome 137, Firefox 129, Safari 17), and a page by https:// or on this machine. Use another one, or logline onboard in a terminal.");
@@ -228,6 +240,20 @@ async function begin() {
   const journey = new Journey(state);
   await journey.keep({});
   await journey.show();
+  if (back) await cameFrom(journey, back);
+}
+
+// cameFrom goes on with what another provider's word brought.
+async function cameFrom(j, back) {
+  const { aside } = j.shown;
+  const take = async () => {
+    if (j.state.held) return aside.replaceChildren();
+    if (j.state.step === "key") return takeLogin(j);
+    return aside.replaceChildren(el("p", { class: "good", role: "status" }, "You are signed in. ", el("a", { href: new URL("../account", import.meta.url).href }, "Go to your account"), "."));
+  };
+  if (!back.signedIn) return aside.replaceChildren(backWith(back));
+  if (back.code) return aside.replaceChildren(signInSection({ code: true, page: "onboard", title: "Your second factor" }, () => j.busy(undefined, take)));
+  return j.busy(undefined, take);
 }
 
 // invited is the journey of somebody who comes by an invitation. Who has an identity

@@ -12,13 +12,21 @@ const recovering = new URL("../../recover", import.meta.url).href;
 export const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
 
 // accountOf is the caller's login at this server, null where the identity has none.
-export async function accountOf(caller) {
-  try {
-    return await caller.json("GET", "account");
-  } catch (err) {
+// Parts of the page that ask at once get one answer.
+export function accountOf(caller) {
+  caller.asked ??= caller.json("GET", "account").catch((err) => {
     if (err.code !== "account_unknown") throw err;
     return null;
-  }
+  }).finally(() => { caller.asked = undefined; });
+  return caller.asked;
+}
+
+// lastWayIn asks once more where the server will not take the last way in away by the
+// way; err is its answer, and remove does it nevertheless.
+export function lastWayIn(section, err, code, remove) {
+  if (err.code !== code) throw err;
+  section.complain(err);
+  section.alert.append(section.button("Lock me out, and remove it", remove, undefined, { class: "danger" }));
 }
 
 // profile: what the directory calls the person. leave is told when the account is gone.
@@ -95,10 +103,10 @@ function keyItem(caller, section, key, terms) {
 }
 
 // passkeys: the ways to sign in without a password.
-export function passkeys(caller, { stale }) {
+export function passkeys(caller, { stale, anew }) {
   const section = new Section("Passkeys", { stale });
   section.load(async () => {
-    if ((await accountOf(caller)) === null) return noLogin(caller, section);
+    if ((await accountOf(caller)) === null) return noLogin(caller, section, anew);
     const { items } = await caller.json("GET", "account/passkeys");
     return [
       items.length ? el("ul", { class: "items" }, items.map((p) => passkeyItem(caller, section, p))) : el("p", {}, "You have none yet. A passkey signs you in by your phone, your computer or a security key, with nothing to type."),
@@ -108,13 +116,13 @@ export function passkeys(caller, { stale }) {
   return section.element;
 }
 
-function noLogin(caller, section) {
+function noLogin(caller, section, anew) {
   return [
     el("p", {}, "Your key is your way in, and you have no login at this server. With one you can sign in elsewhere by a passkey, to read and to see your sessions. Signing stays with your key."),
     el("div", { class: "row" }, section.button("Open a login", async () => {
       await caller.json("POST", "accounts", { body: { cookie: true } });
       await json("DELETE", "sessions/current"); // the key is the way in here
-      await section.again("A login was opened.");
+      await anew("A login was opened.");
     })),
   ];
 }
@@ -150,17 +158,18 @@ function passkeyItem(caller, section, p) {
         try {
           await remove();
         } catch (err) {
-          if (err.code !== "passkey_last") throw err;
-          section.complain(err);
-          section.alert.append(section.button("Lock me out, and remove it", () => remove("?last=true"), undefined, { class: "danger" }));
+          lastWayIn(section, err, "passkey_last", () => remove("?last=true"));
         }
       }, `Remove ${p.name}`)),
     rename);
 }
 
-// sessions: where the person is signed in. leave is told when it is not here any more.
-export function sessions(caller, { stale, leave }) {
+// sessions: where the person is signed in. leave is told when it is not here any more;
+// others get ended(), to say that there are fewer.
+export function sessions(caller, more) {
+  const { stale, leave } = more;
   const section = new Section("Where you are signed in", { stale });
+  more.ended = () => section.load(section.fill);
   section.load(async () => {
     const { items } = await caller.json("GET", "sessions");
     const others = items.filter((s) => !s.current).length;

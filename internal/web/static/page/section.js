@@ -10,9 +10,11 @@ const notFresh = ["session_not_fresh", "invitations_key_forbidden"];
 let made = 0;
 
 export class Section {
-  // stale is told where the person has to prove again who they are.
+  // stale(again, {code, level}) gives what asks the person to prove again who they are,
+  // and then does what was refused.
   constructor(title, { level = 2, stale } = {}) {
     this.title = title;
+    this.level = level;
     this.stale = stale;
     this.fields = {}; // by the pointer, the code or the name that a complaint has
     this.heading = el("h" + level, { id: `section-${++made}`, tabindex: "-1" }, title);
@@ -21,17 +23,20 @@ export class Section {
     this.element = el("section", { "aria-labelledby": this.heading.id }, this.heading, this.body, this.alert);
   }
 
-  // load shows what fill answers, and remembers it for again.
+  // load shows what fill answers, and remembers it for again. What is not for this
+  // person, null, goes.
   async load(fill) {
     this.fill = fill;
     this.alert.replaceChildren();
     this.element.setAttribute("aria-busy", "true");
     try {
-      this.body.replaceChildren(...[await fill()].flat(Infinity).filter(Boolean));
+      const parts = await fill();
+      if (parts === null) return this.element.remove();
+      this.body.replaceChildren(...[parts].flat(Infinity).filter(Boolean));
     } catch (err) {
       if (unseen(err)) return this.element.remove();
       this.body.replaceChildren(el("button", { type: "button", "aria-label": "Try again: " + this.title, onclick: () => this.load(fill) }, "Try again"));
-      this.complain(err);
+      this.complain(err, () => this.load(fill));
     } finally {
       this.element.removeAttribute("aria-busy");
     }
@@ -54,7 +59,7 @@ export class Section {
     try {
       await act();
     } catch (err) {
-      this.complain(err);
+      this.complain(err, () => this.busy(button, act));
     } finally {
       button.removeAttribute("aria-disabled");
     }
@@ -81,16 +86,18 @@ export class Section {
     return place;
   }
 
-  complain(err) {
+  // complain says what went wrong. Where the person has to prove again who they are, it
+  // asks for that in place, and then for what again does.
+  complain(err, again) {
     if (err instanceof Wrong && this.fields[err.field]) return this.at(this.fields[err.field], err.message);
     if (err instanceof Problem) {
       const field = err.errors.map((e) => this.fields[e.pointer]).find(Boolean) ?? this.fields[err.code];
       if (field) return this.at(field, sentence(err.message));
     }
     const words = wordsOf(err);
-    const again = notFresh.includes(err.code) && this.stale;
+    const proves = proveFirst(err) && again && this.stale?.(again, { code: err.code === "second_factor_required", level: this.level + 1 });
     this.alert.replaceChildren(el("div", { class: "alert", role: "alert" }, words, err.instance ? el("p", { class: "hint" }, `Reference ${err.instance}`) : null),
-      again ? el("button", { type: "button", onclick: () => this.stale() }, "Sign in again") : "");
+      proves || "");
     this.alert.scrollIntoView({ block: "nearest" });
   }
 
@@ -100,6 +107,9 @@ export class Section {
     say(words);
   }
 }
+
+// proveFirst says whether it is done once the person has proved again who they are.
+const proveFirst = (err) => err instanceof Problem && (notFresh.includes(err.code) || err.status === 401);
 
 const unseen = (err) => err instanceof Problem && err.status === 403 && !notFresh.includes(err.code);
 

@@ -5,6 +5,8 @@ import { ask, json } from "./api.js";
 import { sheetOf, newNext } from "./sheet.js";
 import { checks, gather } from "./proof.js";
 import { inviteBy } from "./invite.js";
+import { providerLinks } from "./providers.js";
+import { identityStep, named, tenantStep } from "./standing.js";
 import { newSigner } from "../lib/crypto.js";
 import { inception } from "../lib/events.js";
 import { codePoints, isSlug, newID } from "../lib/names.js";
@@ -93,7 +95,7 @@ export const steps = {
           el("button", { type: "button", onclick: () => { offered = true; save("logline-recovery-sheet.txt", text); say("The sheet was saved as a file."); } }, "Save as a file")),
         el("p", { class: "hint no-print" }, "Whoever has the sheet has your identity: keep it like a passport. This page forgets it when you go on."),
         kept.element);
-      const held = el("div", { hidden: true }, password.element);
+      const held = el("div", { hidden: true }, providerLinks("onboard"), password.element);
       keeper.element.classList.add("no-print");
       keeper.element.addEventListener("change", () => {
         own.hidden = keeper.value === "server";
@@ -255,24 +257,21 @@ async function openAccount(j, password) {
 function keyKept(j) {
   const { invitation, held } = j.state;
   return {
-    lead: held ? "The server keeps your key, behind your password. Go on to register." : invitation ? `You join ${invitation.name} as ${invitation.role}, with the key in this browser.` : "Your key is in this browser, and you have kept your recovery sheet. Go on to register.",
+    lead: held ? "The server keeps your key, behind your login. Go on to register." : invitation ? `You join ${invitation.name} as ${invitation.role}, with the key in this browser.` : "Your key is in this browser, and you have kept your recovery sheet. Go on to register.",
     fields: [], next: () => begin(j),
   };
 }
 
 // begin registers the identity and makes the organisation, or joins one.
 async function begin(j) {
-  const { who, me, org, invitation, admission, held } = j.state;
-  const admits = (invitation?.token ?? admission) ? { admission: invitation?.token ?? admission } : {};
+  const { invitation, held } = j.state;
+  await named(j);
   if (!j.state.brought) {
-    await j.put("identity", held ? { session: true } : { events: [me.event], token: await j.token(), ...(j.state.registered ? {} : { handle: who.handle, name: who.name, ...admits }) });
+    await j.put("identity", await identityStep(j));
     await j.keep({ registered: true, brought: true });
   }
-  if (invitation) await j.put("tenant", { invitation: invitation.token });
-  else {
-    await j.put("tenant", { slug: org.slug, name: org.name, public_reading: org.publicReading, ...(org.retention ? { retention_days: Number(org.retention) } : {}), ...admits });
-    await j.keep({ admission: "" }); // it is spent
-  }
+  await j.put("tenant", tenantStep(j));
+  if (!invitation) await j.keep({ admission: "" }); // it is spent
   await j.put("recovery", { method: held ? "held" : "sheet" });
   if (!j.state.noted) await note(j);
 }
