@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/internal/fault"
+	"github.com/danvoulez/logline/internal/onboarding"
 	"github.com/danvoulez/logline/internal/rules"
 	"github.com/danvoulez/logline/internal/span"
 	"github.com/danvoulez/logline/internal/standing"
@@ -367,6 +368,45 @@ func TestHeldNeedsItsLogin(t *testing.T) {
 	require.Equal(t, "recovery_held", fault.CodeOf(err))
 	g.must(&Recovery{Method: ByNode}, Done)
 	g.must(&Template{Template: "audit-trail", As: as(g.self)}, Done)
+}
+
+// closedFounder is a node on which nobody makes a tenant any more.
+type closedFounder struct{}
+
+func (closedFounder) CreateTenant(context.Context, string, string, string, string, bool) (timeline.Tenant, error) {
+	return timeline.Tenant{}, onboarding.ErrTenantsClosed
+}
+
+// TestAnotherSessionFinds: what a session that has ended made, another one of the same
+// identity finds, also where what admitted it is spent; nobody else does.
+func TestAnotherSessionFinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backend.URL(t, backend.Memory))
+	g, other := w.guest(false), w.guest(false)
+	g.must(g.who(), Done)
+	made := g.must(&Tenant{Slug: "ours", Name: "Ours"}, Done)
+	w.Founder = closedFounder{}
+	w.now.Add(Life.Milliseconds())
+	_, err := g.do(&Template{Skip: true})
+	require.ErrorIs(t, err, errToken)
+
+	session, token, err := w.Begin(t.Context(), RoadPage, here)
+	require.NoError(t, err)
+	g.session, g.token = session.ID, token
+	g.must(g.who(), Done)
+	_, err = g.do(&Tenant{Slug: "ours", Name: "Another"})
+	require.ErrorIs(t, err, onboarding.ErrTenantsClosed)
+	_, err = g.do(&Tenant{Slug: "theirs", Name: "Ours"})
+	require.ErrorIs(t, err, onboarding.ErrTenantsClosed)
+	require.Equal(t, made.Tenant.ID, g.must(&Tenant{Slug: "ours", Name: "Ours"}, Done).Tenant.ID)
+	g.must(&Template{Skip: true}, Skipped)
+
+	session, token, err = w.Begin(t.Context(), RoadPage, here)
+	require.NoError(t, err)
+	other.session, other.token = session.ID, token
+	other.must(other.who(), Done)
+	_, err = other.do(&Tenant{Slug: "ours", Name: "Ours"})
+	require.ErrorIs(t, err, onboarding.ErrTenantsClosed)
 }
 
 // TestKeyThatIsNoMore: a session begun by a key that was rotated away makes nothing.

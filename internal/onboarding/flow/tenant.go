@@ -132,20 +132,23 @@ func (in *Tenant) join(ctx context.Context, t *turn) error {
 	})
 }
 
-// found makes the tenant, or finds the one that an earlier attempt made: where its
-// answer was lost, the slug is taken by what was asked for.
+// found makes the tenant, or finds the one that was made before: where the answer was
+// lost, or by another session, the slug is taken by what is asked for, and what admitted
+// it may be spent.
 func (in *Tenant) found(ctx context.Context, t *turn) (timeline.Tenant, error) {
 	owner := t.memory().Identity
 	made, err := t.s.Founder.CreateTenant(ctx, in.Admission, in.Slug, in.Name, owner, in.PublicReading)
-	if err == nil || fault.CodeOf(err) != timeline.ErrTenantTaken.Code {
+	if kind := fault.KindOf(err); kind != fault.Conflict && kind != fault.Forbidden {
 		return made, err
 	}
 	there, lost := t.s.Log.Tenant(ctx, in.Slug)
-	if lost != nil {
-		return there, lost
-	}
-	if there.Owner != owner || there.Name != in.Name || there.PublicReading != in.PublicReading || there.ReadOnly {
-		return there, err
+	switch {
+	case fault.KindOf(lost) == fault.NotFound:
+		return made, err
+	case lost != nil:
+		return made, lost
+	case there.Owner != owner || there.Name != in.Name || there.PublicReading != in.PublicReading || there.ReadOnly:
+		return made, err
 	}
 	return there, nil
 }

@@ -124,7 +124,7 @@ func (b *tab) managesAPIKeys() {
 	b.find("textbox", "API key for Nightly import")
 	b.accessible()
 	key := eval[string](b, `document.getElementById("field-api-key").value`)
-	b.shows("read, append; types note.*, order.paid; in all your organisations; until")
+	b.shows("append, read; types note.*, order.paid; in all your organisations; until")
 	reads := `fetch("/v1/tenants", { credentials: "omit", headers: { Authorization: "Bearer ` + key + `" } }).then((r) => r.status)`
 	require.Equal(b.t, 200, eval[int](b, reads))
 	b.press("button", "Withdraw the API key Nightly import")

@@ -15,7 +15,7 @@ const lives = [["30", "30 days"], ["90", "90 days"], ["365", "1 year"], ["", "As
 export function apiKeys(caller, { stale }) {
   const section = new Section("API keys", { stale });
   section.load(async () => {
-    const [all, tenants] = await Promise.all([caller.all(`${caller.path}/api-keys`), caller.all("tenants")]);
+    const [all, tenants] = await Promise.all([caller.all(`${caller.path}/keys`), caller.all("tenants")]);
     const now = new Date().toISOString();
     const open = all.filter((k) => !k.revoked_at && (!k.expires || k.expires > now));
     return [
@@ -40,7 +40,7 @@ function newKey(caller, section, tenants) {
     const chosen = may.filter(([, box]) => box.value).map(([name]) => name);
     if (label.value === "") throw new Wrong("key-label", "Say what it is for, so that you know it again.");
     if (chosen.length === 0) throw new Wrong("key-read", "Choose something that it may do.");
-    const { key } = await caller.json("POST", `${caller.path}/api-keys`, { body: {
+    const { key } = await caller.json("POST", `${caller.path}/keys`, { body: {
       label: label.value, rights: chosen,
       ...(types.value ? { types: types.value.split(/[\s,]+/) } : {}),
       ...(tenant.value ? { tenant: tenant.value } : {}),
@@ -65,7 +65,7 @@ function keyItem(caller, section, k, tenants) {
   return el("li", {}, el("p", {}, el("strong", {}, name)), el("p", { class: "hint" }, what),
     el("p", { class: "hint" }, `Made ${moment(k.created_at)}. ${k.used_at ? "Last used " + moment(k.used_at) : "Not used yet"}`),
     section.twice("Withdraw", `Whatever uses the key “${name}” is shut out at once.`, "Yes, withdraw the key", async () => {
-      await caller.json("DELETE", `${caller.path}/api-keys/${k.id}`);
+      await caller.json("DELETE", `${caller.path}/keys/${k.id}`);
       await section.again("The key was withdrawn.");
     }, `Withdraw the API key ${name}`));
 }
