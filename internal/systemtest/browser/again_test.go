@@ -131,7 +131,7 @@ func (b *tab) managesAPIKeys() {
 	b.press("button", "Yes, withdraw the key")
 	b.shows("1 more were withdrawn, or have ended.")
 	require.Equal(b.t, 401, eval[int](b, reads))
-	require.NotContains(b.t, b.text(), "Nightly import")
+	require.NotContains(b.t, b.text(), "append, read; types")
 }
 
 // leavesByTheLastPasskey has a passkey be the last way in, which goes only once more
@@ -159,6 +159,12 @@ func (b *tab) leavesByTheLastPasskey(s *program.Server) {
 	b.find("heading", "Prove again who you are")
 	b.press("button", "Sign in with a passkey")
 	b.find("textbox", "Current password")
+	old(b.t, s)
+	b.account(here(s.URL), bySession)
+	b.press("button", "Show: API keys")
+	b.find("heading", "Prove again who you are")
+	b.press("button", "Sign in with a passkey")
+	b.shows("1 more were withdrawn, or have ended.")
 	ages(b.t, s, `UPDATE accounts SET password = NULL, password_at = NULL WHERE identity = (SELECT identity FROM account_passkeys)`)
 	b.account(here(s.URL), bySession)
 	b.press("button", "Remove This phone")
@@ -244,6 +250,6 @@ func TestOnboardingGoesOnAfterItsSessionEnded(t *testing.T) {
 		g.heading("See for yourself")
 		g.shows("Checked in this browser")
 		require.NotContains(t, g.text(), "Not verified")
-		require.Contains(t, g.asks("keep", `m.load("journey").then(async ({ session }) => (await fetch("/v1/onboarding/sessions/" + session.id, { headers: { Authorization: "Bearer " + session.token } })).json())`), `"step":"proof","status":"done"`)
+		require.Contains(t, g.asks("keep", `m.load("journey").then(async ({ session }) => (await fetch("/v1/onboarding/sessions/" + session.id, { headers: { Authorization: "Bearer " + session.token } })).json())`), `"status":"done","step":"proof"`)
 	}
 }

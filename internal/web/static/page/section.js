@@ -25,7 +25,7 @@ export class Section {
 
   // load shows what fill answers, and remembers it for again. What is not for this
   // person, null, goes.
-  async load(fill) {
+  async load(fill, asked = false) {
     this.fill = fill;
     this.alert.replaceChildren();
     this.element.setAttribute("aria-busy", "true");
@@ -35,11 +35,18 @@ export class Section {
       this.body.replaceChildren(...[parts].flat(Infinity).filter(Boolean));
     } catch (err) {
       if (unseen(err)) return this.element.remove();
+      if (notFresh.includes(err.code) && !asked) return this.later(fill);
       this.body.replaceChildren(el("button", { type: "button", "aria-label": "Try again: " + this.title, onclick: () => this.load(fill) }, "Try again"));
       this.complain(err, () => this.load(fill));
     } finally {
       this.element.removeAttribute("aria-busy");
     }
+  }
+
+  // later shows once it is asked for what takes that the person proves again who they are.
+  later(fill) {
+    this.body.replaceChildren(el("p", {}, "This is shown to whoever signed in within the last ten minutes."),
+      el("div", { class: "row" }, this.button("Show it", () => this.load(fill, true), `Show: ${this.title}`)));
   }
 
   // again loads anew after something was changed; the focus, whose button may be gone,

@@ -36,7 +36,7 @@ export async function named(j) {
   await j.keep({ unnamed: false });
 }
 
-// identityStep and tenantStep are the bodies of these steps.
+// identityStep, tenantStep and recoveryStep are the bodies of these steps.
 export async function identityStep(j) {
   const { who, me, held, registered } = j.state;
   if (held) return { session: true };
@@ -50,6 +50,8 @@ export function tenantStep(j) {
   return { slug: org.slug, name: org.name, public_reading: org.publicReading, ...(org.retention && !tenant ? { retention_days: Number(org.retention) } : {}), ...admits(j) };
 }
 
+export const recoveryStep = (j) => ({ method: j.state.held ? "held" : "sheet" });
+
 const admits = ({ state: { invitation, admission } }) => ((invitation?.token ?? admission) ? { admission: invitation?.token ?? admission } : {});
 
 // anew begins another onboarding session in the place of one that is over, and tells it
@@ -59,7 +61,10 @@ export async function anew(j, step) {
   const { id, token } = await json("POST", "onboarding/sessions", { body: { road: "page" } });
   const tell = (name, body) => json("PUT", `onboarding/sessions/${id}/steps/${name}`, { token, body });
   if (brought && step !== "identity") await tell("identity", await identityStep(j));
-  if (tenant && !["identity", "tenant"].includes(step)) await tell("tenant", tenantStep(j));
+  if (tenant && !["identity", "tenant"].includes(step)) {
+    await tell("tenant", tenantStep(j));
+    await tell("recovery", recoveryStep(j));
+  }
   if (spanID && step === "proof") await tell("first_span", { span: spanID });
   await j.keep({ session: { id, token }, lapsed: undefined });
 }

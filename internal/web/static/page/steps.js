@@ -6,7 +6,7 @@ import { sheetOf, newNext } from "./sheet.js";
 import { checks, gather } from "./proof.js";
 import { inviteBy } from "./invite.js";
 import { providerLinks } from "./providers.js";
-import { identityStep, named, tenantStep } from "./standing.js";
+import { identityStep, named, recoveryStep, tenantStep } from "./standing.js";
 import { newSigner } from "../lib/crypto.js";
 import { inception } from "../lib/events.js";
 import { codePoints, isSlug, newID } from "../lib/names.js";
@@ -264,7 +264,7 @@ function keyKept(j) {
 
 // begin registers the identity and makes the organisation, or joins one.
 async function begin(j) {
-  const { invitation, held } = j.state;
+  const { invitation } = j.state;
   await named(j);
   if (!j.state.brought) {
     await j.put("identity", await identityStep(j));
@@ -272,7 +272,7 @@ async function begin(j) {
   }
   await j.put("tenant", tenantStep(j));
   if (!invitation) await j.keep({ admission: "" }); // it is spent
-  await j.put("recovery", { method: held ? "held" : "sheet" });
+  await j.put("recovery", recoveryStep(j));
   if (!j.state.noted) await note(j);
 }
 
