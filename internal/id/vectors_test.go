@@ -1,9 +1,11 @@
 package id
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,4 +76,56 @@ func TestVectorsKeyEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What makes ghosts and claims makes those of the vectors, to the byte.
+func TestVectorsGhosts(t *testing.T) {
+	t.Parallel()
+	src, err := os.ReadFile("../../testdata/vectors/key-events.json")
+	require.NoError(t, err)
+	var vectors struct {
+		Keys   []struct{ Seed, Public string }
+		Accept []struct {
+			Events        []json.RawMessage
+			ClaimerEvents []json.RawMessage `json:"claimer_events"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(src, &vectors))
+	seeds := map[string][]byte{}
+	for _, k := range vectors.Keys {
+		seeds[k.Public], err = span.ParseB64(k.Seed, 32)
+		require.NoError(t, err)
+	}
+	read := func(raw json.RawMessage) (*Event, time.Time) {
+		e, err := ParseEvent(raw)
+		require.NoError(t, err)
+		at, err := span.ParseTime(e.Time)
+		require.NoError(t, err)
+		return e, at
+	}
+	claims := 0
+	for _, c := range vectors.Accept {
+		inception, at := read(c.Events[0])
+		if inception.Subject != SubjectGhost {
+			continue
+		}
+		ghost, err := NewGhost(inception.Expires, at, bytes.NewReader(seeds[inception.Key]))
+		require.NoError(t, err)
+		require.Equal(t, string(inception.Raw), string(ghost.Events()[0]))
+		if c.ClaimerEvents == nil {
+			continue
+		}
+		claim, at := read(c.Events[1])
+		first, _ := read(c.ClaimerEvents[0])
+		if seeds[first.Key] == nil {
+			continue // not among the keys of the vectors
+		}
+		chain, err := Begin(first, StdVerifier())
+		require.NoError(t, err)
+		made, err := ghost.ClaimBy(&Keys{primary: NewSecretKey([32]byte(seeds[first.Key])), chain: chain}, at)
+		require.NoError(t, err)
+		require.Equal(t, string(claim.Raw), string(made.Raw))
+		claims++
+	}
+	require.Positive(t, claims)
 }

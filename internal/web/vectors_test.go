@@ -32,7 +32,7 @@ func TestVectorsInNode(t *testing.T) {
 	}
 	inNode(t, &ran, "testdata/node.js", "../../testdata/vectors")
 	require.Empty(t, ran.Failures)
-	for _, part := range []string{"canonicalJSON", "keyEvents", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"} {
+	for _, part := range []string{"canonicalJSON", "keyEvents", "ghosts", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"} {
 		require.Positive(t, ran.Counts[part], part)
 	}
 }

@@ -93,7 +93,7 @@ func TestVectorsInChromium(t *testing.T) {
 		Failures []string
 	}](b, `import("/web/testdata/vectors.js").then((m) => m.run(async (file) => (await fetch("/vectors/" + file)).text()))`)
 	require.Empty(t, ran.Failures)
-	for _, part := range []string{"canonicalJSON", "keyEvents", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"} {
+	for _, part := range []string{"canonicalJSON", "keyEvents", "ghosts", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"} {
 		require.Positive(t, ran.Counts[part], part)
 	}
 }

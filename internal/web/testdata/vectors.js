@@ -4,7 +4,7 @@
 import { b64u, hex, parseB64u, utf8 } from "../static/lib/bytes.js";
 import { canonical, canonicalize, parse } from "../static/lib/json.js";
 import { checkPublicKey, signerOfSeed, sum } from "../static/lib/crypto.js";
-import { Chain } from "../static/lib/events.js";
+import { Chain, counterSign, ghost, offer } from "../static/lib/events.js";
 import { isUUIDv7 } from "../static/lib/names.js";
 import { Refusal } from "../static/lib/refusal.js";
 import { Timeline } from "../static/lib/timeline.js";
@@ -15,7 +15,7 @@ import { root, verifyConsistency, verifyInclusion } from "../static/lib/tree.js"
 
 export async function run(load) {
   const suite = new Suite(load);
-  for (const part of ["canonicalJSON", "keyEvents", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"]) {
+  for (const part of ["canonicalJSON", "keyEvents", "ghosts", "spans", "entries", "timeline", "timelines", "tree", "checkpoint", "edges"]) {
     suite.part = part;
     suite.counts[part] = 0;
     try {
@@ -91,6 +91,22 @@ class Suite {
     for (const c of v.refuse) {
       if (c.events.length > 1) await Chain.fold(c.events.slice(0, -1), claimers); // only the last event is at fault
       await this.refused(c.why, () => Chain.fold(c.events, claimers));
+    }
+  }
+
+  // ghosts makes each ghost and claim of the vectors anew, from the keys, to the byte.
+  async ghosts() {
+    const v = await this.json("key-events.json");
+    const signer = async (key) => signerOfSeed(parseB64u(v.keys.find((k) => k.public === key).seed, 32));
+    for (const { id, events: [inception, claim], claimer_events } of v.accept.filter((c) => c.events[0].subject === "ghost")) {
+      const own = await signer(inception.key);
+      const made = await ghost(own, inception.expires, new Date(inception.time));
+      this.same("a ghost's id", id, made.id);
+      this.same("a ghost", canonical(inception), canonical(made.event));
+      const claimer = claimer_events && (await Chain.fold(claimer_events));
+      if (!claimer || !v.keys.some((k) => k.public === claimer.primary)) continue; // nobody has the seed
+      const offered = await offer(await Chain.begin(made.event), own, claimer.id, new Date(claim.time));
+      this.same("a claim", canonical(claim), canonical(await counterSign(offered, await signer(claimer.primary))));
     }
   }
 

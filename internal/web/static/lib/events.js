@@ -224,6 +224,21 @@ export async function inception(subject, primary, nextHash, now = new Date()) {
   return { id: await identityOf(event), event: await seal(event, primary) };
 }
 
+// ghost makes an identity of one key, which never rotates, and an end; answers
+// {id, event}.
+export async function ghost(signer, expires, now = new Date()) {
+  const event = { v: 1, kind: "inception", seq: 0, subject: "ghost", key: signer.key, next: null, time: timeOf(now), expires };
+  return { id: await identityOf(event), event: await seal(event, signer) };
+}
+
+// offer is a ghost's claim by another identity as the ghost signs it; counterSign is
+// what that identity's primary key adds to make it one.
+export async function offer(chain, signer, by, now = new Date()) {
+  return seal({ v: 1, kind: "claim", seq: chain.seq + 1, prev: chain.head, by, time: timeOf(now) }, signer);
+}
+
+export const counterSign = async (offered, primary) => ({ ...offered, counter: await primary.pair(domain, body(offered)) });
+
 // rotation makes the next key the primary and commits to another.
 export async function rotation(chain, nextSigner, nextHash, now = new Date()) {
   return seal({ v: 1, kind: "rotation", seq: chain.seq + 1, prev: chain.head, key: nextSigner.key, next: nextHash, time: timeOf(now) }, nextSigner);
