@@ -877,8 +877,14 @@ type InvitationPage struct {
 
 // InvitationPreview defines model for InvitationPreview.
 type InvitationPreview struct {
-	Expires Time   `json:"expires"`
-	Name    string `json:"name"`
+	Expires Time `json:"expires"`
+
+	// Inviter LogLine ID
+	Inviter Identifier `json:"inviter"`
+
+	// InviterName What the directory calls the inviter: name and handle, as far as it has them
+	InviterName string `json:"inviter_name,omitempty"`
+	Name        string `json:"name"`
 
 	// Registration The invitation lets a new identity register too
 	Registration bool   `json:"registration"`

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/httpapi/api"
+	"github.com/danvoulez/logline/internal/id"
 	"github.com/danvoulez/logline/internal/mail"
 	"github.com/danvoulez/logline/internal/onboarding/invite"
 	"github.com/danvoulez/logline/internal/span"
@@ -150,10 +152,22 @@ func (s *Server) LookAtInvitation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	by, err := s.deps.Directory.Get(c.Request().Context(), p.Inviter)
+	if err != nil {
+		return err
+	}
 	return answer(c, http.StatusOK, api.InvitationPreview{
-		Tenant: p.Tenant.ID, Slug: p.Tenant.Slug, Name: p.Tenant.Name, Role: p.Role, Expires: p.ExpiresAt,
+		Tenant: p.Tenant.ID, Slug: p.Tenant.Slug, Name: p.Tenant.Name, Role: p.Role, Inviter: by.ID, InviterName: called(by), Expires: p.ExpiresAt,
 		Visitors: p.Visitors, Registration: s.registration() != RegistrationClosed,
 	})
+}
+
+// called is what the directory calls somebody, "" for whom it has no name.
+func called(who id.Info) string {
+	if who.Handle == "" {
+		return who.Name
+	}
+	return strings.TrimLeft(who.Name+" @"+who.Handle, " ")
 }
 
 // invitationToken reads a token, once it has counted that somebody tries one.

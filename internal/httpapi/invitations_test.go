@@ -131,7 +131,7 @@ func TestInvitedAuditor(t *testing.T) {
 
 	var preview client.InvitationPreview
 	w.lookAt(i.Token).want(t, http.StatusOK).decode(t, &preview)
-	require.Equal(t, client.InvitationPreview{Tenant: w.tenant.Id, Slug: "acme", Name: "A tenant", Role: span.RoleAuditor, Expires: i.Expires, Registration: true}, preview)
+	require.Equal(t, client.InvitationPreview{Tenant: w.tenant.Id, Slug: "acme", Name: "A tenant", Role: span.RoleAuditor, Inviter: w.owner.ID(), Expires: i.Expires, Registration: true}, preview)
 
 	auditor := w.keys()
 	w.post("/v1/identities", "", registration(auditor, "", "")).problem(t, http.StatusForbidden, "registration_closed")

@@ -15,6 +15,7 @@ import (
 type Preview struct {
 	Tenant    timeline.Tenant
 	Role      string
+	Inviter   string // LogLine ID
 	ExpiresAt string
 	Visitors  bool // it is a door: for ghosts, many of them
 }
@@ -43,7 +44,7 @@ func Founded(inception *id.Event) Newcomer {
 // Look says what a token would give now; ErrInvalid where nothing.
 func (s *Service) Look(ctx context.Context, t Token) (Preview, error) {
 	i, tenant, err := s.usable(ctx, t)
-	return Preview{Tenant: tenant, Role: i.Role, ExpiresAt: i.ExpiresAt, Visitors: i.door()}, err
+	return Preview{Tenant: tenant, Role: i.Role, Inviter: i.Inviter, ExpiresAt: i.ExpiresAt, Visitors: i.door()}, err
 }
 
 // Admit says whether a token lets an identity register here that is not known yet:
