@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
 time="${1:-5s}" pattern="${2:-.}"
-guided=(-fuzz .)
-if [ "${FUZZ_GUIDED:-1}" = 0 ]; then guided=(); fi
+guided='-fuzz .' builds=1 # two would both compile what both of them link
+if [ "${FUZZ_GUIDED:-1}" = 0 ]; then guided='' builds="${FUZZ_JOBS:-2}"; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 report="${FUZZ_REPORT:-/dev/null}"
@@ -21,9 +21,12 @@ git ls-files -co --exclude-standard '*_test.go' | xargs grep -Ho '^func Fuzz[A-Z
   sed -E 's#/[^/]*:func # #' | sort -u | grep -E -- "$pattern" >"$work/targets" || true
 test -s "$work/targets" || { echo "no fuzz targets found for the pattern $pattern" >&2; exit 1; }
 
-for dir in $(cut -d' ' -f1 "$work/targets" | sort -u); do # nobody looks at them with a debugger
-  go test -c -tags grpcnotrace -ldflags='-s -w' "${guided[@]}" -o "$work/fuzz-run/bin/$(echo "$dir" | tr / -).test" "./$dir" >/dev/null
-done
+build() { # stripped: nobody looks at them with a debugger
+  go test -c -tags grpcnotrace -ldflags='-s -w' $guided -o "$work/fuzz-run/bin/$(echo "$1" | tr / -).test" "./$1" >/dev/null
+}
+export -f build
+export work guided
+cut -d' ' -f1 "$work/targets" | sort -u | xargs -P "$builds" -L 1 bash -c 'build "$0"'
 
 one() {
   local dir=$1 name=$2 log spent begin=$SECONDS ended=0 cache
@@ -64,6 +67,6 @@ keep() {
     gzip -n9 >"$dir/testdata/corpora/$name.tar.gz"
 }
 export -f one keep
-export work time report
+export time report
 xargs -P "${FUZZ_JOBS:-2}" -L 1 bash -c 'one "$0" "$1"' <"$work/targets"
 echo "$(wc -l <"$work/targets") fuzz targets ran for $time each"
