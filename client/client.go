@@ -29,6 +29,7 @@ type (
 	NewTenant        = openapi.NewTenant
 	Tenant           = openapi.Tenant
 	TenantChanged    = openapi.TenantChanged
+	AccountChanged   = openapi.AccountStateChanged
 	Member           = openapi.Member
 	Stats            = openapi.Stats
 	Usage            = openapi.Usage
@@ -254,6 +255,12 @@ func (c *Client) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
 // node; reason stays for good.
 func (c *Client) ChangeTenant(ctx context.Context, tenant, action, reason string) (*TenantChanged, error) {
 	return value[TenantChanged](c.api.ChangeTenantState(ctx, tenant, openapi.TenantChange{Action: openapi.TenantChangeAction(action), Reason: reason}, c.edit))
+}
+
+// ChangeAccount lets an account's person in (activate) or keeps them out (deactivate),
+// as an operator of the node. identity is a LogLine ID or an @handle.
+func (c *Client) ChangeAccount(ctx context.Context, identity, action, reason string) (*AccountChanged, error) {
+	return value[AccountChanged](c.api.ChangeAccountState(ctx, path(identity), openapi.AccountStateChange{Action: openapi.AccountStateChangeAction(action), Reason: reason}, c.edit))
 }
 
 // Members lists who holds which roles in a tenant now.

@@ -23,6 +23,12 @@ const (
 	APIKeyRightTasks  APIKeyRight = "tasks"
 )
 
+// Defines values for AccountStateChangeAction.
+const (
+	Activate   AccountStateChangeAction = "activate"
+	Deactivate AccountStateChangeAction = "deactivate"
+)
+
 // Defines values for AppendedSimulated.
 const (
 	True AppendedSimulated = true
@@ -395,6 +401,26 @@ type AccountOpened struct {
 
 	// Token Without cookie: the session's token, shown this once
 	Token string `json:"token,omitempty"`
+}
+
+// AccountStateChange defines model for AccountStateChange.
+type AccountStateChange struct {
+	Action AccountStateChangeAction `json:"action"`
+
+	// Reason For the node's admin timeline, where it stays
+	Reason string `json:"reason,omitempty"`
+}
+
+// AccountStateChangeAction defines model for AccountStateChange.Action.
+type AccountStateChangeAction string
+
+// AccountStateChanged defines model for AccountStateChanged.
+type AccountStateChanged struct {
+	// Active Whether its person may sign in
+	Active bool `json:"active"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
 }
 
 // Act A revert, redaction, approval or resolution of the span
@@ -2637,6 +2663,9 @@ type RemoveSecondFactorJSONRequestBody = SecondFactorCode
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody = NewAccount
 
+// ChangeAccountStateJSONRequestBody defines body for ChangeAccountState for application/json ContentType.
+type ChangeAccountStateJSONRequestBody = AccountStateChange
+
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
 
@@ -3388,6 +3417,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccount(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeAccountStateWithBody Keep an account's person out, or let them in again
+	//
+	// For operators of the node, whose admin timeline tells of it. Deactivated: all
+	// sessions end and none begins, and no API key of the identity is taken. The
+	// same again changes nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+	ChangeAccountStateWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeAccountState Keep an account's person out, or let them in again
+	//
+	// For operators of the node, whose admin timeline tells of it. Deactivated: all
+	// sessions end and none begins, and no API key of the identity is taken. The
+	// same again changes nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+	ChangeAccountState(ctx context.Context, identity IdentityParameter, body ChangeAccountStateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RegisterIdentityWithBody Register an identity by its sealed key events
 	//
@@ -5015,6 +5066,48 @@ func (c *Client) CreateAccountWithBody(ctx context.Context, contentType string, 
 // Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAccountStateWithBody Keep an account's person out, or let them in again
+//
+// For operators of the node, whose admin timeline tells of it. Deactivated: all
+// sessions end and none begins, and no API key of the identity is taken. The
+// same again changes nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+func (c *Client) ChangeAccountStateWithBody(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeAccountStateRequestWithBody(c.Server, identity, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAccountState Keep an account's person out, or let them in again
+//
+// For operators of the node, whose admin timeline tells of it. Deactivated: all
+// sessions end and none begins, and no API key of the identity is taken. The
+// same again changes nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+func (c *Client) ChangeAccountState(ctx context.Context, identity IdentityParameter, body ChangeAccountStateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeAccountStateRequest(c.Server, identity, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7989,6 +8082,53 @@ func NewCreateAccountRequestWithBody(server string, contentType string, body io.
 	}
 
 	operationPath := fmt.Sprintf("/v1/accounts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewChangeAccountStateRequest calls the generic ChangeAccountState builder with application/json body
+func NewChangeAccountStateRequest(server string, identity IdentityParameter, body ChangeAccountStateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeAccountStateRequestWithBody(server, identity, "application/json", bodyReader)
+}
+
+// NewChangeAccountStateRequestWithBody constructs an http.Request for the ChangeAccountState method, with any body, and a specified content type
+func NewChangeAccountStateRequestWithBody(server string, identity IdentityParameter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "identity", identity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/state", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -12786,6 +12926,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccountWithResponse(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccountResponse, error)
 
+	// ChangeAccountStateWithBodyWithResponse Keep an account's person out, or let them in again
+	//
+	// For operators of the node, whose admin timeline tells of it. Deactivated: all
+	// sessions end and none begins, and no API key of the identity is taken. The
+	// same again changes nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+	ChangeAccountStateWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAccountStateResponse, error)
+
+	// ChangeAccountStateWithResponse Keep an account's person out, or let them in again
+	//
+	// For operators of the node, whose admin timeline tells of it. Deactivated: all
+	// sessions end and none begins, and no API key of the identity is taken. The
+	// same again changes nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+	ChangeAccountStateWithResponse(ctx context.Context, identity IdentityParameter, body ChangeAccountStateJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAccountStateResponse, error)
+
 	// RegisterIdentityWithBodyWithResponse Register an identity by its sealed key events
 	//
 	// Its own signatures are enough where registration is open. Elsewhere an
@@ -14931,6 +15093,54 @@ func (r CreateAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ChangeAccountStateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountStateChanged
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeAccountStateResponse) GetJSON200() *AccountStateChanged {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangeAccountStateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeAccountStateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeAccountStateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeAccountStateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeAccountStateResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19668,6 +19878,40 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 	return ParseCreateAccountResponse(rsp)
 }
 
+// ChangeAccountStateWithBodyWithResponse Keep an account's person out, or let them in again
+//
+// For operators of the node, whose admin timeline tells of it. Deactivated: all
+// sessions end and none begins, and no API key of the identity is taken. The
+// same again changes nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+func (c *ClientWithResponses) ChangeAccountStateWithBodyWithResponse(ctx context.Context, identity IdentityParameter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAccountStateResponse, error) {
+	rsp, err := c.ChangeAccountStateWithBody(ctx, identity, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeAccountStateResponse(rsp)
+}
+
+// ChangeAccountStateWithResponse Keep an account's person out, or let them in again
+//
+// For operators of the node, whose admin timeline tells of it. Deactivated: all
+// sessions end and none begins, and no API key of the identity is taken. The
+// same again changes nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/accounts/{identity}/state (the `ChangeAccountState` operationId).
+func (c *ClientWithResponses) ChangeAccountStateWithResponse(ctx context.Context, identity IdentityParameter, body ChangeAccountStateJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAccountStateResponse, error) {
+	rsp, err := c.ChangeAccountState(ctx, identity, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeAccountStateResponse(rsp)
+}
+
 // RegisterIdentityWithBodyWithResponse Register an identity by its sealed key events
 //
 // Its own signatures are enough where registration is open. Elsewhere an
@@ -22213,6 +22457,39 @@ func ParseCreateAccountResponse(rsp *http.Response) (*CreateAccountResponse, err
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeAccountStateResponse parses an HTTP response from a ChangeAccountStateWithResponse call
+func ParseChangeAccountStateResponse(rsp *http.Response) (*ChangeAccountStateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeAccountStateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountStateChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -58,14 +58,21 @@ func newAccountListCmd(env *environment) *cobra.Command {
 
 func newAccountStateCmd(env *environment, name, short, long string, active bool) *cobra.Command {
 	var reason string
-	var asJSON bool
+	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:     name + " IDENTITY|@HANDLE",
-		Short:   short,
-		Long:    long,
-		Example: "  logline account " + name + " @ana --reason request-12",
+		Use:   name + " IDENTITY|@HANDLE",
+		Short: short,
+		Long: long + `
+
+With --url or --profile it asks the server, as an operator of the node: an owner or
+admin of its admin timeline.`,
+		Example: "  logline account " + name + " @ana --reason request-12\n  logline account " + name + " @ana --url https://log.example.com",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			asJSON := flags.json
+			if flags.url != "" || flags.profile != "" {
+				return changeAccount(cmd, env, &flags, args[0], name, reason)
+			}
 			cfg, _, err := loadConfig(env, cmd)
 			if err != nil {
 				return err
@@ -76,11 +83,11 @@ func newAccountStateCmd(env *environment, name, short, long string, active bool)
 				return err
 			case asJSON:
 				return printJSON(env.Stdout, out)
-			case active:
-				fmt.Fprintf(env.Stdout, "%s may sign in again.\n", out.Identity)
+			}
+			toldAccount(env, out.Identity, active)
+			if active {
 				return nil
 			}
-			fmt.Fprintf(env.Stdout, "%s is signed out everywhere, and signs in no more.\n", out.Identity)
 			if out.APIKeys > 0 {
 				fmt.Fprintf(env.Stdout, "%s refused until the account is activated again.\n", ui.Plural(int64(out.APIKeys), "API key of it is", "API keys of it are"))
 			}
@@ -89,6 +96,31 @@ func newAccountStateCmd(env *environment, name, short, long string, active bool)
 	}
 	app.AddDataFlags(cmd.Flags())
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the node's admin timeline: at most 256 bytes")
-	registerJSON(cmd, &asJSON)
+	flags.register(cmd)
 	return cmd
+}
+
+// changeAccount has a server do it.
+func changeAccount(cmd *cobra.Command, env *environment, flags *clientFlags, who, action, reason string) error {
+	s, err := flags.openKeys(env)
+	if err != nil {
+		return err
+	}
+	out, err := s.client.ChangeAccount(cmd.Context(), who, action, reason)
+	if err != nil {
+		return err
+	}
+	if flags.json {
+		return printJSON(env.Stdout, out)
+	}
+	toldAccount(env, out.Identity, out.Active)
+	return nil
+}
+
+func toldAccount(env *environment, identity string, active bool) {
+	if active {
+		fmt.Fprintf(env.Stdout, "%s may sign in again.\n", identity)
+		return
+	}
+	fmt.Fprintf(env.Stdout, "%s is signed out everywhere, and signs in no more.\n", identity)
 }

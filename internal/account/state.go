@@ -82,24 +82,41 @@ func (s *Service) checkCurrent(ctx context.Context, identity, current string) er
 	return err
 }
 
-// Deactivate keeps an account's person out until Activate: its sessions end, and
-// none begins. by is who asked. Doing it again changes nothing; not_found
-// account_unknown.
+// Deactivate keeps an account's person out until Activate: its sessions end, none
+// begins, and no API key of the identity is taken. by is who asked. Doing it again
+// changes nothing; not_found account_unknown.
 func (s *Service) Deactivate(ctx context.Context, identity, by string) error {
-	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		err := s.change(ctx, tx, `UPDATE accounts SET deactivated_at = coalesce(deactivated_at, $1), deactivated_by = coalesce(deactivated_by, $2) WHERE identity = $3`,
-			span.FormatTime(s.cfg.Now()), by, identity)
-		if err == nil {
-			_, err = s.alone(ctx, tx, identity, "")
-		}
-		return err
-	})
+	return s.SetActive(ctx, identity, by, false, nil)
 }
 
 // Activate undoes Deactivate; the sessions stay ended.
 func (s *Service) Activate(ctx context.Context, identity string) error {
+	return s.SetActive(ctx, identity, "", true, nil)
+}
+
+// SetActive is Activate or Deactivate. note, where there is one, is called in the
+// transaction that changes something, and in no other.
+func (s *Service) SetActive(ctx context.Context, identity, by string, active bool, note func(*sql.Tx) error) error {
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		return s.change(ctx, tx, `UPDATE accounts SET deactivated_at = NULL, deactivated_by = NULL WHERE identity = $1`, identity)
+		var since sql.NullString
+		err := tx.QueryRowContext(ctx, `SELECT deactivated_at FROM accounts WHERE identity = $1`, identity).Scan(&since)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return errUnknown
+		case err != nil:
+			return storage.Failed("read account", err)
+		case since.Valid != active:
+			return nil
+		}
+		if active {
+			err = s.change(ctx, tx, `UPDATE accounts SET deactivated_at = NULL, deactivated_by = NULL WHERE identity = $1`, identity)
+		} else if err = s.change(ctx, tx, `UPDATE accounts SET deactivated_at = $1, deactivated_by = $2 WHERE identity = $3`, span.FormatTime(s.cfg.Now()), by, identity); err == nil {
+			_, err = s.alone(ctx, tx, identity, "")
+		}
+		if err == nil && note != nil {
+			err = note(tx)
+		}
+		return err
 	})
 }
 

@@ -93,9 +93,6 @@ type ChangedAccount struct {
 // ActivateAccount lets an account's person sign in, or keeps them out from now on in
 // every process. who is a LogLine ID or an @handle.
 func ActivateAccount(ctx context.Context, cfg Config, opt Options, who, reason string, active bool) (out ChangedAccount, err error) {
-	if err := admin.CheckReason(reason); err != nil {
-		return out, err
-	}
 	w, err := openWork(ctx, cfg, opt)
 	if err != nil {
 		return out, err
@@ -105,19 +102,11 @@ func ActivateAccount(ctx context.Context, cfg Config, opt Options, who, reason s
 		return out, err
 	}
 	out = ChangedAccount{Identity: who, Active: active}
-	act := admin.AccountActivated
-	if active {
-		err = w.person.Accounts.Activate(ctx, who)
-	} else {
-		act, err = admin.AccountDeactivated, w.person.Accounts.Deactivate(ctx, who, osUser())
-	}
-	if err != nil {
+	if err := (admin.Office{Timeline: w.own, Accounts: w.person.Accounts}).SetAccount(ctx, who, "", osUser(), reason, active); err != nil {
 		return out, err
 	}
-	if out.APIKeys, err = w.person.ValidKeys(ctx, who, w.opt.Now()); err != nil {
-		return out, err
-	}
-	return out, w.tell(ctx, admin.Act{Type: act, Subject: who, Reason: reason})
+	out.APIKeys, err = w.person.ValidKeys(ctx, who, w.opt.Now())
+	return out, err
 }
 
 // newPasskeys are the passkeys of people. They work on the pages of the public

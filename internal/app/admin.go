@@ -22,7 +22,7 @@ import (
 	"github.com/danvoulez/logline/internal/timeline"
 )
 
-var _ httpapi.Admin = (*admin.Timeline)(nil)
+var _ httpapi.Admin = admin.Office{}
 
 // newAdmin is the node's admin timeline.
 func (a *App) newAdmin(eng *engine.Engine, log *timeline.Log) *admin.Timeline {

@@ -130,7 +130,7 @@ func (a *App) wire(ctx context.Context) error {
 	}
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Flow: sessions, Tickets: ticket.New(a.db, a.opt.Now, a.opt.Rand), Admin: own, Webhooks: endpoints, Followers: board, News: work.news,
+		Flow: sessions, Tickets: ticket.New(a.db, a.opt.Now, a.opt.Rand), Admin: admin.Office{Timeline: own, Accounts: accounts}, Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, Accounts: accounts, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,

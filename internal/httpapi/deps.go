@@ -118,12 +118,15 @@ type Contracts interface {
 	Because(ctx context.Context, tenant string, rec *timeline.Record, view standing.View, now string) (*rulebook.Because, error)
 }
 
-// Admin is what operators of the node may do, and who they are.
+// Admin is what operators of the node may do, and who they are. admin.Office
+// implements it.
 type Admin interface {
 	IsOperator(ctx context.Context, identity string) (bool, error)
 	// HaltTenant suspends, resumes or closes a tenant, named by id, for an operator,
 	// and says which entry of its timeline tells so.
 	HaltTenant(ctx context.Context, tenant, action, reason, by string) (entry uint64, err error)
+	// SetAccount lets an account's person in, or keeps them out, for an operator.
+	SetAccount(ctx context.Context, identity, operator, osUser, reason string, active bool) error
 }
 
 // Webhooks are a tenant's, which it takes by id. *endpoint.Book implements it.

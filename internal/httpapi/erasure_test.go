@@ -267,7 +267,7 @@ var routes = map[string]struct {
 	"listInvitations": {ask: of("/invitations")}, "createInvitation": {}, "revokeInvitation": {}, "lookAtInvitation": {}, "acceptInvitation": {}, "requestCode": {},
 	"listOIDCProviders": {ask: at("/v1/sessions/oidc")}, "listOIDCLinks": {ask: at("/v1/account/oidc")}, "beginOIDCSignIn": {}, "finishOIDCSignIn": {}, "beginOIDCLink": {}, "removeOIDCLink": {},
 	"signIn": {}, "completeSignIn": {}, "endSession": {}, "endOtherSessions": {},
-	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {},
+	"pauseSchedule": {}, "resumeSchedule": {}, "runSchedule": {}, "changeTenantState": {}, "changeAccountState": {},
 	"setWebhook": {}, "rotateWebhook": {}, "deleteWebhook": {}, "testWebhook": {},
 	"createOnboardingSession": {}, "getOnboardingSession": {}, "putOnboardingStep": {}, // what they show of drafts is the templates' own
 	"setIdentity": {}, "eraseIdentity": {}, "addKeyEvent": {}, "rotateIdentity": {}, "revokeIdentity": {}, "createAPIKey": {}, "getAPIKey": {}, "rotateAPIKey": {}, "revokeAPIKey": {},

@@ -200,7 +200,7 @@ func newProcess(t testing.TB, node *id.Node, db *storage.DB, store timeline.Stor
 			Tell: w.own.Tell,
 		}, flow.Config{Secret: []byte("of the tests"), Now: w.clock.now}),
 		Custody: custody, Accounts: w.accounts, Passkeys: w.passkeys, OIDC: w.oidc, APIKeys: id.NewAPIKeys(db, w.clock.now, rand.Reader, id.APIKeyConfig{}), Events: cloudevents.NewRecorder(custody, w.engine, w.log, w.clock.now),
-		Admin:       w.own,
+		Admin:       admin.Office{Timeline: w.own, Accounts: w.accounts},
 		Invitations: invite.New(db, invitedTo{w.engine, w.log}, w.dir, custody, invite.Config{Now: w.clock.now, Rand: rand.Reader}),
 		Gate:        w.gate, Quotas: w.quotas, Wakes: wakes, OpenRegistration: true, Now: w.clock.now, Modules: []string{"id", "timeline", "rules", "engine", "onboarding", "httpapi"},
 		Version: httpapi.Version{Version: "0.1.0", Go: "go1.26"},

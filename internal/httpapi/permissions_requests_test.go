@@ -88,6 +88,7 @@ func uses() []use {
 		{op: "listOIDCLinks", ask: own(http.MethodGet, "/v1/account/oidc", nil)},
 		{op: "beginOIDCLink", ask: own(http.MethodPost, "/v1/account/oidc", map[string]any{"provider": "none"})},
 		{op: "removeOIDCLink", ask: own(http.MethodDelete, "/v1/account/oidc/none", nil)},
+		{op: "changeAccountState", ask: own(http.MethodPost, "/v1/accounts/@nobody/state", map[string]any{"action": "deactivate"}), operated: true},
 		{op: "signIn", ask: own(http.MethodPost, "/v1/sessions", map[string]any{})},
 		{op: "completeSignIn", ask: own(http.MethodPost, "/v1/sessions/second-factor", map[string]any{"code": "no"})},
 		{op: "listSessions", ask: own(http.MethodGet, "/v1/sessions", nil)},

@@ -19,6 +19,12 @@ const (
 	APIKeyRightTasks  APIKeyRight = "tasks"
 )
 
+// Defines values for AccountStateChangeAction.
+const (
+	Activate   AccountStateChangeAction = "activate"
+	Deactivate AccountStateChangeAction = "deactivate"
+)
+
 // Defines values for AppendedSimulated.
 const (
 	True AppendedSimulated = true
@@ -391,6 +397,26 @@ type AccountOpened struct {
 
 	// Token Without cookie: the session's token, shown this once
 	Token string `json:"token,omitempty"`
+}
+
+// AccountStateChange defines model for AccountStateChange.
+type AccountStateChange struct {
+	Action AccountStateChangeAction `json:"action"`
+
+	// Reason For the node's admin timeline, where it stays
+	Reason string `json:"reason,omitempty"`
+}
+
+// AccountStateChangeAction defines model for AccountStateChange.Action.
+type AccountStateChangeAction string
+
+// AccountStateChanged defines model for AccountStateChanged.
+type AccountStateChanged struct {
+	// Active Whether its person may sign in
+	Active bool `json:"active"`
+
+	// Identity LogLine ID
+	Identity Identifier `json:"identity"`
 }
 
 // Act A revert, redaction, approval or resolution of the span
@@ -2633,6 +2659,9 @@ type RemoveSecondFactorJSONRequestBody = SecondFactorCode
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody = NewAccount
 
+// ChangeAccountStateJSONRequestBody defines body for ChangeAccountState for application/json ContentType.
+type ChangeAccountStateJSONRequestBody = AccountStateChange
+
 // RegisterIdentityJSONRequestBody defines body for RegisterIdentity for application/json ContentType.
 type RegisterIdentityJSONRequestBody = Registration
 
@@ -3117,6 +3146,9 @@ type ServerInterface interface {
 	// CreateAccount Open an account, and sign in
 	// (POST /v1/accounts)
 	CreateAccount(ctx echo.Context) error
+	// ChangeAccountState Keep an account's person out, or let them in again
+	// (POST /v1/accounts/{identity}/state)
+	ChangeAccountState(ctx echo.Context, identity IdentityParameter) error
 	// RegisterIdentity Register an identity by its sealed key events
 	// (POST /v1/identities)
 	RegisterIdentity(ctx echo.Context) error
@@ -3607,6 +3639,22 @@ func (w *ServerInterfaceWrapper) CreateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateAccount(ctx)
+	return err
+}
+
+// ChangeAccountState converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeAccountState(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "identity" -------------
+	var identity IdentityParameter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identity", ctx.Param("identity"), &identity, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter identity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeAccountState(ctx, identity)
 	return err
 }
 
@@ -5693,6 +5741,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/identities/:identity/keys/:key", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
 	router.POST(options.BaseURL+"/v1/identities/:identity/keys/:key/rotate", wrapper.RotateAPIKey, options.OperationMiddlewares["rotateAPIKey"]...)
 	router.POST(options.BaseURL+"/v1/accounts", wrapper.CreateAccount, options.OperationMiddlewares["createAccount"]...)
+	router.POST(options.BaseURL+"/v1/accounts/:identity/state", wrapper.ChangeAccountState, options.OperationMiddlewares["changeAccountState"]...)
 	router.DELETE(options.BaseURL+"/v1/account", wrapper.EraseAccount, options.OperationMiddlewares["eraseAccount"]...)
 	router.GET(options.BaseURL+"/v1/account", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
 	router.PATCH(options.BaseURL+"/v1/account", wrapper.SetAccount, options.OperationMiddlewares["setAccount"]...)

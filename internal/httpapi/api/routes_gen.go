@@ -32,6 +32,7 @@ func Routes() []Route {
 		{Method: "POST", Path: "/v1/account/totp/confirm", Module: "id"},
 		{Method: "POST", Path: "/v1/account/totp/remove", Module: "id"},
 		{Method: "POST", Path: "/v1/accounts", Module: "id"},
+		{Method: "POST", Path: "/v1/accounts/{identity}/state", Module: "id"},
 		{Method: "POST", Path: "/v1/identities", Module: "id"},
 		{Method: "DELETE", Path: "/v1/identities/{identity}", Module: "id"},
 		{Method: "GET", Path: "/v1/identities/{identity}", Module: "id"},
