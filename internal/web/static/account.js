@@ -10,6 +10,7 @@ import { accountOf, fact, keys, passkeys, profile, sessions } from "./page/perso
 import { cameBack, told } from "./page/providers.js";
 import { Section, wordsOf } from "./page/section.js";
 import { signInSection } from "./page/signin.js";
+import { doors } from "./page/doors.js";
 import { contracts, invitations, members, rolesIn, spans, usage } from "./page/tenant.js";
 import { supported } from "./lib/crypto.js";
 
@@ -99,7 +100,7 @@ const invites = (caller, t) => (caller.own || caller.custody) && t.roles?.some((
 function open(caller, t, place, more) {
   const heading = el("h2", { tabindex: "-1" }, t.name);
   place.replaceChildren(heading, el("dl", {}, fact("Organisation's id", t.id, true)),
-    members(caller, t, more), invites(caller, t) ? invitations(caller, t, more) : "", usage(caller, t, more), contracts(caller, t, more), spans(caller, t, more));
+    members(caller, t, more), ...(invites(caller, t) ? [invitations(caller, t, more), doors(caller, t, more)] : []), usage(caller, t, more), contracts(caller, t, more), spans(caller, t, more));
   return heading;
 }
 

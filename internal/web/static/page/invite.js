@@ -11,13 +11,14 @@ import { sealSpan } from "../lib/spans.js";
 const prefix = "lli_";
 const days = 7;
 
-// inviteBy makes an invitation to a role, and gives {link, expires}. j has the tenant
-// and the inviter in its state, and signs as them.
-export async function inviteBy(j, role) {
+// inviteBy makes an invitation to a role, or a door where uses says how many may come,
+// and gives {link, expires}. j has the tenant and the inviter in its state, and signs
+// as them.
+export async function inviteBy(j, role, { uses, life = days * 86_400_000 } = {}) {
   const { tenant, held } = j.state;
   const [secret, id] = [random(32), newID()];
-  const expires = timeOf(new Date(Date.now() + days * 86_400_000));
-  const terms = { id, role, expires, token_hash: await hashText(utf8("logline.invitation.v1\n"), secret) };
+  const expires = timeOf(new Date(Date.now() + life));
+  const terms = { id, role, expires, ...(uses ? { uses } : {}), token_hash: await hashText(utf8("logline.invitation.v1\n"), secret) };
   const body = held ? terms : { ...terms, ...(await own(j, secret, terms)) }; // the server signs with the key that it holds
   const made = await json("POST", `tenants/${tenant.id}/invitations`, { token: await j.token(), body });
   const page = made.page ? made.page.replace(/\/$/, "") + "/onboard" : new URL("../../onboard", import.meta.url).href;
@@ -25,14 +26,14 @@ export async function inviteBy(j, role) {
 }
 
 // own is what an inviter with a key of one's own signs and seals.
-async function own(j, secret, { id, role, expires }) {
+async function own(j, secret, { id, role, expires, uses }) {
   const { tenant, me } = j.state;
   const signer = j.signer();
   const chain = await chainOf(j);
   const seed = random(32);
   const granter = await signerOfSeed(seed);
   const event = await delegation(chain, signer, granter.key, { label: "invitation", types: ["logline.member"], expires });
-  const span = await sealSpan(signer, { id, tenant: tenant.id, author: me.id, type: "invitation.created", visibility: "organization", payload: { invitation: id, role, expires } });
+  const span = await sealSpan(signer, { id, tenant: tenant.id, author: me.id, type: "invitation.created", visibility: "organization", payload: { invitation: id, role, expires, ...(uses ? { uses } : {}) } });
   const sealed = await seal(secret, seed, tenant.id, id);
   seed.fill(0);
   return { sealed, span, delegation: event };

@@ -31,6 +31,8 @@ async function run(mode, act) {
   });
 }
 
+// kept are the names of all that is kept.
+export const kept = async () => (await run("readonly", (store) => store.getAllKeys())) ?? [];
 export const load = (key) => run("readonly", (store) => store.get(key));
 export const keep = (key, value) => run("readwrite", (store) => store.put(value, key));
 export const forget = (key) => run("readwrite", (store) => store.delete(key));

@@ -35,13 +35,14 @@ export async function* checks(known, fetched, found = {}) {
   }
 }
 
-// gather asks for what is to be checked; of a long timeline not all. read gives the
-// text at a path of the tenant, events are the node's key events.
-export async function gather(read, events, { spanID, opened, noted }) {
+// gather asks for what is to be checked; of a long timeline not all, and neither for a
+// guest, from whom the founding of the timeline may be hidden. read gives the text at a
+// path of the tenant, events are the node's key events.
+export async function gather(read, events, { spanID, opened, noted, guest }) {
   const out = { events, tenant: JSON.parse(await read("")) };
   if (spanID) out.receipt = await read(`/spans/${spanID}/receipt`);
   if (opened) out.opened = await read(`/spans/${spanID}`);
-  if (out.tenant.size <= most) return { ...out, bundle: await read("/bundle") };
+  if (out.tenant.size <= most && !guest) return { ...out, bundle: await read("/bundle") };
   out.checkpoint = await read("/checkpoint");
   if (!noted) return out;
   const { size } = out.receipt ? (await parseReceipt(out.receipt)).note : parseNote(out.checkpoint);

@@ -2,13 +2,11 @@
 // are plain functions of the journey (onboard.js), which keeps what is known.
 import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
 import { ask, json } from "./api.js";
-import { sheetOf, newNext } from "./sheet.js";
+import { newKey } from "./newkey.js";
 import { checks, gather } from "./proof.js";
 import { inviteBy } from "./invite.js";
 import { providerLinks } from "./providers.js";
 import { identityStep, named, recoveryStep, tenantStep } from "./standing.js";
-import { newSigner } from "../lib/crypto.js";
-import { inception } from "../lib/events.js";
 import { codePoints, isSlug, newID } from "../lib/names.js";
 import { sealSpan } from "../lib/spans.js";
 import { parseReceipt } from "../lib/receipts.js";
@@ -73,45 +71,27 @@ export const steps = {
     short: "Key", title: "Your key, and a way back",
     async show(j) {
       if (j.state.saved && j.state.me) return keyKept(j);
-      const next = await newNext();
-      const signer = await newSigner();
-      const made = await inception("person", signer, next.hash);
-      const text = await sheetOf(made.id, next.seed, location.origin, new Date().toISOString());
-      next.seed.fill(0);
+      const mine = await newKey();
       const keeper = radioField("keeper", "Who keeps your key?", [
         ["self", "This browser", "Nobody else can sign as you. A recovery sheet brings you back if this device is lost."],
         ["server", "The server, behind a password", "You sign in from any device. Whoever runs the server could sign as you, and your identity says so."],
       ], "self");
-      const kept = checkField("saved", "I have printed or saved my recovery sheet", false);
       const password = textField("password", "Password", "", "Some words that do not belong together are good.", { type: "password", autocomplete: "new-password" });
-      let offered = false;
-      const sheet = el("pre", { class: "sheet mono", tabindex: "0", "aria-label": "Recovery sheet" }, text);
-      const own = el("div", {},
-        el("p", { class: "no-print" }, "It was made just now. Nobody can read or copy it, not even this page."),
-        el("h2", { class: "no-print" }, "Recovery sheet"),
-        el("section", { class: "card", "aria-label": "Recovery sheet to keep" }, sheet),
-        el("div", { class: "row no-print" },
-          el("button", { type: "button", onclick: () => { offered = true; print(); } }, "Print it"),
-          el("button", { type: "button", onclick: () => { offered = true; save("logline-recovery-sheet.txt", text); say("The sheet was saved as a file."); } }, "Save as a file")),
-        el("p", { class: "hint no-print" }, "Whoever has the sheet has your identity: keep it like a passport. This page forgets it when you go on."),
-        kept.element);
       const held = el("div", { hidden: true }, providerLinks("onboard"), password.element);
       keeper.element.classList.add("no-print");
       keeper.element.addEventListener("change", () => {
-        own.hidden = keeper.value === "server";
-        held.hidden = !own.hidden;
+        mine.element.hidden = keeper.value === "server";
+        held.hidden = !mine.element.hidden;
       });
       return {
         lead: "With it you sign what you put on record.",
-        fields: [keeper, kept, password], extra: [keeper.element, own, held], placed: true,
+        fields: [keeper, mine.kept, password], extra: [keeper.element, mine.element, held], placed: true,
         async next() {
           if (keeper.value === "server") {
             if (password.value === "") throw new Wrong("password", "Choose a password.");
             await openAccount(j, password.value);
           } else {
-            if (!kept.value) throw new Wrong("saved", offered ? "Tick this once the sheet is where you will find it again." : "Print or save the sheet first, then tick this.");
-            await j.keep({ me: { id: made.id, key: signer.key, privateKey: signer.privateKey, event: made.event }, saved: true });
-            sheet.remove();
+            await mine.take((me) => j.keep({ me, saved: true }));
           }
           await begin(j);
         },
@@ -277,7 +257,7 @@ async function begin(j) {
 }
 
 // note keeps the first checkpoint that this browser sees.
-async function note(j) {
+export async function note(j) {
   const { text } = await ask("GET", `tenants/${j.state.tenant.id}/checkpoint`, { token: await j.token() });
   await j.keep({ noted: text });
 }
@@ -289,7 +269,7 @@ async function prove(j, list, verdict, facts) {
   facts.replaceChildren();
   const token = await j.token();
   const read = async (path) => (await ask("GET", `tenants/${tenant.id}${path}`, { token })).text;
-  const fetched = await gather(read, (await json("GET", "node")).events, { spanID: j.state.spanID, opened: event !== undefined, noted });
+  const fetched = await gather(read, (await json("GET", "node")).events, { spanID: j.state.spanID, opened: event !== undefined, noted, guest: invitation?.role === "guest" });
   const found = {};
   const known = { span, event, me, node: node.id, tenant: tenant.id, owner: invitation ? undefined : me.id, noted };
   for await (const c of checks(known, fetched, found)) {
@@ -315,8 +295,10 @@ function verified(j, { receipt, note }, fetched) {
   const { tenant, me, node } = j.state;
   const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
   const file = (words, name, text, type) => (text === undefined ? null : el("button", { type: "button", onclick: () => save(name, text, type) }, words));
-  const long = fetched.bundle === undefined;
+  const guest = j.state.invitation?.role === "guest";
+  const long = fetched.bundle === undefined && !guest;
   return [
+    guest ? el("p", {}, "What others put on record is not for guests to read: what is proven is your entry, and the checkpoint of the whole that it is in.") : null,
     long ? el("p", {}, `The timeline has ${note.size} entries: that each of them holds is for the command line to check.`) : null,
     el("div", { class: "card" }, el("dl", {},
       fact("Organisation", `${tenant.name} (${tenant.slug})`),
@@ -326,7 +308,7 @@ function verified(j, { receipt, note }, fetched) {
       file("Save the receipt", "logline-receipt.json", fetched.receipt, "application/json"),
       file("Save the checkpoint", "logline-checkpoint.txt", note.signed),
       file("Save the timeline", "logline-timeline.ndjson", fetched.bundle, "application/x-ndjson")),
-    el("p", { class: "hint" }, "A program that did not come from this server checks the same: ",
+    guest ? null : el("p", { class: "hint" }, "A program that did not come from this server checks the same: ",
       el("code", {}, long ? `logline verify --tenant ${tenant.slug}` : `logline verify --node ${node.id} --checkpoint logline-checkpoint.txt logline-timeline.ndjson`)),
     el("p", {}, el("a", { class: "button", href: accountPage }, "Go to your account")),
   ].filter(Boolean);

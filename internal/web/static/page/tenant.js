@@ -53,7 +53,7 @@ export function invitations(caller, tenant, { stale }) {
   const links = el("div", { "aria-live": "polite" });
   const j = caller.within(tenant);
   section.load(async () => {
-    const items = await caller.all(`tenants/${tenant.id}/invitations`);
+    const items = (await caller.all(`tenants/${tenant.id}/invitations`)).filter((i) => !i.uses);
     const open = items.filter((i) => i.state === "open");
     const role = selectField("invite-role", "Invite somebody as", invitable, "member", "A link for one person, good once and for a week. You may take it back.");
     section.fields = { "/role": role };
@@ -63,7 +63,7 @@ export function invitations(caller, tenant, { stale }) {
       form(section, [role], "Make an invitation", async () => {
         const { link, expires } = await inviteBy(j, role.value);
         await section.again("An invitation was made.");
-        links.replaceChildren(...linkShown(link, role.value, expires));
+        links.replaceChildren(...linkShown(link, `For one ${role.value}, once, until ${moment(expires)}. It is shown only here: send it now.`));
         section.body.append(links);
       }),
     ].flat();
@@ -71,16 +71,16 @@ export function invitations(caller, tenant, { stale }) {
   return section.element;
 }
 
-function linkShown(link, role, expires) {
-  const field = textField("link", "Invitation link", link, `For one ${role}, once, until ${moment(expires)}. It is shown only here: send it now.`, { readonly: true });
+// linkShown is a link to copy; name tells its field from others.
+export function linkShown(link, hint, name = "link", label = "Invitation link") {
+  const field = textField(name, label, link, hint, { readonly: true });
   const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(link).then(() => say("The link was copied."), () => field.control.select()) }, "Copy the link");
   return [field.element, el("div", { class: "row" }, copy)];
 }
 
 function invitationItem(section, j, i) {
   const mark = i.id.slice(-4);
-  const taken = i.uses ? `, ${i.used ?? 0} of ${i.uses} came` : "";
-  return el("li", {}, el("p", {}, el("strong", {}, i.role), ` until ${moment(i.expires)}${taken}`),
+  return el("li", {}, el("p", {}, el("strong", {}, i.role), ` until ${moment(i.expires)}`),
     el("p", { class: "hint" }, `Made ${moment(i.created_at)} by ${i.inviter === j.state.me.id ? "you" : short(i.inviter)}`),
     section.twice("Withdraw", "Nobody can use its link any more.", "Yes, withdraw it", async () => {
       await withdraw(j, i.id);
@@ -175,7 +175,7 @@ async function prove(caller, tenant, entry, list, verdict) {
   verdict.replaceChildren();
   const noted = await load(seen(tenant)) ?? (await before(tenant));
   const read = async (path) => (await caller.ask("GET", `tenants/${tenant.id}${path}`)).text;
-  const fetched = await gather(read, (await caller.json("GET", "node")).events, { spanID: entry.span.id, opened: true, noted });
+  const fetched = await gather(read, (await caller.json("GET", "node")).events, { spanID: entry.span.id, opened: true, noted, guest: tenant.roles === undefined });
   const found = {};
   const stranger = tenant.public_reading && tenant.roles?.length === 0;
   const known = { shown: entry, me: stranger ? undefined : { id: caller.id }, node: caller.node, tenant: tenant.id, noted };
