@@ -195,22 +195,27 @@ func newIdentityRevokeCmd(env *environment) *cobra.Command {
 
 func newIdentityClaimCmd(env *environment) *cobra.Command {
 	var flags clientFlags
-	var source, actor, byKey, ghostKey string
+	var source, actor, byKey, ghostKey, offered string
 	cmd := &cobra.Command{
-		Use:   "claim --ghost-key FILE | --source SOURCE --actor ACTOR",
+		Use:   "claim --ghost-key FILE | --offer FILE | --source SOURCE --actor ACTOR",
 		Short: "Make a ghost part of a real identity: a visitor's, or of somebody you imported",
 		Long: `Make the ghost of a person whose history you imported part of that person's
 identity. The ghost's key follows from your key file; the person's counter-signs.
 --source is what the import printed (git:…), or a repository's folder.
 
-With --ghost-key it is the ghost of logline visit, whose key is in that file.`,
+With --ghost-key it is the ghost of logline visit, whose key is in that file; with
+--offer one whose key is in a browser, which signed the file for you.`,
 		Example: `  logline identity claim --source . --actor ana@example.org
   logline identity claim --source git:1f0c… --actor ana@example.org --by-key ana.key
-  logline identity claim --profile bo --ghost-key visit-acme.key`,
+  logline identity claim --profile bo --ghost-key visit-acme.key
+  logline identity claim --offer logline-claim.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ghostKey != "" {
 				return claimGhost(cmd, env, &flags, ghostKey, byKey)
+			}
+			if offered != "" {
+				return claimOffered(cmd, env, &flags, offered, byKey)
 			}
 			if !strings.HasPrefix(source, "git:") && !strings.HasPrefix(source, "git-shallow:") {
 				if src, err := importer.OpenGit(cmd.Context(), source, importer.GitOptions{AllowShallow: true}); err == nil {
@@ -229,11 +234,9 @@ With --ghost-key it is the ghost of logline visit, whose key is in that file.`,
 			if err != nil {
 				return err
 			}
-			claimer := s.keys
-			if byKey != "" {
-				if claimer, _, err = loadKeys(env, byKey); err != nil {
-					return err
-				}
+			claimer, err := s.counterSigner(byKey)
+			if err != nil {
+				return err
 			}
 			event, err := ghost.ClaimBy(claimer, env.Now())
 			if err != nil {
@@ -255,8 +258,9 @@ With --ghost-key it is the ghost of logline visit, whose key is in that file.`,
 	cmd.Flags().StringVar(&actor, "actor", "", "who, as the source names them: an e-mail address for git")
 	cmd.Flags().StringVar(&byKey, "by-key", "", "key file of whoever claims (default: your own)")
 	cmd.Flags().StringVar(&ghostKey, "ghost-key", "", "key `FILE` of a visitor's ghost")
+	cmd.Flags().StringVar(&offered, "offer", "", "`FILE` with a claim that a ghost in a browser has signed")
 	cmd.MarkFlagsRequiredTogether("source", "actor")
-	cmd.MarkFlagsOneRequired("source", "ghost-key")
-	cmd.MarkFlagsMutuallyExclusive("source", "ghost-key")
+	cmd.MarkFlagsOneRequired("source", "ghost-key", "offer")
+	cmd.MarkFlagsMutuallyExclusive("source", "ghost-key", "offer")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -151,7 +152,11 @@ func (f *visitFlags) run(ctx context.Context, env *environment, link string) err
 	if f.asJSON {
 		return printJSON(env.Stdout, map[string]any{"profile": p, "grant": grant})
 	}
-	fmt.Fprintf(env.Stdout, "You visit %s as a ghost, which ends at %s; profile %q is the current one.\n", ui.Clean(grant.Name), keys.Chain().Expires(), p.Name)
+	done := "You visit %s as a ghost, which ends at %s; profile %q is the current one.\n"
+	if grant.Pending {
+		done = "You will visit %s once its people have agreed, as a ghost, which ends at %s; profile %q is the current one.\n"
+	}
+	fmt.Fprintf(env.Stdout, done, ui.Clean(grant.Name), keys.Chain().Expires(), p.Name)
 	facts(env.Stdout, "tenant", grant.Slug+"  "+grant.Tenant, "identity", p.Identity, "key file", p.KeyFile, "grant", grant.Span, "node", p.URL)
 	return nil
 }
@@ -186,18 +191,54 @@ func claimGhost(cmd *cobra.Command, env *environment, flags *clientFlags, path, 
 	if err != nil {
 		return err
 	}
-	claimer := s.keys
-	if byKey != "" {
-		if claimer, _, err = loadKeys(env, byKey); err != nil {
-			return err
-		}
+	claimer, err := s.counterSigner(byKey)
+	if err != nil {
+		return err
 	}
 	event, err := ghost.ClaimBy(claimer, env.Now())
 	if err != nil {
 		return err
 	}
-	if _, err := s.client.AppendEvent(cmd.Context(), ghost.ID(), event.Raw); err != nil {
+	return s.claim(cmd, flags.json, ghost.ID(), event)
+}
+
+// claimOffered counter-signs what a ghost has signed elsewhere.
+func claimOffered(cmd *cobra.Command, env *environment, flags *clientFlags, path, byKey string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fileError("read", path, err)
+	}
+	offer, err := id.ParseOffer(raw)
+	if err != nil {
 		return err
 	}
-	return printEvent(env, flags.json, ghost.ID(), event, "Claimed: "+ghost.ID()+"\nis now part of "+claimer.ID()+".")
+	s, err := flags.openKeys(env)
+	if err != nil {
+		return err
+	}
+	claimer, err := s.counterSigner(byKey)
+	if err != nil {
+		return err
+	}
+	event, err := claimer.CounterSign(offer)
+	if err != nil {
+		return err
+	}
+	return s.claim(cmd, flags.json, offer.Ghost, event)
+}
+
+// counterSigner has the keys that counter-sign a claim: one's own, or those of a file.
+func (s *session) counterSigner(byKey string) (*id.Keys, error) {
+	if byKey == "" {
+		return s.keys, nil
+	}
+	keys, _, err := loadKeys(s.env, byKey)
+	return keys, err
+}
+
+func (s *session) claim(cmd *cobra.Command, asJSON bool, ghost string, event *id.Event) error {
+	if _, err := s.client.AppendEvent(cmd.Context(), ghost, event.Raw); err != nil {
+		return err
+	}
+	return printEvent(s.env, asJSON, ghost, event, "Claimed: "+ghost+"\nis now part of "+event.By+".")
 }

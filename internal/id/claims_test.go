@@ -2,12 +2,14 @@ package id
 
 import (
 	"database/sql"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/danvoulez/logline/internal/fault"
 	"github.com/danvoulez/logline/internal/storage"
 	"github.com/danvoulez/logline/migrations"
 )
@@ -93,5 +95,63 @@ func TestClaimed(t *testing.T) {
 		require.Contains(t, plan.String(), "identities_claimed_by")
 		require.NotContains(t, strings.ToUpper(plan.String()), "SORT")
 		require.NotContains(t, plan.String(), "TEMP B-TREE")
+	})
+}
+
+// offered is what a ghost in a browser has signed.
+func offered(t testing.TB, ghost, by *Keys) []byte {
+	t.Helper()
+	event, err := ghost.ClaimBy(by, testTime)
+	require.NoError(t, err)
+	var claim map[string]any
+	require.NoError(t, json.Unmarshal(event.Raw, &claim))
+	delete(claim, "counter")
+	out, err := json.Marshal(map[string]any{"ghost": ghost.ID(), "claim": claim})
+	require.NoError(t, err)
+	return out
+}
+
+// A ghost offers itself to one identity, which makes the offer the claim that it would
+// have been; others sign nothing, and what is no offer is none.
+func TestOffers(t *testing.T) {
+	t.Parallel()
+	person, other, ghost := newKeys(t, SubjectPerson, 1), newKeys(t, SubjectPerson, 4), newGhost(t, "a")
+	begun, err := Begin(ghost.events[0], StdVerifier())
+	require.NoError(t, err)
+	raw := offered(t, ghost, person)
+	o, err := ParseOffer(raw)
+	require.NoError(t, err)
+	require.Equal(t, ghost.ID(), o.Ghost)
+	_, err = other.CounterSign(o)
+	require.Equal(t, "offer_not_yours", fault.CodeOf(err))
+	event, err := person.CounterSign(o)
+	require.NoError(t, err)
+	require.Equal(t, string(ghost.Events()[1]), string(event.Raw))
+	_, err = begun.Apply(event, StdVerifier(), person.chain)
+	require.NoError(t, err)
+	for _, bad := range []string{"", "{}", string(raw) + "x", strings.Replace(string(raw), `"claim"`, `"rotation"`, 2), strings.Replace(string(raw), `"v":1`, `"v":2`, 1), strings.Replace(string(raw), `"seq":1`, `"seq":1,"counter":{}`, 1), strings.Repeat(" ", maxOffer) + string(raw)} {
+		_, err := ParseOffer([]byte(bad))
+		require.Equal(t, "offer_malformed", fault.CodeOf(err), bad)
+	}
+}
+
+func FuzzParseOffer(f *testing.F) {
+	person, ghost := newKeys(f, SubjectPerson, 1), newGhost(f, "a")
+	f.Add(offered(f, ghost, person))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		o, err := ParseOffer(src)
+		if err != nil {
+			require.Equal(t, "offer_malformed", fault.CodeOf(err))
+			return
+		}
+		event, err := person.CounterSign(o)
+		if err != nil {
+			require.Equal(t, "offer_not_yours", fault.CodeOf(err))
+			return
+		}
+		require.Equal(t, KindClaim, event.Kind)
+		require.Equal(t, person.ID(), event.By)
+		require.Equal(t, o.claim.Signature, event.Signature)
+		require.NoError(t, verifySignature(StdVerifier(), event.Message(), event.Counter, "counter"))
 	})
 }

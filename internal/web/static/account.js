@@ -12,6 +12,7 @@ import { Section, wordsOf } from "./page/section.js";
 import { signInSection } from "./page/signin.js";
 import { doors } from "./page/doors.js";
 import { contracts, invitations, members, rolesIn, spans, usage } from "./page/tenant.js";
+import { claims, visitor, yours } from "./page/visitor.js";
 import { supported } from "./lib/crypto.js";
 
 const onboarding = new URL("../onboard", import.meta.url).href;
@@ -38,7 +39,14 @@ async function begin() {
   if (back?.signedIn) await keep(chosen, "session");
   const { caller, needs, stale } = await recognise(id);
   if (caller) return account(caller, id, back);
-  return signIn(id, { code: needs === "code", stale, back });
+  const visited = needs || stale || back ? [] : await visitor(id);
+  return visited.length ? visiting(visited, id) : signIn(id, { code: needs === "code", stale, back });
+}
+
+// visiting is the account of somebody who has nothing here but what a visitor has.
+function visiting(parts, node) {
+  show("Your visits", el("p", { class: "lead" }, "You have no identity of your own in this browser."), parts,
+    el("button", { type: "button", class: "quiet", onclick: () => signIn(node) }, "Sign in with an identity of your own"));
 }
 
 // otherNode stops before anything is believed of a server that is not the one which
@@ -64,13 +72,13 @@ async function leave(node) {
   say("You are signed out.");
 }
 
-function account(caller, node, back) {
+async function account(caller, node, back) {
   const again = (done, how) => (caller.own ? undefined : signInSection({ as: caller.id, title: "Prove again who you are", ...how }, done));
   const more = { stale: again, leave: () => leave(node), anew: async (words) => { await start(); say(words); } };
   const other = el("button", { type: "button", class: "quiet", onclick: () => signIn(node) }, "Sign in as somebody else, or in another way");
   show("Your account", told(back), el("p", { class: "lead" }, caller.own ? "You come by the key in this browser." : "You are signed in."),
     profile(caller, more), keys(caller, more), passkeys(caller, more), password(caller, more), secondFactor(caller, more), email(caller, more), links(caller, more),
-    sessions(caller, more), apiKeys(caller, more), tenants(caller, more), other);
+    sessions(caller, more), apiKeys(caller, more), await claims(caller), tenants(caller, more), other);
 }
 
 // tenants are the organisations that the person may read, with their roles there.
@@ -100,7 +108,7 @@ const invites = (caller, t) => (caller.own || caller.custody) && t.roles?.some((
 function open(caller, t, place, more) {
   const heading = el("h2", { tabindex: "-1" }, t.name);
   place.replaceChildren(heading, el("dl", {}, fact("Organisation's id", t.id, true)),
-    members(caller, t, more), ...(invites(caller, t) ? [invitations(caller, t, more), doors(caller, t, more)] : []), usage(caller, t, more), contracts(caller, t, more), spans(caller, t, more));
+    members(caller, t, more), ...(invites(caller, t) ? [invitations(caller, t, more), doors(caller, t, more)] : []), usage(caller, t, more), contracts(caller, t, more), yours(caller, t, more), spans(caller, t, more));
   return heading;
 }
 

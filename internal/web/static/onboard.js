@@ -21,6 +21,8 @@ const watching = ["who", "key", "proof"]; // roles that add nothing
 
 const orderOf = ({ invitation }) => (!invitation ? founding : invitation.role === "auditor" ? watching : joining);
 
+const came = location.hash; // for another try
+
 // fragment takes what the link carries out of the address, where others could see it.
 function fragment() {
   const said = new URLSearchParams(location.hash.slice(1));
@@ -78,7 +80,7 @@ function invited({ node, who, me, saved, registered, held }, token, { name, slug
 // stop ends the journey with the reason, and a way to begin anew that forgets a record.
 function stop(title, words, anew) {
   const heading = el("h1", { tabindex: "-1" }, title);
-  const again = el("button", { class: "main", type: "button", onclick: () => location.reload() }, "Try again");
+  const again = el("button", { class: "main", type: "button", onclick: () => { history.replaceState(null, "", location.pathname + location.search + came); location.reload(); } }, "Try again");
   const fresh = el("button", { class: "quiet", type: "button", onclick: async () => { await forget(anew); await forget(current); location.reload(); } }, "Begin again, and forget the key in this browser");
   document.getElementById("step").replaceChildren(heading, el("p", { class: "alert", role: "alert" }, words), again, anew ? fresh : "");
   heading.focus();

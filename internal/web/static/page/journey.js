@@ -186,7 +186,7 @@ export class Journey {
         parts.push(el("button", { class: "quiet", type: "button", onclick: () => this.back() }, "Back"));
       }
     }
-    form.append(...parts, ...(view.after ?? []));
+    form.append(...parts.filter(Boolean), ...(view.after ?? []));
     document.title = `${step.title} – LogLine`;
     document.getElementById("step").replaceChildren(title, el("p", { class: "lead" }, view.lead), form, aside);
     scrollTo(0, 0);

@@ -16,9 +16,16 @@ async function namesOf(caller, ids) {
   const names = new Map();
   await Promise.all(ids.slice(0, mostNames).map(async (id) => {
     const known = await caller.json("GET", "identities/" + id.split("//")[1]).catch(() => ({})); // the id does as well
-    if (known.name || known.handle) names.set(id, [known.name, known.handle ? "@" + known.handle : ""].filter(Boolean).join(" "));
+    if (known.subject === "ghost") names.set(id, visitorName(known));
+    else if (known.name || known.handle) names.set(id, [known.name, known.handle ? "@" + known.handle : ""].filter(Boolean).join(" "));
   }));
   return names;
+}
+
+// visitorName is what a ghost is called, which has no name.
+function visitorName({ id, expires, claimed_by }) {
+  if (claimed_by) return `Visitor ${short(id)}, now ${short(claimed_by)}`;
+  return `Visitor ${short(id)}, ${new Date(expires) > new Date() ? "until" : "ended"} ${moment(expires)}`;
 }
 
 // rolesIn are the caller's roles; undefined where members are not shown to them.

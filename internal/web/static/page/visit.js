@@ -54,13 +54,13 @@ class Visit extends Journey {
     return super.show();
   }
 
-  async failed(err) {
+  async failed(err, again) {
     if (err.code === "key_expired" || err.code === "ghost_expired") {
       await this.keep({ ended: true });
       return this.show();
     }
     const field = err.code === "handle_taken" ? "handle" : err.errors?.map((e) => e.pointer.slice(1)).find((name) => this.shown.fields.some((f) => f.name === name));
-    return super.failed(field ? new Wrong(field, err.message) : err);
+    return super.failed(field ? new Wrong(field, err.message) : err, again);
   }
 }
 
