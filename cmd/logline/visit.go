@@ -115,13 +115,18 @@ func (f *visitFlags) run(ctx context.Context, env *environment, link string) err
 		return err
 	}
 	door, err := c.LookAtInvitation(ctx, token.Reveal())
-	if err != nil {
+	begun := f.begun(all, node.Id)
+	switch {
+	case client.CodeOf(err) == invite.ErrInvalid.Code && begun != "": // its last use may be ours
+		door = &client.InvitationPreview{}
+	case err != nil:
 		return err
-	}
-	if !door.Visitors {
+	case !door.Visitors:
 		return usagef("this link is an invitation for one person, not a door for visitors")
+	default:
+		begun = "visit-" + door.Slug
 	}
-	p.Node, p.Name = node.Id, firstOf(f.profile, "visit-"+door.Slug)
+	p.Node, p.Name = node.Id, firstOf(f.profile, begun)
 	if old, ok := all.find(p.Name); ok && (old.Tenant != "" || old.Node != p.Node) {
 		return usagef("profile %q is there already; choose another with --profile", p.Name)
 	}
@@ -159,6 +164,16 @@ func (f *visitFlags) run(ctx context.Context, env *environment, link string) err
 	fmt.Fprintf(env.Stdout, done, ui.Clean(grant.Name), keys.Chain().Expires(), p.Name)
 	facts(env.Stdout, "tenant", grant.Slug+"  "+grant.Tenant, "identity", p.Identity, "key file", p.KeyFile, "grant", grant.Span, "node", p.URL)
 	return nil
+}
+
+// begun is the profile of a visit at a node that was interrupted; "" where there is none.
+func (f *visitFlags) begun(all *profiles, node string) string {
+	for _, q := range all.Profiles {
+		if q.Node == node && q.Tenant == "" && (f.profile == "" || q.Name == f.profile) && exists(q.KeyFile) {
+			return q.Name
+		}
+	}
+	return ""
 }
 
 // ghost makes one and keeps it in a new file, or is the one that is there.
