@@ -958,6 +958,12 @@ type Labels struct {
 	Name   *string `json:"name,omitempty"`
 }
 
+// MailedCode defines model for MailedCode.
+type MailedCode struct {
+	// Code As it stands in the mail, llc_…
+	Code string `json:"code,omitempty"`
+}
+
 // Member defines model for Member.
 type Member struct {
 	// Identity LogLine ID
@@ -2639,6 +2645,9 @@ type ListTasksParams struct {
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountChange
 
+// ProveEmailJSONRequestBody defines body for ProveEmail for application/json ContentType.
+type ProveEmailJSONRequestBody = MailedCode
+
 // BeginOIDCLinkJSONRequestBody defines body for BeginOIDCLink for application/json ContentType.
 type BeginOIDCLinkJSONRequestBody = NewOIDCLink
 
@@ -3216,6 +3225,37 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 	SetAccount(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestEmailProof Have a code mailed to the address of your account
+	//
+	// By which you prove that you read it. Three an hour go to one mailbox; whether
+	// this one went is told to nobody but the log. Refused with mail_off where the
+	// node mails nothing. Needs a session that is fresh, or your own token.
+	//
+	// Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
+	RequestEmailProof(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProveEmailWithBody Prove that you read the address of your account
+	//
+	// By the code that was mailed there, which is good once, for 30 minutes, for
+	// this account and address alone. From then on nobody else signs in by the
+	// address. Needs a session that is fresh, or your own token.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+	ProveEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProveEmail Prove that you read the address of your account
+	//
+	// By the code that was mailed there, which is good once, for 30 minutes, for
+	// this account and address alone. From then on nobody else signs in by the
+	// address. Needs a session that is fresh, or your own token.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+	ProveEmail(ctx context.Context, body ProveEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOIDCLinks Who you are at other providers
 	//
@@ -4645,6 +4685,67 @@ func (c *Client) SetAccountWithBody(ctx context.Context, contentType string, bod
 // Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 func (c *Client) SetAccount(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestEmailProof Have a code mailed to the address of your account
+//
+// By which you prove that you read it. Three an hour go to one mailbox; whether
+// this one went is told to nobody but the log. Refused with mail_off where the
+// node mails nothing. Needs a session that is fresh, or your own token.
+//
+// Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
+func (c *Client) RequestEmailProof(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestEmailProofRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProveEmailWithBody Prove that you read the address of your account
+//
+// By the code that was mailed there, which is good once, for 30 minutes, for
+// this account and address alone. From then on nobody else signs in by the
+// address. Needs a session that is fresh, or your own token.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+func (c *Client) ProveEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProveEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProveEmail Prove that you read the address of your account
+//
+// By the code that was mailed there, which is good once, for 30 minutes, for
+// this account and address alone. From then on nobody else signs in by the
+// address. Needs a session that is fresh, or your own token.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+func (c *Client) ProveEmail(ctx context.Context, body ProveEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProveEmailRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7543,6 +7644,73 @@ func NewSetAccountRequestWithBody(server string, contentType string, body io.Rea
 	}
 
 	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRequestEmailProofRequest constructs an http.Request for the RequestEmailProof method
+func NewRequestEmailProofRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/account/email/code")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewProveEmailRequest calls the generic ProveEmail builder with application/json body
+func NewProveEmailRequest(server string, body ProveEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewProveEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewProveEmailRequestWithBody constructs an http.Request for the ProveEmail method, with any body, and a specified content type
+func NewProveEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/account/email/proof")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -12713,6 +12881,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/account (the `SetAccount` operationId).
 	SetAccountWithResponse(ctx context.Context, body SetAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAccountResponse, error)
 
+	// RequestEmailProofWithResponse Have a code mailed to the address of your account
+	//
+	// By which you prove that you read it. Three an hour go to one mailbox; whether
+	// this one went is told to nobody but the log. Refused with mail_off where the
+	// node mails nothing. Needs a session that is fresh, or your own token.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
+	RequestEmailProofWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RequestEmailProofResponse, error)
+
+	// ProveEmailWithBodyWithResponse Prove that you read the address of your account
+	//
+	// By the code that was mailed there, which is good once, for 30 minutes, for
+	// this account and address alone. From then on nobody else signs in by the
+	// address. Needs a session that is fresh, or your own token.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+	ProveEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ProveEmailResponse, error)
+
+	// ProveEmailWithResponse Prove that you read the address of your account
+	//
+	// By the code that was mailed there, which is good once, for 30 minutes, for
+	// this account and address alone. From then on nobody else signs in by the
+	// address. Needs a session that is fresh, or your own token.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+	ProveEmailWithResponse(ctx context.Context, body ProveEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ProveEmailResponse, error)
+
 	// ListOIDCLinksWithResponse Who you are at other providers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -14435,6 +14636,102 @@ func (r SetAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RequestEmailProofResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Health
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RequestEmailProofResponse) GetJSON202() *Health {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RequestEmailProofResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RequestEmailProofResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestEmailProofResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestEmailProofResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequestEmailProofResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ProveEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Account
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ProveEmailResponse) GetJSON200() *Account {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ProveEmailResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ProveEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ProveEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ProveEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ProveEmailResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19533,6 +19830,57 @@ func (c *ClientWithResponses) SetAccountWithResponse(ctx context.Context, body S
 	return ParseSetAccountResponse(rsp)
 }
 
+// RequestEmailProofWithResponse Have a code mailed to the address of your account
+//
+// By which you prove that you read it. Three an hour go to one mailbox; whether
+// this one went is told to nobody but the log. Refused with mail_off where the
+// node mails nothing. Needs a session that is fresh, or your own token.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
+func (c *ClientWithResponses) RequestEmailProofWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RequestEmailProofResponse, error) {
+	rsp, err := c.RequestEmailProof(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestEmailProofResponse(rsp)
+}
+
+// ProveEmailWithBodyWithResponse Prove that you read the address of your account
+//
+// By the code that was mailed there, which is good once, for 30 minutes, for
+// this account and address alone. From then on nobody else signs in by the
+// address. Needs a session that is fresh, or your own token.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+func (c *ClientWithResponses) ProveEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ProveEmailResponse, error) {
+	rsp, err := c.ProveEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProveEmailResponse(rsp)
+}
+
+// ProveEmailWithResponse Prove that you read the address of your account
+//
+// By the code that was mailed there, which is good once, for 30 minutes, for
+// this account and address alone. From then on nobody else signs in by the
+// address. Needs a session that is fresh, or your own token.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/account/email/proof (the `ProveEmail` operationId).
+func (c *ClientWithResponses) ProveEmailWithResponse(ctx context.Context, body ProveEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ProveEmailResponse, error) {
+	rsp, err := c.ProveEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProveEmailResponse(rsp)
+}
+
 // ListOIDCLinksWithResponse Who you are at other providers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -21992,6 +22340,72 @@ func ParseSetAccountResponse(rsp *http.Response) (*SetAccountResponse, error) {
 	}
 
 	response := &SetAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Account
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequestEmailProofResponse parses an HTTP response from a RequestEmailProofWithResponse call
+func ParseRequestEmailProofResponse(rsp *http.Response) (*RequestEmailProofResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestEmailProofResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseProveEmailResponse parses an HTTP response from a ProveEmailWithResponse call
+func ParseProveEmailResponse(rsp *http.Response) (*ProveEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ProveEmailResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

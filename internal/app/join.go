@@ -52,17 +52,21 @@ func (c Config) checkDomains() string {
 	return ""
 }
 
-// newCodes is what mails codes, nil where the node does not register by address.
+// newCodes is what mails codes, nil where the node mails nothing.
 func (a *App) newCodes(directory *id.Directory, post invite.Postman) (*mailcode.Service, error) {
-	if a.cfg.Registers() != Domain {
+	if post == nil {
 		return nil, nil
+	}
+	var register []string
+	if a.cfg.Registers() == Domain {
+		register = a.cfg.domains()
 	}
 	secret, err := a.node.IDSecret()
 	if err != nil {
 		return nil, err
 	}
 	return mailcode.New(a.db, directory, post, mailcode.Config{
-		Domains: a.cfg.domains(), Page: a.cfg.publicURL(), Secret: secret, Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log,
+		Domains: register, Page: a.cfg.publicURL(), Secret: secret, Now: a.opt.Now, Rand: a.opt.Rand, Logger: a.log,
 	}), nil
 }
 

@@ -158,6 +158,59 @@ func (s *Server) SetAccount(c echo.Context) error {
 	return s.showAccount(c, who.Identity)
 }
 
+var errNoEmail = fault.New(fault.Conflict, "email_none", "your account has no address; set one first (PATCH /v1/account)")
+
+// RequestEmailProof has a code mailed to the address of the caller's account.
+func (s *Server) RequestEmailProof(c echo.Context) error {
+	identity, address, err := s.mailable(c)
+	if err == nil {
+		err = s.deps.Codes.AskProof(address, identity)
+	}
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, api.Health{Status: "accepted"})
+}
+
+// ProveEmail notes that the caller reads the address of their account.
+func (s *Server) ProveEmail(c echo.Context) error {
+	identity, address, err := s.mailable(c)
+	if err != nil {
+		return err
+	}
+	var body api.MailedCode
+	if err := s.bind(c, &body); err != nil {
+		return err
+	}
+	if err := s.deps.Codes.Prove(c.Request().Context(), body.Code, address, identity); err != nil {
+		return err
+	}
+	if err := s.deps.Accounts.ProveEmail(c.Request().Context(), identity, address); err != nil {
+		return err
+	}
+	return s.showAccount(c, identity)
+}
+
+// mailable is the caller and the address of their account, where this node mails. It
+// counts as a try.
+func (s *Server) mailable(c echo.Context) (identity, address string, err error) {
+	who, err := s.freshPerson(c)
+	if err != nil {
+		return "", "", err
+	}
+	if s.deps.Codes == nil {
+		return "", "", errNoMail
+	}
+	if err := s.countTry(c); err != nil {
+		return "", "", err
+	}
+	a, err := s.deps.Accounts.Get(c.Request().Context(), who.Identity)
+	if err == nil && a.Email == "" {
+		err = errNoEmail
+	}
+	return who.Identity, a.Email, err
+}
+
 // EraseAccount erases the caller's account, and with it an identity whose keys the
 // node holds: nobody could sign in to it any more. What ends for good comes first,
 // so that whoever is cut off can ask again.

@@ -22,11 +22,15 @@ const (
 	RegistrationClosed = string(api.NodeRegistrationClosed)
 )
 
-// Codes mail codes that let identities register. *mailcode.Service implements it.
+// Codes mail codes that let identities register, and by which they prove their
+// addresses. *mailcode.Service implements it.
 type Codes interface {
 	// Ask judges the address's form alone, and takes the same time for all.
 	Ask(address string) error
 	Admit(ctx context.Context, code, identity string) error
+	// AskProof is Ask for the address of an identity's account.
+	AskProof(address, identity string) error
+	Prove(ctx context.Context, code, address, identity string) error
 }
 
 // Of all these one code: to whoever comes without what admits, the node is closed.
@@ -39,6 +43,7 @@ var (
 		"this node registers whoever is invited to one of its tenants; open the link of your invitation, or send its token as admission")
 	errByDomain = fault.New(fault.Forbidden, codeRegistration,
 		"this node registers whoever is invited to one of its tenants, and whoever has an address of certain domains; have a code mailed (POST /v1/registrations/code), or open the link of your invitation, and send the one or the other as admission")
+	errNoMail    = fault.New(fault.Conflict, "mail_off", "this node mails nothing, so that no address can be proven; ask whoever runs it to set smtp.host and smtp.from")
 	errNoCodes   = fault.New(fault.Forbidden, "codes_off", "this node mails no codes: it does not register by address")
 	errAdmission = fault.New(fault.Invalid, "admission_malformed",
 		"this admits nobody here; an invitation's token begins with lli_, a mailed code, where the node mails them, with llc_").At("/admission", "is of no kind that this node takes")

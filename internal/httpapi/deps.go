@@ -195,6 +195,7 @@ type Accounts interface {
 	Create(ctx context.Context, identity string, n account.NewAccount) error
 	Get(ctx context.Context, identity string) (account.Account, error)
 	SetEmail(ctx context.Context, identity, email string) error
+	ProveEmail(ctx context.Context, identity, email string) error
 	Erase(ctx context.Context, identity string) (found bool, err error)
 
 	SignIn(ctx context.Context, name, password, second string, where account.Where) (n account.Session, token string, err error)
@@ -416,7 +417,7 @@ type Deps struct {
 	Node       Node
 	// Invitations are required where the module onboarding is on.
 	Invitations Invitations
-	Codes       Codes // required where Registration is RegistrationDomain
+	Codes       Codes // nil: nothing is mailed; required where Registration is RegistrationDomain
 	Gate        Gate  // nil: nothing is limited by rate
 	Quotas      Quotas
 	Tickets     Tickets

@@ -262,7 +262,7 @@ var routes = map[string]struct {
 	"feed": {showed: true, ask: feeds},
 
 	"getAccount": {ask: at("/v1/account")}, "listSessions": {ask: at("/v1/sessions")},
-	"createAccount": {}, "setAccount": {}, "eraseAccount": {}, "setPassword": {}, "offerSecondFactor": {}, "confirmSecondFactor": {}, "removeSecondFactor": {}, "renewRecoveryCodes": {},
+	"createAccount": {}, "setAccount": {}, "eraseAccount": {}, "requestEmailProof": {}, "proveEmail": {}, "setPassword": {}, "offerSecondFactor": {}, "confirmSecondFactor": {}, "removeSecondFactor": {}, "renewRecoveryCodes": {},
 	"listPasskeys": {ask: at("/v1/account/passkeys")}, "beginPasskey": {}, "finishPasskey": {}, "renamePasskey": {}, "removePasskey": {}, "beginPasskeySignIn": {}, "finishPasskeySignIn": {},
 	"listInvitations": {ask: of("/invitations")}, "createInvitation": {}, "revokeInvitation": {}, "lookAtInvitation": {}, "acceptInvitation": {}, "requestCode": {},
 	"listOIDCProviders": {ask: at("/v1/sessions/oidc")}, "listOIDCLinks": {ask: at("/v1/account/oidc")}, "beginOIDCSignIn": {}, "finishOIDCSignIn": {}, "beginOIDCLink": {}, "removeOIDCLink": {},

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/danvoulez/logline/client"
+	"github.com/danvoulez/logline/client/openapi"
 	"github.com/danvoulez/logline/internal/engine"
 	"github.com/danvoulez/logline/internal/httpapi"
 	"github.com/danvoulez/logline/internal/id"
@@ -191,4 +192,49 @@ func TestRegistrationByDomain(t *testing.T) {
 	admitted(w.keys(), code).problem(t, http.StatusNotFound, "code_invalid")
 	i := w.invite(w.owner, span.RoleMember)
 	by.accept(i.Token, w.keys(), false).want(t, http.StatusOK) // an invitation admits here too
+}
+
+// Who reads the address of their account proves it, and from then on nobody else signs
+// in by it.
+func TestAddressIsProven(t *testing.T) {
+	t.Parallel()
+	box := mailtest.Start(t, mailtest.Options{Security: mail.STARTTLS, User: "u", Password: "p"})
+	post := mail.New(mail.Config{Host: "127.0.0.1", Port: box.Port, User: "u", Password: "p", From: "log@example.org", Security: mail.STARTTLS, Timeout: time.Minute, TLS: &tls.Config{RootCAs: box.Roots}})
+	w := newWorld(t)
+	codes := mailcode.New(w.db, w.dir, post, mailcode.Config{Secret: []byte("x"), Now: w.clock.now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)})
+	by := newProcess(t, w.node, w.db, w.store, func(d *id.Directory) engine.Directory { return d }, nil, func(d *httpapi.Deps) { d.Codes = codes })
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { codes.Run(ctx) })
+	defer func() { stop(); running.Wait() }()
+
+	token := func(handle string) string {
+		var in openapi.SignedIn
+		by.post("/v1/accounts", "", map[string]any{"custody": true, "handle": handle, "password": passphrase, "email": "shared@example.org"}).want(t, http.StatusCreated).decode(t, &in)
+		return in.Token
+	}
+	first, second := token("first"), token("second")
+	const ask, prove = "/v1/account/email/code", "/v1/account/email/proof"
+	w.post(ask, first, nil).problem(t, http.StatusConflict, "mail_off")
+	w.post(prove, first, map[string]any{"code": "llc_0000000000000000"}).problem(t, http.StatusConflict, "mail_off")
+	by.post(ask, "", nil).want(t, http.StatusUnauthorized)
+	by.post(prove, second, map[string]any{"code": "123456"}).problem(t, http.StatusBadRequest, "code_malformed")
+	by.post(ask, second, nil).want(t, http.StatusAccepted)
+	require.Eventually(t, func() bool { return len(box.Messages(t)) > 0 }, time.Minute, 10*time.Millisecond)
+	body, err := io.ReadAll(quotedprintable.NewReader(box.Messages(t)[0].Body))
+	require.NoError(t, err)
+	code := map[string]any{"code": regexp.MustCompile(`llc_[0-9a-z]{16}`).FindString(string(body))}
+
+	by.post(prove, first, code).problem(t, http.StatusNotFound, "code_invalid")
+	var a openapi.Account
+	by.post(prove, second, code).want(t, http.StatusOK).decode(t, &a)
+	require.NotEmpty(t, a.EmailProven)
+	require.Equal(t, "shared@example.org", a.Email)
+	by.post(prove, second, code).problem(t, http.StatusNotFound, "code_invalid")
+	var in openapi.SignedIn
+	by.post("/v1/sessions", "", map[string]any{"name": "shared@example.org", "password": passphrase}).want(t, http.StatusCreated).decode(t, &in)
+	require.Equal(t, a.Identity, in.Session.Identity, "not who named it first")
+
+	by.patch("/v1/account", second, map[string]any{"email": ""}).want(t, http.StatusOK)
+	by.post(ask, second, nil).problem(t, http.StatusConflict, "email_none")
 }

@@ -64,6 +64,8 @@ func uses() []use {
 		{op: "createAccount custody", ask: own(http.MethodPost, "/v1/accounts", map[string]any{"custody": true, "password": passphrase})},
 		{op: "getAccount", ask: own(http.MethodGet, "/v1/account", nil)},
 		{op: "setAccount", ask: own(http.MethodPatch, "/v1/account", map[string]any{"email": "x@example.com"})},
+		{op: "requestEmailProof", ask: own(http.MethodPost, "/v1/account/email/code", nil)},
+		{op: "proveEmail", ask: own(http.MethodPost, "/v1/account/email/proof", map[string]any{"code": "no"})}, // 409: this node mails nothing
 		{op: "setPassword", ask: own(http.MethodPost, "/v1/account/password", map[string]any{"password": passphrase})},
 		{op: "offerSecondFactor", ask: own(http.MethodPost, "/v1/account/totp", nil)},
 		// With a code that is wrong, which comes after who may send one: 403 for it is the

@@ -954,6 +954,12 @@ type Labels struct {
 	Name   *string `json:"name,omitempty"`
 }
 
+// MailedCode defines model for MailedCode.
+type MailedCode struct {
+	// Code As it stands in the mail, llc_…
+	Code string `json:"code,omitempty"`
+}
+
 // Member defines model for Member.
 type Member struct {
 	// Identity LogLine ID
@@ -2635,6 +2641,9 @@ type ListTasksParams struct {
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountChange
 
+// ProveEmailJSONRequestBody defines body for ProveEmail for application/json ContentType.
+type ProveEmailJSONRequestBody = MailedCode
+
 // BeginOIDCLinkJSONRequestBody defines body for BeginOIDCLink for application/json ContentType.
 type BeginOIDCLinkJSONRequestBody = NewOIDCLink
 
@@ -3104,6 +3113,12 @@ type ServerInterface interface {
 	// SetAccount Change or erase the address of your account
 	// (PATCH /v1/account)
 	SetAccount(ctx echo.Context) error
+	// RequestEmailProof Have a code mailed to the address of your account
+	// (POST /v1/account/email/code)
+	RequestEmailProof(ctx echo.Context) error
+	// ProveEmail Prove that you read the address of your account
+	// (POST /v1/account/email/proof)
+	ProveEmail(ctx echo.Context) error
 	// ListOIDCLinks Who you are at other providers
 	// (GET /v1/account/oidc)
 	ListOIDCLinks(ctx echo.Context) error
@@ -3474,6 +3489,24 @@ func (w *ServerInterfaceWrapper) SetAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SetAccount(ctx)
+	return err
+}
+
+// RequestEmailProof converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestEmailProof(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestEmailProof(ctx)
+	return err
+}
+
+// ProveEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) ProveEmail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProveEmail(ctx)
 	return err
 }
 
@@ -5746,6 +5779,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/account", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
 	router.PATCH(options.BaseURL+"/v1/account", wrapper.SetAccount, options.OperationMiddlewares["setAccount"]...)
 	router.POST(options.BaseURL+"/v1/account/password", wrapper.SetPassword, options.OperationMiddlewares["setPassword"]...)
+	router.POST(options.BaseURL+"/v1/account/email/code", wrapper.RequestEmailProof, options.OperationMiddlewares["requestEmailProof"]...)
+	router.POST(options.BaseURL+"/v1/account/email/proof", wrapper.ProveEmail, options.OperationMiddlewares["proveEmail"]...)
 	router.POST(options.BaseURL+"/v1/account/totp", wrapper.OfferSecondFactor, options.OperationMiddlewares["offerSecondFactor"]...)
 	router.POST(options.BaseURL+"/v1/account/totp/confirm", wrapper.ConfirmSecondFactor, options.OperationMiddlewares["confirmSecondFactor"]...)
 	router.POST(options.BaseURL+"/v1/account/totp/remove", wrapper.RemoveSecondFactor, options.OperationMiddlewares["removeSecondFactor"]...)

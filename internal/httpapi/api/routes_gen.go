@@ -18,6 +18,8 @@ func Routes() []Route {
 		{Method: "DELETE", Path: "/v1/account", Module: "id"},
 		{Method: "GET", Path: "/v1/account", Module: "id"},
 		{Method: "PATCH", Path: "/v1/account", Module: "id"},
+		{Method: "POST", Path: "/v1/account/email/code", Module: "id"},
+		{Method: "POST", Path: "/v1/account/email/proof", Module: "id"},
 		{Method: "GET", Path: "/v1/account/oidc", Module: "id"},
 		{Method: "POST", Path: "/v1/account/oidc", Module: "id"},
 		{Method: "DELETE", Path: "/v1/account/oidc/{link}", Module: "id"},

@@ -21,8 +21,7 @@ const (
 var alike = strings.NewReplacer("o", "0", "i", "1", "l", "1")
 
 // ErrMalformed is for what is no code by its form alone; it repeats nothing of it.
-var ErrMalformed = fault.New(fault.Invalid, "code_malformed", "this is no code: it begins with llc_ and has 16 letters and digits behind that; type it as it stands in the mail").
-	At("/admission", "is no code")
+var ErrMalformed = fault.New(fault.Invalid, "code_malformed", "this is no code: it begins with llc_ and has 16 letters and digits behind that; type it as it stands in the mail")
 
 // Is says whether a text is meant to be a code.
 func Is(text string) bool { return strings.HasPrefix(strings.ToLower(text), prefix) }

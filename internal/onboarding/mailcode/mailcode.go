@@ -1,5 +1,7 @@
 // Package mailcode admits people by the address that they have: it mails a code to
 // an address of an allowed domain, and whoever has the code registers one identity.
+// And it has people prove that they read the address of their account, by a code that
+// is good for that account and address alone.
 //
 // Who asks for a code is told nothing, whatever becomes of it: not whether the domain
 // is allowed, nor whether it was mailed. Of codes and addresses the database has
@@ -43,7 +45,7 @@ const (
 
 // ErrInvalid is the one answer for a code that admits nobody: unknown, of another
 // secret, used, ended, or tried too often.
-var ErrInvalid = fault.New(fault.NotFound, "code_invalid", "this code admits nobody: there is no such one, or it was used, has ended or was tried too often; ask for another")
+var ErrInvalid = fault.New(fault.NotFound, "code_invalid", "this code is good for nothing here: there is no such one, or it was used, has ended or was tried too often; ask for another")
 
 // Postman hands over a message, once. *mail.Sender implements it.
 type Postman interface {
@@ -71,24 +73,36 @@ type Service struct {
 	dir   Directory
 	post  Postman
 	cfg   Config
-	asked chan string // addresses
+	asked chan request
+}
+
+// request is a code to be mailed.
+type request struct {
+	address string
+	prover  string // LogLine ID of whose address it is to prove; "" for a registration
 }
 
 // New works on a migrated database; it starts nothing.
 func New(db *storage.DB, dir Directory, post Postman, cfg Config) *Service {
-	return &Service{db: db, dir: dir, post: post, cfg: cfg, asked: make(chan string, waiting)}
+	return &Service{db: db, dir: dir, post: post, cfg: cfg, asked: make(chan request, waiting)}
 }
 
-// Ask has a code mailed to an address, if there is anything for it. It says nothing
-// of that, and takes the same time: all but the address's form (invalid mail_address)
-// is looked at by Run.
-func (s *Service) Ask(address string) error {
+// Ask has a code mailed to an address that lets an identity register, if there is
+// anything for it. It says nothing of that, and takes the same time: all but the
+// address's form (invalid mail_address) is looked at by Run.
+func (s *Service) Ask(address string) error { return s.ask(address, "") }
+
+// AskProof is Ask for a code by which an identity proves to read an address, of any
+// domain.
+func (s *Service) AskProof(address, identity string) error { return s.ask(address, identity) }
+
+func (s *Service) ask(address, prover string) error {
 	address, err := mail.ParseAddress(address)
 	if err != nil {
 		return fault.From(err).At("/email", "is no address")
 	}
 	select {
-	case s.asked <- address:
+	case s.asked <- request{address, prover}:
 	default:
 		s.cfg.Logger.Warn("a code was not mailed: too many are waiting")
 	}
@@ -101,8 +115,8 @@ func (s *Service) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case address := <-s.asked:
-			switch err := s.send(ctx, address); {
+		case r := <-s.asked:
+			switch err := s.send(ctx, r); {
 			case errors.Is(err, errNothing):
 				s.cfg.Logger.InfoContext(ctx, "no code was mailed", slog.Any("reason", err))
 			case err != nil && ctx.Err() == nil:
@@ -118,34 +132,37 @@ var (
 	errOften   = errNothing.Because(errors.New("the mailbox has had its codes of this hour"))
 )
 
-func (s *Service) send(ctx context.Context, address string) error {
-	if !slices.Contains(s.cfg.Domains, mail.DomainOf(address)) {
+func (s *Service) send(ctx context.Context, r request) error {
+	if r.prover == "" && !slices.Contains(s.cfg.Domains, mail.DomainOf(r.address)) {
 		return errDomain
 	}
 	code, err := makeCode(s.cfg.Rand)
 	if err != nil {
 		return err
 	}
-	if err := s.keep(ctx, code, address); err != nil {
+	if err := s.keep(ctx, code, r); err != nil {
 		return err
 	}
-	at := ""
+	at, wish, use := "", "wants to register", "one registration"
+	if r.prover != "" {
+		wish, use = "has named this address for an account", "this account"
+	}
 	if s.cfg.Page != "" {
 		at = " at " + s.cfg.Page
 	}
-	return s.post.Send(ctx, mail.Message{To: address, Subject: "Your code for LogLine", Text: fmt.Sprintf(`Somebody, probably you, wants to register%s.
+	return s.post.Send(ctx, mail.Message{To: r.address, Subject: "Your code for LogLine", Text: fmt.Sprintf(`Somebody, probably you, %s%s.
 
-The code, good for one registration within 30 minutes:
+The code, good for %s within 30 minutes:
 
     %s
 
 If it was not you, do nothing.
-`, at, code)})
+`, wish, at, use, code)})
 }
 
 // keep notes a code that is to be mailed, unless the mailbox has had enough.
-func (s *Service) keep(ctx context.Context, code, address string) error {
-	now, box := s.cfg.Now(), s.hash("mailbox", strings.ToLower(address))
+func (s *Service) keep(ctx context.Context, code string, r request) error {
+	now, box := s.cfg.Now(), s.hash("mailbox", strings.ToLower(r.address))
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM registration_codes WHERE made_at < $1`, span.FormatTime(now.Add(-kept))); err != nil {
 			return fmt.Errorf("forget codes: %w", err)
@@ -158,9 +175,25 @@ func (s *Service) keep(ctx context.Context, code, address string) error {
 			return errOften
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO registration_codes (selector, hash, mailbox, made_at, expires_at, tries) VALUES ($1, $2, $3, $4, $5, 0)`,
-			selectorOf(code), s.hash("code", code), box, span.FormatTime(now), span.FormatTime(now.Add(Life)))
+			selectorOf(code), s.hash(r.use(), code), box, span.FormatTime(now), span.FormatTime(now.Add(Life)))
 		return storage.Classify(err)
 	})
+}
+
+// use is what a code is hashed with, so that it is good for nothing else.
+func (r request) use() string {
+	if r.prover == "" {
+		return "code"
+	}
+	return "proof\n" + r.prover + "\n" + strings.ToLower(r.address)
+}
+
+// member is where a request over HTTP has the code.
+func (r request) member() string {
+	if r.prover == "" {
+		return "/admission"
+	}
+	return "/code"
 }
 
 // hash is what is kept of a text.
@@ -174,13 +207,29 @@ func (s *Service) hash(of, text string) []byte {
 // first that comes with it, and that one again; another one only where the first was
 // never registered. ErrMalformed, ErrInvalid.
 func (s *Service) Admit(ctx context.Context, text, identity string) error {
+	return s.tried(ctx, text, request{}, func(tx *sql.Tx, code string) (bool, error) { return s.admit(ctx, tx, code, identity) })
+}
+
+// Prove says whether a code was mailed to an address for an identity to prove that it
+// reads it. It is good once. ErrMalformed, ErrInvalid.
+func (s *Service) Prove(ctx context.Context, text, address, identity string) error {
+	return s.tried(ctx, text, request{address, identity}, func(tx *sql.Tx, code string) (bool, error) {
+		_, err := tx.ExecContext(ctx, `UPDATE registration_codes SET tries = $2 WHERE selector = $1`, selectorOf(code), MaxTries)
+		return err == nil, err
+	})
+}
+
+// tried spends a try on a code, and has it used where it is the one that was mailed.
+func (s *Service) tried(ctx context.Context, text string, r request, use func(tx *sql.Tx, code string) (bool, error)) error {
 	code, err := parse(text)
 	if err != nil {
-		return err
+		return ErrMalformed.At(r.member(), "is no code")
 	}
 	good := false
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		good, err = s.try(ctx, tx, code, identity)
+		if good, err = s.try(ctx, tx, code, r); err == nil && good {
+			good, err = use(tx, code)
+		}
 		return err // what was counted is committed where the code was wrong, too
 	})
 	if err == nil && !good {
@@ -189,10 +238,10 @@ func (s *Service) Admit(ctx context.Context, text, identity string) error {
 	return err
 }
 
-func (s *Service) try(ctx context.Context, tx *sql.Tx, code, identity string) (good bool, err error) {
+// try counts a try of a code, and says whether it is the one that was mailed.
+func (s *Service) try(ctx context.Context, tx *sql.Tx, code string, r request) (good bool, err error) {
 	var hash []byte
 	var expires string
-	var admitted sql.NullString
 	// The update first: it holds the row, so that tries at once are counted one by one.
 	res, err := tx.ExecContext(ctx, `UPDATE registration_codes SET tries = tries + 1 WHERE selector = $1 AND tries < $2`, selectorOf(code), MaxTries)
 	if err != nil {
@@ -201,12 +250,17 @@ func (s *Service) try(ctx context.Context, tx *sql.Tx, code, identity string) (g
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	err = tx.QueryRowContext(ctx, `SELECT hash, expires_at, admitted FROM registration_codes WHERE selector = $1`, selectorOf(code)).Scan(&hash, &expires, &admitted)
+	err = tx.QueryRowContext(ctx, `SELECT hash, expires_at FROM registration_codes WHERE selector = $1`, selectorOf(code)).Scan(&hash, &expires)
 	if err != nil {
 		return false, fmt.Errorf("read a code: %w", err)
 	}
-	if subtle.ConstantTimeCompare(hash, s.hash("code", code)) != 1 || expires <= span.FormatTime(s.cfg.Now()) {
-		return false, nil
+	return subtle.ConstantTimeCompare(hash, s.hash(r.use(), code)) == 1 && expires > span.FormatTime(s.cfg.Now()), nil
+}
+
+func (s *Service) admit(ctx context.Context, tx *sql.Tx, code, identity string) (good bool, err error) {
+	var admitted sql.NullString
+	if err := tx.QueryRowContext(ctx, `SELECT admitted FROM registration_codes WHERE selector = $1`, selectorOf(code)).Scan(&admitted); err != nil {
+		return false, fmt.Errorf("read a code: %w", err)
 	}
 	if admitted.Valid && admitted.String != identity {
 		_, err := s.dir.Chain(ctx, admitted.String)

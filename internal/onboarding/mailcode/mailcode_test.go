@@ -91,6 +91,11 @@ var inMail = regexp.MustCompile(`llc_[0-9a-z]{16}`)
 func (o *office) code(address string) string {
 	o.t.Helper()
 	require.NoError(o.t, o.Ask(address))
+	return o.mailed(address)
+}
+
+func (o *office) mailed(address string) string {
+	o.t.Helper()
 	sent := <-o.done
 	require.Equal(o.t, strings.ToLower(address), strings.ToLower(sent.To))
 	want := inMail.FindString(sent.Text)
@@ -159,6 +164,35 @@ func TestCodes(t *testing.T) {
 			require.NotContains(o.t, row, code[10:])
 		}
 		require.NoError(o.t, rows.Err())
+	})
+}
+
+// Who reads an address proves it by what came there: for one account and one address,
+// once, in time. It lets nobody register, nor does a registration's code prove anything.
+func TestProofs(t *testing.T) {
+	each(t, func(o *office) {
+		ctx := o.t.Context()
+		const ana, eve, address = "logline-id://ana", "logline-id://eve", "Ana@elsewhere.example"
+		asked := func() string {
+			require.NoError(o.t, o.AskProof(address, ana))
+			return o.mailed(address)
+		}
+		not := func(code, address, identity string) {
+			o.t.Helper()
+			require.Equal(o.t, "code_invalid", fault.CodeOf(o.Prove(ctx, code, address, identity)))
+		}
+		require.Equal(o.t, "mail_address", fault.CodeOf(o.AskProof("Ana <ana@example.org>", ana)))
+		require.Equal(o.t, "code_malformed", fault.CodeOf(o.Prove(ctx, "123456", address, ana)))
+		code := asked()
+		not(code, address, eve)
+		not(code, "ana@other.example", ana)
+		o.refuses(code, ana, "code_invalid")
+		require.NoError(o.t, o.Prove(ctx, strings.ToUpper(code), "ana@ELSEWHERE.example", ana))
+		not(code, address, ana)
+		late := asked()
+		o.advance(mailcode.Life)
+		not(late, address, ana)
+		not(o.code("ana@example.org"), "ana@example.org", ana)
 	})
 }
 

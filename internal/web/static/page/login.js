@@ -96,7 +96,7 @@ function secondOn(caller, section, account) {
 }
 
 export const email = (caller, more) => ofLogin("E-mail address", caller, more, (section, account) => {
-  const proven = account.email_proven ? `You showed that you read it (${moment(account.email_proven)}).` : "You may sign in by it. Nothing is sent to it.";
+  const proven = account.email_proven ? `You showed that you read it (${moment(account.email_proven)}).` : "You may sign in by it, until somebody shows that they read it.";
   const address = textField("email", "E-mail address", account.email, account.email ? proven : "You need none. With one you may sign in by it.", { autocomplete: "email", autocapitalize: "none", inputmode: "email", maxlength: "254" });
   section.fields = { email: address, "/email": address };
   const set = (to) => caller.json("PATCH", "account", { body: { email: to } });
@@ -106,12 +106,31 @@ export const email = (caller, more) => ofLogin("E-mail address", caller, more, (
       await set(address.value);
       await section.again("Your address was saved.");
     }),
+    account.email && !account.email_proven ? el("div", { class: "row" }, section.button("Show that you read it", async () => {
+      await caller.json("POST", "account/email/code");
+      proveEmail(caller, section, account.email);
+    })) : null,
     account.email ? section.twice("Remove the address", "You sign in by it no more.", "Yes, remove the address", async () => {
       await set("");
       await section.again("Your address was removed.");
     }) : null,
   ];
 });
+
+// proveEmail takes the code that was mailed to an address.
+function proveEmail(caller, section, address) {
+  const code = textField("mailed-code", "Code in the mail", "", "It begins with llc_ and is good for half an hour. If none comes, look among the junk, or ask for another; three go to an address in an hour.", { autocomplete: "one-time-code", autocapitalize: "none", maxlength: "64" });
+  section.fields = { "/code": code, "mailed-code": code, code_invalid: code };
+  section.body.replaceChildren(
+    el("p", {}, "A code is on its way to ", el("strong", {}, address), "."),
+    ...form(section, [code], "Show it", async () => {
+      if (code.value === "") throw new Wrong("mailed-code", "Write the code that came by mail.");
+      await caller.json("POST", "account/email/proof", { body: { code: code.value } });
+      await section.again("The address is yours: nobody else signs in by it.");
+    }),
+    el("button", { type: "button", class: "quiet", onclick: () => section.again() }, "Leave it"));
+  code.control.focus();
+}
 
 export const links = (caller, more) => ofLogin("Logins at other providers", caller, more, async (section) => {
   const [all, { items }] = await Promise.all([providers(), caller.json("GET", "account/oidc")]);
