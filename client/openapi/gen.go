@@ -3228,8 +3228,8 @@ type ClientInterface interface {
 
 	// RequestEmailProof Have a code mailed to the address of your account
 	//
-	// By which you prove that you read it. Three an hour go to one mailbox; whether
-	// this one went is told to nobody but the log. Refused with mail_off where the
+	// By which you prove that you read it. Three an hour go out for one account;
+	// whether this one went is told to nobody but the log. Refused with mail_off where the
 	// node mails nothing. Needs a session that is fresh, or your own token.
 	//
 	// Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
@@ -3237,8 +3237,8 @@ type ClientInterface interface {
 
 	// ProveEmailWithBody Prove that you read the address of your account
 	//
-	// By the code that was mailed there, which is good once, for 30 minutes, for
-	// this account and address alone. From then on nobody else signs in by the
+	// By the code that was mailed there, which is good for 30 minutes, for this
+	// account and address alone. From then on nobody else signs in by the
 	// address. Needs a session that is fresh, or your own token.
 	//
 	// Takes any type of body and a specified content type.
@@ -3248,8 +3248,8 @@ type ClientInterface interface {
 
 	// ProveEmail Prove that you read the address of your account
 	//
-	// By the code that was mailed there, which is good once, for 30 minutes, for
-	// this account and address alone. From then on nobody else signs in by the
+	// By the code that was mailed there, which is good for 30 minutes, for this
+	// account and address alone. From then on nobody else signs in by the
 	// address. Needs a session that is fresh, or your own token.
 	//
 	// Takes a body of the `application/json` content type.
@@ -4697,8 +4697,8 @@ func (c *Client) SetAccount(ctx context.Context, body SetAccountJSONRequestBody,
 
 // RequestEmailProof Have a code mailed to the address of your account
 //
-// By which you prove that you read it. Three an hour go to one mailbox; whether
-// this one went is told to nobody but the log. Refused with mail_off where the
+// By which you prove that you read it. Three an hour go out for one account;
+// whether this one went is told to nobody but the log. Refused with mail_off where the
 // node mails nothing. Needs a session that is fresh, or your own token.
 //
 // Corresponds with POST /v1/account/email/code (the `RequestEmailProof` operationId).
@@ -4716,8 +4716,8 @@ func (c *Client) RequestEmailProof(ctx context.Context, reqEditors ...RequestEdi
 
 // ProveEmailWithBody Prove that you read the address of your account
 //
-// By the code that was mailed there, which is good once, for 30 minutes, for
-// this account and address alone. From then on nobody else signs in by the
+// By the code that was mailed there, which is good for 30 minutes, for this
+// account and address alone. From then on nobody else signs in by the
 // address. Needs a session that is fresh, or your own token.
 //
 // Takes any type of body and a specified content type.
@@ -4737,8 +4737,8 @@ func (c *Client) ProveEmailWithBody(ctx context.Context, contentType string, bod
 
 // ProveEmail Prove that you read the address of your account
 //
-// By the code that was mailed there, which is good once, for 30 minutes, for
-// this account and address alone. From then on nobody else signs in by the
+// By the code that was mailed there, which is good for 30 minutes, for this
+// account and address alone. From then on nobody else signs in by the
 // address. Needs a session that is fresh, or your own token.
 //
 // Takes a body of the `application/json` content type.
@@ -12883,8 +12883,8 @@ type ClientWithResponsesInterface interface {
 
 	// RequestEmailProofWithResponse Have a code mailed to the address of your account
 	//
-	// By which you prove that you read it. Three an hour go to one mailbox; whether
-	// this one went is told to nobody but the log. Refused with mail_off where the
+	// By which you prove that you read it. Three an hour go out for one account;
+	// whether this one went is told to nobody but the log. Refused with mail_off where the
 	// node mails nothing. Needs a session that is fresh, or your own token.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -12894,8 +12894,8 @@ type ClientWithResponsesInterface interface {
 
 	// ProveEmailWithBodyWithResponse Prove that you read the address of your account
 	//
-	// By the code that was mailed there, which is good once, for 30 minutes, for
-	// this account and address alone. From then on nobody else signs in by the
+	// By the code that was mailed there, which is good for 30 minutes, for this
+	// account and address alone. From then on nobody else signs in by the
 	// address. Needs a session that is fresh, or your own token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12905,8 +12905,8 @@ type ClientWithResponsesInterface interface {
 
 	// ProveEmailWithResponse Prove that you read the address of your account
 	//
-	// By the code that was mailed there, which is good once, for 30 minutes, for
-	// this account and address alone. From then on nobody else signs in by the
+	// By the code that was mailed there, which is good for 30 minutes, for this
+	// account and address alone. From then on nobody else signs in by the
 	// address. Needs a session that is fresh, or your own token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -19832,8 +19832,8 @@ func (c *ClientWithResponses) SetAccountWithResponse(ctx context.Context, body S
 
 // RequestEmailProofWithResponse Have a code mailed to the address of your account
 //
-// By which you prove that you read it. Three an hour go to one mailbox; whether
-// this one went is told to nobody but the log. Refused with mail_off where the
+// By which you prove that you read it. Three an hour go out for one account;
+// whether this one went is told to nobody but the log. Refused with mail_off where the
 // node mails nothing. Needs a session that is fresh, or your own token.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -19849,8 +19849,8 @@ func (c *ClientWithResponses) RequestEmailProofWithResponse(ctx context.Context,
 
 // ProveEmailWithBodyWithResponse Prove that you read the address of your account
 //
-// By the code that was mailed there, which is good once, for 30 minutes, for
-// this account and address alone. From then on nobody else signs in by the
+// By the code that was mailed there, which is good for 30 minutes, for this
+// account and address alone. From then on nobody else signs in by the
 // address. Needs a session that is fresh, or your own token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -19866,8 +19866,8 @@ func (c *ClientWithResponses) ProveEmailWithBodyWithResponse(ctx context.Context
 
 // ProveEmailWithResponse Prove that you read the address of your account
 //
-// By the code that was mailed there, which is good once, for 30 minutes, for
-// this account and address alone. From then on nobody else signs in by the
+// By the code that was mailed there, which is good for 30 minutes, for this
+// account and address alone. From then on nobody else signs in by the
 // address. Needs a session that is fresh, or your own token.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).

@@ -25,6 +25,7 @@ type profile struct {
 	LogKey   string `json:"log_key,omitempty"` // note verifier key of the tenant's log, as first seen
 	Identity string `json:"identity,omitempty"`
 	KeyFile  string `json:"key_file,omitempty"`
+	Door     string `json:"door,omitempty"` // of a visit: hash of the door's token
 
 	OutboxFull  string `json:"outbox_full,omitempty"`  // see outboxFlags
 	OutboxLimit *int   `json:"outbox_limit,omitempty"` // spans; nil is the default

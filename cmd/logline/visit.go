@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -115,7 +117,9 @@ func (f *visitFlags) run(ctx context.Context, env *environment, link string) err
 		return err
 	}
 	door, err := c.LookAtInvitation(ctx, token.Reveal())
-	begun := f.begun(all, node.Id)
+	hash := sha256.Sum256([]byte("logline.visit.v1\n" + token.Reveal()))
+	p.Door = hex.EncodeToString(hash[:])
+	begun := f.begun(all, node.Id, p.Door)
 	switch {
 	case client.CodeOf(err) == invite.ErrInvalid.Code && begun != "": // its last use may be ours
 		door = &client.InvitationPreview{}
@@ -166,10 +170,10 @@ func (f *visitFlags) run(ctx context.Context, env *environment, link string) err
 	return nil
 }
 
-// begun is the profile of a visit at a node that was interrupted; "" where there is none.
-func (f *visitFlags) begun(all *profiles, node string) string {
+// begun is the profile of a visit by a door that was interrupted; "" where there is none.
+func (f *visitFlags) begun(all *profiles, node, door string) string {
 	for _, q := range all.Profiles {
-		if q.Node == node && q.Tenant == "" && (f.profile == "" || q.Name == f.profile) && exists(q.KeyFile) {
+		if q.Node == node && q.Door == door && q.Tenant == "" && (f.profile == "" || q.Name == f.profile) && exists(q.KeyFile) {
 			return q.Name
 		}
 	}

@@ -240,7 +240,8 @@ func (s *Service) SetEmail(ctx context.Context, identity, email string) error {
 }
 
 // ProveEmail notes that the owner of an account reads its address, as a code that
-// was mailed there shows. conflict email_taken where another account has proven it.
+// was mailed there shows. conflict email_taken where another account has proven it,
+// email_changed where the account has another address by now.
 func (s *Service) ProveEmail(ctx context.Context, identity, email string) error {
 	key, err := emailKey(email)
 	if err != nil {
@@ -253,6 +254,12 @@ func (s *Service) ProveEmail(ctx context.Context, identity, email string) error 
 		}
 		if taken {
 			return fault.New(fault.Conflict, "email_taken", "another account has this address; sign in to that one, or give it another address first")
+		}
+		var has sql.NullString
+		if err := tx.QueryRowContext(ctx, `SELECT email_key FROM accounts WHERE identity = $1`, identity).Scan(&has); err == nil && has.Valid && has.String != key {
+			return fault.New(fault.Conflict, "email_changed", "your account has another address by now; prove that one")
+		} else if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return storage.Failed("read account", err)
 		}
 		return s.change(ctx, tx, `UPDATE accounts SET email = $1, email_key = $2, email_proven = $3 WHERE identity = $4`, email, key, span.FormatTime(s.cfg.Now()), identity)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -85,13 +86,35 @@ func (a *App) newQuotas(log *timeline.Log, store timeline.Store, work tasks.Stor
 	return quota.NewTenants(a.db, book, quota.NewMeter(a.db, store, a.log, a.opt.Now), rates, counts{log, work}, a.log), nil
 }
 
-// startQuotas keeps this process's open feeds counted; it returns what ends that,
-// after they have ended.
-func startQuotas(ctx context.Context, quotas *quota.Tenants) (stop func()) {
+// beside runs something beside a module until that stops, and for as long as its
+// requests are drained: ctx itself has ended by then.
+func beside(ctx context.Context, run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { quotas.Run(ctx) })
+	running.Go(func() { run(ctx) })
 	return func() { cancel(); running.Wait() }
+}
+
+// pruneEvery is how long what has expired stays where nothing else removes it.
+const pruneEvery = time.Minute
+
+// pruning has prune remove what has expired, at once and then every pruneEvery. What
+// fails is tried again.
+func (a *App) pruning(prune func(context.Context) error) func(context.Context) {
+	return func(ctx context.Context) {
+		tick := time.NewTicker(pruneEvery)
+		defer tick.Stop()
+		for {
+			if err := prune(ctx); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "what has expired could not be removed", slog.Any("error", err))
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}
 }
 
 // TenantQuotas are the quotas of a tenant.

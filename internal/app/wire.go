@@ -128,9 +128,10 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tickets := ticket.New(a.db, a.opt.Now, a.opt.Rand)
 	deps := httpapi.Deps{
 		Engine: telling, Log: log, Contracts: rulebook.New(log), Tasks: desk{work.store, work}, Backtests: work.backtests, Directory: directory, Onboarding: tenants, Node: a.node, Verifier: verify,
-		Flow: sessions, Tickets: ticket.New(a.db, a.opt.Now, a.opt.Rand), Admin: admin.Office{Timeline: own, Accounts: accounts}, Webhooks: endpoints, Followers: board, News: work.news,
+		Flow: sessions, Tickets: tickets, Admin: admin.Office{Timeline: own, Accounts: accounts}, Webhooks: endpoints, Followers: board, News: work.news,
 		Custody: custody, Accounts: accounts, APIKeys: id.NewAPIKeys(a.db, a.opt.Now, a.opt.Rand, a.cfg.APIKeys.limits()), Events: cloudevents.NewRecorder(custody, eng, log, a.opt.Now),
 		Ready:            ready.Ready,
 		Gate:             gate,
@@ -208,16 +209,13 @@ func (a *App) wire(ctx context.Context) error {
 			if err := sessions.Prune(ctx); err != nil {
 				return err
 			}
-			if codes != nil {
-				a.modules[i].Run = func(ctx context.Context, ready func()) error {
-					ready()
-					codes.Run(ctx)
-					return nil
-				}
-			}
 		case "httpapi": // last in order: deps is complete when this runs
 			a.modules[i].Run = func(ctx context.Context, ready func()) error {
-				defer startQuotas(ctx, quotas)()
+				defer beside(ctx, quotas.Run)()
+				defer beside(ctx, a.pruning(tickets.Prune))()
+				if codes != nil {
+					defer beside(ctx, codes.Run)()
+				}
 				return a.serve(ctx, httpapi.New(deps), ready)
 			}
 		}

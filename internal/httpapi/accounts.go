@@ -158,6 +158,8 @@ func (s *Server) SetAccount(c echo.Context) error {
 	return s.showAccount(c, who.Identity)
 }
 
+var errUnmailable = fault.New(fault.Conflict, "email_unmailable", "nothing can be mailed to the address of your account as it is written; set another (PATCH /v1/account)")
+
 var errNoEmail = fault.New(fault.Conflict, "email_none", "your account has no address; set one first (PATCH /v1/account)")
 
 // RequestEmailProof has a code mailed to the address of the caller's account.
@@ -165,6 +167,9 @@ func (s *Server) RequestEmailProof(c echo.Context) error {
 	identity, address, err := s.mailable(c)
 	if err == nil {
 		err = s.deps.Codes.AskProof(address, identity)
+	}
+	if fault.CodeOf(err) == "mail_address" {
+		err = errUnmailable
 	}
 	if err != nil {
 		return err

@@ -230,7 +230,7 @@ func TestAddressIsProven(t *testing.T) {
 	by.post(prove, second, code).want(t, http.StatusOK).decode(t, &a)
 	require.NotEmpty(t, a.EmailProven)
 	require.Equal(t, "shared@example.org", a.Email)
-	by.post(prove, second, code).problem(t, http.StatusNotFound, "code_invalid")
+	by.post(prove, second, code).want(t, http.StatusOK) // where the answer was lost
 	var in openapi.SignedIn
 	by.post("/v1/sessions", "", map[string]any{"name": "shared@example.org", "password": passphrase}).want(t, http.StatusCreated).decode(t, &in)
 	require.Equal(t, a.Identity, in.Session.Identity, "not who named it first")

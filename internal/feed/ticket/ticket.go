@@ -18,7 +18,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -82,13 +81,13 @@ func (t *Tickets) Make(ctx context.Context, k Ticket) (text string, err error) {
 	}
 	hash := hashOf(text)
 	err = t.db.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM feed_tickets WHERE expires_at <= $1`, span.FormatTime(t.now())); err != nil {
-			return failed("remove old tickets", err)
+		if err := removeOld(ctx, tx, span.FormatTime(t.now())); err != nil {
+			return err
 		}
 		var all, mine int
 		err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(CASE WHEN identity = $1 THEN 1 ELSE 0 END), 0) FROM feed_tickets`, k.Identity).Scan(&all, &mine)
 		if err != nil {
-			return failed("count tickets", err)
+			return storage.Failed("count tickets", err)
 		}
 		if all >= most || mine >= mostOne {
 			return ErrLimited
@@ -96,7 +95,7 @@ func (t *Tickets) Make(ctx context.Context, k Ticket) (text string, err error) {
 		_, err = tx.ExecContext(ctx, `INSERT INTO feed_tickets (hash, identity, sealed, expires_at) VALUES ($1, $2, $3, $4)`,
 			hash[:], k.Identity, sealed, span.FormatTime(k.Expires))
 		if err != nil {
-			return failed("insert ticket", err)
+			return storage.Failed("insert ticket", err)
 		}
 		return nil
 	})
@@ -116,7 +115,7 @@ func (t *Tickets) Spend(ctx context.Context, text string) (Ticket, error) {
 	// Before it writes it looks, so that a stranger who guesses keeps no writer waiting.
 	waits := 0
 	if err := t.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM feed_tickets WHERE hash = $1`, hash[:]).Scan(&waits); err != nil {
-		return Ticket{}, failed("look for a ticket", err)
+		return Ticket{}, storage.Failed("look for a ticket", err)
 	}
 	if waits == 0 {
 		return Ticket{}, ErrInvalid
@@ -131,7 +130,7 @@ func (t *Tickets) Spend(ctx context.Context, text string) (Ticket, error) {
 			return nil // another was faster
 		}
 		if err != nil {
-			return failed("spend a ticket", err)
+			return storage.Failed("spend a ticket", err)
 		}
 		good = span.FormatTime(t.now()) < expires
 		k.Expires, err = span.ParseTime(expires)
@@ -149,11 +148,28 @@ func (t *Tickets) Spend(ctx context.Context, text string) (Ticket, error) {
 	return k, nil
 }
 
+// Prune removes tickets that have expired. It looks before it writes: mostly there is
+// nothing.
+func (t *Tickets) Prune(ctx context.Context) error {
+	now, old := span.FormatTime(t.now()), 0
+	if err := t.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM feed_tickets WHERE expires_at <= $1`, now).Scan(&old); err != nil || old == 0 {
+		return storage.Classify(err)
+	}
+	return t.db.InTx(ctx, func(tx *sql.Tx) error { return removeOld(ctx, tx, now) })
+}
+
+func removeOld(ctx context.Context, tx *sql.Tx, now string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM feed_tickets WHERE expires_at <= $1`, now); err != nil {
+		return storage.Failed("remove old tickets", err)
+	}
+	return nil
+}
+
 // Forget removes what waits of an identity.
 func (t *Tickets) Forget(ctx context.Context, identity string) error {
 	return t.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM feed_tickets WHERE identity = $1`, identity); err != nil {
-			return failed("forget tickets", err)
+			return storage.Failed("forget tickets", err)
 		}
 		return nil
 	})
@@ -210,8 +226,4 @@ func open(text string, sealed []byte, k *Ticket) error {
 	}
 	k.Credential, k.Tenant = was.Credential, was.Tenant
 	return nil
-}
-
-func failed(operation string, err error) error {
-	return storage.Classify(fmt.Errorf("%s: %w", operation, err))
 }

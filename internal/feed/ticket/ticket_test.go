@@ -193,3 +193,19 @@ func TestForget(t *testing.T) {
 		require.NoError(s.t, err)
 	})
 }
+
+// What nobody used does not stay, though no other ticket is made.
+func TestOldTicketsGo(t *testing.T) {
+	each(t, func(s *scene) {
+		count := func() (n int) {
+			require.NoError(s.t, s.db.Read.QueryRowContext(s.t.Context(), `SELECT count(*) FROM feed_tickets`).Scan(&n))
+			return n
+		}
+		s.make(s.one, s.ticket("ana"))
+		require.NoError(s.t, s.two.Prune(s.t.Context()))
+		require.Equal(s.t, 1, count())
+		s.at.Add(30_000)
+		require.NoError(s.t, s.two.Prune(s.t.Context()))
+		require.Zero(s.t, count())
+	})
+}

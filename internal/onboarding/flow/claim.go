@@ -90,7 +90,9 @@ func (t *turn) claim(ctx context.Context, slug string) (release func(error), err
 	}
 }
 
-// unmade says that what a request began that was cut off has not come about.
+// unmade says that what a request began that was cut off has not come about. Of one
+// that joins it does not look: whoever asks for something else then has both, the role
+// that they were invited to and the tenant that they make.
 func (t *turn) unmade(ctx context.Context, c *claim) error {
 	if c.Slug == "" {
 		return nil

@@ -35,7 +35,8 @@ const (
 	Life = 30 * time.Minute
 	// MaxTries is how often the wrong secret of one code is tried before it is void.
 	MaxTries = 5
-	// MaxCodes bounds the codes mailed to one mailbox in an hour.
+	// MaxCodes bounds the codes mailed in an hour: of registrations to one mailbox, of
+	// proofs for one account.
 	MaxCodes = 3
 	// kept is how long a code's record stays, so that an hour's can be counted.
 	kept = 24 * time.Hour
@@ -43,7 +44,7 @@ const (
 	waiting = 256
 )
 
-// ErrInvalid is the one answer for a code that admits nobody: unknown, of another
+// ErrInvalid is the one answer for a code that is good for nothing: unknown, of another
 // secret, used, ended, or tried too often.
 var ErrInvalid = fault.New(fault.NotFound, "code_invalid", "this code is good for nothing here: there is no such one, or it was used, has ended or was tried too often; ask for another")
 
@@ -59,7 +60,7 @@ type Directory interface {
 
 // Config of a Service.
 type Config struct {
-	Domains []string // whose addresses are mailed to, in lower case
+	Domains []string // whose addresses may register, in lower case
 	Page    string   // where the node is reached, for the text; "" leaves it out
 	Secret  []byte   // of the node alone, for hashes
 	Now     func() time.Time
@@ -162,7 +163,7 @@ If it was not you, do nothing.
 
 // keep notes a code that is to be mailed, unless the mailbox has had enough.
 func (s *Service) keep(ctx context.Context, code string, r request) error {
-	now, box := s.cfg.Now(), s.hash("mailbox", strings.ToLower(r.address))
+	now, box := s.cfg.Now(), s.hash(r.counted())
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM registration_codes WHERE made_at < $1`, span.FormatTime(now.Add(-kept))); err != nil {
 			return fmt.Errorf("forget codes: %w", err)
@@ -178,6 +179,15 @@ func (s *Service) keep(ctx context.Context, code string, r request) error {
 			selectorOf(code), s.hash(r.use(), code), box, span.FormatTime(now), span.FormatTime(now.Add(Life)))
 		return storage.Classify(err)
 	})
+}
+
+// counted is what an hour's codes are counted by: the mailbox; or, so that nobody keeps
+// a mailbox from its owner, nor mails to many, who proves.
+func (r request) counted() (of, text string) {
+	if r.prover == "" {
+		return "mailbox", strings.ToLower(r.address)
+	}
+	return "prover", r.prover
 }
 
 // use is what a code is hashed with, so that it is good for nothing else.
@@ -211,11 +221,11 @@ func (s *Service) Admit(ctx context.Context, text, identity string) error {
 }
 
 // Prove says whether a code was mailed to an address for an identity to prove that it
-// reads it. It is good once. ErrMalformed, ErrInvalid.
+// reads it; as often as it is asked, since what it proves stays the same. ErrMalformed,
+// ErrInvalid.
 func (s *Service) Prove(ctx context.Context, text, address, identity string) error {
 	return s.tried(ctx, text, request{address, identity}, func(tx *sql.Tx, code string) (bool, error) {
-		_, err := tx.ExecContext(ctx, `UPDATE registration_codes SET tries = $2 WHERE selector = $1`, selectorOf(code), MaxTries)
-		return err == nil, err
+		return forgive(ctx, tx, code, sql.NullString{})
 	})
 }
 
@@ -268,7 +278,11 @@ func (s *Service) admit(ctx context.Context, tx *sql.Tx, code, identity string) 
 			return false, err
 		}
 	}
-	// A right try is none that counts.
-	_, err = tx.ExecContext(ctx, `UPDATE registration_codes SET admitted = $2, tries = tries - 1 WHERE selector = $1`, selectorOf(code), identity)
+	return forgive(ctx, tx, code, sql.NullString{String: identity, Valid: true})
+}
+
+// forgive takes a try back: a right one is none that counts.
+func forgive(ctx context.Context, tx *sql.Tx, code string, admitted sql.NullString) (bool, error) {
+	_, err := tx.ExecContext(ctx, `UPDATE registration_codes SET admitted = $2, tries = tries - 1 WHERE selector = $1`, selectorOf(code), admitted)
 	return err == nil, err
 }

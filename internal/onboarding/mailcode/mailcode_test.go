@@ -188,11 +188,22 @@ func TestProofs(t *testing.T) {
 		not(code, "ana@other.example", ana)
 		o.refuses(code, ana, "code_invalid")
 		require.NoError(o.t, o.Prove(ctx, strings.ToUpper(code), "ana@ELSEWHERE.example", ana))
-		not(code, address, ana)
+		require.NoError(o.t, o.Prove(ctx, code, address, ana), "as often as it is asked")
 		late := asked()
 		o.advance(mailcode.Life)
 		not(late, address, ana)
 		not(o.code("ana@example.org"), "ana@example.org", ana)
+
+		// An account has three an hour, whatever addresses it names; it keeps no mailbox
+		// from others.
+		for _, other := range []string{"bo@example.org", "cy@example.org"} {
+			require.NoError(o.t, o.AskProof(other, eve))
+			o.mailed(other)
+		}
+		require.NoError(o.t, o.AskProof("bo@example.org", eve))
+		o.mailed("bo@example.org")
+		require.NoError(o.t, o.AskProof("di@example.org", eve))
+		o.code("bo@example.org") // is behind it
 	})
 }
 

@@ -119,7 +119,7 @@ export const email = (caller, more) => ofLogin("E-mail address", caller, more, (
 
 // proveEmail takes the code that was mailed to an address.
 function proveEmail(caller, section, address) {
-  const code = textField("mailed-code", "Code in the mail", "", "It begins with llc_ and is good for half an hour. If none comes, look among the junk, or ask for another; three go to an address in an hour.", { autocomplete: "one-time-code", autocapitalize: "none", maxlength: "64" });
+  const code = textField("mailed-code", "Code in the mail", "", "It begins with llc_ and is good for half an hour. If none comes, look among the junk, or ask for another, up to three in an hour.", { autocomplete: "one-time-code", autocapitalize: "none", maxlength: "64" });
   section.fields = { "/code": code, "mailed-code": code, code_invalid: code };
   section.body.replaceChildren(
     el("p", {}, "A code is on its way to ", el("strong", {}, address), "."),
