@@ -372,6 +372,14 @@ func TestRecoveryIsCutOffAnywhere(t *testing.T) {
 	g.shows("Not valid JSON")
 	p.set(func() { p.bends = nil })
 
+	// Somebody has made another identity in this browser meanwhile: its key stays.
+	g.hasKey(`{}`)
+	g.press("button", "Go on")
+	g.shows("has the key of another identity by now, logline-id://another")
+	require.Zero(t, rotations())
+	require.True(t, g.keepsKey())
+	eval[chromedp.Void](g, `import("/onboard/page/keep.js").then((m) => m.forget("journey"))`)
+
 	// In another window meanwhile, with the old sheet, which is good as long as nothing
 	// arrived. The window that was cut off hears of it.
 	elsewhere := open(t)
@@ -420,6 +428,21 @@ func TestRecoveryIsCutOffAnywhere(t *testing.T) {
 	for _, b := range []*tab{g, elsewhere, last} {
 		require.Empty(t, exceptions(b))
 	}
+}
+
+// hasKey has the browser keep the key of another identity, with more of its journey.
+func (b *tab) hasKey(more string) {
+	b.t.Helper()
+	eval[chromedp.Void](b, `Promise.all([import("/onboard/page/keep.js"), import("/onboard/lib/crypto.js"), fetch("/v1/node").then((r) => r.json())]).then(async ([{ keep }, { newSigner }, { id }]) => {
+		const { key, privateKey } = await newSigner();
+		await keep("journey", { began: Date.now(), step: "key", node: { id }, me: { id: "logline-id://another", key, privateKey }, saved: true, ...`+more+` });
+	})`)
+}
+
+// keepsKey says whether that key is still there.
+func (b *tab) keepsKey() bool {
+	b.t.Helper()
+	return eval[bool](b, `import("/onboard/page/keep.js").then((m) => m.load("journey")).then(({ me }) => me.id === "logline-id://another" && me.privateKey instanceof CryptoKey)`)
 }
 
 // A server that lies about the identity gets no rotation, and none is believed to

@@ -2,10 +2,10 @@
 // or where its key may be somebody else's too: type the sheet, keep the new one, have
 // the rotation recorded, and look at what is in question (page/recovery.js).
 import { json } from "./page/api.js";
-import { Caller, ownKey } from "./page/caller.js";
+import { Caller, otherKey, ownKey } from "./page/caller.js";
 import { checkField, el, Field, save, say } from "./page/dom.js";
 import { forget, keep, load } from "./page/keep.js";
-import { begin, historyOf, hold, otherKey, record, send, settle } from "./page/recovery.js";
+import { alone, begin, historyOf, hold, record, send, settle } from "./page/recovery.js";
 import { moment, Section, sentence, wordsOf } from "./page/section.js";
 import { linesOf, parseSheet, place, progressOf } from "./page/sheet.js";
 import { form } from "./page/signin.js";
@@ -183,6 +183,7 @@ function unfinished(pending) {
 }
 
 async function finish(pending) {
+  await alone(pending);
   let history;
   try {
     history = await send(pending);

@@ -67,6 +67,13 @@ export async function ownKey(node) {
   return journey?.registered && journey.me?.privateKey && journey.node.id === node ? journey.me : undefined;
 }
 
+// otherKey is the identity, of any node, whose key would be lost if an identity's took
+// its place here.
+export async function otherKey(identity) {
+  const { me } = (await load("journey")) ?? {};
+  return me?.privateKey && me.id !== identity ? me.id : undefined;
+}
+
 // recognise finds out who it is: {caller}, {needs: "code"} where a session waits for
 // the second factor, or {} for nobody. stale says that the key here is good no more.
 export async function recognise(node) {

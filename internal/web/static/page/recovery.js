@@ -6,7 +6,7 @@
 // rotation is kept, before it is sent; what is sent again is the same event.
 import { json, Problem } from "./api.js";
 import { forget, keep, load } from "./keep.js";
-import { chosen } from "./caller.js";
+import { chosen, otherKey } from "./caller.js";
 import { moment } from "./section.js";
 import { newNext, parseSheet, sheetOf } from "./sheet.js";
 import { commitment, signerOfSeed } from "../lib/crypto.js";
@@ -108,9 +108,17 @@ async function stands({ events }, { event }) {
   return false;
 }
 
+// alone refuses where this browser has got the key of another identity since the sheet
+// was typed, which would be lost.
+export async function alone({ me }) {
+  const other = await otherKey(me.id);
+  if (other) throw new Refusal("other_key", `This browser has the key of another identity by now, ${other}, which would be lost. Use another browser, or another profile of this one, and type the new sheet there; if that does not fit, the old one.`);
+}
+
 // settle makes the key the one of this browser, for the other pages.
 export async function settle(pending) {
   const { node, me } = pending;
+  await alone(pending); // another window may have made one while it was sent
   const journey = await load("journey");
   await keep("journey", { ...(journey?.me?.id === me.id ? goesOn(journey) : { began: Date.now(), step: "organisation" }), node: { id: node }, me, saved: true, registered: true });
   await keep("node", node);
@@ -122,10 +130,4 @@ export async function settle(pending) {
 function goesOn({ began, ended, who, org, tenant, invitation, noted }) {
   const step = tenant ? "proof" : invitation ? "key" : "organisation";
   return { began, ...(ended ? { ended } : {}), who, org, tenant, invitation, noted, step };
-}
-
-// otherKey is the identity whose key would be lost if another's took its place here.
-export async function otherKey(identity) {
-  const { me } = (await load("journey")) ?? {};
-  return me?.privateKey && me.id !== identity ? me.id : undefined;
 }
