@@ -205,4 +205,11 @@ func TestOnboardsByAnotherProvider(t *testing.T) {
 	g.shows("Checked in this browser")
 	g.account(s.URL, bySession)
 	g.shows("Bea @bea (you)")
+
+	// An address that anybody can write costs nobody a key, whoever is signed in.
+	g.hasKey(`{ registered: true, who: { name: "Bea", handle: "bea" }, invitation: { token: "lli_x", name: "Acme", slug: "acme", role: "member" } }`)
+	g.visit(s.URL + "/onboard#oidc=signed-in")
+	g.heading("Your key, and a way back")
+	g.shows("The key of an identity is in this browser already")
+	require.True(t, g.keepsKey())
 }

@@ -1,6 +1,7 @@
 // What stands at the server, whatever became of the session that brought it about:
 // logins that end, and onboarding sessions, which last seven days.
 import { json } from "./api.js";
+import { otherKey } from "./caller.js";
 import { signInSection } from "./signin.js";
 import { Wrong } from "./wrong.js";
 
@@ -19,8 +20,10 @@ export function signInAgain(j, err, again) {
   }));
 }
 
-// takeLogin goes on with the login by which somebody came back from another provider.
+// takeLogin goes on with the login by which somebody came back from another provider, as
+// the address says, which anybody can write: a key that is here stays.
 export async function takeLogin(j) {
+  if (j.state.me?.privateKey ?? (await otherKey())) throw new Wrong("", "The key of an identity is in this browser already, and would be lost. Go on with that identity here; for the one of the other login use another browser, or another profile of this one.");
   const account = await json("GET", "account");
   if (!account.custody) throw new Wrong("keeper", "The key of that login's identity is elsewhere. Begin in the browser that has it, or choose again here.");
   await j.keep({ me: { id: account.identity }, held: true, saved: true, unnamed: !account.handle && !account.name });
