@@ -1,7 +1,7 @@
 // The steps of a visitor: in by a door under a ghost, a first record and its proof, and
 // then, for whoever stays, the claim (docs/ghosts.md).
 import { json } from "./api.js";
-import { Caller, ownKey } from "./caller.js";
+import { Caller, otherKey, ownKey } from "./caller.js";
 import { el, save, say, textField } from "./dom.js";
 import { claimBy, current, ended, offerTo, recordOf, settle, visits } from "./ghost.js";
 import { Journey } from "./journey.js";
@@ -100,7 +100,9 @@ const visiting = {
       const own = await ownKey(node);
       const begun = await load("journey");
       const { registration } = await json("GET", "node");
-      const view = own ? claiming(j, own) : begun?.me?.privateKey && begun.node.id === node || registration === "open" ? await becoming(j, begun) : notHere(j, begun);
+      const ready = begun?.me?.privateKey && begun.node.id === node ? begun : undefined;
+      const taken = begun?.me?.privateKey ? !ready : begun?.held && begun.node.id === node;
+      const view = own ? claiming(j, own) : !taken && (ready || registration === "open") ? await becoming(j, begun, ready) : notHere(j, begun, taken);
       return { ...view, lead: `Your ghost ends at ${moment(j.state.me.expires)}. What it put on record stays; until then you may make it part of an identity that lasts. Roles do not come along.`,
         after: [elsewhere(j), el("div", { class: "row" }, anew(j), toAccount())] };
     },
@@ -188,11 +190,10 @@ async function claim(j, own) {
   say("The ghost is part of your identity.");
 }
 
-// becoming makes an identity here, or goes on with one that is not registered yet.
-async function becoming(j, begun) {
+// becoming makes an identity here, or goes on with ready, one that is not registered yet.
+async function becoming(j, begun, ready) {
   j.state.who ??= begun?.who;
   const who = steps.who.show(j);
-  const ready = begun?.me?.privateKey && begun.node.id === j.state.node.id ? begun : undefined;
   const made = ready ? undefined : await newKey();
   return {
     fields: [...who.fields, ...(made ? [made.kept] : [])], placed: true, action: "Become a member of LogLine",
@@ -200,8 +201,12 @@ async function becoming(j, begun) {
       made ? made.element : el("p", {}, "Your key is in this browser, and you have kept your recovery sheet.")],
     async next() {
       await who.next();
-      const mine = { began: Date.now(), step: "organisation", ...begun, node: j.state.node, who: j.state.who, saved: true };
-      await made?.take((me) => keep("journey", Object.assign(mine, { me })));
+      const mine = { began: Date.now(), step: "organisation", ...ready, node: j.state.node, who: j.state.who, saved: true };
+      await made?.take(async (me) => {
+        await alone(me);
+        await keep("journey", Object.assign(mine, { me }));
+      });
+      await alone(mine.me);
       await register(mine);
       await keep("journey", { ...mine, registered: true });
       await claim(j, mine.me);
@@ -209,15 +214,21 @@ async function becoming(j, begun) {
   };
 }
 
+async function alone(me) {
+  if (await otherKey(me.id)) throw new Wrong("", "Another window made an identity in this browser meanwhile, whose key would be lost. Load this page anew.");
+}
+
 async function register({ me, who, node }) {
   const token = await signToken(signerOf(me.key, me.privateKey), me.id, node.id, location.origin);
   await json("POST", "identities", { token, body: { events: [me.event], handle: who.handle, name: who.name } });
 }
 
-// notHere says what to do where the node registers nobody who just comes.
-const notHere = (j, begun) => ({
-  fields: [], next: undefined, extra: [el("p", {}, begun?.held
+// notHere says what to do where the node registers nobody who just comes, or the place
+// of an identity in this browser is taken.
+const notHere = (j, begun, taken) => ({
+  fields: [], next: undefined, extra: [el("p", {}, taken && begun.held
     ? "The server keeps the key of your identity here, and does not sign claims with it. Claim the ghost by an identity whose key you have."
+    : taken ? `This browser has the key of an identity at another server, ${begun.node.id}, which would be lost. Claim the ghost by an identity that is kept elsewhere.`
     : `This server registers whoever is invited. Ask ${j.state.invitation.name} for an invitation of your own, and open its link in this browser: your account then offers the claim.`)],
 });
 
