@@ -339,3 +339,57 @@ func TestAVisitorIsClaimedByAKeyElsewhere(t *testing.T) {
 	g.heading("Your visits")
 	g.shows("It is part of")
 }
+
+// A visitor becomes somebody only where no other identity of this browser is lost, and
+// the account says that a claim stands only where the server shows it.
+func TestAVisitorLosesNoIdentity(t *testing.T) {
+	t.Parallel()
+	s := node(t)
+	ana := founder(t, s.URL, setupToken(t, s))
+	ana.account(s.URL, byKey)
+	p := put(t, s.URL)
+	g := &guest{tab: open(t), name: "Bo"}
+	g.comes(strings.Replace(ana.door(2), s.URL, p.URL, 1), "Bo found a wallet.")
+	g.press("button", "Go on")
+	g.heading("Stay, or leave it at that")
+	reload := func() { g.visit(p.URL + "/onboard"); g.heading("Stay, or leave it at that") }
+
+	g.hasKey(`{ held: true, registered: true, me: { id: "logline-id://another" }, session: { id: "x", token: "y" } }`)
+	reload()
+	g.shows("The server keeps the key of your identity here")
+	g.hasKey(`{ node: { id: "logline-id://elsewhere" } }`)
+	reload()
+	g.shows("the key of an identity at another server, logline-id://elsewhere")
+	require.True(t, g.keepsKey())
+	g.patch(`await (await import("/onboard/page/keep.js")).forget("journey")`)
+	reload()
+	g.fill("Your name", g.name)
+	g.press("button", "Save as a file")
+	g.press("checkbox", "I have printed or saved my recovery sheet")
+	g.hasKey(`{}`)
+	g.press("button", "Become a member of LogLine")
+	g.shows("Another window made an identity in this browser meanwhile")
+	require.True(t, g.keepsKey())
+	g.patch(`await (await import("/onboard/page/keep.js")).forget("journey")`)
+
+	events := "/v1/identities/" + eval[string](g.tab, `import("/onboard/page/keep.js").then(async ({ load }) => (await load(await load("current"))).me.id.split("//")[1])`) + "/events"
+	before := get(t, s.URL+events)
+	p.set(func() {
+		p.lies = func(path, answer string) string {
+			if path == events {
+				return before
+			}
+			return answer
+		}
+	})
+	g.press("button", "Become a member of LogLine")
+	g.shows("The server did not keep the claim")
+	g.account(p.URL, byKey)
+	g.press("button", "Make the visit to acme part of my identity")
+	g.shows("The server did not keep the claim")
+	require.NotContains(t, eval[string](g.tab, `document.getElementById("said").textContent`), "is yours")
+	p.set(func() { p.lies = nil })
+	g.press("button", "Make the visit to acme part of my identity")
+	g.shows("No visit is left to claim.")
+	require.Empty(t, exceptions(g.tab))
+}

@@ -6,6 +6,7 @@ import { claimBy, current, ended, open, recordOf, visits } from "./ghost.js";
 import { keep } from "./keep.js";
 import { moment, Section, short } from "./section.js";
 import { spans } from "./tenant.js";
+import { Wrong } from "./wrong.js";
 
 const onboarding = new URL("../../onboard", import.meta.url).href;
 
@@ -52,11 +53,13 @@ export async function claims(caller) {
   const section = new Section("You came as a visitor");
   section.load(async () => {
     const all = await mine();
-    if (all.length === 0) return el("p", {}, "What you did as a visitor is yours.");
+    if (all.length === 0) return el("p", {}, "No visit is left to claim.");
     return el("ul", { class: "items" }, all.map((v) => el("li", {},
       el("p", {}, el("strong", {}, v.tenant.name)), el("p", { class: "hint" }, `Ghost ${short(v.me.id)}, until ${moment(v.me.expires)}`),
       section.button("Make it part of my identity", async () => {
-        await claimBy(v, caller.me);
+        const by = await claimBy(v, caller.me);
+        if (by && by !== caller.id) await section.again(); // it is not in the list any more
+        if (by !== caller.id) throw new Wrong("", by ? `Another identity, ${by}, has claimed your visit to ${v.tenant.name} before: it cannot be claimed twice.` : "The server did not keep the claim. Try again.");
         await section.again(`What you did in ${v.tenant.name} as a visitor is yours.`);
       }, `Make the visit to ${v.tenant.slug} part of my identity`))));
   });
