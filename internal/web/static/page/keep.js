@@ -1,6 +1,7 @@
-// What outlives a reload: one record in IndexedDB. The private key in it is one
-// that nobody can read, this page included. Where there is no IndexedDB (a private
-// window of some browsers) it lasts as long as the page.
+// What outlives a reload: records in IndexedDB, each under a name (the journey, visits,
+// a recovery that was cut off, checkpoints). A private key in them is one that nobody
+// can read, this page included. Where there is no IndexedDB (a private window of some
+// browsers) they last as long as the page.
 
 const name = "logline-onboarding";
 

@@ -1,5 +1,5 @@
 // The steps: each shows a form and says what to do with what was filled in. They
-// are plain functions of the journey (onboard.js), which keeps what is known.
+// are plain functions of the journey (page/journey.js), which keeps what is known.
 import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
 import { ask, json } from "./api.js";
 import { newKey } from "./newkey.js";
