@@ -8,7 +8,7 @@ import { Wrong } from "./wrong.js";
 import { canonical } from "../lib/json.js";
 
 const days = 30;
-const most = 1000; // entries that are looked at, of one timeline
+const most = 1000; // entries that are looked at in one timeline, of either sort
 
 // keyInQuestion is the primary key before the last rotation, and the event that ended it.
 export function keyInQuestion(events) {
@@ -16,28 +16,34 @@ export function keyInQuestion(events) {
   return primaries.length < 2 ? undefined : { key: primaries.at(-2).key, end: primaries.at(-1) };
 }
 
-// look finds in one timeline where the key ended, {ended?, entries, behind, more}:
+// look finds in one timeline where the key ended, {ended?, entries, behind, more, cut}:
 // entries by it or by keys that it delegated since a time, newest first; behind are
-// those behind its end, of which an honest server has none.
+// those behind its end, of which an honest server has none. more and cut say that there
+// are older entries, and older key events, that it did not look at.
 export async function look(caller, tenant, events, { key, end }, since) {
   const known = new Set(events.map(canonical));
   const keys = new Set([key]);
-  let ended;
-  for await (const { seq, recorded_at, span } of entries(caller, tenant, "type=logline.identity")) {
+  const found = { ended: undefined, entries: [], behind: 0, more: false, cut: false };
+  let seen = 0;
+  for await (const { seq, recorded_at, span } of entries(caller, tenant, "type=logline.identity&order=desc")) {
+    if (found.ended !== undefined && recorded_at < since) break;
+    if (++seen > most) {
+      found.cut = true;
+      break;
+    }
     const event = span.payload?.event;
     if (!event || !known.has(canonical(event))) continue;
-    if (canonical(event) === canonical(end)) ended = seq;
+    if (canonical(event) === canonical(end)) found.ended ??= seq;
     else if (event.kind === "delegate" && event.signature.key === key && recorded_at >= since) keys.add(event.key);
   }
-  const found = { ended, entries: [], behind: 0, more: false };
-  let seen = 0;
+  seen = 0;
   for await (const entry of entries(caller, tenant, `author=${encodeURIComponent(caller.id)}&since=${encodeURIComponent(since)}&order=desc`)) {
     if (++seen > most) {
       found.more = true;
       break;
     }
     if (!keys.has(entry.span.signature.key)) continue;
-    const behind = ended !== undefined && entry.seq > ended;
+    const behind = entry.seq > found.ended; // never, where the end was not found
     found.entries.push({ ...entry, behind });
     if (behind) found.behind++;
   }
@@ -81,15 +87,16 @@ export function suspect(caller, events, more = {}) {
 // dayOf is a day as its field has it, here.
 const dayOf = (date) => [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((n) => String(n).padStart(2, "0")).join("-");
 
-function timeline(tenant, { ended, entries: found, behind, more }) {
+function timeline(tenant, { ended, entries: found, behind, more, cut }) {
   const count = found.length - behind;
   return el("div", {},
     el("h3", {}, `${tenant.name} (${tenant.slug})`),
-    el("p", {}, ended === undefined ? "The end of the old key is not there yet: it enters before your next record." : `The old key ends with number ${ended}: what it signs from there on is refused.`),
+    el("p", {}, ended === undefined ? (cut ? `The end of the old key is not among the last ${most} key events of this timeline, and older ones were not looked at.` : "The end of the old key is not there yet: it enters before your next record.") : `The old key ends with number ${ended}: what it signs from there on is refused.`),
     behind ? el("p", { class: "alert", role: "alert" }, el("strong", {}, "This server breaks the rules"), `It shows ${behind === 1 ? "a record" : `${behind} records`} by the old key behind its end. No honest server has any. Save the timeline, have it checked by logline verify, and tell whoever runs the server.`) : null,
     el("p", {}, count === 0 ? "Nothing is in question." : count === 1 ? "One record is in question." : `${count} records are in question.`),
     found.length ? el("ol", { class: "items" }, found.map(item)) : null,
-    more ? el("p", { class: "hint" }, `Only your last ${most} records were looked at.`) : null);
+    more ? el("p", { class: "hint" }, `Only your last ${most} records were looked at.`) : null,
+    cut ? el("p", { class: "hint" }, `Only the last ${most} key events were looked at: keys that the old one let sign before those are not known here. logline identity suspect looks at all.`) : null);
 }
 
 function item({ seq, recorded_at, span, behind }) {
