@@ -1,12 +1,12 @@
 // A person's account at a node: who they are here, how they come in, what they belong
 // to, and what was recorded last. Each part loads by itself (page/section.js).
 import { json } from "./page/api.js";
-import { el, say } from "./page/dom.js";
+import { el, fact, say, showIn } from "./page/dom.js";
 import { keep, load } from "./page/keep.js";
 import { chosen, ownKey, recognise } from "./page/caller.js";
 import { apiKeys } from "./page/apikeys.js";
 import { email, links, password, secondFactor } from "./page/login.js";
-import { accountOf, fact, keys, passkeys, profile, sessions } from "./page/person.js";
+import { accountOf, keys, passkeys, profile, sessions } from "./page/person.js";
 import { cameBack, told } from "./page/providers.js";
 import { Section, wordsOf } from "./page/section.js";
 import { signInSection } from "./page/signin.js";
@@ -18,14 +18,7 @@ import { supported } from "./lib/crypto.js";
 const onboarding = new URL("../onboard", import.meta.url).href;
 const recovering = new URL("../recover", import.meta.url).href;
 
-// show puts something in the place of what is there; its heading gets the focus.
-function show(title, ...parts) {
-  const heading = el("h1", { tabindex: "-1" }, title);
-  document.title = `${title} – LogLine`;
-  document.getElementById("account").replaceChildren(heading, ...parts.flat().filter(Boolean));
-  scrollTo(0, 0);
-  heading.focus({ preventScroll: true });
-}
+const show = showIn("account");
 
 async function begin() {
   if (!(await supported())) {

@@ -3,7 +3,7 @@
 // the rotation recorded, and look at what is in question (page/recovery.js).
 import { json } from "./page/api.js";
 import { Caller, otherKey, ownKey } from "./page/caller.js";
-import { checkField, el, Field, save, say } from "./page/dom.js";
+import { checkField, el, Field, save, say, showIn } from "./page/dom.js";
 import { forget, keep, load } from "./page/keep.js";
 import { alone, begin, historyOf, hold, record, send, settle } from "./page/recovery.js";
 import { moment, Section, sentence, wordsOf } from "./page/section.js";
@@ -17,15 +17,7 @@ import { Refusal } from "./lib/refusal.js";
 const account = new URL("../account", import.meta.url).href;
 const done = "#recovered"; // an address of its own, for a reload
 
-// show puts something in the place of what is there; its heading gets the focus.
-function show(title, ...parts) {
-  const heading = el("h1", { tabindex: "-1" }, title);
-  document.title = `${title} – LogLine`;
-  document.getElementById("recover").replaceChildren(heading, ...parts.flat().filter(Boolean));
-  scrollTo(0, 0);
-  heading.focus({ preventScroll: true });
-}
-
+const show = showIn("recover");
 const stop = (title, words, ...more) => show(title, el("p", { class: "alert", role: "alert" }, words), ...more);
 
 async function start() {

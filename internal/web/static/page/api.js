@@ -1,7 +1,12 @@
 // Questions to the server. Each may be sent again: what was done is answered again.
+import { scheme } from "../lib/names.js";
 
 const base = new URL("../../v1/", import.meta.url);
 const patience = 30_000; // ms
+
+// pathOf is where the directory has an identity, eventsOf where its key events are.
+export const pathOf = (identity) => "identities/" + identity.slice(scheme.length);
+export const eventsOf = (identity) => pathOf(identity) + "/events";
 
 // A Problem is an answer that says no (RFC 9457).
 export class Problem extends Error {

@@ -1,5 +1,5 @@
 // API keys: how programs come as the person, and what they may do.
-import { checkField, el, say, selectField, textField } from "./dom.js";
+import { checkField, copyField, el, selectField, textField } from "./dom.js";
 import { moment, Section } from "./section.js";
 import { form } from "./signin.js";
 import { Wrong } from "./wrong.js";
@@ -47,15 +47,8 @@ function newKey(caller, section, tenants) {
       ...(life.value ? { expires: timeOf(new Date(Date.now() + life.value * 86_400_000)) } : {}),
     } });
     await section.again("An API key was made.");
-    section.body.append(...shown(key, label.value));
+    section.body.append(...copyField("api-key", `API key for ${label.value}`, key, "It is shown only here. Keep it as you keep a password.", "Copy the key", "The key was copied."));
   });
-}
-
-// shown shows a new key, this once.
-function shown(key, label) {
-  const field = textField("api-key", `API key for ${label}`, key, "It is shown only here. Keep it as you keep a password.", { readonly: true });
-  const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(key).then(() => say("The key was copied."), () => field.control.select()) }, "Copy the key");
-  return [field.element, el("div", { class: "row" }, copy)];
 }
 
 function keyItem(caller, section, k, tenants) {

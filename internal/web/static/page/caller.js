@@ -1,9 +1,8 @@
 // Who looks at the account page: an identity whose key is in this browser, or one
 // that is signed in by a cookie, which no script can read.
-import { ask, json } from "./api.js";
+import { ask, json, pathOf } from "./api.js";
 import { load } from "./keep.js";
 import { signerOf } from "../lib/crypto.js";
-import { scheme } from "../lib/names.js";
 import { signToken } from "../lib/tokens.js";
 
 // A Caller asks the server as itself. me is {id, key, privateKey} of a key in this
@@ -22,7 +21,7 @@ export class Caller {
 
   // path is where the directory has the identity.
   get path() {
-    return "identities/" + this.id.slice(scheme.length);
+    return pathOf(this.id);
   }
 
   async token() {

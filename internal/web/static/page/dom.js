@@ -87,6 +87,26 @@ export function radioField(name, legend, options, value) {
   };
 }
 
+// copyField is text to copy, with a button that does so and says that it was done.
+export function copyField(name, label, text, hint, button, done) {
+  const field = textField(name, label, text, hint, { readonly: true });
+  const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(text).then(() => say(done), () => field.control.select()) }, button);
+  return [field.element, el("div", { class: "row" }, copy)];
+}
+
+// fact is a name and its value in a list of them.
+export const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
+
+// showIn gives what puts a page's next view in the place of the one before, in the
+// element of an id; its heading gets the focus.
+export const showIn = (id) => (title, ...parts) => {
+  const heading = el("h1", { tabindex: "-1" }, title);
+  document.title = `${title} – LogLine`;
+  document.getElementById(id).replaceChildren(heading, ...parts.flat().filter(Boolean));
+  scrollTo(0, 0);
+  heading.focus({ preventScroll: true });
+};
+
 // save offers text as a file.
 export function save(name, text, type = "text/plain") {
   const url = URL.createObjectURL(new Blob([text], { type }));

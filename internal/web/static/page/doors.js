@@ -1,9 +1,8 @@
 // Doors for visitors on the account page: open one, see how many came, withdraw it.
-import { el, selectField, textField } from "./dom.js";
+import { copyField, el, selectField, textField } from "./dom.js";
 import { inviteBy, withdraw } from "./invite.js";
 import { moment, Section, short } from "./section.js";
 import { form } from "./signin.js";
-import { linkShown } from "./tenant.js";
 import { Wrong } from "./wrong.js";
 
 const most = 1000;
@@ -29,7 +28,7 @@ export function doors(caller, tenant, { stale }) {
         if (!Number.isInteger(many) || many < 1 || many > most) throw new Wrong("uses", `Write a number from 1 to ${most}.`);
         const { link, expires } = await inviteBy(j, "guest", { uses: many, life: Number(life.value) * hour });
         await section.again("A door was opened.");
-        links.replaceChildren(...linkShown(link, `For ${many === 1 ? "one visitor" : `${many} visitors`}, until ${moment(expires)}. It is shown only here: whoever has it can come.`, "door-link", "Link of the door"));
+        links.replaceChildren(...copyField("door-link", "Link of the door", link, `For ${many === 1 ? "one visitor" : `${many} visitors`}, until ${moment(expires)}. It is shown only here: whoever has it can come.`, "Copy the link", "The link was copied."));
         section.body.append(links);
       }),
     ].flat();

@@ -1,10 +1,10 @@
 // The visits of this browser (docs/ghosts.md): ghosts whose keys it keeps, each in a
 // record of its own, and how one becomes part of an identity.
-import { json } from "./api.js";
+import { eventsOf, json } from "./api.js";
 import { kept, keep, load } from "./keep.js";
 import { signerOf } from "../lib/crypto.js";
 import { Chain, counterSign, offer } from "../lib/events.js";
-import { scheme, timeOf } from "../lib/names.js";
+import { timeOf } from "../lib/names.js";
 
 const prefix = "visit ";
 
@@ -25,8 +25,6 @@ export const ended = (visit) => visit.ended === true || (visit.me !== undefined 
 
 // open says that a visit's ghost can still act, and be claimed.
 export const open = (visit) => visit.came === true && !visit.claimedBy && !ended(visit);
-
-const eventsOf = (id) => `identities/${id.slice(scheme.length)}/events`;
 
 // offerTo is a ghost's claim by an identity, as the ghost signs it.
 export async function offerTo(visit, by) {

@@ -1,11 +1,11 @@
 // Invitations (docs/invitations.md): the inviter's key delegates to a new key the
 // right to grant one role, and that key is sealed under the invitation's token,
 // which stands in the link alone.
-import { json } from "./api.js";
+import { eventsOf, json } from "./api.js";
 import { b64u, concat, utf8 } from "../lib/bytes.js";
 import { random, signerOfSeed, sum } from "../lib/crypto.js";
 import { Chain, delegation, undelegation } from "../lib/events.js";
-import { hashText, newID, scheme, timeOf } from "../lib/names.js";
+import { hashText, newID, timeOf } from "../lib/names.js";
 import { sealSpan } from "../lib/spans.js";
 
 const prefix = "lli_";
@@ -71,14 +71,12 @@ export async function withdraw(j, id) {
 // endKey withdraws one of the caller's delegated keys, where it still stands.
 export async function endKey(j, key) {
   const chain = await chainOf(j);
-  if (chain.grant(key)) await json("POST", eventsOf(j), { body: await undelegation(chain, j.signer(), key) });
+  if (chain.grant(key)) await json("POST", eventsOf(j.state.me.id), { body: await undelegation(chain, j.signer(), key) });
 }
-
-const eventsOf = (j) => `identities/${j.state.me.id.slice(scheme.length)}/events`;
 
 // chainOf is the caller's own identity, folded from its key events.
 export async function chainOf(j) {
-  const { events } = await json("GET", eventsOf(j), { token: await j.token() });
+  const { events } = await json("GET", eventsOf(j.state.me.id), { token: await j.token() });
   const chain = await Chain.fold(events);
   if (chain.id !== j.state.me.id) throw new Error("The server answered with the key events of somebody else.");
   return chain;

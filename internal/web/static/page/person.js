@@ -1,6 +1,6 @@
 // What the account page shows of the person: profile, keys, passkeys, sessions.
 import { json } from "./api.js";
-import { el, textField } from "./dom.js";
+import { el, fact, textField } from "./dom.js";
 import { chainOf, endKey } from "./invite.js";
 import { able, register } from "./passkey.js";
 import { moment, Section } from "./section.js";
@@ -8,8 +8,6 @@ import { form } from "./signin.js";
 import { Wrong } from "./wrong.js";
 
 const recovering = new URL("../../recover", import.meta.url).href;
-
-export const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
 
 // accountOf is the caller's login at this server, null where the identity has none.
 // Parts of the page that ask at once get one answer.

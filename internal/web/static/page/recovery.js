@@ -4,21 +4,18 @@
 // It may be cut off at any point. Until the rotation is taken the old sheet works,
 // from then on the new one. So the new sheet is in the person's hands, and the signed
 // rotation is kept, before it is sent; what is sent again is the same event.
-import { json, Problem } from "./api.js";
+import { eventsOf, json, Problem } from "./api.js";
 import { forget, keep, load } from "./keep.js";
 import { chosen, otherKey } from "./caller.js";
 import { moment } from "./section.js";
 import { newNext, parseSheet, sheetOf } from "./sheet.js";
 import { commitment, signerOfSeed } from "../lib/crypto.js";
 import { Chain, rotation, sealedHash } from "../lib/events.js";
-import { scheme } from "../lib/names.js";
 import { Refusal } from "../lib/refusal.js";
 
 // record is what is kept of a recovery that is not finished: {node, me: {id, key,
 // privateKey, event}, event}, the rotation last.
 export const record = "recovery";
-
-const eventsOf = (identity) => `identities/${identity.slice(scheme.length)}/events`;
 
 // historyOf is an identity's chain, folded here, and its events.
 export async function historyOf(identity) {

@@ -1,6 +1,6 @@
 // What stands at the server, whatever became of the session that brought it about:
 // logins that end, and onboarding sessions, which last seven days.
-import { json } from "./api.js";
+import { json, pathOf } from "./api.js";
 import { otherKey } from "./caller.js";
 import { signInSection } from "./signin.js";
 import { Wrong } from "./wrong.js";
@@ -35,7 +35,7 @@ export async function takeLogin(j) {
 export async function named(j) {
   if (!j.state.unnamed) return;
   const { me, who } = j.state;
-  await json("PATCH", "identities/" + me.id.split("//")[1], { body: who });
+  await json("PATCH", pathOf(me.id), { body: who });
   await j.keep({ unnamed: false });
 }
 

@@ -1,6 +1,6 @@
 // The steps: each shows a form and says what to do with what was filled in. They
 // are plain functions of the journey (page/journey.js), which keeps what is known.
-import { areaField, checkField, el, radioField, save, say, selectField, textField } from "./dom.js";
+import { areaField, checkField, copyField, el, fact, radioField, save, say, selectField, textField } from "./dom.js";
 import { ask, json } from "./api.js";
 import { newKey } from "./newkey.js";
 import { checks, gather } from "./proof.js";
@@ -130,9 +130,7 @@ export const steps = {
         const { link, expires } = await inviteBy(j, role.value);
         shown++;
         await j.keep({ invited: true });
-        const field = textField(`link-${shown}`, `Invitation link ${shown}`, link, `For one ${role.value}, once, until ${new Date(expires).toLocaleString()}. It is shown only here: send it now.`, { readonly: true });
-        const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(link).then(() => say("The link was copied."), () => field.control.select()) }, `Copy link ${shown}`);
-        list.append(field.element, el("div", { class: "row" }, copy));
+        list.append(...copyField(`link-${shown}`, `Invitation link ${shown}`, link, `For one ${role.value}, once, until ${new Date(expires).toLocaleString()}. It is shown only here: send it now.`, `Copy link ${shown}`, "The link was copied."));
         say(`An invitation for one ${role.value} was made.`);
       }));
       return {
@@ -293,7 +291,6 @@ async function prove(j, list, verdict, facts) {
 // verified is what was verified, and the files to check it again elsewhere.
 function verified(j, { receipt, note }, fetched) {
   const { tenant, me, node } = j.state;
-  const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
   const file = (words, name, text, type) => (text === undefined ? null : el("button", { type: "button", onclick: () => save(name, text, type) }, words));
   const guest = j.state.invitation?.role === "guest";
   const long = fetched.bundle === undefined && !guest;

@@ -1,6 +1,7 @@
 // What the account page shows of an organisation: people, invitations, usage, the
 // contracts in force, and the last records with their proofs.
-import { el, say, selectField, textField } from "./dom.js";
+import { pathOf } from "./api.js";
+import { copyField, el, say, selectField } from "./dom.js";
 import { inviteBy, withdraw } from "./invite.js";
 import { keep, load } from "./keep.js";
 import { checks, gather } from "./proof.js";
@@ -15,7 +16,7 @@ const mostNames = 30;
 async function namesOf(caller, ids) {
   const names = new Map();
   await Promise.all(ids.slice(0, mostNames).map(async (id) => {
-    const known = await caller.json("GET", "identities/" + id.split("//")[1]).catch(() => ({})); // the id does as well
+    const known = await caller.json("GET", pathOf(id)).catch(() => ({})); // the id does as well
     if (known.subject === "ghost") names.set(id, visitorName(known));
     else if (known.name || known.handle) names.set(id, [known.name, known.handle ? "@" + known.handle : ""].filter(Boolean).join(" "));
   }));
@@ -70,19 +71,12 @@ export function invitations(caller, tenant, { stale }) {
       form(section, [role], "Make an invitation", async () => {
         const { link, expires } = await inviteBy(j, role.value);
         await section.again("An invitation was made.");
-        links.replaceChildren(...linkShown(link, `For one ${role.value}, once, until ${moment(expires)}. It is shown only here: send it now.`));
+        links.replaceChildren(...copyField("link", "Invitation link", link, `For one ${role.value}, once, until ${moment(expires)}. It is shown only here: send it now.`, "Copy the link", "The link was copied."));
         section.body.append(links);
       }),
     ].flat();
   });
   return section.element;
-}
-
-// linkShown is a link to copy; name tells its field from others.
-export function linkShown(link, hint, name = "link", label = "Invitation link") {
-  const field = textField(name, label, link, hint, { readonly: true });
-  const copy = el("button", { type: "button", onclick: () => navigator.clipboard?.writeText(link).then(() => say("The link was copied."), () => field.control.select()) }, "Copy the link");
-  return [field.element, el("div", { class: "row" }, copy)];
 }
 
 function invitationItem(section, j, i) {

@@ -2,13 +2,14 @@
 // then, for whoever stays, the claim (docs/ghosts.md).
 import { json } from "./api.js";
 import { Caller, otherKey, ownKey } from "./caller.js";
-import { el, save, say, textField } from "./dom.js";
+import { el, fact, save, say, textField } from "./dom.js";
 import { claimBy, current, ended, offerTo, recordOf, settle, visits } from "./ghost.js";
 import { Journey } from "./journey.js";
 import { forget, keep, load } from "./keep.js";
 import { newKey } from "./newkey.js";
 import { moment, short } from "./section.js";
 import { note, steps } from "./steps.js";
+import { records } from "./visitor.js";
 import { Wrong } from "./wrong.js";
 import { newSigner, signerOf } from "../lib/crypto.js";
 import { ghost } from "../lib/events.js";
@@ -63,8 +64,6 @@ class Visit extends Journey {
     return super.failed(field ? new Wrong(field, err.message) : err, again);
   }
 }
-
-const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
 
 const visiting = {
   door: {
@@ -266,13 +265,11 @@ function anew(j) {
 }
 
 // theirs are the claimed ghost's records as those of who claimed it, where they may read.
-async function theirs(caller, { tenant, claimedBy, invitation }, own) {
+async function theirs(caller, { tenant, invitation }, own) {
   if (!own) return [];
   const tenants = await caller.all("tenants");
   if (!tenants.some((t) => t.id === tenant.id)) {
     return [el("p", {}, `You hold no role in ${invitation.name}, so it shows you nothing. Ask for an invitation of your own, and open it in this browser: your account then shows what you did as a visitor among your records.`)];
   }
-  const { items } = await caller.json("GET", `tenants/${tenant.id}/spans?author=${encodeURIComponent(claimedBy)}&claimed=true&order=desc&limit=10`);
-  return [el("h2", {}, "Your records"), el("ol", { class: "items" }, items.map(({ seq, span }) => el("li", {},
-    el("p", {}, el("strong", {}, span.type)), typeof span.payload?.text === "string" ? el("p", {}, span.payload.text.slice(0, 400)) : null, el("p", { class: "hint" }, `Number ${seq}${span.author === claimedBy ? "" : ", as a visitor"}`))))];
+  return [el("h2", {}, "Your records"), await records(caller, tenant)];
 }

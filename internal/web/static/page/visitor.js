@@ -1,7 +1,7 @@
 // What the account page shows of visits: all there is to somebody whose only key here is
 // a ghost's, and what may still be claimed to everybody else.
 import { Caller, ownKey } from "./caller.js";
-import { el } from "./dom.js";
+import { el, fact } from "./dom.js";
 import { claimBy, current, ended, open, recordOf, visits } from "./ghost.js";
 import { keep } from "./keep.js";
 import { moment, Section, short } from "./section.js";
@@ -9,8 +9,6 @@ import { spans } from "./tenant.js";
 import { Wrong } from "./wrong.js";
 
 const onboarding = new URL("../../onboard", import.meta.url).href;
-
-const fact = (name, value, mono) => [el("dt", {}, name), el("dd", { class: mono ? "mono" : undefined }, value)];
 
 // to goes on with a visit on its own page, at a step.
 async function to(visit, step) {
@@ -66,16 +64,20 @@ export async function claims(caller) {
   return section.element;
 }
 
-// yours are the records of the caller and of the ghosts that they claimed.
+// records are the last of the caller and of the ghosts that they claimed, in a tenant.
+export async function records(caller, tenant) {
+  const { items } = await caller.json("GET", `tenants/${tenant.id}/spans?author=${encodeURIComponent(caller.id)}&claimed=true&order=desc&limit=10`);
+  return items.length === 0 ? el("p", {}, "None yet.") : el("ol", { class: "items" }, items.map(({ seq, span, recorded_at }) => el("li", {},
+    el("p", {}, el("strong", {}, span.type)), typeof span.payload?.text === "string" ? el("p", {}, span.payload.text.slice(0, 400)) : null,
+    el("p", { class: "hint" }, `Number ${seq}, recorded ${moment(recorded_at)}${span.author === caller.id ? "" : ", as a visitor"}`))));
+}
+
+// yours shows them to whoever has claimed a ghost.
 export function yours(caller, tenant, more) {
   const section = new Section("Your records", { ...more, level: 3 });
   section.load(async () => {
     const { claimed = [] } = await caller.json("GET", caller.path);
-    if (claimed.length === 0) return section.element.remove() ?? [];
-    const { items } = await caller.json("GET", `tenants/${tenant.id}/spans?author=${encodeURIComponent(caller.id)}&claimed=true&order=desc&limit=10`);
-    return items.length === 0 ? el("p", {}, "None yet.") : el("ol", { class: "items" }, items.map(({ seq, span, recorded_at }) => el("li", {},
-      el("p", {}, el("strong", {}, span.type)), typeof span.payload?.text === "string" ? el("p", {}, span.payload.text.slice(0, 400)) : null,
-      el("p", { class: "hint" }, `Number ${seq}, recorded ${moment(recorded_at)}${span.author === caller.id ? "" : ", as a visitor"}`))));
+    return claimed.length === 0 ? null : records(caller, tenant);
   });
   return section.element;
 }
